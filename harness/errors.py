@@ -1,0 +1,90 @@
+"""Every error that the harness raises itself.
+
+    HarnessError
+    ├── LabClosedError          the lab was used after it was closed
+    ├── NameRefusedError        a name that web2py cannot serve (application, controller, file)
+    ├── SourceError             a file that does not compile; shows the learner's line
+    ├── BadRequestError         a URL, method or parameter that no browser could send
+    ├── Web2pyNotFoundError     WEB2PY_PATH, or the installed package, is no web2py
+    ├── QueueConfigError        a mistake in queue.yaml; names the line and the field
+    ├── UnknownTaskError        no such task, now or in the past
+    ├── UnknownQueueError       no such queue in queue.yaml
+    ├── NothingDueError         `step()` on queues in which nothing waits
+    ├── RunawayError            tasks keep coming; lists those in the loop
+    ├── MagicError              a magic used with options that it does not have
+    ├── NotebookError           a notebook file that cannot be read, built or run; names file and cell
+    ├── CourseError             an unknown exercise or prediction, or a solution asked for too early
+    └── CheckError              the verdict on an exercise that is not (yet) correct
+
+Google's own exceptions (`taskqueue.InvalidTaskError` and its relatives) are raised by Google's client and are not part
+of this tree.
+"""
+
+from __future__ import annotations
+
+
+class HarnessError(Exception):
+    """Base of all errors of the harness: a message for the learner, shown without a traceback.
+
+    IPython, nbval and nbclient ask an exception for `_render_traceback_`; the answer is the class and the message, so
+    a notebook shows what went wrong and what to do next instead of the harness's frames.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"{type(self).__name__}: {self}"]
+
+
+class LabClosedError(HarnessError):
+    """The lab was closed; its queue and its files are gone."""
+
+
+class NameRefusedError(HarnessError, ValueError):
+    """An application, controller, model, view or file name that web2py would refuse."""
+
+
+class SourceError(HarnessError):
+    """A Python file for web2py that does not compile, or holds nothing."""
+
+
+class BadRequestError(HarnessError, ValueError):
+    """A request that cannot be sent: an absolute URL, an unknown method, a parameter of the wrong kind."""
+
+
+class Web2pyNotFoundError(HarnessError):
+    """There is no usable web2py where the harness was told to look."""
+
+
+class QueueConfigError(HarnessError, ValueError):
+    """A mistake in queue.yaml, with its line and its field."""
+
+
+class UnknownTaskError(HarnessError, LookupError):
+    """No task of that name was ever added to this lab."""
+
+
+class UnknownQueueError(HarnessError, LookupError):
+    """The lab has no queue of that name."""
+
+
+class NothingDueError(HarnessError):
+    """There is nothing to run: no task waits, or all that wait are held back."""
+
+
+class RunawayError(HarnessError):
+    """More attempts than the cap allows: tasks that add themselves again, or a retry without backoff."""
+
+
+class MagicError(HarnessError):
+    """A magic was called with an argument or option that it does not know."""
+
+
+class NotebookError(HarnessError):
+    """A notebook file that cannot be read, built or run; names the file and the cell."""
+
+
+class CourseError(HarnessError, LookupError):
+    """An exercise, hint or prediction that the course does not have, or not yet."""
+
+
+class CheckError(HarnessError):
+    """An exercise is not solved: not attempted, an error in the learner's code, or a wrong result."""

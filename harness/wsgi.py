@@ -1,0 +1,86 @@
+"""Call a WSGI application in process: `Request` in, `Response` out. Knows nothing of web2py or of queues."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable, Iterable
+from http.client import responses
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from harness.records import Headers, Request, Response
+
+Environ = dict[str, Any]
+WSGIApp = Callable[[Environ, Callable[..., Any]], Iterable[Any]]
+
+
+def to_environ(request: Request) -> Environ:
+    """Build the WSGI environ of a request (PEP 3333).
+
+    The path goes in unquoted, as UTF-8 bytes in latin-1 clothes; every header becomes HTTP_…, but for the content
+    type and length, which have names of their own.
+    """
+    path, _, query = request.url.partition("?")
+    name, _, port = request.host.partition(":")
+    environ: Environ = {
+        "REQUEST_METHOD": request.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
+        "QUERY_STRING": query,
+        "SERVER_NAME": name,
+        "SERVER_PORT": port or "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": request.remote_addr,
+        "HTTP_HOST": request.host,
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(request.body),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": False,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+        "CONTENT_LENGTH": str(len(request.body)),
+    }
+    for key, value in request.headers:
+        name = key.upper().replace("-", "_")
+        if name == "CONTENT_LENGTH":
+            continue
+        if name != "CONTENT_TYPE":
+            name = f"HTTP_{name}"
+        environ[name] = f"{environ[name]},{value}" if name in environ and name != "HTTP_HOST" else value
+    return environ
+
+
+def call(app: WSGIApp, environ: Environ, request: Request) -> Response:
+    """Send one request through a WSGI application and read the whole answer.
+
+    Chunks may be str or bytes (web2py yields both). What the application raises goes through to the caller.
+    """
+    started: list[tuple[str, list[tuple[str, str]]]] = []
+    written: list[bytes] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
+        started[:] = [(status, headers)]
+        return written.append
+
+    chunks = app(environ, start_response)
+    try:
+        body = b"".join([*written, *(_to_bytes(chunk) for chunk in chunks)])
+    finally:
+        close = getattr(chunks, "close", None)
+        if close is not None:
+            close()
+    if not started:
+        raise RuntimeError(f"{app!r} answered {request.method} {request.url} without calling start_response")
+    status, headers = started[0]
+    code, _, reason = status.partition(" ")
+    return Response(int(code), reason or responses.get(int(code), ""), _to_headers(headers), body, request)
+
+
+def _to_bytes(chunk: Any) -> bytes:
+    return chunk.encode("utf-8") if isinstance(chunk, str) else bytes(chunk)
+
+
+def _to_headers(headers: Iterable[tuple[Any, Any]]) -> Headers:
+    return tuple((str(key), str(value)) for key, value in headers)
