@@ -2,7 +2,8 @@
 
 Virtual time does not pass in an endless loop, so the virtual deadline never comes. A timer signal (SIGALRM) raises
 `Stopped` in the handler after some real seconds. A handler may swallow that (`except:` in a loop), so the signal comes
-again, and from the second one on every line of the learner's own code raises. Only a loop that swallows in `finally: continue` outlives that.
+again, and from the second one on every line of the learner's own code raises. Only a loop that swallows in
+`finally: continue` outlives that.
 
 Only Linux and macOS have the signal, and only the main thread receives it; elsewhere there is no guard.
 """
