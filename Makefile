@@ -1,0 +1,74 @@
+# Everything a person or a machine does with this repository. `make help` lists it.
+# All that it needs is Python 3.11, make and git; it keeps to this folder and `.venv/`.
+
+PYTHON ?= $(shell for p in python3.11 python3 python; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && command -v "$$p" && break; done)
+VENV := .venv/bin/python
+
+# A HOME that is missing or not writable would stop uv, pip and Jupyter alike.
+ifneq ($(shell test -d "$$HOME" && test -w "$$HOME" && echo usable),usable)
+export HOME := $(CURDIR)/.venv/home
+endif
+
+# uv has settings of its own and does not read pip's: whoever told pip where to look has told uv too.
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
+ifdef PIP_EXTRA_INDEX_URL
+export UV_INDEX ?= $(PIP_EXTRA_INDEX_URL)
+endif
+ifdef PIP_FIND_LINKS
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+endif
+ifdef PIP_CERT
+export SSL_CERT_FILE ?= $(PIP_CERT)
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help .venv lab test check build bench soak pins clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z.]*\):.*##  *\(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+.venv: .venv/.done  ## install everything into .venv, by uv
+
+# pip stands in where uv cannot reach what pip.conf alone knows of.
+.venv/.done: requirements.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "There is no Python 3.11 here: install it, or name it (make PYTHON=/path/to/python3.11)." >&2; exit 1; }
+	test -x $(VENV) || "$(PYTHON)" -m venv .venv
+	mkdir -p "$$HOME"
+	$(VENV) -m pip install --quiet uv
+	$(VENV) -m uv pip install --quiet --python $(VENV) --requirement requirements.txt || $(VENV) -m pip install --quiet --requirement requirements.txt
+	$(VENV) -m uv pip install --quiet --python $(VENV) --no-deps --editable . || $(VENV) -m pip install --quiet --no-deps --editable .
+	touch $@
+
+lab: .venv  ## open the course in JupyterLab
+	$(VENV) -m harness lab
+
+test: check  ## run every test: unit, contract, notebooks, exercises, browser
+	$(VENV) -m pytest -n 2 --nbval tests notebooks solutions
+
+check: .venv  ## ruff, mypy --strict, the table of imports
+	$(VENV) -m ruff check .
+	$(VENV) -m mypy
+	$(VENV) -m pytest --quiet tests/test_imports.py tests/test_style.py
+
+build: .venv  ## run all notebooks, rebuild exercises/ from solutions/
+	$(VENV) -m harness build
+
+bench: .venv  ## measure against bare web2py
+	$(VENV) -m tests.bench
+
+soak: .venv  ## the long tests: generated sequences, thousands of tasks
+	HARNESS_SOAK=1 $(VENV) -m pytest tests/test_soak.py tests/test_stub_comparison.py
+
+pins: .venv  ## compile requirements.txt and environment.yml from pyproject.toml
+	$(VENV) -m uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate \
+		--custom-compile-command "make pins" --output-file requirements.txt pyproject.toml
+	{ sed '/- pip:$$/q' environment.yml; sed -n 's/^[a-z].*/      - "&"/p' requirements.txt; } > .venv/environment.yml
+	cp .venv/environment.yml environment.yml
+
+clean:  ## remove everything that the other targets made
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build harness.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name .ipynb_checkpoints -type d -prune -exec rm -rf {} +
