@@ -1,0 +1,52 @@
+"""Which line of the learner's code made a call?"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+import sysconfig
+from functools import lru_cache
+from pathlib import Path
+from types import FrameType
+
+from google.appengine.api import apiproxy_stub
+
+from harness.records import Frame
+
+_NOT_THE_LEARNERS = tuple(
+    os.path.join(folder, "")
+    for folder in (
+        Path(__file__).parents[1],  # the harness
+        Path(apiproxy_stub.__file__).parents[2],  # Google's SDK
+        sysconfig.get_path("stdlib"),
+    )
+)
+
+
+def find_origin() -> Frame | None:
+    """Return the innermost frame outside of Google's client, the harness and the standard library, or None."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and not _is_the_learners(frame.f_code.co_filename):
+        frame = frame.f_back
+    if frame is None:
+        return None
+    file, line, function = frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name
+    linecache.checkcache(file)
+    return Frame(_shown(file), line, function, linecache.getline(file, line, frame.f_globals).strip())
+
+
+@lru_cache(maxsize=4096)
+def _is_the_learners(file: str) -> bool:
+    return not file.startswith((*_NOT_THE_LEARNERS, "<frozen "))
+
+
+@lru_cache(maxsize=4096)
+def _shown(file: str) -> str:
+    """Return "tutorial/controllers/default.py" for a file of an application, else a name without the machine's path."""
+    path = file.replace("\\", "/")
+    if "/applications/" in path:
+        return path.rpartition("/applications/")[2]
+    if "ipykernel" in path or path.startswith("<ipython-input"):
+        return "notebook cell"
+    return path.rpartition("/")[2]

@@ -1,0 +1,99 @@
+"""Pull queues: tasks that workers lease, instead of handlers that are called."""
+
+from __future__ import annotations
+
+from harness.records import TaskState
+from harness.taskqueue.config import QueueConfig
+from harness.taskqueue.errorcodes import ErrorCode, refuse
+from harness.taskqueue.etaheap import EtaHeap
+from harness.taskqueue.queue import Queue
+from harness.taskqueue.task import Task
+from harness.taskqueue.tombstones import TOMBSTONE_SECONDS
+
+
+class PullQueue(Queue):
+    """A queue to lease from (T42; SDK). A leased task waits on, with the end of its lease as its ETA."""
+
+    def __init__(self, config: QueueConfig, tombstone_seconds: float = TOMBSTONE_SECONDS) -> None:
+        super().__init__(config, tombstone_seconds)
+        self._by_tag: dict[str | None, EtaHeap] = {}
+
+    def lease(self, count: int, seconds: float, now: float, group_by_tag: bool, tag: str | None) -> list[Task]:
+        """Lease tasks whose ETA is not later than now, the earliest first (T42; SDK).
+
+        Args:
+            count: how many at most.
+            seconds: virtual seconds until others can lease them.
+            now: virtual seconds since 1970.
+            group_by_tag: lease tasks of one tag only: `tag`, or that of the earliest task.
+
+        Returns:
+            The tasks, with their new ETA. One that was leased as often as its task_retry_limit allows is dropped.
+
+        Raises:
+            ApplicationError: INVALID_REQUEST.
+        """
+        if seconds < 0 or count <= 0 or (tag is not None and not group_by_tag):
+            refuse(ErrorCode.INVALID_REQUEST, f"cannot lease {count} tasks for {seconds:g} seconds, tag {tag!r}")
+        with self._lock:
+            heap = self._heap
+            if group_by_tag:
+                first = heap.first()
+                wanted = tag if tag is not None or first is None else first.tag
+                heap = self._by_tag.get(wanted, EtaHeap())
+            return self._lease_from(heap, count, now, now + seconds)
+
+    def extend(self, name: str, eta: float, seconds: float, now: float) -> float:
+        """Let a lease end `seconds` from now instead; 0 gives the task back (T42; SDK).
+
+        Args:
+            name: the task's.
+            eta: when the lease ends, as the worker knows it; another value means that someone else has leased it since.
+            seconds: virtual seconds.
+            now: virtual seconds since 1970.
+
+        Returns:
+            The new ETA.
+
+        Raises:
+            ApplicationError: QUEUE_PAUSED, INVALID_REQUEST, UNKNOWN_TASK, TOMBSTONED_TASK or TASK_LEASE_EXPIRED.
+        """
+        if self.paused:
+            refuse(ErrorCode.QUEUE_PAUSED, f"queue {self.config.name!r} is paused; resume it first")
+        if seconds < 0:
+            refuse(ErrorCode.INVALID_REQUEST, f"a lease cannot last {seconds:g} seconds")
+        with self._lock:
+            task = self._names.get(name)
+            if task is None:
+                refuse(self._absence(name, now), f"there is no task {name!r} in queue {self.config.name!r} (any more)")
+            if task.eta != eta or eta < now:
+                refuse(ErrorCode.TASK_LEASE_EXPIRED, f"the lease of task {name!r} has expired; lease it again")
+            task.eta = now + seconds
+            self._schedule(task)
+            return task.eta
+
+    def _lease_from(self, heap: EtaHeap, count: int, now: float, until: float) -> list[Task]:
+        leased: list[Task] = []
+        while len(leased) < count and (task := heap.pop_due(now)) is not None:
+            if (task.retry or self.config.retry).exhausted(task.retries, 0.0):
+                task.state = TaskState.DROPPED
+                self._bury(task, now)
+                continue
+            task.retries += 1
+            task.eta = until
+            leased.append(task)
+            self._count(now)
+        for task in leased:  # only now, or a lease of 0 seconds would come round again at once
+            self._schedule(task)
+        return leased
+
+    def _schedule(self, task: Task) -> None:
+        super()._schedule(task)
+        self._by_tag.setdefault(task.tag, EtaHeap()).push(task)
+
+    def _bury(self, task: Task, now: float) -> None:
+        super()._bury(task, now)
+        heap = self._by_tag[task.tag]
+        heap.discard(task)
+        if not heap:
+            del self._by_tag[task.tag]

@@ -1,0 +1,167 @@
+"""One queue: its tasks, their names, and what is said about it in figures."""
+
+from __future__ import annotations
+
+from collections import deque
+from threading import RLock
+
+from harness.records import TaskState
+from harness.taskqueue.config import QueueConfig
+from harness.taskqueue.errorcodes import ErrorCode, refuse
+from harness.taskqueue.etaheap import EtaHeap
+from harness.taskqueue.task import Task
+from harness.taskqueue.tombstones import TOMBSTONE_SECONDS, Tombstones
+
+_MINUTE = 60.0
+
+
+class Queue:
+    """A queue of tasks. It runs nothing: `take`, `done` and `put_back` are for whoever does.
+
+    Args:
+        config: its entry of queue.yaml.
+        tombstone_seconds: virtual seconds for which the name of a task that is gone stays refused.
+
+    `paused` is for the dispatcher to honour: a paused queue still accepts tasks (T32). `in_flight` holds the tasks
+    that are running, by name. All methods may be called from any thread.
+    """
+
+    def __init__(self, config: QueueConfig, tombstone_seconds: float = TOMBSTONE_SECONDS) -> None:
+        self.config = config
+        self.paused = False
+        self.in_flight: dict[str, Task] = {}
+        self._heap = EtaHeap()
+        self._names: dict[str, Task] = {}
+        self._tombstones = Tombstones(tombstone_seconds)
+        self._executed: deque[float] = deque()
+        self._lock = RLock()
+
+    def __len__(self) -> int:
+        """The number of tasks that wait or run."""
+        return len(self._names)
+
+    def add(self, task: Task, now: float) -> None:
+        """Let a new task wait; its name must be free.
+
+        Raises:
+            ApplicationError: TASK_ALREADY_EXISTS or TOMBSTONED_TASK (T12; Docs).
+        """
+        with self._lock:
+            self._check_free(task.name, now)
+            self._names[task.name] = task
+            self._schedule(task)
+
+    def waiting(self) -> list[Task]:
+        """Return the tasks that wait, due or not, in the order of their ETA."""
+        with self._lock:
+            return self._heap.ordered()
+
+    def next_eta(self) -> float | None:
+        """Return the earliest ETA of the tasks that wait, or None; a pause makes no difference."""
+        with self._lock:
+            task = self._heap.first()
+            return None if task is None else task.eta
+
+    def take(self, now: float) -> Task | None:
+        """Take the task with the earliest ETA, if it is due (T21; Docs): it runs now, and is in flight."""
+        with self._lock:
+            task = self._heap.pop_due(now)
+            if task is not None:
+                task.state = TaskState.RUNNING
+                self.in_flight[task.name] = task
+                self._count(now)
+            return task
+
+    def done(self, task: Task, now: float) -> None:
+        """Forget a task that ran for the last time; its name becomes a tombstone (T12; Docs).
+
+        One that was deleted or purged while it ran is gone already, and only lands (T35).
+        """
+        with self._lock:
+            self._land(task)
+            if self._names.get(task.name) is task:
+                self._bury(task, now)
+
+    def put_back(self, task: Task, eta: float) -> None:
+        """Let a task that ran wait again, until `eta`; one that was deleted while it ran only lands (T35)."""
+        with self._lock:
+            self._land(task)
+            if self._names.get(task.name) is task:
+                task.state, task.eta = TaskState.WAITING, eta
+                self._schedule(task)
+
+    def delete(self, name: str, now: float) -> ErrorCode:
+        """Delete a task, waiting or running (T41; SDK).
+
+        Returns:
+            OK, or TOMBSTONED_TASK for one that is gone already, or UNKNOWN_TASK.
+        """
+        with self._lock:
+            task = self._names.get(name)
+            if task is None:
+                return self._absence(name, now)
+            task.state = TaskState.DELETED
+            self._bury(task, now)
+            return ErrorCode.OK
+
+    def purge(self, now: float) -> None:
+        """Delete all tasks; their names become tombstones (T13; Docs). Those that run finish."""
+        with self._lock:
+            for name in list(self._names):
+                self.delete(name, now)
+
+    def pause(self) -> None:
+        """Hold all tasks back; adding goes on (T32, T41; Docs)."""
+        self.paused = True
+
+    def resume(self) -> None:
+        """End a pause."""
+        self.paused = False
+
+    def oldest_eta(self) -> float | None:
+        """Return the earliest ETA of all tasks, those that run included, or None."""
+        with self._lock:
+            tasks = [task for task in self.in_flight.values() if task.state is TaskState.RUNNING]
+            return min((task.eta for task in [*tasks, *filter(None, [self._heap.first()])]), default=None)
+
+    def executed_last_minute(self, now: float) -> int:
+        """Return how many tasks were taken or leased in the last 60 virtual seconds."""
+        with self._lock:
+            self._forget_executions(now)
+            return len(self._executed)
+
+    def _check_free(self, name: str, now: float) -> None:
+        if name in self._names:
+            refuse(
+                ErrorCode.TASK_ALREADY_EXISTS,
+                f"queue {self.config.name!r} has a task named {name!r} already; choose another name, or none at all",
+            )
+        if self._tombstones.holds(name, now):
+            refuse(
+                ErrorCode.TOMBSTONED_TASK,
+                f"queue {self.config.name!r} had a task named {name!r} not long ago, and its name is still taken; "
+                "choose another name, or none at all",
+            )
+
+    def _absence(self, name: str, now: float) -> ErrorCode:
+        return ErrorCode.TOMBSTONED_TASK if self._tombstones.holds(name, now) else ErrorCode.UNKNOWN_TASK
+
+    def _schedule(self, task: Task) -> None:
+        self._heap.push(task)
+
+    def _bury(self, task: Task, now: float) -> None:
+        del self._names[task.name]
+        self._heap.discard(task)
+        self._tombstones.bury(task.name, now)
+
+    def _land(self, task: Task) -> None:
+        if self.in_flight.get(task.name) is task:
+            del self.in_flight[task.name]
+
+    def _count(self, now: float) -> None:
+        self._executed.append(now)
+        self._forget_executions(now)
+
+    def _forget_executions(self, now: float) -> None:
+        while self._executed and self._executed[0] <= now - _MINUTE:
+            self._executed.popleft()
