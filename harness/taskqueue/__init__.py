@@ -3,6 +3,7 @@
 from harness.taskqueue.client import Connection, connect, preload
 from harness.taskqueue.config import QueueConfig, RetryParameters
 from harness.taskqueue.queue import Queue
+from harness.taskqueue.queueyaml import parse_queue_yaml
 from harness.taskqueue.service import TaskQueueService
 from harness.taskqueue.task import Task
 
@@ -14,5 +15,6 @@ __all__ = [
     "Task",
     "TaskQueueService",
     "connect",
+    "parse_queue_yaml",
     "preload",
 ]

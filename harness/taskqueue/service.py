@@ -45,9 +45,27 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
         self.queues: dict[str, Queue] = {}
         self.history: dict[str, list[Task]] = {}
         self._last_number = 0
-        for config in (QueueConfig("default"), *configs):
-            kind = PullQueue if config.mode == "pull" else Queue
-            self.queues[config.name] = kind(config, tombstone_seconds)
+        self._tombstone_seconds = tombstone_seconds
+        self.configure(configs)
+
+    def configure(self, configs: Iterable[QueueConfig]) -> None:
+        """Take a new queue.yaml: a queue keeps its tasks; one that is no longer there, or in another mode, loses them.
+
+        Args:
+            configs: the queues; "default" is added where it is missing (T40; Docs).
+        """
+        wanted = {config.name: config for config in (QueueConfig("default"), *configs)}
+        with self._mutex:
+            for name, queue in list(self.queues.items()):
+                if name not in wanted or wanted[name].mode != queue.config.mode:
+                    queue.purge(self.clock.timestamp)
+                    del self.queues[name]
+            for name, config in wanted.items():
+                if name in self.queues:
+                    self.queues[name].config = config
+                else:
+                    kind = PullQueue if config.mode == "pull" else Queue
+                    self.queues[name] = kind(config, self._tombstone_seconds)
 
     def _Dynamic_BulkAdd(self, request: Any, response: Any) -> None:
         """Add tasks, all to one queue; in a partly bad batch the good ones are queued (T14; SDK)."""
