@@ -1,0 +1,128 @@
+"""Tables of tasks, of attempts and of database rows. `python -m harness.display.listings` shows one each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from operator import itemgetter
+from typing import Any
+
+from harness.display.table import Column, Table
+from harness.display.task import retry_words, task_data
+from harness.display.times import clock, count, duration, relative
+from harness.display.values import plain
+from harness.records import Attempt, Outcome, TaskInfo, TaskState
+
+
+def tasks_table(tasks: Iterable[TaskInfo], now: datetime) -> Table[TaskInfo]:
+    """Show tasks as a table.
+
+    Args:
+        tasks: in the order in which they are to be shown.
+        now: the lab's virtual instant, from which each ETA is seen.
+    """
+    columns = [
+        Column[TaskInfo]("task", lambda task: task.name),
+        Column[TaskInfo]("queue", lambda task: task.queue),
+        Column[TaskInfo]("request", lambda task: f"{task.method} {task.url}"),
+        Column[TaskInfo]("data", task_data),
+        Column[TaskInfo]("ETA", lambda task: f"{clock(task.eta, now)} ({relative(task.eta, now)})"),
+        Column[TaskInfo]("state", lambda task: "" if task.state is TaskState.WAITING else task.state),
+        Column[TaskInfo]("retries", lambda task: str(task.retries or ""), right=True),
+        Column[TaskInfo]("tag", lambda task: task.tag or ""),
+    ]
+    return Table(tasks, columns, _count_states, "no task waits")
+
+
+def _count_states(tasks: Sequence[TaskInfo]) -> str:
+    states = Counter(task.state for task in tasks)
+    if list(states) == [TaskState.WAITING]:
+        return f"{count(len(tasks), 'task')} {'waits' if len(tasks) == 1 else 'wait'}"
+    parts = [f"{states[state]:,} {state}" for state in TaskState if states[state]]
+    return f"{count(len(tasks), 'task')}: {', '.join(parts)}"
+
+
+def attempts_table(attempts: Iterable[Attempt]) -> Table[Attempt]:
+    """Show attempts as a table, in the order given."""
+    attempts = tuple(attempts)
+    day = attempts[0].started if attempts else None
+    columns = [
+        Column[Attempt]("attempt", lambda attempt: str(attempt.number), right=True),
+        Column[Attempt]("at", lambda attempt: clock(attempt.started, day)),
+        Column[Attempt]("task", lambda attempt: attempt.task.name),
+        Column[Attempt]("queue", lambda attempt: attempt.task.queue),
+        Column[Attempt]("request", lambda attempt: f"{attempt.request.method} {attempt.request.url}"),
+        Column[Attempt]("status", lambda attempt: str(attempt.status or "none"), right=True),
+        Column[Attempt]("took", lambda attempt: duration(attempt.elapsed), right=True),
+        Column[Attempt]("then", _then, limit=80),
+        Column[Attempt]("remark", lambda attempt: "delivered twice" if attempt.duplicate else ""),
+    ]
+    return Table(attempts, columns, _count_outcomes, "no attempt was made")
+
+
+def _then(attempt: Attempt) -> str:
+    """Say what the queue did after an attempt; the status stands in a column of its own."""
+    if attempt.outcome is Outcome.RETRY:
+        return retry_words(attempt)
+    if attempt.outcome is Outcome.DONE or not attempt.note:
+        return attempt.outcome
+    return f"{attempt.outcome}: {attempt.note}"
+
+
+def _count_outcomes(attempts: Sequence[Attempt]) -> str:
+    words = {
+        Outcome.DONE: "done",
+        Outcome.RETRY: "failed and retried",
+        Outcome.DROPPED: "failed and dropped",
+        Outcome.DELETED: "deleted meanwhile",
+    }
+    outcomes = Counter(attempt.outcome for attempt in attempts)
+    parts = [f"{outcomes[outcome]:,} {words[outcome]}" for outcome in Outcome if outcomes[outcome]]
+    return f"{count(len(attempts), 'attempt')}: {', '.join(parts)}"
+
+
+def rows_table(rows: Iterable[Mapping[str, Any]], name: str) -> Table[dict[str, Any]]:
+    """Show the rows of a database table.
+
+    Args:
+        rows: one mapping a row, from column to value.
+        name: the database table's.
+    """
+    copies = [dict(row) for row in rows]
+    columns = [_row_column(key, copies) for key in dict.fromkeys(key for row in copies for key in row)]
+    return Table(copies, columns, lambda rows: f"{name}: {count(len(rows), 'row')}", f"{name} is empty")
+
+
+def _row_column(key: str, rows: Sequence[Mapping[str, Any]]) -> Column[dict[str, Any]]:
+    values = [row.get(key) for row in rows]
+    numbers = all(
+        isinstance(value, (int, float)) and not isinstance(value, bool) for value in values if value is not None
+    )
+    return Column(str(key), lambda row: plain(row[key]) if key in row else "", right=numbers, keep=True)
+
+
+def progress_table(exercises: Iterable[tuple[str, str, bool]]) -> Table[dict[str, str]]:
+    """Show the exercises of the course.
+
+    Args:
+        exercises: number ("1.1"), title, and whether it is solved.
+    """
+    rows = [
+        {"exercise": number, "title": title, "solved": "yes" if solved else "not yet"}
+        for number, title, solved in exercises
+    ]
+    columns = [Column[dict[str, str]](key, itemgetter(key), limit=80) for key in ("exercise", "title", "solved")]
+    return Table(rows, columns, _count_solved, "the course has no exercises")
+
+
+def _count_solved(rows: Sequence[Mapping[str, str]]) -> str:
+    solved = sum(row["solved"] == "yes" for row in rows)
+    return f"{solved} of {count(len(rows), 'exercise')} solved"
+
+
+if __name__ == "__main__":
+    from harness.display.example import ATTEMPTS, TASK
+
+    print(tasks_table([TASK], TASK.created), attempts_table(ATTEMPTS), sep="\n\n")
+    print(rows_table([{"id": 1, "old": "original text", "new": None}], "mytable"), sep="\n\n")
