@@ -20,6 +20,7 @@ import importlib
 import os
 import sys
 import time as real_time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -96,7 +97,9 @@ def connect(service: Service) -> Connection:
 
 def preload() -> None:
     """Import Google's client, outside of any time travel, and give it the virtual clock."""
-    importlib.import_module(_CLIENT)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # SDK 3.1.0 warns, while it is imported, of what is deprecated in itself
+        importlib.import_module(_CLIENT)
     if _connections:
         _set_client_clock()
 
