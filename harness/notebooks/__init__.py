@@ -1,0 +1,1 @@
+"""The course's notebooks as files: their normal form, their execution, and exercises made from solutions."""

@@ -1,0 +1,114 @@
+"""`python -m harness build`: run lessons and solutions, make exercises from solutions, normalise them all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from harness.errors import NotebookError
+from harness.notebooks import files
+from harness.notebooks.execute import execute
+from harness.notebooks.exercise import to_exercise
+from harness.notebooks.files import Notebook, cell_label
+from harness.notebooks.normal_form import normalise
+from harness.notebooks.syntax import syntax_error
+
+
+def build(root: Path, paths: Sequence[Path] = (), *, check: bool = False, say: Callable[[str], None] = print) -> int:
+    """Bring the course's notebooks up to date.
+
+    Args:
+        root: the folder that holds notebooks/, solutions/ and exercises/.
+        paths: the lessons and solutions to build; all when empty.
+        check: change nothing, only say what would change.
+        say: called with each line of the report.
+
+    Returns:
+        The number of files that changed, or would.
+
+    Raises:
+        NotebookError: one or more notebooks cannot be built; the message lists them all, and the others are built.
+    """
+    sources = [_source(root, path) for path in paths] or _all_sources(root)
+    problems: list[str] = []
+    changes = 0
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for outcome in pool.map(_try_to_build, sources):
+            if isinstance(outcome, NotebookError):
+                problems.append(str(outcome))
+                continue
+            changes += sum(_replace(root, path, text, check, say) for path, text in outcome)
+    if not paths:
+        changes += sum(_remove(root, path, check, say) for path in _orphans(root))
+    if problems:
+        raise NotebookError("\n".join(problems))
+    return changes
+
+
+def built(path: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the files, with their text, that one lesson or solution gives: itself run, and its exercise."""
+    notebook = files.read(path)
+    check_source(notebook, str(path))
+    if path.parent.name == "solutions":
+        exercise = to_exercise(notebook, str(path))
+        yield path.parents[1] / "exercises" / path.name, _text(exercise, path)
+    yield path, _text(normalise(execute(normalise(notebook), path)), path)
+
+
+def check_source(notebook: Notebook, name: str) -> None:
+    """Raise NotebookError for the first cell that does not parse, as it stands or as the learner gets it."""
+    for version in (notebook, to_exercise(notebook, name)):
+        for position, cell in enumerate(version.cells):
+            problem = syntax_error(cell) if cell.cell_type == "code" else None
+            if problem:
+                raise NotebookError(f"{name}, {cell_label(cell, position)}: {problem}")
+
+
+def _source(root: Path, path: Path) -> Path:
+    folder = path.absolute().parent.name
+    if folder == "exercises":
+        raise NotebookError(f"{path}: exercises are generated; build solutions/{path.name} instead")
+    if folder not in files.FOLDERS or path.absolute().parents[1] != root.absolute():
+        raise NotebookError(f"{path}: not a notebook of notebooks/ or solutions/ in {root}")
+    return path
+
+
+def _all_sources(root: Path) -> list[Path]:
+    sources = files.find(root, "notebooks") + files.find(root, "solutions")
+    if not sources:
+        raise NotebookError(f"{root} holds no notebooks/ or solutions/; run this in the repository's top folder")
+    return sources
+
+
+def _try_to_build(path: Path) -> list[tuple[Path, str]] | NotebookError:
+    try:
+        return list(built(path))
+    except NotebookError as error:
+        return error
+
+
+def _text(notebook: Notebook, path: Path) -> str:
+    files.validate(notebook, str(path))
+    return files.dump(notebook)
+
+
+def _replace(root: Path, path: Path, text: str, check: bool, say: Callable[[str], None]) -> bool:
+    if path.exists() and path.read_bytes() == text.encode():
+        return False
+    if not check:
+        files.write(path, text)
+    say(f"{'would rebuild' if check else 'rebuilt'} {os.path.relpath(path, root)}")
+    return True
+
+
+def _orphans(root: Path) -> list[Path]:
+    return [path for path in files.find(root, "exercises") if not (root / "solutions" / path.name).exists()]
+
+
+def _remove(root: Path, path: Path, check: bool, say: Callable[[str], None]) -> bool:
+    if not check:
+        path.unlink()
+    say(f"{'would remove' if check else 'removed'} {os.path.relpath(path, root)}: it has no solution")
+    return True

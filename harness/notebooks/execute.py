@@ -1,0 +1,93 @@
+"""Run a notebook from top to bottom in a fresh kernel, as JupyterLab would."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from harness.errors import NotebookError
+from harness.notebooks.files import Cell, Notebook, cell_label
+
+CELL_TIMEOUT = 60  # seconds
+
+
+@contextmanager
+def kernel_environment() -> Iterator[dict[str, str]]:
+    """Yield the environment of a kernel whose outputs are for the record.
+
+    It has an IPython folder of its own, without the user's start-up files and history, and no variables of pytest:
+    ipykernel 7 stops capturing what child processes print when it sees PYTEST_CURRENT_TEST.
+    """
+    with TemporaryDirectory(prefix="harness-ipython-") as folder:
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+        yield {**inherited, "IPYTHONDIR": folder}
+
+
+def execute(notebook: Notebook, path: Path) -> Notebook:
+    """Return an executed copy of a notebook.
+
+    Args:
+        notebook: the notebook; it is not changed.
+        path: its file; the kernel starts in its folder.
+
+    Raises:
+        NotebookError: a cell raised, or was tagged raises-exception and did not, or took longer than a minute, or
+            killed the kernel; with the cell and the exception's own words.
+    """
+    run = _Run(copy.deepcopy(notebook), path)
+    run.execute()
+    return run.notebook
+
+
+class _Run:
+    """One execution, and the cell that it has reached."""
+
+    def __init__(self, notebook: Notebook, path: Path) -> None:
+        self.notebook = notebook
+        self.path = path
+        self.reached = f"{path}"
+
+    def execute(self) -> None:
+        from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+        for cell in self.notebook.cells:
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+        client = self._client()
+        try:
+            with kernel_environment() as environment:
+                client.execute(env=environment)
+        except CellExecutionError as error:
+            raise NotebookError(f"{self.reached}: {error.ename}: {error.evalue}") from None
+        except CellTimeoutError:
+            raise NotebookError(f"{self.reached}: still running after {CELL_TIMEOUT} seconds") from None
+        except DeadKernelError:
+            raise NotebookError(f"{self.reached}: the kernel died") from None
+
+    def _client(self) -> Any:
+        from nbclient import NotebookClient
+
+        return NotebookClient(
+            self.notebook,
+            kernel_name="python3",
+            timeout=CELL_TIMEOUT,
+            startup_timeout=CELL_TIMEOUT,
+            record_timing=False,
+            extra_arguments=["--IPKernelApp.log_level=ERROR"],  # else jupyter-client 8.10 warns of TCP at every start
+            resources={"metadata": {"path": str(self.path.parent)}},
+            on_cell_start=self._start,
+            on_cell_executed=self._executed,
+        )
+
+    def _start(self, cell: Cell, cell_index: int) -> None:
+        self.reached = f"{self.path}, {cell_label(cell, cell_index)}"
+
+    def _executed(self, cell: Cell, cell_index: int, execute_reply: Mapping[str, Any]) -> None:
+        tagged = "raises-exception" in cell.metadata.get("tags", [])
+        if tagged and not any(output.output_type == "error" for output in cell.outputs):
+            raise NotebookError(f"{self.reached}: tagged raises-exception, but it raised nothing")

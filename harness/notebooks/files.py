@@ -1,0 +1,82 @@
+"""Notebooks on disk: read with errors that name file, line and cell, written in one canonical layout."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from harness.errors import NotebookError
+
+Notebook = Any  # nbformat's NotebookNode: a dict whose keys are attributes too
+Cell = Any
+
+FOLDERS = ("notebooks", "solutions", "exercises")
+
+
+def read(path: Path) -> Notebook:
+    """Read a notebook of format 4.
+
+    Args:
+        path: the file.
+
+    Raises:
+        NotebookError: the file is missing, is no JSON, or is no notebook of format 4; with the place in the file.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotebookError(f"{path}: cannot be read: {error}") from None
+    return parse(text, str(path))
+
+
+def parse(text: str, name: str) -> Notebook:
+    """Turn the text of a notebook file into a notebook; `name` stands for the file in errors."""
+    from nbformat.v4 import nbjson
+
+    try:
+        raw = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise NotebookError(f"{name}, line {error.lineno}, column {error.colno}: broken JSON: {error.msg}") from None
+    if not isinstance(raw, dict) or raw.get("nbformat") != 4 or not isinstance(raw.get("cells"), list):
+        raise NotebookError(f"{name}: not a notebook of format 4; open it in JupyterLab and save it")
+    try:
+        return nbjson.to_notebook(raw)
+    except (AttributeError, TypeError, KeyError) as error:
+        raise NotebookError(f"{name}: not a valid notebook: {error!r}") from None
+
+
+def dump(notebook: Notebook) -> str:
+    """Return the text of a notebook file: sorted keys, one line of source per line, a newline at the end."""
+    from nbformat.v4 import nbjson
+
+    return f"{nbjson.writes(notebook)}\n"
+
+
+def validate(notebook: Notebook, name: str) -> None:
+    """Raise NotebookError where the notebook breaks Jupyter's schema."""
+    import nbformat
+
+    try:
+        nbformat.validate(notebook)
+    except nbformat.ValidationError as error:
+        raise NotebookError(f"{name}: not a valid notebook: {str(error).splitlines()[0]}") from None
+
+
+def write(path: Path, text: str) -> None:
+    """Replace a file at once, so that an interrupted build leaves the old notebook and not half of the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(draft, path)
+
+
+def cell_label(cell: Cell, position: int) -> str:
+    """Name a cell for a message: its position in the notebook, counted from 1, and its id."""
+    return f'cell {position + 1} (id "{cell.get("id", "none")}")'
+
+
+def find(root: Path, folder: str) -> list[Path]:
+    """Return the notebooks of one folder of the course, in the order of the lessons."""
+    return sorted(path for path in (root / folder).glob("*.ipynb") if not path.name.startswith("."))
