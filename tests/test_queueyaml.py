@@ -1,0 +1,265 @@
+"""queue.yaml: what it may say (T39, T40), and the message for everything else."""
+
+import os
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.errors import QueueConfigError
+from harness.taskqueue import QueueConfig, RetryParameters, parse_queue_yaml
+
+EXAMPLES = int(os.environ.get("HARNESS_SOAK", "100"))
+
+
+def only_queue(*lines: str) -> QueueConfig:
+    """The configuration of a queue with these further lines."""
+    configs = parse_queue_yaml("\n  ".join(["queue:\n- name: mail", *lines]))
+    return next(config for config in configs if config.name == "mail")
+
+
+def retry_of(*lines: str) -> RetryParameters:
+    return only_queue("retry_parameters:", *(f"  {line}" for line in lines)).retry
+
+
+def mistake(text: str | bytes) -> str:
+    with pytest.raises(QueueConfigError) as refusal:
+        parse_queue_yaml(text)
+    return str(refusal.value)
+
+
+@pytest.mark.row("T39")
+def test_every_field_is_read():
+    text = """
+total_storage_limit: 1.5G
+resume_paused_queues: false
+queue:
+- name: mail
+  mode: push
+  rate: 10/m
+  bucket_size: 40
+  max_concurrent_requests: 10
+  target: v2.worker
+  retry_parameters:
+    task_retry_limit: 7
+    task_age_limit: 2d
+    min_backoff_seconds: 10
+    max_backoff_seconds: 200.5
+    max_doublings: 0
+- name: later
+  mode: pull
+  acl:
+  - user_email: ann@example.com
+  retry_parameters:
+    task_retry_limit: 3
+"""
+    mail = QueueConfig("mail", 10 / 60, 40, 10, RetryParameters(10, 200.5, 0, 7, 172_800), "push", "v2.worker")
+    later = QueueConfig("later", retry=RetryParameters(task_retry_limit=3), mode="pull")
+    assert parse_queue_yaml(text) == (QueueConfig("default"), mail, later)
+
+
+@pytest.mark.row("T39")
+@pytest.mark.parametrize(
+    ("rate", "per_second"),
+    [("5/s", 5), ("10/m", 10 / 60), ("1/h", 1 / 3600), ("1/d", 1 / 86400), ("0.5/s", 0.5), ("500/s", 500), ("0", 0)],
+)
+def test_a_rate_is_a_number_and_a_unit(rate, per_second):
+    assert only_queue(f"rate: {rate}").rate == pytest.approx(per_second)
+    assert only_queue(f'rate: "{rate}"').rate == pytest.approx(per_second)
+
+
+@pytest.mark.row("T39")
+@pytest.mark.parametrize(("limit", "seconds"), [("90s", 90), ("10m", 600), ("1.5h", 5400), ("2d", 172_800)])
+def test_an_age_limit_is_a_number_and_a_unit(limit, seconds):
+    assert retry_of(f"task_age_limit: {limit}").task_age_limit == seconds
+
+
+@pytest.mark.row("T40")
+def test_the_default_queue_is_always_there():
+    default = QueueConfig("default", rate=5, bucket_size=5, max_concurrent_requests=1000, mode="push")
+    for text in ("queue: []", "total_storage_limit: 120M", "queue:\n- name: mail"):
+        assert parse_queue_yaml(text)[0] == default
+
+
+@pytest.mark.row("T40")
+def test_the_default_queue_can_be_changed():
+    assert parse_queue_yaml("queue:\n- name: default\n  rate: 1/s") == (QueueConfig("default", rate=1),)
+
+
+def test_one_backoff_alone_moves_the_other_where_it_is_in_the_way():
+    assert retry_of("min_backoff_seconds: 5000").max_backoff == 5000
+    assert retry_of("max_backoff_seconds: 0.05").min_backoff == 0.05
+    assert retry_of("min_backoff_seconds: 5").max_backoff == 3600
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "queue.yaml is empty; it begins with a line `queue:`, then one `- name: …` per queue"),
+        ("# nothing\n", "queue.yaml is empty; it begins with a line `queue:`, then one `- name: …` per queue"),
+        ("- name: mail", "queue.yaml, line 1: the file: expected lines of `field: value`, not a list"),
+        ("mail", "queue.yaml, line 1: the file: expected lines of `field: value`, not 'mail'"),
+        ("queue:", "queue.yaml, line 1: queue: expected a list, one `- name: …` per queue, not nothing"),
+        ("queue: mail", "queue.yaml, line 1: queue: expected a list, one `- name: …` per queue, not 'mail'"),
+        ("queue:\n- mail", "queue.yaml, line 2: queue: expected lines of `field: value`, not 'mail'"),
+        ("queue:\n- rate: 5/s", "queue.yaml, line 2: name: missing; every queue needs one, such as `- name: mail`"),
+        ("queue:\n- name: [mail]", "queue.yaml, line 2: name: expected one value, not a list"),
+        ("queue:\n- name: mail\n  name: post", "queue.yaml, line 3: name: given twice in one queue; delete one"),
+        ("quue: []", "queue.yaml, line 1: 'quue': no field of the file; did you mean queue?"),
+        ("queue:\n- name: mail\n  rat: 5/s", "queue.yaml, line 3: 'rat': no field of queue; did you mean rate?"),
+        (
+            "queue:\n- name: mail\n- name: mail",
+            "queue.yaml, line 3: name: queue 'mail' is there already, in line 2",
+        ),
+        (
+            "queue:\n- name: my_mail",
+            "queue.yaml, line 2: name: 'my_mail' is no name for a queue; use 1 to 100 letters, digits and '-'",
+        ),
+        (
+            "queue:\n- name: later\n  mode: pull\n  rate: 5/s",
+            "queue.yaml, line 4: rate: only for push queues; delete it",
+        ),
+        ("queue:\n- name: mail\n  acl: []", "queue.yaml, line 3: acl: only for pull queues; delete it"),
+        ("queue:\n- name: mail\n  mode: drag", "queue.yaml, line 3: mode: 'drag' is no mode; write push or pull"),
+        (
+            "queue:\n- name: mail\n  target: My Service",
+            "queue.yaml, line 3: target: 'My Service' is no target; write a service, or version.service",
+        ),
+        (
+            "total_storage_limit: much",
+            "queue.yaml, line 1: total_storage_limit: "
+            "'much' is no size; write a number and B, K, M, G or T, such as 120M",
+        ),
+        (
+            "resume_paused_queues: perhaps",
+            "queue.yaml, line 1: resume_paused_queues: 'perhaps' is neither true nor false",
+        ),
+        (
+            "queue:\n- name: mail\n\trate: 5/s",
+            "queue.yaml, line 3: not YAML: found character '\\t' that cannot start any token; "
+            "indent with spaces, never with tabs",
+        ),
+        ("queue: [", "queue.yaml, line 1: not YAML: expected the node content, but found '<stream end>'"),
+        ("queue: []\n---\nqueue: []", "queue.yaml, line 2: not YAML: but found another document"),
+        ("queue:\n- name: m\x00", "queue.yaml, line 2: not YAML: the character '\\x00' is not allowed"),
+        ("queue:\n- name: m\ud800", "queue.yaml, line 2: not YAML: the character '\\ud800' is not allowed"),
+        ('queue:\n- name: "\\UFFFFFFFF"', "queue.yaml, line 2: not YAML: an escape \\U beyond Unicode"),
+        (b"queue:\n- name: caf\xe9", "queue.yaml, line 2: the byte 0xe9 is not UTF-8; save the file as UTF-8"),
+        ("a: &x []\nqueue: *x", "queue.yaml, line 2: *x: queue.yaml takes no aliases; write the value out"),
+        ("[" * 1000, "queue.yaml, line 1: queue.yaml: nested more than 6 levels deep"),
+    ],
+)
+@pytest.mark.row("T39")
+def test_a_mistake_names_the_line_and_the_field(text, message):
+    assert mistake(text) == message
+
+
+@pytest.mark.parametrize(
+    "rate", ["5/x", "5", "-5/s", "yes", "2012-09-03", "1e3/s", "nan/s", "5 / s", "/s", "5/", "٥/s", "[5]", "~", "''"]
+)
+@pytest.mark.row("T39")
+def test_a_bad_rate_is_quoted_with_what_is_allowed(rate):
+    text = f"queue:\n- name: mail\n  rate: {rate}"
+    message = mistake(text)
+    assert message.startswith("queue.yaml, line 3: rate: ")
+    assert "5/s" in message or "expected one value" in message
+
+
+@pytest.mark.parametrize(
+    ("line", "bounds"),
+    [
+        ("rate: 501/s", "at most 500/s"),
+        ("rate: " + "9" * 400 + "/s", "at most 500/s"),
+        ("bucket_size: 0", "at least 1 and at most 500"),
+        ("bucket_size: 501", "at least 1 and at most 500"),
+        ("max_concurrent_requests: 0", "at least 1 and at most 5000"),
+        ("max_concurrent_requests: " + "9" * 5000, "at least 1 and at most 5000"),
+        ("max_concurrent_requests: -1", "from 1 to 5000"),
+        ("bucket_size: 2.5", "from 1 to 500"),
+        ("bucket_size: true", "from 1 to 500"),
+    ],
+)
+@pytest.mark.row("T39")
+def test_a_figure_out_of_range_is_told_its_bounds(line, bounds):
+    field = line.partition(":")[0]
+    message = mistake(f"queue:\n- name: mail\n  {line}")
+    assert message.startswith(f"queue.yaml, line 3: {field}: '{line.partition(' ')[2][:60]}'")
+    assert message.endswith(bounds)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("task_retry_limit: -1", "write one from 0 to 2147483647"),
+        ("task_retry_limit: 2147483648", "at least 0 and at most 2147483647"),
+        ("task_age_limit: 2", "a number and a unit, such as 30s, 10m, 4h or 2d"),
+        ("task_age_limit: 2w", "a number and a unit, such as 30s, 10m, 4h or 2d"),
+        ("task_age_limit: 0s", "at least 1 and at most 315360000 seconds"),
+        ("task_age_limit: 9999999d", "at least 1 and at most 315360000 seconds"),
+        ("min_backoff_seconds: soon", "a number such as 0.5, 10 or 300"),
+        ("max_backoff_seconds: .inf", "a number such as 0.5, 10 or 300"),
+        ("max_backoff_seconds: 1000000000", "at least 0 and at most 315360000 seconds"),
+        ("max_doublings: many", "write one from 0 to 2147483647"),
+        ("task_retry_limits: 1", "did you mean task_retry_limit?"),
+    ],
+)
+@pytest.mark.row("T39")
+def test_a_bad_retry_parameter_is_explained(line, reason):
+    message = mistake(f"queue:\n- name: mail\n  retry_parameters:\n    {line}")
+    assert message.startswith("queue.yaml, line 4: ")
+    assert message.endswith(reason)
+
+
+def test_the_least_backoff_may_not_be_more_than_the_most():
+    text = "queue:\n- name: mail\n  retry_parameters:\n    max_backoff_seconds: 1\n    min_backoff_seconds: 10"
+    assert mistake(text) == "queue.yaml, line 5: min_backoff_seconds: 10 is more than max_backoff_seconds, 1"
+
+
+def test_a_pull_queue_has_one_retry_parameter():
+    text = "queue:\n- name: later\n  mode: pull\n  retry_parameters:\n    max_doublings: 1"
+    assert mistake(text) == (
+        "queue.yaml, line 5: 'max_doublings': no field of the retry_parameters of a pull queue; "
+        "the fields are task_retry_limit"
+    )
+
+
+def test_bytes_may_begin_with_a_byte_order_mark():
+    assert parse_queue_yaml(b"\xef\xbb\xbfqueue:\r\n- name: mail\r\n")[1] == QueueConfig("mail")
+
+
+LINES = [
+    "queue:",
+    "- name: mail",
+    "- name: default",
+    "  rate: 5/s",
+    "  rate: 1/x",
+    "  mode: pull",
+    "  bucket_size: 5",
+    "  retry_parameters:",
+    "    task_age_limit: 2d",
+    "    max_doublings: -1",
+    "  retry_parameters: {}",
+    "\tname: tab",
+    "- &anchor name",
+    "- *anchor",
+    "? [complex]",
+    "'\"",
+    "{ [ }",
+    "--- |",
+    "%YAML 9.9",
+    '"\\U99999999"',
+    "!!python/name:os.system x: y",
+    "<<: {rate: 5/s}",
+]
+FRAGMENTS = st.one_of(st.sampled_from(LINES), st.text(max_size=12), st.sampled_from(LINES).map(str.strip))
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(st.lists(FRAGMENTS, max_size=12).map("\n".join) | st.binary(max_size=80))
+def test_any_text_is_a_configuration_or_a_documented_error(text):
+    try:
+        configs = parse_queue_yaml(text)
+    except QueueConfigError as error:
+        assert str(error).startswith("queue.yaml")
+    else:
+        assert "default" in {config.name for config in configs}

@@ -1,0 +1,291 @@
+"""The queue by itself: the order of tasks, their names, what a dispatcher does with them, and retry arithmetic."""
+
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
+
+import pytest
+from google.appengine.runtime.apiproxy_errors import ApplicationError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.clock import START, Clock
+from harness.records import TaskInfo, TaskState
+from harness.taskqueue import Queue, QueueConfig, RetryParameters, Task, TaskQueueService, connect, preload
+from harness.taskqueue.errorcodes import ErrorCode
+from harness.taskqueue.etaheap import EtaHeap
+from harness.taskqueue.tombstones import Tombstones
+
+NOW = START.timestamp()
+
+
+def new_task(name: str, eta: float = NOW) -> Task:
+    return Task(name, "default", "POST", "/x", (), b"", eta, NOW)
+
+
+def new_queue(*etas: float) -> Queue:
+    """A queue with the tasks "a", "b", … at these seconds from now."""
+    queue = Queue(QueueConfig("default"))
+    for name, eta in zip("abcdefgh", etas, strict=False):
+        queue.add(new_task(name, NOW + eta), NOW)
+    return queue
+
+
+def names(tasks: list[Task]) -> list[str]:
+    return [task.name for task in tasks]
+
+
+@pytest.fixture
+def service() -> Iterator[TaskQueueService]:
+    service = TaskQueueService(Clock(), [QueueConfig("mail")])
+    with connect(service):
+        preload()
+        yield service
+
+
+@pytest.fixture
+def taskqueue(service: TaskQueueService) -> ModuleType:
+    from google.appengine.api import taskqueue
+
+    return taskqueue
+
+
+def test_tasks_wait_in_the_order_of_eta_then_of_arrival():
+    queue = new_queue(20, 10, 20, 10)
+    assert names(queue.waiting()) == ["b", "d", "a", "c"]
+    assert queue.next_eta() == NOW + 10
+
+
+def test_an_empty_queue_has_no_next_eta():
+    assert new_queue().next_eta() is None
+    assert new_queue().take(NOW) is None
+
+
+def test_a_task_is_taken_at_its_eta_and_not_before():
+    queue = new_queue(10)
+    assert queue.take(NOW + 9.999999) is None
+    task = queue.take(NOW + 10)
+    assert task is not None and task.state is TaskState.RUNNING
+    assert queue.in_flight == {"a": task}
+    assert (queue.waiting(), queue.next_eta(), len(queue)) == ([], None, 1)
+
+
+def test_a_task_that_is_done_leaves_a_tombstone_only():
+    queue = new_queue(0)
+    task = queue.take(NOW)
+    queue.done(task, NOW)
+    assert (len(queue), queue.in_flight) == (0, {})
+    assert queue.delete("a", NOW) is ErrorCode.TOMBSTONED_TASK
+
+
+def test_a_task_that_is_put_back_waits_until_its_new_eta():
+    queue = new_queue(0)
+    task = queue.take(NOW)
+    queue.put_back(task, NOW + 5)
+    assert (task.state, queue.next_eta(), queue.in_flight) == (TaskState.WAITING, NOW + 5, {})
+    assert queue.take(NOW + 5) is task
+
+
+@pytest.mark.row("T35")
+@pytest.mark.parametrize("finish", ["done", "put_back"])
+@pytest.mark.parametrize("how", ["delete", "purge"])
+def test_a_task_that_was_deleted_while_it_ran_stays_deleted(finish, how):
+    queue = new_queue(0, 0)
+    task = queue.take(NOW)
+    if how == "delete":
+        queue.delete("a", NOW)
+    else:
+        queue.purge(NOW)
+    assert queue.in_flight == {"a": task}, "it runs on"
+    getattr(queue, finish)(task, NOW + 5)
+    assert (task.state, queue.in_flight) == (TaskState.DELETED, {})
+    assert "a" not in names(queue.waiting())
+
+
+def test_a_deleted_task_is_never_taken():
+    queue = new_queue(0, 1, 2)
+    assert queue.delete("a", NOW) is ErrorCode.OK
+    assert queue.next_eta() == NOW + 1
+    assert names([queue.take(NOW + 9), queue.take(NOW + 9)]) == ["b", "c"]
+
+
+def test_deleting_what_never_was_is_no_error():
+    assert new_queue().delete("a", NOW) is ErrorCode.UNKNOWN_TASK
+
+
+def test_a_pause_holds_nothing_but_itself():
+    queue = new_queue(10)
+    queue.pause()
+    assert queue.paused and queue.next_eta() == NOW + 10
+    queue.resume()
+    assert not queue.paused
+
+
+def test_a_full_heap_of_deleted_tasks_is_swept():
+    heap = EtaHeap()
+    for number in range(1000):
+        task = new_task(str(number), NOW + number)
+        heap.push(task)
+        heap.discard(task)
+    assert len(heap) == 0
+    assert len(heap._heap) < 200
+
+
+@given(st.lists(st.tuples(st.sampled_from("pdt"), st.integers(0, 9), st.integers(0, 20))))
+def test_a_heap_gives_tasks_like_a_sorted_list(steps):
+    heap, expected, arrivals = EtaHeap(), {}, 0
+    for step, name, eta in steps:
+        if step == "p":
+            task = new_task(str(name), eta)
+            heap.push(task)
+            expected[task.name] = (eta, arrivals)
+            arrivals += 1
+        elif step == "d":
+            heap.discard(new_task(str(name)))
+            expected.pop(str(name), None)
+        else:
+            due = [name for name in expected if expected[name][0] <= eta]
+            wanted = min(due, key=expected.__getitem__, default=None)
+            taken = heap.pop_due(eta)
+            assert (taken.name if taken else None) == wanted
+            expected.pop(wanted, None)
+        assert names(heap.ordered()) == sorted(expected, key=expected.__getitem__)
+
+
+def test_tombstones_lapse_and_are_forgotten():
+    tombstones = Tombstones(lifetime=10)
+    for number in range(1000):
+        tombstones.bury(str(number), float(number))
+    assert tombstones.holds("999", 1008.9) and not tombstones.holds("999", 1009)
+    assert len(tombstones) == 10
+
+
+def test_a_tombstone_that_is_set_again_lasts_from_then_on():
+    tombstones = Tombstones(lifetime=10)
+    tombstones.bury("a", 0)
+    tombstones.bury("a", 5)
+    assert tombstones.holds("a", 14)
+
+
+def test_the_record_of_a_task_does_not_change_with_it():
+    task = new_task("a")
+    before = task.info()
+    task.state, task.retries = TaskState.RUNNING, 3
+    assert isinstance(before, TaskInfo)
+    assert (before.state, before.retries, before.eta) == (TaskState.WAITING, 0, START)
+
+
+@pytest.mark.parametrize(
+    ("retry", "delays"),
+    [
+        (RetryParameters(10, 300, 3), [10, 20, 40, 80, 160, 240, 300, 300]),
+        (RetryParameters(10, 200, 0), [*range(10, 201, 10), 200]),
+        (RetryParameters(), [0.1 * 2**doublings for doublings in range(16)] + [3600, 3600]),
+        (RetryParameters(0, 0), [0, 0, 0]),
+    ],
+)
+@pytest.mark.row("T28", "T29")
+def test_the_delay_doubles_then_grows_evenly_up_to_a_limit(retry, delays):
+    assert [retry.delay(failures) for failures in range(1, len(delays) + 1)] == pytest.approx(delays)
+
+
+def test_a_delay_never_overflows():
+    assert RetryParameters(0.1, 3600, 2**31 - 1).delay(2**31) == 3600
+
+
+@pytest.mark.parametrize(
+    ("retry", "retries", "age", "words"),
+    [
+        (RetryParameters(), 10_000, 1e9, None),
+        (RetryParameters(task_retry_limit=0), 0, 0, "task_retry_limit 0 reached"),
+        (RetryParameters(task_retry_limit=3), 2, 1e9, None),
+        (RetryParameters(task_retry_limit=3), 3, 0, "task_retry_limit 3 reached"),
+        (RetryParameters(task_age_limit=60), 99, 60, None),
+        (RetryParameters(task_age_limit=60), 0, 60.1, "task_age_limit 60 s reached"),
+        (RetryParameters(task_retry_limit=3, task_age_limit=60), 9, 60, None),
+        (RetryParameters(task_retry_limit=3, task_age_limit=60), 2, 61, None),
+        (
+            RetryParameters(task_retry_limit=3, task_age_limit=60),
+            3,
+            61,
+            "task_retry_limit 3 and task_age_limit 60 s reached",
+        ),
+    ],
+)
+@pytest.mark.row("T30")
+def test_a_task_is_given_up_when_all_its_limits_are_reached(retry, retries, age, words):
+    assert retry.exhausted(retries, age) == words
+
+
+def test_the_error_codes_are_googles(taskqueue):
+    from google.appengine.api.taskqueue import taskqueue_service_bytes_pb2 as messages
+
+    google = dict(messages.TaskQueueServiceError.ErrorCode.items())
+    assert {code.name: code.value for code in ErrorCode} == {code.name: google[code.name] for code in ErrorCode}
+
+
+def test_the_method_numbers_are_googles(taskqueue):
+    from google.appengine.api.taskqueue import taskqueue_service_bytes_pb2 as messages
+
+    from harness.taskqueue import wire
+
+    google = messages.TaskQueueAddRequest.RequestMethod.items()
+    assert {name: number for number, name in wire._METHODS.items()} == dict(google)
+    assert messages.TaskQueueMode.PULL == wire.PULL
+
+
+def test_eight_threads_may_add_at_once(service, taskqueue):
+    def add_many(worker: int) -> list[str]:
+        return [taskqueue.add(url="/x", params={"worker": worker}).name for _ in range(500)]
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            chosen = [name for names in pool.map(add_many, range(8)) for name in names]
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(set(chosen)) == 4000
+    assert sorted(names(service.queues["default"].waiting())) == sorted(chosen) == sorted(service.history)
+
+
+def test_threads_that_want_the_same_name_get_it_once(service, taskqueue):
+    def add(number: int) -> bool:
+        try:
+            taskqueue.add(url="/x", name=f"task-{number % 50}")
+        except taskqueue.TaskAlreadyExistsError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(add, range(400))) == 50
+
+
+def test_a_new_configuration_keeps_the_tasks_of_a_queue(service, taskqueue):
+    taskqueue.add(url="/x", queue_name="mail")
+    queue = service.queues["mail"]
+    service.configure([QueueConfig("mail", rate=1), QueueConfig("stats")])
+    assert service.queues["mail"] is queue
+    assert (queue.config.rate, len(queue), list(service.queues)) == (1, 1, ["default", "mail", "stats"])
+
+
+def test_a_queue_that_is_configured_no_more_loses_its_tasks(service, taskqueue):
+    taskqueue.add(url="/x", queue_name="mail", name="letter")
+    service.configure([])
+    assert list(service.queues) == ["default"]
+    assert service.history["letter"][0].state is TaskState.DELETED
+
+
+def test_a_queue_that_changes_its_mode_begins_anew(service, taskqueue):
+    taskqueue.add(url="/x", queue_name="mail", name="letter")
+    service.configure([QueueConfig("mail", mode="pull")])
+    assert service.history["letter"][0].state is TaskState.DELETED
+    taskqueue.add("text", method="PULL", queue_name="mail")
+    assert len(service.queues["mail"]) == 1
+
+
+def test_a_second_task_of_a_name_is_refused_with_its_code():
+    with pytest.raises(ApplicationError) as refusal:
+        new_queue(0).add(new_task("a"), NOW)
+    assert refusal.value.application_error == ErrorCode.TASK_ALREADY_EXISTS
