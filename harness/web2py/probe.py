@@ -1,0 +1,116 @@
+"""What the harness sees of one request while web2py answers it: action, variables, SQL, exception."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harness.records import Request, Response, Route, Ticket
+from harness.web2py.boot import Gluon
+from harness.web2py.tickets import Sources, make_ticket
+
+STATEMENTS, LENGTH = 200, 2000  # how many statements are kept, and how many characters of each
+_OPENING = ("PRAGMA ", "SELECT 1;")  # what pydal runs to open a connection and to try it
+_NO_ACTION = ("invalid controller (", "invalid function (")  # web2py_error of gluon/compileapp.py, both versions
+
+
+class Probe:
+    """Watches one request. `harness.web2py.seams` calls its methods from inside web2py.
+
+    Args:
+        request: the request as it was sent.
+        applications: the folder of the learner's files.
+        number: gives the next ticket's number.
+    """
+
+    def __init__(self, gluon: Gluon, request: Request, applications: Path, number: Callable[[], int]) -> None:
+        self.number = number
+        self.interrupted = False
+        self._gluon = gluon
+        self._request = request
+        self._applications = applications
+        self._acting = False
+        self._route: Route | None = None
+        self._vars: dict[str, Any] = {}
+        self._statements: list[str] = []
+        self._more = 0
+        self._ticket: Ticket | None = None
+
+    def act(self, run: Callable[[], Any], request: Any) -> Any:
+        """Run the action: models are done, the view comes after."""
+        self._route = self._read_route(request)
+        self._acting = True
+        try:
+            page = run()
+        except self._gluon.http.HTTP as answer:
+            if str(answer.headers.get("web2py_error", "")).startswith(_NO_ACTION):
+                self._route = None
+            raise
+        if isinstance(page, dict):
+            self._vars = dict(page)
+        return page
+
+    def finish(self) -> None:
+        """Action and view are done; what follows is web2py's own book-keeping."""
+        self._acting = False
+
+    def sql(self, statement: str) -> None:
+        """A DAL runs a statement."""
+        if not self._acting or statement.startswith(_OPENING):
+            return
+        if len(self._statements) >= STATEMENTS:
+            self._more += 1
+            return
+        more = len(statement) - LENGTH
+        self._statements.append(statement if more <= 0 else f"{statement[:LENGTH]}… ({more} more characters)")
+
+    def failed(self, error: BaseException, id: str) -> None:
+        """An exception was not caught: web2py makes a ticket, or the answer breaks off.
+
+        web2py wraps what a model, action or view raised into a RestrictedError; the exception itself is its context.
+        """
+        generated = ""
+        if isinstance(error, self._gluon.restricted.RestrictedError):
+            generated = error.code if isinstance(error.code, str) else ""
+            error = error.__context__ or error
+        self.interrupted = self.interrupted or isinstance(error, KeyboardInterrupt)
+        self._ticket = make_ticket(id, error, Sources(self._applications, generated))
+
+    def fill(self, response: Response, output: str) -> Response:
+        """Return the response with all that was seen."""
+        more = (f"… and {self._more} more statements",) if self._more else ()
+        return replace(
+            response,
+            route=self._route,
+            vars=self._vars,
+            sql=(*self._statements, *more),
+            ticket=self._ticket,
+            output=output,
+        )
+
+    def _read_route(self, request: Any) -> Route:
+        """Note which action runs, with the variables of the wire.
+
+        They are parsed here from a copy, because a handler may change its own, and because to look at them in a
+        request whose body is no form is an error in 2.26.1 that only the handler itself should run into.
+        """
+        copy = self._gluon.globals.Request(request.env)
+        copy._body = io.BytesIO(self._request.body)
+        get_vars = {key: list(value) if isinstance(value, list) else value for key, value in copy.get_vars.items()}
+        try:
+            post_vars, all_vars = dict(copy.post_vars), dict(copy.vars)
+        except Exception:
+            post_vars, all_vars = {}, get_vars
+        return Route(
+            application=request.application,
+            controller=request.controller,
+            function=request.function,
+            extension=request.extension,
+            args=tuple(request.args or ()),
+            get_vars=get_vars,
+            post_vars=post_vars,
+            vars=all_vars,
+        )

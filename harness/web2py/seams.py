@@ -1,0 +1,121 @@
+"""Where the harness looks into web2py while a request runs: subclasses of its own classes, put in for that long.
+
+These are the only patches of web2py's code. All are undone when the request has ended.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from harness.web2py.boot import Gluon
+from harness.web2py.probe import Probe
+
+
+class Seams:
+    """The places in gluon/main.py, gluon/restricted.py and pydal where a Probe is told what happens."""
+
+    def __init__(self, gluon: Gluon) -> None:
+        self._probe: Probe | None = None
+        main, restricted, dal = gluon.main, gluon.restricted, gluon.dal
+        self._replaced = (
+            (main, "Request", main.Request, _make_request(main.Request, self)),
+            (main, "serve_controller", main.serve_controller, self._make_serve(main.serve_controller)),
+            (main, "run_controller_in", main.run_controller_in, self._make_run(main.run_controller_in)),
+            (restricted, "TicketStorage", restricted.TicketStorage, _make_storage(restricted.TicketStorage, self)),
+            (dal, "Table", dal.Table, _make_table(dal.Table)),
+            (dal, "execution_handlers", dal.execution_handlers, [*dal.execution_handlers, _make_handler(self)]),
+        )
+
+    @property
+    def probe(self) -> Probe:
+        """The probe of the request that runs now."""
+        assert self._probe is not None, "the seams are in place only while a request runs"
+        return self._probe
+
+    @contextmanager
+    def watched(self, probe: Probe) -> Iterator[None]:
+        """Let a probe watch what web2py does in this scope."""
+        self._probe = probe
+        for owner, name, _, ours in self._replaced:
+            setattr(owner, name, ours)
+        try:
+            yield
+        finally:
+            for owner, name, theirs, _ in self._replaced:
+                setattr(owner, name, theirs)
+            self._probe = None
+
+    def tell_sql(self, statement: str) -> None:
+        """Pass on a statement; a connection that outlives its request has nobody to tell."""
+        if self._probe is not None:
+            self._probe.sql(statement)
+
+    def _make_serve(self, serve: Any) -> Any:
+        def serve_controller(request: Any, response: Any, session: Any) -> None:
+            try:
+                serve(request, response, session)
+            finally:
+                self.probe.finish()
+
+        return serve_controller
+
+    def _make_run(self, run: Any) -> Any:
+        def run_controller_in(controller: str, function: str, environment: dict[str, Any]) -> Any:
+            return self.probe.act(lambda: run(controller, function, environment), environment["request"])
+
+        return run_controller_in
+
+
+def _make_request(base: Any, seams: Seams) -> Any:
+    class Request(base):  # type: ignore[misc]
+        """web2py's request, whose tickets are numbered 1, 2, 3 instead of named by chance."""
+
+        def compute_uuid(self) -> str:
+            when = self.now.strftime("%Y-%m-%d.%H-%M-%S")
+            client = self.client.replace(":", "_")
+            self._uuid = f"{self.application}/{client}.{when}.{seams.probe.number()}"
+            return self._uuid
+
+    return Request
+
+
+def _make_storage(base: Any, seams: Seams) -> Any:
+    class TicketStorage(base):  # type: ignore[misc]
+        """web2py's store of tickets, which also tells of the exception that one is about."""
+
+        def store(self, request: Any, ticket_id: str, ticket_data: Any) -> None:
+            error = sys.exception()
+            if error is not None:
+                seams.probe.failed(error, f"{request.application}/{ticket_id}")
+            super().store(request, ticket_id, ticket_data)
+
+    return TicketStorage
+
+
+def _make_table(base: Any) -> Any:
+    class Table(base):  # type: ignore[misc]
+        """pydal's table, whose INSERT and UPDATE name the columns in the order of the table.
+
+        pydal takes them out of a set, so that the same statement looks different in every run.
+        """
+
+        def _filter_fields_for_operation(self, fields: Any) -> tuple[list[str], dict[str, Any]]:
+            empty, given = super()._filter_fields_for_operation(fields)
+            return empty, {name: given[name] for name in self.fields if name in given}
+
+    return Table
+
+
+def _make_handler(seams: Seams) -> Any:
+    from pydal.helpers.classes import ExecutionHandler
+
+    class SqlSeen(ExecutionHandler):  # type: ignore[misc]
+        """Tells every statement that a DAL runs (pydal's own seam: `DAL.execution_handlers`)."""
+
+        def before_execute(self, command: str) -> None:
+            seams.tell_sql(command)
+
+    return SqlSeen
