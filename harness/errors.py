@@ -7,6 +7,7 @@
     ├── BadRequestError         a URL, method or parameter that no browser could send
     ├── Web2pyNotFoundError     WEB2PY_PATH, or the installed package, is no web2py
     ├── QueueConfigError        a mistake in queue.yaml; names the line and the field
+    ├── UnknownTableError       no model of the application defines this table
     ├── UnknownTaskError        no such task, now or in the past
     ├── UnknownQueueError       no such queue in queue.yaml
     ├── NothingDueError         `step()` on queues in which nothing waits
@@ -52,6 +53,10 @@ class BadRequestError(HarnessError, ValueError):
 
 class Web2pyNotFoundError(HarnessError):
     """There is no usable web2py where the harness was told to look."""
+
+
+class UnknownTableError(HarnessError, LookupError):
+    """No model of the application defines this table."""
 
 
 class QueueConfigError(HarnessError, ValueError):
