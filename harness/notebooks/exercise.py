@@ -11,6 +11,7 @@ from harness.notebooks.normal_form import normalise
 BEGIN = "### BEGIN SOLUTION"
 END = "### END SOLUTION"
 STUB = "...  # YOUR CODE HERE"
+START = "### START"  # begins a line of the code that the learner starts from, where that is not the stub
 
 
 def to_exercise(solution: Notebook, name: str) -> Notebook:
@@ -36,7 +37,9 @@ def has_region(cell: Cell) -> bool:
 
 
 def blank_regions(source: str, where: str) -> str:
-    """Replace every region of a cell's source by the stub, at the indentation of the region's first marker.
+    """Replace every region of a cell's source by the stub, at the indentation of the region's markers.
+
+    A region may say itself what the learner starts from, in lines that begin with `### START`.
 
     Args:
         source: the text of the cell.
@@ -49,15 +52,19 @@ def blank_regions(source: str, where: str) -> str:
     begun = 0  # the line at which the region that is open began
     for number, line in enumerate(source.splitlines(), 1):
         marker = line.strip()
+        indent = line[: len(line) - len(line.lstrip())]
         if marker == BEGIN:
             if begun:
                 raise NotebookError(f"{where}, line {number}: a second {BEGIN!r}; that of line {begun} is still open")
-            begun = number
-            lines.append(line[: len(line) - len(line.lstrip())] + STUB)
+            begun, blank = number, len(lines)
         elif marker == END:
             if not begun:
                 raise NotebookError(f"{where}, line {number}: {END!r} without {BEGIN!r} before it")
+            if len(lines) == blank:
+                lines.append(indent + STUB)
             begun = 0
+        elif begun and marker.startswith(START):
+            lines.append((indent + marker.removeprefix(START).removeprefix(" ")).rstrip())
         elif not begun:
             lines.append(line)
     if begun:

@@ -1,0 +1,92 @@
+"""What the first line of a cell says: which file of which application `%%controller default --app stats` writes."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from harness.errors import MagicError
+
+_FOLDERS = {"controller": "controllers/{}.py", "model": "models/{}.py", "view": "views/{}"}
+_WHOLE = {"routes": "routes.py", "queue_yaml": "queue.yaml"}
+MAGICS = (*_FOLDERS, *_WHOLE)
+_EXAMPLES = {
+    "controller": "%%controller default",
+    "model": "%%model db",
+    "view": "%%view default/index.html",
+    "routes": "%%routes",
+    "queue_yaml": "%%queue_yaml",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The file that a cell writes: its path in the application, and the application (None: the lab's first)."""
+
+    path: str
+    app: str | None = None
+
+    @property
+    def is_python(self) -> bool:
+        return self.path.endswith(".py")
+
+
+def parse_magic(magic: str, line: str) -> Target:
+    """Return what a magic with these arguments writes.
+
+    Args:
+        magic: its name without percent signs ("controller").
+        line: the rest of its line ("default --app stats").
+
+    Raises:
+        MagicError: an argument that is missing, unknown or too much; the message gives an example that works.
+    """
+    words = _split(magic, line)
+    app = _take_app(magic, words)
+    if magic in _WHOLE:
+        if words or app:
+            raise MagicError(f"%%{magic} takes nothing on its line, not {line.strip()!r}")
+        return Target(_WHOLE[magic])
+    if len(words) != 1:
+        said = f"not {line.strip()!r}" if words else "and there is none"
+        raise MagicError(f"%%{magic} needs one name, {said}; for example: {_EXAMPLES[magic]}")
+    return Target(_FOLDERS[magic].format(words[0]), app)
+
+
+def cell_target(source: str) -> Target | None:
+    """Return what a cell writes by its first line, or None when it does not begin with one of our magics."""
+    first = source.lstrip().partition("\n")[0]
+    magic, _, line = first.removeprefix("%%").partition(" ")
+    return parse_magic(magic, line) if first.startswith("%%") and magic in MAGICS else None
+
+
+def cell_body(source: str) -> str:
+    """Return what a cell writes: all after its first line.
+
+    A blank line stands for the first, so that web2py counts lines as the cell does.
+    """
+    return "\n" + source.lstrip().partition("\n")[2]
+
+
+def _split(magic: str, line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise MagicError(f"%%{magic} cannot read its line {line.strip()!r}: {error}") from None
+
+
+def _take_app(magic: str, words: list[str]) -> str | None:
+    """Take `--app NAME` out of the words and return NAME."""
+    app = None
+    for index, word in enumerate(words):
+        if word == "--app" and index + 1 < len(words):
+            app = words[index + 1]
+            del words[index : index + 2]
+            break
+        if word.startswith("--app="):
+            app = words.pop(index).removeprefix("--app=")
+            break
+    unknown = [word for word in words if word.startswith("-")]
+    if unknown:
+        raise MagicError(f"%%{magic} has no option {unknown[0]!r}; its only one is --app NAME: {_EXAMPLES[magic]}")
+    return app

@@ -1,0 +1,101 @@
+"""The course as a whole: its lessons, and what the solution notebooks say about each exercise."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar
+
+from harness.cells import Target, cell_body, cell_target
+from harness.checks.exercise import Exercise, Lesson, Misconception, Prediction, Run
+from harness.errors import CourseError
+from harness.notebooks.exercise import blank_regions
+from harness.notebooks.files import Cell, read
+
+T = TypeVar("T")
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+@cache
+def lessons() -> tuple[Lesson, ...]:
+    """Return the lessons in order: a lessonNN.toml with the words, and a lessonNN.py with what is tried."""
+    return tuple(_load(path) for path in sorted(Path(__file__).parent.glob("lesson*.toml")))
+
+
+def _load(path: Path) -> Lesson:
+    words = tomllib.loads(path.read_text(encoding="utf-8"))
+    runs = import_module(f"harness.checks.{path.stem}").RUNS
+    shared = {key: Misconception(**known) for key, known in words.get("mistakes", {}).items()}
+    return Lesson(
+        number=path.stem.removeprefix("lesson"),
+        title=words["title"],
+        exercises=tuple(_exercise(number, said, shared, runs) for number, said in words.get("exercises", {}).items()),
+        predictions={name: Prediction(**asked) for name, asked in words.get("predictions", {}).items()},
+    )
+
+
+def _exercise(number: str, said: dict[str, Any], shared: dict[str, Misconception], runs: dict[str, Run]) -> Exercise:
+    own = {key: Misconception(**known) for key, known in said.pop("mistakes", {}).items()}
+    mistakes = {key: shared[key] for key in said.pop("shared", ())} | own
+    lists: dict[str, Any] = {name: tuple(said.pop(name)) for name in ("files", "hints", "apps") if name in said}
+    return Exercise(number=number, run=runs[number], mistakes=mistakes, **lists, **said)
+
+
+def exercises() -> Iterator[Exercise]:
+    """Yield all exercises in order."""
+    for lesson in lessons():
+        yield from lesson.exercises
+
+
+def find_exercise(number: str) -> Exercise:
+    """Return the exercise "1.1"; CourseError, with the nearest ones, when there is none."""
+    known = {exercise.number: exercise for exercise in exercises()}
+    return _look_up(known, number, "exercise")
+
+
+def find_prediction(name: str) -> Prediction:
+    """Return the prediction "1.a"; CourseError, with the nearest ones, when there is none."""
+    known = {name: asked for lesson in lessons() for name, asked in lesson.predictions.items()}
+    return _look_up(known, name, "prediction")
+
+
+def file_key(target: Target) -> str:
+    """Name a file as `Exercise.files` does: "controllers/ex1_1.py", "stats:controllers/ex3_2.py"."""
+    return target.path if target.app is None else f"{target.app}:{target.path}"
+
+
+@cache
+def solution_cells(exercise: Exercise) -> dict[str, str]:
+    """Return, for each file of an exercise, the source of the cell in the solution notebook that writes it."""
+    path = _ROOT / "solutions"
+    notebooks = sorted(path.glob(f"{exercise.lesson}_*.ipynb"))
+    if not notebooks:
+        raise CourseError(f"the solutions of lesson {exercise.lesson} are not installed; they are in solutions/")
+    cells = {file_key(target): cell.source for cell in read(notebooks[0]).cells if (target := _target(cell))}
+    return {name: cells[name] for name in exercise.files}
+
+
+@cache
+def stub_cells(exercise: Exercise) -> dict[str, str]:
+    """Return the same cells as the learner finds them: with the regions blanked."""
+    return {name: blank_regions(source, exercise.number) for name, source in solution_cells(exercise).items()}
+
+
+def body(source: str) -> str:
+    """Return what a cell writes, without the markers of its solution."""
+    return "\n".join(line for line in cell_body(source).splitlines() if not line.strip().startswith("### ")) + "\n"
+
+
+def _target(cell: Cell) -> Target | None:
+    return cell_target(cell.source) if cell.cell_type == "code" else None
+
+
+def _look_up(known: dict[str, T], name: str, kind: str) -> T:
+    if name in known:
+        return known[name]
+    near = get_close_matches(str(name), known, n=3, cutoff=0.3) or list(known)[:3]
+    raise CourseError(f"there is no {kind} {name!r}; did you mean {' or '.join(map(repr, near))}?")

@@ -1,0 +1,107 @@
+"""What a learner types: `check`, `hint`, `solution`, `progress`, `predict`."""
+
+from __future__ import annotations
+
+from harness.checks import progress as record
+from harness.checks.course import body, exercises, find_exercise, find_prediction, solution_cells
+from harness.checks.exercise import Exercise
+from harness.checks.judge import judge
+from harness.checks.verdict import Outcome
+from harness.display import Table, progress_table
+from harness.errors import CheckError, CourseError, NameRefusedError
+from harness.lab import current_lab
+
+
+def check(number: str) -> None:
+    """Check one exercise, and say how it stands.
+
+    Args:
+        number: "1.1".
+
+    Raises:
+        CheckError: not attempted, an error in the learner's code, or wrong; its message is for the learner.
+        CourseError: there is no such exercise.
+    """
+    __tracebackhide__ = True
+    exercise = find_exercise(number)
+    verdict = judge(exercise, _learners_files(exercise))
+    if verdict.outcome is not Outcome.CORRECT:
+        raise CheckError(verdict.text)
+    record.mark_solved(number)
+    print(verdict.text)
+
+
+def hint(number: str) -> None:
+    """Give the next hint for an exercise: the idea, then the place, then nearly the code."""
+    exercise = find_exercise(number)
+    step = record.next_hint(number, len(exercise.hints))
+    print(f"Hint {step + 1} of {len(exercise.hints)}: {exercise.hints[step]}")
+
+
+def solution(number: str, give_up: bool = False) -> None:
+    """Show the solution of an exercise that is solved, or that the learner gives up.
+
+    Raises:
+        CourseError: the exercise is neither.
+    """
+    exercise = find_exercise(number)
+    if not give_up and number not in record.solved():
+        raise CourseError(
+            f'{number} is not solved yet. Try hint("{number}"), or see it all the same: '
+            f'solution("{number}", give_up=True)'
+        )
+    for source in solution_cells(exercise).values():
+        print(source.partition("\n")[0] + body(source))
+
+
+def progress() -> Table[dict[str, str]]:
+    """Return the exercises of the whole course as a table, with what is done."""
+    solved = record.solved()
+    return progress_table([(each.number, each.title, each.number in solved) for each in exercises()])
+
+
+def predict(name: str, choice: str | None = None, *, reveal: bool = False) -> None:
+    """Ask what an experiment will show, take the answer, and later explain.
+
+    Args:
+        name: "1.a".
+        choice: the letter of an option; without it the question is asked.
+        reveal: say which option is right, and why.
+
+    Raises:
+        CourseError: there is no such prediction, or it has no such option.
+    """
+    asked = find_prediction(name)
+    if reveal:
+        print(_reveal(record.choice(name), asked.answer, asked.options[asked.answer], asked.why))
+    elif choice is None:
+        options = "\n".join(f"  {letter}  {text}" for letter, text in asked.options.items())
+        print(f'{asked.question}\n{options}\nSay what you think: predict("{name}", "A")')
+    elif choice.strip().upper() in asked.options:
+        record.choose(name, choice.strip().upper())
+        print(f"You say {choice.strip().upper()}: {asked.options[choice.strip().upper()]} The next cell decides.")
+    else:
+        raise CourseError(f"prediction {name} has no option {choice!r}; choose one of {', '.join(asked.options)}")
+
+
+def _reveal(chosen: str | None, answer: str, option: str, why: str) -> str:
+    if chosen is None:
+        said = ""
+    elif chosen == answer:
+        said = f"You said {chosen}, and so it is. "
+    else:
+        said = f"You said {chosen}; it is {answer}. "
+    return f"{said}{answer}: {option} {why}"
+
+
+def _learners_files(exercise: Exercise) -> dict[str, str]:
+    """Read what the learner wrote into the newest lab; files that are not there are left out."""
+    lab = current_lab()
+    found = {}
+    for name in exercise.files:
+        app, _, path = name.rpartition(":")
+        try:
+            found[name] = lab.read(path, app or None)
+        except NameRefusedError:
+            continue
+    return found

@@ -1,0 +1,124 @@
+"""Lesson 01, Your first background task: what its exercises try. Their words are in lesson01.toml."""
+
+from __future__ import annotations
+
+from harness.checks.trial import Trial
+
+_EDITS = (("Ferry late", "Ferry on time"), ("Nightfall", "Nächtlicher Nebel & Wind"))
+
+
+def _queue_it(trial: Trial) -> None:
+    for old, new in _EDITS:
+        trial.get("ex1_1/save", old=old, new=new)
+        before = trial.rows("mytable", "old", "new")
+        trial.expect(
+            (old, new) not in before,
+            "called-directly",
+            happened="the row was in mytable before any task ran",
+            expected="a task in the queue, and no new row yet",
+        )
+        task = trial.one_task(missing="not-queued")
+        trial.expect(
+            not task.url.startswith("/_ah/"),
+            "no-address",
+            happened=f"the task goes to {task.url}",
+            expected="the task goes to the action log_edit",
+        )
+        _log_one_edit(trial, old, new)
+
+
+def _log_one_edit(trial: Trial, old: str, new: str) -> None:
+    before = trial.rows("mytable", "old", "new")
+    trial.succeed(trial.step(), "wrong-address")
+    _expect_no_echo(trial)
+    _expect_one_row(trial, trial.rows("mytable", "old", "new")[len(before) :], old, new)
+
+
+def _expect_one_row(trial: Trial, rows: list[tuple[object, ...]], old: str, new: str) -> None:
+    mistakes: dict[tuple[object, ...], str] = {(None, None): "no-values", (new, old): "swapped"}
+    trial.expect(
+        rows == [(old, new)],
+        mistakes.get(rows[0], "fixed-values") if len(rows) == 1 else "not-written" if not rows else None,
+        happened=f"the worker wrote {rows or 'no row'}",
+        expected=f"one row: {(old, new)}",
+    )
+
+
+def _expect_no_echo(trial: Trial) -> None:
+    trial.expect(
+        not trial.lab.tasks(),
+        "itself",
+        happened=f"the task ran, and then another one was waiting, to {[task.url for task in trial.lab.tasks()]}",
+        expected="an empty queue",
+    )
+
+
+def _write_the_worker(trial: Trial) -> None:
+    for old, new in _EDITS:
+        trial.get("ex1_2/save", old=old, new=new)
+        before = trial.rows("mytable", "old", "new")
+        attempt = trial.step()
+        rows = trial.rows("mytable", "old", "new")[len(before) :]
+        if attempt.status == 404 and rows:
+            trial.wrong(
+                "dict-without-view",
+                happened="the row was written, but the answer was 404: the task will run, and write, again",
+                expected="a status of 200 to 299",
+            )
+        trial.succeed(attempt, "arguments" if "argument" in attempt.response.hint else "no-action")
+        _expect_one_row(trial, rows, old, new)
+
+
+def _move_the_mail(trial: Trial) -> None:
+    for address in ("ada@example.com", "björn+news@example.com"):
+        sent = trial.rows("mytable", "old", "new")
+        answer = trial.get("ex1_3/register", address=address)
+        trial.expect(
+            answer.elapsed < 1,
+            "still-slow",
+            happened=f"the user waited {answer.elapsed:g} s for the answer",
+            expected="the user waits for less than 1 s",
+        )
+        trial.one_task(missing="mail-lost")
+        attempt = trial.step()
+        trial.succeed(attempt, "wrong-address")
+        _expect_no_echo(trial)
+        trial.expect(
+            attempt.elapsed >= 3,
+            "not-sent",
+            happened=f"the worker was done after {attempt.elapsed:g} s; send_mail takes 3",
+            expected="the worker calls send_mail",
+        )
+        mails = trial.rows("mytable", "old", "new")[len(sent) :]
+        trial.expect(
+            mails == [("mail sent to", address)],
+            "no-values" if mails == [("mail sent to", None)] else "fixed-values",
+            happened=f"mails: {mails}",
+            expected=f"one mail, to {address}",
+        )
+
+
+def _two_tasks(trial: Trial) -> None:
+    for first, second in (("Harbour", "Market"), ("Chess", "Choir")):
+        sent = trial.rows("mytable", "old", "new")
+        trial.get("ex1_4/swap", first=first, second=second)
+        waiting = len(trial.lab.tasks())
+        trial.expect(
+            waiting == 2,
+            {0: "not-queued", 1: "one-task"}.get(waiting),
+            happened=f"{waiting} waiting after one visit",
+            expected="two tasks waiting, one for each edit",
+        )
+        attempts = [trial.step(), trial.step()]
+        for attempt in attempts:
+            trial.succeed(attempt, "wrong-address")
+        rows = trial.rows("mytable", "old", "new")[len(sent) :]
+        trial.expect(
+            sorted(map(str, rows)) == sorted(map(str, [(first, second), (second, first)])),
+            "same-twice" if len(set(rows)) == 1 else None,
+            happened=f"the workers wrote {rows}",
+            expected=f"{(first, second)} and {(second, first)}, in any order",
+        )
+
+
+RUNS = {"1.1": _queue_it, "1.2": _write_the_worker, "1.3": _move_the_mail, "1.4": _two_tasks}

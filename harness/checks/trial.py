@@ -1,0 +1,120 @@
+"""One run of a check: the learner's files in a fresh lab, driven by real requests and tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from harness.checks.exercise import Exercise
+from harness.checks.verdict import Finding, Verdict, error, wrong
+from harness.errors import RunawayError
+from harness.lab import Lab
+from harness.records import Attempt, Response, TaskInfo, Ticket
+
+CAP = 300  # attempts; a check that needs more has met tasks without end
+
+
+class Decided(Exception):
+    """Carries a verdict out of a check as soon as it is certain."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.text)
+        self.verdict = verdict
+
+
+class Trial:
+    """What an exercise's `run` works with.
+
+    Args:
+        exercise: the exercise on trial.
+        lab: a fresh lab that holds the learner's files.
+
+    `called` is the last thing that was done, in words for the learner.
+    """
+
+    def __init__(self, exercise: Exercise, lab: Lab) -> None:
+        self.exercise = exercise
+        self.lab = lab
+        self.called = "nothing yet"
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None, **query: Any) -> Response:
+        """Send a user's GET; an exception in the learner's code is a verdict."""
+        said = "&".join(f"{key}={value}" for key, value in query.items())
+        self.called = f"as a user: GET /{path.lstrip('/')}{'?' * bool(said)}{said}"
+        return self._checked(self.lab.get(path, headers=headers, **query))
+
+    def post(self, path: str, data: Any = None, headers: Mapping[str, str] | None = None) -> Response:
+        """Send a user's POST; an exception in the learner's code is a verdict."""
+        self.called = f"as a user: POST /{path.lstrip('/')} with {data!r}"
+        return self._checked(self.lab.post(path, data=data, headers=headers))
+
+    def run(self, *, may_fail: bool = False) -> list[Attempt]:
+        """Run all waiting tasks; unless `may_fail`, an exception in the worker is a verdict."""
+        self.called = "lab.run()"
+        try:
+            attempts = list(self.lab.run(cap=CAP))
+        except RunawayError as runaway:
+            self.wrong("runaway", happened=str(runaway), expected="the tasks come to an end")
+        if not may_fail:
+            for attempt in attempts:
+                self._checked(attempt.response)
+        return attempts
+
+    def step(self, *, may_fail: bool = False) -> Attempt:
+        """Run one attempt; unless `may_fail`, an exception in the worker is a verdict."""
+        self.called = "lab.step()"
+        attempt = self.lab.step()
+        if not may_fail:
+            self._checked(attempt.response)
+        return attempt
+
+    def succeed(self, attempt: Attempt, mistake: str | None = None) -> None:
+        """Go on if the worker answered with success; `mistake` is the one to name when web2py found nothing to run."""
+        request, response = attempt.request, attempt.response
+        self.expect(
+            attempt.ok,
+            mistake if attempt.status == 404 else None,
+            happened=f"{request.method} {request.url} was answered {attempt.status}. {response.hint}".strip(),
+            expected="a status of 200 to 299",
+        )
+
+    def one_task(self, *, missing: str, queue: str | None = None) -> TaskInfo:
+        """Return the only task that waits; `missing` is the mistake when there is none."""
+        tasks = self.lab.tasks(queue)
+        if len(tasks) != 1:
+            key = missing if not tasks else "several-tasks"
+            self.wrong(key, happened=f"{_count(len(tasks), 'task')} waiting", expected="exactly one task waiting")
+        return tasks[0]
+
+    def rows(self, table: str, *fields: str, app: str | None = None) -> list[tuple[Any, ...]]:
+        """Return the rows of a table as tuples of these fields, in the order in which they were inserted."""
+        return [tuple(row[field] for field in fields) for row in self.lab.table(table, app=app)]
+
+    def expect(self, condition: object, mistake: str | None = None, *, happened: str, expected: str) -> None:
+        """Go on if the condition holds, else the answer is wrong."""
+        if not condition:
+            self.wrong(mistake, happened=happened, expected=expected)
+
+    def wrong(self, mistake: str | None = None, *, happened: str, expected: str) -> NoReturn:
+        """End the check: the answer is wrong. `mistake` is the key of a misconception of this exercise, if known."""
+        known = self.exercise.mistakes.get(mistake or "")
+        finding = Finding(self.called, happened, expected)
+        raise Decided(wrong(self.exercise, finding, mistake if known else None, known))
+
+    def failed(self, ticket: Ticket) -> NoReturn:
+        """End the check: the learner's code raised; a known mistake is diagnosed by what it raised."""
+        said = f"{ticket.exception}: {ticket.message}"
+        for key, mistake in self.exercise.mistakes.items():
+            if mistake.explains(said):
+                where = f" at {ticket.where}" if ticket.frames else ""
+                self.wrong(key, happened=f"{said}{where}", expected="no exception")
+        raise Decided(error(self.exercise, ticket, self.called))
+
+    def _checked(self, response: Response) -> Response:
+        if response.ticket is not None:
+            self.failed(response.ticket)
+        return response
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun}{'s' * (number != 1)}"

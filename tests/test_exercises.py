@@ -1,0 +1,75 @@
+"""For each exercise: the stub is not attempted, the solution passes, each wrong answer gets its own diagnosis."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from harness.checks.course import body, exercises, find_exercise, solution_cells, stub_cells
+from harness.checks.judge import judge
+from harness.checks.verdict import Outcome
+from harness.notebooks.files import read
+from tests.answers import Answer, read_answers, to_files
+
+NUMBERS = [exercise.number for exercise in exercises()]
+WRONG = [answer for number in NUMBERS for answer in read_answers("wrong_answers", number)]
+RIGHT = [answer for number in NUMBERS for answer in read_answers("right_answers", number)]
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_stub_is_not_attempted(number: str) -> None:
+    exercise = find_exercise(number)
+    verdict = judge(exercise, {name: body(source) for name, source in stub_cells(exercise).items()})
+    assert (verdict.outcome, verdict.exercise) == (Outcome.NOT_ATTEMPTED, number)
+    assert exercise.fill in verdict.text
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_cell_that_was_not_run_is_not_attempted(number: str) -> None:
+    verdict = judge(find_exercise(number), {})
+    assert verdict.outcome is Outcome.NOT_ATTEMPTED
+    assert "%%" in verdict.text
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_solution_is_correct(number: str) -> None:
+    exercise = find_exercise(number)
+    verdict = judge(exercise, {name: body(source) for name, source in solution_cells(exercise).items()})
+    assert verdict.outcome is Outcome.CORRECT, verdict.text
+
+
+@pytest.mark.parametrize("answer", RIGHT, ids=str)
+def test_right_answer_is_correct(answer: Answer) -> None:
+    exercise = find_exercise(answer.exercise)
+    verdict = judge(exercise, to_files(exercise, answer))
+    assert verdict.outcome is Outcome.CORRECT, verdict.text
+
+
+@pytest.mark.parametrize("answer", WRONG, ids=str)
+def test_wrong_answer_gets_its_own_diagnosis(answer: Answer) -> None:
+    exercise = find_exercise(answer.exercise)
+    verdict = judge(exercise, to_files(exercise, answer))
+    expected = (Outcome.ERROR, None) if answer.key == "error" else (Outcome.WRONG, answer.key)
+    assert (verdict.outcome, verdict.mistake) == expected, verdict.text
+    assert len(verdict.text.splitlines()) <= 8, verdict.text
+    assert "Traceback" not in verdict.text
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_bank_is_large_enough(number: str) -> None:
+    keys = {answer.key for answer in WRONG if answer.exercise == number}
+    assert len(keys - {"error"}) >= 3
+    assert len([answer for answer in RIGHT if answer.exercise == number]) >= 2
+    assert keys - {"error"} == set(find_exercise(number).mistakes), "a mistake without an answer that shows it"
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_what_to_reread_is_a_heading_of_the_lesson(number: str) -> None:
+    exercise = find_exercise(number)
+    lesson = next((ROOT / "notebooks").glob(f"{exercise.lesson}_*.ipynb"))
+    text = "\n".join(cell.source for cell in read(lesson).cells if cell.cell_type == "markdown")
+    headings = set(re.findall(r"^#+ (.*)$", text, re.MULTILINE))
+    assert {mistake.reread for mistake in exercise.mistakes.values()} <= headings
