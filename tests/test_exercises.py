@@ -54,7 +54,7 @@ def test_wrong_answer_gets_its_own_diagnosis(answer: Answer) -> None:
     verdict = judge(exercise, to_files(exercise, answer))
     expected = (Outcome.ERROR, None) if answer.key == "error" else (Outcome.WRONG, answer.key)
     assert (verdict.outcome, verdict.mistake) == expected, verdict.text
-    assert len(verdict.text.splitlines()) <= 8, verdict.text
+    assert len(verdict.text.splitlines()) <= 16, verdict.text
     assert "Traceback" not in verdict.text
 
 

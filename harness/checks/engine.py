@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from harness.checks import progress as record
+from harness.checks import ledger
 from harness.checks.course import body, exercises, find_exercise, find_prediction, solution_cells
 from harness.checks.exercise import Exercise
 from harness.checks.judge import judge
+from harness.checks.layout import wrap
 from harness.checks.verdict import Outcome
 from harness.display import Table, progress_table
 from harness.errors import CheckError, CourseError, NameRefusedError
@@ -27,15 +28,15 @@ def check(number: str) -> None:
     verdict = judge(exercise, _learners_files(exercise))
     if verdict.outcome is not Outcome.CORRECT:
         raise CheckError(verdict.text)
-    record.mark_solved(number)
+    ledger.mark_solved(number)
     print(verdict.text)
 
 
 def hint(number: str) -> None:
     """Give the next hint for an exercise: the idea, then the place, then nearly the code."""
     exercise = find_exercise(number)
-    step = record.next_hint(number, len(exercise.hints))
-    print(f"Hint {step + 1} of {len(exercise.hints)}: {exercise.hints[step]}")
+    step = ledger.next_hint(number, len(exercise.hints))
+    print(wrap(f"Hint {step + 1} of {len(exercise.hints)}: {exercise.hints[step]}"))
 
 
 def solution(number: str, give_up: bool = False) -> None:
@@ -45,7 +46,7 @@ def solution(number: str, give_up: bool = False) -> None:
         CourseError: the exercise is neither.
     """
     exercise = find_exercise(number)
-    if not give_up and number not in record.solved():
+    if not give_up and number not in ledger.solved():
         raise CourseError(
             f'{number} is not solved yet. Try hint("{number}"), or see it all the same: '
             f'solution("{number}", give_up=True)'
@@ -56,7 +57,7 @@ def solution(number: str, give_up: bool = False) -> None:
 
 def progress() -> Table[dict[str, str]]:
     """Return the exercises of the whole course as a table, with what is done."""
-    solved = record.solved()
+    solved = ledger.solved()
     return progress_table([(each.number, each.title, each.number in solved) for each in exercises()])
 
 
@@ -73,13 +74,14 @@ def predict(name: str, choice: str | None = None, *, reveal: bool = False) -> No
     """
     asked = find_prediction(name)
     if reveal:
-        print(_reveal(record.choice(name), asked.answer, asked.options[asked.answer], asked.why))
+        print(wrap(_reveal(ledger.choice(name), asked.answer, asked.options[asked.answer], asked.why)))
     elif choice is None:
-        options = "\n".join(f"  {letter}  {text}" for letter, text in asked.options.items())
-        print(f'{asked.question}\n{options}\nSay what you think: predict("{name}", "A")')
+        options = [wrap(text, f"  {letter}", indent=5) for letter, text in asked.options.items()]
+        print("\n".join([wrap(asked.question), *options, f'Say what you think: predict("{name}", "A")']))
     elif choice.strip().upper() in asked.options:
-        record.choose(name, choice.strip().upper())
-        print(f"You say {choice.strip().upper()}: {asked.options[choice.strip().upper()]} The next cell decides.")
+        ledger.choose(name, choice.strip().upper())
+        letter = choice.strip().upper()
+        print(wrap(f"You say {letter}: {asked.options[letter]} The next cell decides."))
     else:
         raise CourseError(f"prediction {name} has no option {choice!r}; choose one of {', '.join(asked.options)}")
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 Run = Callable[["Trial"], None]  # drives a trial; returns when the answer is right
 
+
 @dataclass(frozen=True, slots=True)
 class Misconception:
     """A wrong answer that people really give.

@@ -35,7 +35,7 @@ class Trial:
     def __init__(self, exercise: Exercise, lab: Lab) -> None:
         self.exercise = exercise
         self.lab = lab
-        self.called = "nothing yet"
+        self.called = "Running your cell"
 
     def get(self, path: str, headers: Mapping[str, str] | None = None, **query: Any) -> Response:
         """Send a user's GET; an exception in the learner's code is a verdict."""

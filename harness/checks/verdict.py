@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.checks.exercise import Exercise, Misconception
+from harness.checks.layout import wrap
 from harness.errors import HarnessError
 from harness.records import Ticket
 
@@ -40,43 +41,45 @@ class Finding:
 
 def not_attempted(exercise: Exercise, because: str = "") -> Verdict:
     """The stub is still there, or the cell was not run."""
-    lines = [f"{exercise.number} not attempted. {because or f'Fill {exercise.fill}, run it, then check again.'}"]
-    lines.append(f'Stuck? hint("{exercise.number}")')
+    said = because or f"Fill {exercise.fill}, run it, then check again."
+    lines = [wrap(f"{exercise.number} not attempted. {said}"), _stuck(exercise)]
     return Verdict(exercise.number, Outcome.NOT_ATTEMPTED, "\n".join(lines))
 
 
 def error(exercise: Exercise, ticket: Ticket, called: str) -> Verdict:
     """The learner's code raised something that is no known mistake."""
-    lines = [f"{exercise.number} error in your code. {called} ended in an exception:"]
+    said = [f"{ticket.exception}: {ticket.message}"]
     if ticket.frames:
         last = ticket.frames[-1]
-        lines += [f"  {last.where}:  {last.source.strip()}"]
-    lines += [f"  {ticket.exception}: {ticket.message}", f'Stuck? hint("{exercise.number}")']
-    return Verdict(exercise.number, Outcome.ERROR, "\n".join(lines))
+        said.insert(0, f"{last.where}:  {last.source.strip()}")
+    return _error(exercise, f"{called} ended in an exception:", said)
 
 
 def error_from_harness(exercise: Exercise, failure: HarnessError, called: str) -> Verdict:
     """The harness refused what the learner's code asked for; the message says what and why."""
-    lines = [f"{exercise.number} error in your code. {called}:", f"  {failure}", f'Stuck? hint("{exercise.number}")']
+    return _error(exercise, f"{called}:", str(failure).splitlines())
+
+
+def _error(exercise: Exercise, what: str, said: list[str]) -> Verdict:
+    lines = [wrap(f"{exercise.number} error in your code. {what}"), *(f"  {line}" for line in said), _stuck(exercise)]
     return Verdict(exercise.number, Outcome.ERROR, "\n".join(lines))
 
 
 def wrong(exercise: Exercise, finding: Finding, key: str | None, mistake: Misconception | None) -> Verdict:
     """The code ran and did something else than it should."""
-    lines = [
-        f"{exercise.number} not right yet.",
-        f"  We called      {finding.called}",
-        f"  What happened  {finding.happened}",
-        f"  Expected       {finding.expected}",
-    ]
+    facts = {"We called": finding.called, "What happened": finding.happened, "Expected": finding.expected}
     if mistake is not None:
-        lines += [f"  Diagnosis      {mistake.says}", f"  Reread         lesson {exercise.lesson}, “{mistake.reread}”"]
-    lines.append(f'Stuck? hint("{exercise.number}")')
-    return Verdict(exercise.number, Outcome.WRONG, "\n".join(lines), key)
+        facts |= {"Diagnosis": mistake.says, "Reread": f"lesson {exercise.lesson}, “{mistake.reread}”"}
+    lines = [f"{exercise.number} not right yet."]
+    lines += [wrap(said, f"  {label}", indent=17) for label, said in facts.items()]
+    return Verdict(exercise.number, Outcome.WRONG, "\n".join([*lines, _stuck(exercise)]), key)
 
 
 def correct(exercise: Exercise) -> Verdict:
     """All is right."""
-    return Verdict(
-        exercise.number, Outcome.CORRECT, f"{exercise.number} correct: {exercise.proves} Next: {exercise.then}"
-    )
+    said = wrap(f"{exercise.number} correct: {exercise.proves} Next: {exercise.then}")
+    return Verdict(exercise.number, Outcome.CORRECT, said)
+
+
+def _stuck(exercise: Exercise) -> str:
+    return f'Stuck? hint("{exercise.number}")'

@@ -1,0 +1,190 @@
+"""What a learner types: check, hint, solution, progress, predict."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import Lab, check, hint, predict, progress, solution
+from harness.checks import ledger
+from harness.checks.course import body, exercises, find_exercise, lessons, solution_cells, stub_cells
+from harness.checks.layout import WIDTH, wrap
+from harness.errors import CheckError, CourseError, LabClosedError
+
+
+@pytest.fixture(autouse=True)
+def fresh_learner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
+    for name, empty in (("_solved", set()), ("_hints", {}), ("_choices", {})):
+        monkeypatch.setattr(ledger, name, empty)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    with Lab() as lab:
+        yield lab
+
+
+def write(lab: Lab, number: str, *, solved: bool) -> None:
+    cells = (solution_cells if solved else stub_cells)(find_exercise(number))
+    for name, source in cells.items():
+        lab.write(name, body(source))
+
+
+def test_check_of_a_right_answer_says_what_it_proves(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    write(lab, "1.1", solved=True)
+    check("1.1")
+    assert capsys.readouterr().out.startswith("1.1 correct: the visit only queued the edit")
+
+
+def test_check_of_a_stub_raises_not_attempted(lab: Lab) -> None:
+    write(lab, "1.1", solved=False)
+    with pytest.raises(CheckError, match="1.1 not attempted. Fill `save`"):
+        check("1.1")
+
+
+def test_check_before_the_cell_was_run_names_the_cell(lab: Lab) -> None:
+    with pytest.raises(CheckError, match="Run the cell `%%controller ex1_1` first"):
+        check("1.1")
+
+
+def test_check_without_a_lab_says_how_to_make_one() -> None:
+    with pytest.raises(LabClosedError, match=r"lab = Lab\(\)"):
+        check("1.1")
+
+
+@pytest.mark.parametrize("number", ["1.11", "", "one", "9.9"])
+def test_unknown_exercise_names_near_ones(lab: Lab, number: str) -> None:
+    with pytest.raises(CourseError, match=r"there is no exercise .*did you mean '1\."):
+        check(number)
+
+
+def test_check_leaves_the_learners_lab_alone(lab: Lab) -> None:
+    write(lab, "1.1", solved=True)
+    lab.get("ex1_1/save", old="a", new="b")
+    check("1.1")
+    assert (len(lab.tasks()), len(lab.table("mytable"))) == (1, 0)
+
+
+def test_check_can_be_repeated_after_other_exercises(lab: Lab) -> None:
+    for number in ("1.1", "1.2", "1.1"):
+        write(lab, number, solved=True)
+        check(number)
+
+
+def test_exercises_do_not_step_on_each_other(lab: Lab) -> None:
+    for exercise in exercises():
+        if exercise.lesson == "01":
+            write(lab, exercise.number, solved=True)
+    for exercise in exercises():
+        if exercise.lesson == "01":
+            check(exercise.number)
+
+
+def test_hints_come_one_after_the_other_and_the_last_stays(capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(4):
+        hint("1.1")
+    heads = [line[:11] for line in capsys.readouterr().out.splitlines() if line.startswith("Hint")]
+    assert heads == ["Hint 1 of 3", "Hint 2 of 3", "Hint 3 of 3", "Hint 3 of 3"]
+
+
+def test_solution_is_kept_back_until_the_exercise_is_solved(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(CourseError, match="give_up=True"):
+        solution("1.2")
+    write(lab, "1.2", solved=True)
+    check("1.2")
+    solution("1.2")
+    out = capsys.readouterr().out
+    assert "%%controller ex1_2\ndef save():" in out
+    assert "def log_edit():" in out
+    assert "###" not in out
+
+
+def test_giving_up_shows_the_solution(capsys: pytest.CaptureFixture[str]) -> None:
+    solution("1.4", give_up=True)
+    assert "params=dict(old=second, new=first)" in capsys.readouterr().out
+
+
+def test_progress_lists_the_whole_course_and_what_is_done(lab: Lab) -> None:
+    write(lab, "1.3", solved=True)
+    check("1.3")
+    done = {row["exercise"] for row in progress() if row["solved"] == "yes"}
+    assert done == {"1.3"}
+    assert len(progress()) == len(list(exercises()))
+
+
+def test_progress_outlives_the_kernel(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(lab, "1.3", solved=True)
+    check("1.3")
+    monkeypatch.setattr(ledger, "_solved", set())
+    assert ledger.solved() == {"1.3"}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"solved": 3}', '{"solved": [1, null]}'])
+def test_progress_that_cannot_be_read_counts_as_none(fresh_learner: Path, text: str) -> None:
+    folder = fresh_learner / "web2py-taskqueue-course"
+    folder.mkdir(parents=True)
+    (folder / "progress.json").write_text(text)
+    assert ledger.solved() == frozenset()
+    ledger.mark_solved("1.1")
+    assert json.loads((folder / "progress.json").read_text()) == {"solved": ["1.1"]}
+
+
+def test_progress_goes_on_where_nothing_can_be_written(fresh_learner: Path) -> None:
+    fresh_learner.write_text("a file stands where the folder should be")
+    ledger.mark_solved("1.2")
+    assert ledger.solved() == {"1.2"}
+
+
+def test_prediction_asks_takes_the_answer_and_explains(capsys: pytest.CaptureFixture[str]) -> None:
+    predict("1.a")
+    assert "  B  No row yet.\n" in capsys.readouterr().out
+    predict("1.a", "a")
+    assert capsys.readouterr().out.startswith("You say A: One row")
+    predict("1.a", reveal=True)
+    assert capsys.readouterr().out.startswith("You said A; it is B. B: No row yet.")
+
+
+def test_prediction_that_was_right_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
+    predict("1.a", "B")
+    predict("1.a", reveal=True)
+    assert "You said B, and so it is. B: No row yet." in capsys.readouterr().out
+
+
+def test_prediction_with_an_unknown_option_lists_them() -> None:
+    with pytest.raises(CourseError, match="no option 'D'; choose one of A, B, C"):
+        predict("1.a", "D")
+    with pytest.raises(CourseError, match="there is no prediction '1.z'"):
+        predict("1.z")
+
+
+def test_every_prediction_has_its_answer_among_its_options() -> None:
+    asked = [asked for lesson in lessons() for asked in lesson.predictions.values()]
+    assert asked
+    assert all(each.answer in each.options and len(each.options) >= 2 for each in asked)
+
+
+def test_wrapped_lines_fit_and_lose_nothing() -> None:
+    text = "one two three four five six seven eight nine ten " * 5
+    wrapped = wrap(text, "  Expected", indent=17)
+    assert all(len(line) <= WIDTH for line in wrapped.splitlines())
+    assert wrapped.split() == ["Expected", *text.split()]
+    assert wrapped.splitlines()[1].startswith(" " * 17)
+
+
+def test_course_without_its_solutions_says_where_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lab: Lab
+) -> None:
+    from harness.checks import course
+
+    shutil.copytree(Path(course.__file__).parent, tmp_path / "checks")
+    monkeypatch.setattr(course, "_ROOT", tmp_path)
+    course.solution_cells.cache_clear()
+    with pytest.raises(CourseError, match="solutions of lesson 01 are not installed"):
+        solution("1.1", give_up=True)
+    course.solution_cells.cache_clear()
