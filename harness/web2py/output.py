@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any
 
 LIMIT = 10_000  # bytes
@@ -42,11 +40,3 @@ class Output(io.TextIOWrapper):
         if not self._bytes.dropped:
             return text
         return f"{text}\n… ({self._bytes.dropped} more bytes were printed)\n"
-
-
-@contextmanager
-def captured() -> Iterator[Output]:
-    """Send what is printed in this scope to an Output."""
-    output = Output()
-    with redirect_stdout(output), redirect_stderr(output):
-        yield output

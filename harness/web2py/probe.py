@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +81,12 @@ class Probe:
     def fill(self, response: Response, output: str) -> Response:
         """Return the response with all that was seen."""
         more = (f"… and {self._more} more statements",) if self._more else ()
-        return replace(
-            response,
+        return Response(
+            response.status,
+            response.reason,
+            response.headers,
+            response.body,
+            response.request,
             route=self._route,
             vars=self._vars,
             sql=(*self._statements, *more),
@@ -97,20 +100,13 @@ class Probe:
         They are parsed here from a copy, because a handler may change its own, and because to look at them in a
         request whose body is no form is an error in 2.26.1 that only the handler itself should run into.
         """
+        action = request.application, request.controller, request.function, request.extension, tuple(request.args or ())
+        if not self._request.body and not request.env.query_string:
+            return Route(*action)
         copy = self._gluon.globals.Request(request.env)
         copy._body = io.BytesIO(self._request.body)
         get_vars = {key: list(value) if isinstance(value, list) else value for key, value in copy.get_vars.items()}
         try:
-            post_vars, all_vars = dict(copy.post_vars), dict(copy.vars)
+            return Route(*action, get_vars, dict(copy.post_vars), dict(copy.vars))
         except Exception:
-            post_vars, all_vars = {}, get_vars
-        return Route(
-            application=request.application,
-            controller=request.controller,
-            function=request.function,
-            extension=request.extension,
-            args=tuple(request.args or ()),
-            get_vars=get_vars,
-            post_vars=post_vars,
-            vars=all_vars,
-        )
+            return Route(*action, get_vars, {}, get_vars)

@@ -1,6 +1,7 @@
-"""Where the harness looks into web2py while a request runs: subclasses of its own classes, put in for that long.
+"""Where the harness looks into web2py while a request runs: its classes and functions, wrapped for that long.
 
-These are the only patches of web2py's code. All are undone when the request has ended.
+These are the only patches of web2py's code. All are undone when the request has ended, but for two in pydal that do
+nothing outside of a request.
 """
 
 from __future__ import annotations
@@ -8,10 +9,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from harness.web2py.boot import Gluon
 from harness.web2py.probe import Probe
+
+
+@cache
+def seams(gluon: Gluon) -> Seams:
+    """Return the seams of this process; they are made once, while none is in place."""
+    return Seams(gluon)
 
 
 class Seams:
@@ -25,9 +33,10 @@ class Seams:
             (main, "serve_controller", main.serve_controller, self._make_serve(main.serve_controller)),
             (main, "run_controller_in", main.run_controller_in, self._make_run(main.run_controller_in)),
             (restricted, "TicketStorage", restricted.TicketStorage, _make_storage(restricted.TicketStorage, self)),
-            (dal, "Table", dal.Table, _make_table(dal.Table)),
-            (dal, "execution_handlers", dal.execution_handlers, [*dal.execution_handlers, _make_handler(self)]),
         )
+        # These two stay: to change a class for every request makes Python forget its attribute caches, 40 µs each time.
+        dal.execution_handlers = [*dal.execution_handlers, _make_handler(self)]
+        dal.Table._filter_fields_for_operation = _in_order(dal.Table._filter_fields_for_operation)
 
     @property
     def probe(self) -> Probe:
@@ -49,7 +58,7 @@ class Seams:
             self._probe = None
 
     def tell_sql(self, statement: str) -> None:
-        """Pass on a statement; a connection that outlives its request has nobody to tell."""
+        """Pass on a statement; outside of a request, in the notebook's own DAL, there is nobody to tell."""
         if self._probe is not None:
             self._probe.sql(statement)
 
@@ -95,18 +104,17 @@ def _make_storage(base: Any, seams: Seams) -> Any:
     return TicketStorage
 
 
-def _make_table(base: Any) -> Any:
-    class Table(base):  # type: ignore[misc]
-        """pydal's table, whose INSERT and UPDATE name the columns in the order of the table.
+def _in_order(pick: Any) -> Any:
+    """Let INSERT and UPDATE name the columns in the order of the table.
 
-        pydal takes them out of a set, so that the same statement looks different in every run.
-        """
+    pydal (20260520.0) takes them out of a set, so that the same statement looks different in every run.
+    """
 
-        def _filter_fields_for_operation(self, fields: Any) -> tuple[list[str], dict[str, Any]]:
-            empty, given = super()._filter_fields_for_operation(fields)
-            return empty, {name: given[name] for name in self.fields if name in given}
+    def _filter_fields_for_operation(table: Any, fields: Any) -> tuple[list[str], dict[str, Any]]:
+        empty, given = pick(table, fields)
+        return empty, {name: given[name] for name in table.fields if name in given}
 
-    return Table
+    return _filter_fields_for_operation
 
 
 def _make_handler(seams: Seams) -> Any:

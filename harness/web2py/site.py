@@ -17,7 +17,7 @@ from harness.web2py.folder import list_files, make_app, make_root, remove_root
 from harness.web2py.names import ROUTES, check_app, check_path
 from harness.web2py.probe import Probe
 from harness.web2py.routes import load_routes
-from harness.web2py.seams import Seams
+from harness.web2py.seams import seams
 from harness.web2py.source import check_python
 from harness.web2py.tables import read_rows
 from harness.web2py.tenancy import Tenancy
@@ -46,8 +46,9 @@ class Site:
         self.apps: tuple[str, ...] = ()
         self._gluon = boot()
         self.root = make_root()
+        self._applications = self.root / "applications"
         self._tenancy = Tenancy(self._gluon, self.root)
-        self._seams = Seams(self._gluon)
+        self._seams = seams(self._gluon)
         self._tickets = itertools.count(1)
         self._end = weakref.finalize(self, _end, self._tenancy)
         for name in names:
@@ -99,7 +100,7 @@ class Site:
         self._require_open()
         file = self._find(check_path(path), app)
         if not file.is_file():
-            known = ", ".join(list_files(self.root / "applications" / app))
+            known = ", ".join(list_files(self._applications / app))
             raise NameRefusedError(f"{app!r} has no file {path!r}; it has: {known}")
         return file.read_text("utf-8")
 
@@ -110,7 +111,7 @@ class Site:
         rolled back, as for every exception that is not caught. `HTTP` of any status commits, in web2py, too.
         """
         self._require_open()
-        probe = Probe(self._gluon, request, self.root / "applications", lambda: next(self._tickets))
+        probe = Probe(self._gluon, request, self._applications, lambda: next(self._tickets))
         with self._tenancy.inside() as output, self._seams.watched(probe):
             response = self._answer(request, probe)
         if probe.interrupted:
@@ -128,7 +129,7 @@ class Site:
         self._require_open()
         self._require_app(app)
         with self._tenancy.inside():
-            return read_rows(self._gluon, table, app, self.root / "applications")
+            return read_rows(self._gluon, table, app, self._applications)
 
     def address(self, request: Request) -> Address | None:
         """Return which action web2py reads from the URL of a request, after routes.py; None where it refuses it."""
@@ -161,7 +162,7 @@ class Site:
         if path == ROUTES:
             return self.root / ROUTES
         self._require_app(app)
-        return self.root / "applications" / app / path
+        return self._applications / app / path
 
     def _require_app(self, app: str) -> None:
         if app not in self.apps:

@@ -17,7 +17,7 @@ from typing import Any
 from harness.errors import HarnessError
 from harness.web2py.boot import Gluon
 from harness.web2py.kernel import KernelState
-from harness.web2py.output import Output, captured
+from harness.web2py.output import Output
 
 _turn = threading.Lock()
 _holder: int | None = None  # the thread whose turn it is
@@ -33,6 +33,7 @@ class Tenancy:
 
     def __init__(self, gluon: Gluon, root: Path) -> None:
         self.root = root
+        self._folder = str(root)
         self._gluon = gluon
         self._routes: tuple[Any, ...] = (gluon.rewrite._params_default(app=None), None, {})
         self._ram: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
@@ -51,10 +52,11 @@ class Tenancy:
         Raises:
             HarnessError: web2py is at work on this thread already.
         """
-        with _one_at_a_time(), KernelState(), self._connections(), captured() as output:
+        with _one_at_a_time(), KernelState(), self._connections():
             self._take_turn()
-            os.chdir(self.root)  # web2py runs in its root; and nothing is written beside the notebook
-            sys.path.insert(0, str(self.root))
+            os.chdir(self._folder)  # web2py runs in its root; and nothing is written beside the notebook
+            sys.path.insert(0, self._folder)
+            sys.stdout = sys.stderr = output = Output()
             sys.dont_write_bytecode = True  # a .pyc is found stale by its mtime, in whole seconds
             builtins.__import__ = self._gluon.custom_import.custom_importer
             try:
@@ -73,7 +75,7 @@ class Tenancy:
 
     def forget_sources(self) -> None:
         """Drop every compiled copy of the applications' files: gluon compares mtimes only, which are too coarse."""
-        for name in [name for name in self._gluon.cfs.cfs if name.startswith(str(self.root))]:
+        for name in [name for name in self._gluon.cfs.cfs if name.startswith(self._folder)]:
             del self._gluon.cfs.cfs[name]
 
     def forget_modules(self) -> None:
@@ -102,7 +104,7 @@ class Tenancy:
 
     def _arrive(self) -> None:
         settings, cache = self._gluon.settings.global_settings, self._gluon.cache.CacheInRam
-        settings.gluon_parent = settings.applications_parent = self._gluon.main.web2py_path = str(self.root)
+        settings.gluon_parent = settings.applications_parent = self._gluon.main.web2py_path = self._folder
         settings.app_folders, settings.db_sessions = self._app_folders, self._db_sessions
         cache.meta_storage, cache.stats = self._ram
         self._gluon.utils.random = self._random
