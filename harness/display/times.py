@@ -30,7 +30,7 @@ def _rounded(at: datetime) -> datetime:
 
 
 def duration(seconds: float) -> str:
-    """Say how long something takes, in at most two units: "0 s", "0.1 s", "1 min 30 s", "2 d"."""
+    """Say how long something takes, in its two largest units: "0 s", "0.1 s", "1 min 30 s", "2 d"."""
     if 0 < seconds < 0.0005:
         return "under 1 ms"
     if seconds < 59.9995:
@@ -38,9 +38,8 @@ def duration(seconds: float) -> str:
     rest, words = round(seconds), []
     for unit, size in _UNITS:
         amount, rest = divmod(rest, size)
-        words.append(f"{amount:,} {unit}" if amount else "")
-    first = next(place for place, word in enumerate(words) if word)
-    return " ".join(filter(None, words[first : first + 2]))
+        words += [f"{amount:,} {unit}"] if amount else []
+    return " ".join(words[:2])
 
 
 def relative(at: datetime, now: datetime) -> str:
@@ -52,5 +51,8 @@ def relative(at: datetime, now: datetime) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """Count things in words: "1 task", "no tasks", "1,000 tasks"."""
-    return f"{number or 'no'} {noun}s" if number == 0 else f"{number:,} {noun}{'' if number == 1 else 's'}"
+    """Count things in words: "1 task", "no tasks", "2 retries"."""
+    if number == 1:
+        return f"1 {noun}"
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {plural}" if number else f"no {plural}"

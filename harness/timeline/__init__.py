@@ -1,0 +1,57 @@
+"""Figures of virtual time. They are matplotlib figures that show themselves as an image with a text in its place.
+
+matplotlib is loaded when the first figure is drawn, pyplot never.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from harness.records import Attempt, QueueSample, Response, TaskInfo
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["backoff", "rate", "timeline"]
+
+
+def timeline(
+    responses: Sequence[Response], tasks: Sequence[TaskInfo], attempts: Sequence[Attempt], now: datetime
+) -> Figure:
+    """Draw what users, queues and workers did: one lane each, over virtual time.
+
+    Args:
+        responses: the answers to the users' requests, with `request` and `started`.
+        tasks: every task that was ever added, as it is now.
+        attempts: every attempt so far, in the order in which they were made.
+        now: the lab's virtual instant.
+    """
+    from harness.timeline.drawing import draw
+
+    return draw(responses, tasks, attempts, now)
+
+
+def backoff(delays: Sequence[float], name: str) -> Figure:
+    """Draw how long a queue waits before each retry.
+
+    Args:
+        delays: the waits in seconds, the first retry's first.
+        name: the queue's.
+    """
+    from harness.timeline.retries import draw_backoff
+
+    return draw_backoff(delays, name)
+
+
+def rate(samples: Sequence[QueueSample], name: str) -> Figure:
+    """Draw the tokens of a queue, and how many of its tasks wait and run, over virtual time.
+
+    Args:
+        samples: in the order of time.
+        name: the queue's.
+    """
+    from harness.timeline.rates import draw_rate
+
+    return draw_rate(samples, name)

@@ -1,0 +1,162 @@
+"""The waits between a queue's retries, drawn attempt by attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from itertools import accumulate, groupby
+from typing import Any, NamedTuple
+
+from matplotlib.ticker import NullLocator
+
+from harness.display.times import count, duration
+from harness.timeline.picture import BAND, FAINT, GRID, Picture, notice, printable, style, width_of
+from harness.timeline.sheet import LANE_WIDTH, LEFT, WIDTH
+
+_LOGARITHMIC = 100  # the ratio of the longest wait to the shortest from which the axis is logarithmic
+_STEPS = (
+    *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600),
+    *(2 * 3600, 6 * 3600, 43200, 86400, 2 * 86400, 5 * 86400, 10 * 86400, 20 * 86400, 50 * 86400, 100 * 86400),
+)
+_HEIGHT, _BOTTOM = 3.9, 0.95  # inches
+_TEXT = 8.5
+
+
+class Part(StrEnum):
+    """How a wait came from the one before."""
+
+    DOUBLING = "doubling"
+    LINEAR = "growing evenly"
+    LEVEL = "constant"
+
+
+_LOOKS = {Part.DOUBLING: ("#0072b2", "o"), Part.LINEAR: ("#d55e00", "^"), Part.LEVEL: ("#222222", "s")}
+
+
+class Stretch(NamedTuple):
+    """Waits next to each other that grow in the same way: the places of the first and of the last."""
+
+    part: Part
+    first: int
+    last: int
+
+
+def stretches(delays: Sequence[float]) -> list[Stretch]:
+    """Split waits into the doubling, the linear and the level part (T29); the first wait belongs to the second's.
+
+    Args:
+        delays: seconds.
+    """
+    parts = [_part(delays, place) for place in range(1, len(delays))]
+    parts.insert(0, parts[0] if parts else Part.LEVEL)
+    found = []
+    for part, group in groupby(range(len(delays)), key=parts.__getitem__):
+        places = list(group)
+        found.append(Stretch(part, places[0], places[-1]))
+    return found
+
+
+def _part(delays: Sequence[float], place: int) -> Part:
+    """Compare a wait with its neighbours: 80 after 40 is twice as much, or one step of 40 more; the next decides."""
+    before, here = delays[place - 1], delays[place]
+    step = here - before
+    steps = [delays[later] - delays[later - 1] for later in (place - 1, place + 1) if 1 <= later < len(delays)]
+    if step <= 0:
+        return Part.LEVEL
+    if _same(here, 2 * before):
+        return Part.LINEAR if place + 1 < len(delays) and _same(steps[-1], step) else Part.DOUBLING
+    return Part.LINEAR if not steps or any(_same(other, step) for other in steps) else Part.LEVEL
+
+
+def _same(one: float, other: float) -> bool:
+    return abs(one - other) <= 1e-6 * max(one, other)
+
+
+def draw_backoff(delays: Sequence[float], name: str) -> Picture:
+    """Draw the waits; see `harness.timeline.backoff`."""
+    title = f"Queue {printable(name, 30)}: {_summary(delays)}"
+    with style():
+        if not delays:
+            return notice(title)
+        picture = Picture(f"Backoff. {title}. {_story(delays)}", WIDTH, _HEIGHT)
+        picture.text(0.12 / WIDTH, 1 - 0.14 / _HEIGHT, title, va="top", size=11, weight="bold")
+        axes = picture.add_axes((LEFT / WIDTH, _BOTTOM / _HEIGHT, LANE_WIDTH / WIDTH, 1 - (_BOTTOM + 0.45) / _HEIGHT))
+        axes.set(facecolor=BAND, axisbelow=True)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+        _draw_waits(axes, delays)
+        _draw_scales(axes, delays)
+        picture.legend(loc="lower left", bbox_to_anchor=(LEFT / WIDTH - 0.012, 0.02), ncols=3, frameon=False)
+    return picture
+
+
+def _summary(delays: Sequence[float]) -> str:
+    if not delays:
+        return "no retries, one attempt only"
+    shortest, longest = duration(min(delays)), duration(max(delays))
+    waits = f"a wait of {shortest}" if shortest == longest else f"waits of {shortest} to {longest}"
+    return f"{count(len(delays), 'retry')}, each after {waits}" if len(delays) > 1 else f"1 retry, after {waits}"
+
+
+def _story(delays: Sequence[float]) -> str:
+    parts = [
+        f"{_attempts(each).capitalize()}: {each.part}, up to {duration(delays[each.last])}."
+        for each in stretches(delays)
+    ]
+    return f"{' '.join(parts)} The last attempt comes {duration(sum(delays))} after the first."
+
+
+def _attempts(stretch: Stretch) -> str:
+    first, last = stretch.first + 2, stretch.last + 2  # the first wait comes before the second attempt
+    return f"attempt {first}" if first == last else f"attempts {first} to {last}"
+
+
+def _draw_waits(axes: Any, delays: Sequence[float]) -> None:
+    numbers = range(2, len(delays) + 2)
+    axes.plot(numbers, delays, color=FAINT, linewidth=1, zorder=2)
+    size = 8 if len(delays) <= 30 else 4.5
+    for stretch in stretches(delays):
+        colour, marker = _LOOKS[stretch.part]
+        places = range(stretch.first, stretch.last + 1)
+        label = f"{stretch.part}: {_attempts(stretch)}"
+        rim = {"markeredgecolor": "white", "markeredgewidth": 0.6, "linestyle": "none", "zorder": 3}
+        waits = [delays[place] for place in places]
+        axes.plot([place + 2 for place in places], waits, marker, color=colour, markersize=size, label=label, **rim)
+    texts = [duration(delay) for delay in delays]
+    for place in _side_by_side(texts, delays):
+        over = {"textcoords": "offset points", "ha": "right", "size": _TEXT, "annotation_clip": False}
+        axes.annotate(texts[place], (place + 2, delays[place]), (2, 8), **over)
+
+
+def _side_by_side(texts: Sequence[str], heights: Sequence[float]) -> list[int]:
+    """Choose texts that have room beside each other, from the last backwards; on a slope they may overlap a bit."""
+    inch = LANE_WIDTH / (len(texts) + 1)  # from one attempt to the next
+    widths = [width_of(text, _TEXT) for text in texts]
+    kept = [len(texts) - 1]
+    for place in range(len(texts) - 2, -1, -1):
+        wide = max(widths[place], widths[kept[-1]])
+        if (kept[-1] - place) * inch > (wide + 0.2 if heights[place] == heights[kept[-1]] else 0.7 * wide):
+            kept.append(place)
+    return kept
+
+
+def _draw_scales(axes: Any, delays: Sequence[float]) -> None:
+    low, high = min(delays), max(delays)
+    if low > 0 and high / low >= _LOGARITHMIC:
+        axes.set_yscale("log")
+        axes.set_ylim(low / 2, high * 4)
+        marks = [step for step in _STEPS[::3] if low / 2 <= step <= high * 4]
+    else:
+        axes.set_ylim(-0.06 * (high or 1), (high or 1) * 1.25)
+        step = next((step for step in _STEPS if high <= 5 * step), high / 5)
+        marks = [step * number for number in range(int(high * 1.25 / step) + 1)] if high else [0.0]
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_yticks(marks, labels=[duration(mark) for mark in marks])
+    axes.yaxis.grid(color=GRID, linewidth=0.8)
+    axes.set_ylabel("wait before the attempt")
+    axes.yaxis.set_label_coords((0.3 - LEFT) / LANE_WIDTH, 0.5)
+    axes.set_xlim(0.5, len(delays) + 1.5)
+    since = [duration(second) for second in accumulate(delays)]
+    places = _side_by_side(since, [0.0] * len(since))
+    axes.set_xticks([place + 2 for place in places], labels=[f"{place + 2}\n{since[place]}" for place in places])
+    axes.set_xlabel("attempt, and its time since the first one (attempts that take no time)")
