@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import os
 from collections.abc import Iterator, Mapping
@@ -61,7 +62,8 @@ class _Run:
         client = self._client()
         try:
             with kernel_environment() as environment:
-                client.execute(env=environment)
+                # A loop that is closed again; nbclient 0.11's own `execute` leaves one open per thread.
+                asyncio.run(client.async_execute(env=environment))
         except CellExecutionError as error:
             raise NotebookError(f"{self.reached}: {error.ename}: {error.evalue}") from None
         except CellTimeoutError:
