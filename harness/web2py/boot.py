@@ -59,7 +59,7 @@ def boot() -> Gluon:
     Raises:
         Web2pyNotFoundError: WEB2PY_PATH holds no web2py, or none is installed, or it does not work on this Python.
     """
-    tree = _source_tree()
+    tree = source_tree()
     with tempfile.TemporaryDirectory(prefix="harness-boot-") as folder, KernelState(), _quietly(), _stand_ins():
         os.chdir(folder)  # web2py makes folders where it starts, and 2.26.1 wants to start where a file VERSION is
         try:
@@ -78,8 +78,12 @@ def boot() -> Gluon:
     return gluon
 
 
-def _source_tree() -> Path | None:
-    """Return the folder that WEB2PY_PATH names, or None where the variable is not set."""
+def source_tree() -> Path | None:
+    """Return the folder that WEB2PY_PATH names, or None where the variable is not set.
+
+    Raises:
+        Web2pyNotFoundError: there is no web2py in that folder, or another one is loaded already.
+    """
     name = os.environ.get("WEB2PY_PATH")
     if name is None:
         return None
@@ -91,6 +95,9 @@ def _source_tree() -> Path | None:
         raise Web2pyNotFoundError(f"WEB2PY_PATH is {name!r}, which is no folder. {advice}")
     if not (tree / "gluon" / "main.py").is_file():
         raise Web2pyNotFoundError(f"WEB2PY_PATH is {name!r}, which holds no gluon/main.py. {advice}")
+    loaded = getattr(sys.modules.get("gluon"), "__file__", None)
+    if loaded is not None and Path(loaded).resolve() != (tree / "gluon" / "__init__.py").resolve():
+        raise Web2pyNotFoundError(f"WEB2PY_PATH is {name!r}, but another web2py is loaded already: restart the kernel")
     return tree
 
 

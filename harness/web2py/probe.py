@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ class Probe:
         self._applications = applications
         self._acting = False
         self._route: Route | None = None
+        self._page: Any = None
         self._vars: dict[str, Any] = {}
         self._statements: list[str] = []
         self._more = 0
@@ -48,6 +50,7 @@ class Probe:
             if str(answer.headers.get("web2py_error", "")).startswith(_NO_ACTION):
                 self._route = None
             raise
+        self._page = page
         if isinstance(page, dict):
             self._vars = dict(page)
         return page
@@ -77,6 +80,19 @@ class Probe:
             error = error.__context__ or error
         self.interrupted = self.interrupted or isinstance(error, KeyboardInterrupt)
         self._ticket = make_ticket(id, error, Sources(self._applications, generated))
+
+    def broke_off(self, error: BaseException) -> None:
+        """An exception came while the answer was sent, where web2py makes no ticket.
+
+        It may be the action's, in a generator, or the server's own: a DAL's `insert` returns a `Reference`, which looks
+        to web2py like a list of chunks (gluon/http.py, both versions).
+        """
+        self.failed(error, "none: the answer broke off")
+        if self._ticket is not None and not self._ticket.frames:
+            reason = (
+                f"the action returned {self._page!r} of type {type(self._page).__name__}, which cannot be sent as text"
+            )
+            self._ticket = replace(self._ticket, message=f"{reason}: {self._ticket.message}")
 
     def fill(self, response: Response, output: str) -> Response:
         """Return the response with all that was seen."""

@@ -19,11 +19,11 @@ def load_routes(tenancy: Tenancy) -> None:
     """
     try:
         tenancy.load_routes()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SourceError(_explain(error, tenancy)) from None
 
 
-def _explain(error: Exception, tenancy: Tenancy) -> str:
+def _explain(error: BaseException, tenancy: Tenancy) -> str:
     """Say what is wrong. web2py runs the file as a string, so that its frames are those of the file "<string>"."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == "<string>"]
     where = ROUTES

@@ -1,7 +1,7 @@
 """Where the harness looks into web2py while a request runs: its classes and functions, wrapped for that long.
 
-These are the only patches of web2py's code. All are undone when the request has ended, but for two in pydal that do
-nothing outside of a request.
+These are the only patches of web2py's code. All are undone when the request has ended, but for two in pydal that do no
+harm outside of a request.
 """
 
 from __future__ import annotations

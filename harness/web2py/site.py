@@ -90,7 +90,7 @@ class Site:
         file.write_bytes(data)
         try:
             self._changed(path)
-        except SourceError:
+        except BaseException:
             _put_back(file, before)
             self._changed(path)
             raise
@@ -146,7 +146,7 @@ class Site:
         try:
             return call(self._gluon.main.wsgibase, to_web2py(request), request)
         except BaseException as error:
-            probe.failed(error, "none: the answer broke off")
+            probe.broke_off(error)
             return Response(500, "INTERNAL SERVER ERROR", request=request)
 
     def _changed(self, path: str) -> None:

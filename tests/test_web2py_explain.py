@@ -1,0 +1,82 @@
+"""Why it is a 404, in words."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from harness.records import Request
+from harness.web2py import Site, explain_404
+
+CONTROLLER = """
+from math import pi
+def task_do(): return 'x'
+def index(): return dict()
+def with_arguments(x, y=1): return 'x'
+async def later(): return 'x'
+def __hidden(): return 'x'
+def annotated() -> str: return 'x'
+def spaced (): return 'x'
+class Mail:
+    def send(): return 'x'
+"""
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    site = Site(("tutorial", "stats"))
+    site.write("controllers/default.py", CONTROLLER)
+    site.write("views/default/index.html", "x")
+    site.write("routes.py", "routes_in = [('/go/$anything', '/tutorial/default/$anything')]")
+    yield site
+    site.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        (
+            "/tutrial/default/f",
+            "There is no application 'tutrial' (did you mean 'tutorial'?); there is: tutorial, stats.",
+        ),
+        ("/stats/default/f", "The application 'stats' has no controller yet: write controllers/default.py."),
+        ("/tutorial/defalt/f", "has no controller 'defalt' (did you mean 'default'?); there is: default."),
+        ("/tutorial/default/tsk_do", "has no action 'tsk_do' (did you mean 'task_do'?); there is: task_do, index."),
+        ("/tutorial/default", None),
+        ("/tutorial/default/with_arguments", "`def with_arguments(x, y=1)` takes arguments"),
+        ("/tutorial/default/later", "`async def`"),
+        ("/tutorial/default/__hidden", "two underscores"),
+        ("/tutorial/default/annotated", "write exactly `def annotated():`"),
+        ("/tutorial/default/spaced", "write exactly `def spaced():`"),
+        ("/tutorial/default/send", "'send' is indented"),
+        ("/tutorial/default/pi", "has no action 'pi'"),
+        ("/tutorial/def-ault/f", "cannot read '/tutorial/def-ault/f'"),
+        ("/tutorial/static/x.css", "static file"),
+        ("/go/tsk_do", "has no action 'tsk_do'"),
+        ("/tutorial/default/index", None),
+        ("/go/index?a=1", None),
+    ],
+)
+def test_the_reason_of_a_404_is_told(url: str, words: str | None, site: Site) -> None:
+    told = explain_404(site, Request("GET", url))
+    assert (told is None) if words is None else (told is not None and words in told), told
+
+
+def test_what_is_told_to_be_no_action_is_a_404(site: Site) -> None:
+    for name in ("with_arguments", "later", "__hidden", "annotated", "spaced", "send", "pi"):
+        response = site.call(Request("GET", f"/tutorial/default/{name}"))
+        assert (response.status, response.header("web2py_error")) == (404, f"invalid function (default/{name})")
+
+
+def test_a_dict_without_a_view_is_told_for_the_task_queue_only(site: Site) -> None:
+    told = explain_404(site, Request("POST", "/tutorial/default/task_do", remote_addr="0.1.0.2"))
+    assert told is not None
+    assert "the view default/task_do.html is not" in told
+    assert "committed" in told
+    assert explain_404(site, Request("GET", "/tutorial/default/task_do")) is None
+    assert explain_404(site, Request("GET", "/tutorial/default/task_do.xml")) is not None
+
+
+def test_explaining_runs_nothing(site: Site) -> None:
+    before = sorted(path.name for path in site.root.rglob("*"))
+    explain_404(site, Request("GET", "/tutorial/default/task_do"))
+    assert sorted(path.name for path in site.root.rglob("*")) == before

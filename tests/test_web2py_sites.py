@@ -1,0 +1,116 @@
+"""Several sites in one process, and several applications in one site."""
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from harness.records import Request
+from harness.web2py import Site
+
+
+@pytest.fixture
+def sites() -> Iterator[tuple[Site, Site]]:
+    pair = Site(), Site()
+    yield pair
+    for site in pair:
+        site.close()
+
+
+def get(site: Site, url: str) -> str:
+    return site.call(Request("GET", url)).text
+
+
+def test_applications_have_databases_of_their_own() -> None:
+    site = Site(("tutorial", "stats"))
+    assert site.apps == ("tutorial", "stats")
+    for app in site.apps:
+        site.write("controllers/default.py", f"def f(): return str(db.mytable.insert(old='{app}'))", app=app)
+        assert get(site, f"/{app}/default/f") == "1"
+    assert [site.rows("mytable", app)[0]["old"] for app in site.apps] == ["tutorial", "stats"]
+    site.close()
+
+
+def test_an_application_can_be_added_later_and_twice() -> None:
+    site = Site()
+    site.add_app("stats")
+    site.write("controllers/default.py", "def f(): return request.application", app="stats")
+    site.add_app("stats")
+    assert (site.apps, get(site, "/stats/default/f")) == (("tutorial", "stats"), "stats")
+    site.close()
+
+
+def test_interleaved_sites_keep_their_files_rows_and_tickets_apart(sites: tuple[Site, Site]) -> None:
+    for number, site in enumerate(sites):
+        site.write("controllers/default.py", f"def f():\n    db.mytable.insert(old='{number}')\n    return '{number}'\n"
+                                             "def g(): return 1 / 0")  # fmt: skip
+    for _ in range(3):
+        assert [get(site, "/tutorial/default/f") for site in sites] == ["0", "1"]
+        for site in sites:
+            site.call(Request("GET", "/tutorial/default/g"))
+    for number, site in enumerate(sites):
+        assert {row["old"] for row in site.rows("mytable")} == {str(number)}
+        ticket = site.call(Request("GET", "/tutorial/default/g")).ticket
+        assert ticket is not None
+        assert ticket.id.endswith(".4")
+
+
+def test_modules_of_the_same_name_do_not_mix_and_keep_their_state(sites: tuple[Site, Site]) -> None:
+    for number, site in enumerate(sites):
+        site.write("modules/counter.py", f"start = {number * 100}\nseen = []")
+        action = "def f():\n    seen.append(1)\n    return str(start + len(seen))"
+        site.write("controllers/default.py", f"from counter import start, seen\n{action}")
+    assert [[get(site, "/tutorial/default/f") for site in sites] for _ in range(2)] == [["1", "101"], ["2", "102"]]
+
+
+def test_routes_of_one_site_do_not_reach_the_other(sites: tuple[Site, Site]) -> None:
+    one, two = sites
+    for site in sites:
+        site.write("controllers/default.py", "def f(): return URL('f')")
+    one.write(
+        "routes.py", "routes_in = [('/go', '/tutorial/default/f')]\nroutes_out = [('/tutorial/default/f', '/go')]"
+    )
+    two.write("routes.py", "routers = dict(BASE=dict(default_application='tutorial'))")
+    for _ in range(2):
+        assert get(one, "/go") == "/go"
+        assert get(two, "/default/f") == "/f"
+        assert get(one, "/default/f") == "<html><body><h1>invalid request</h1></body></html>"
+
+
+def test_caches_in_memory_do_not_mix(sites: tuple[Site, Site]) -> None:
+    for number, site in enumerate(sites):
+        site.write("controllers/default.py", f"def f(): return cache.ram('key', lambda: '{number}', 3600)")
+    assert [get(site, "/tutorial/default/f") for site in [*sites, *sites]] == ["0", "1", "0", "1"]
+
+
+def test_sessions_in_the_database_of_one_site_leave_the_others_sessions_alone(sites: tuple[Site, Site]) -> None:
+    one, two = sites
+    one.write("models/session.py", "session.connect(request, response, db=db)")
+    for site in sites:
+        site.write("controllers/default.py", "def f():\n    session.n = 1\n    return response.session_storage_type")
+    assert [get(site, "/tutorial/default/f") for site in [*sites, *sites]] == ["db", "file", "db", "file"]
+
+
+def test_a_site_goes_on_after_the_other_was_closed(sites: tuple[Site, Site]) -> None:
+    one, two = sites
+    for site in sites:
+        site.write("controllers/default.py", "def f(): return 'x'")
+        assert get(site, "/tutorial/default/f") == "x"
+    two.close()
+    assert get(one, "/tutorial/default/f") == "x"
+
+
+def test_a_forgotten_site_removes_its_folder() -> None:
+    site = Site()
+    site.write("controllers/default.py", "def f(): return 1 / 0")
+    get(site, "/tutorial/default/f")
+    root = site.root
+    del site
+    gc.collect()
+    assert not root.exists()
+
+
+def test_all_applications_of_a_name_list_can_be_given_as_any_iterable() -> None:
+    site = Site(name for name in ("a1", "b_2"))
+    assert site.apps == ("a1", "b_2")
+    site.close()

@@ -1,0 +1,179 @@
+"""After a request the process is as it was before, whatever the handler did."""
+
+import builtins
+import locale
+import logging
+import os
+import random
+import signal
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.records import Request, Response
+from harness.web2py import Site
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    site = Site()
+    yield site
+    site.close()
+
+
+def run(site: Site, *lines: str) -> Response:
+    site.write("controllers/default.py", "\n    ".join(["def f():", *lines]) + "\n")
+    return site.call(Request("GET", "/tutorial/default/f"))
+
+
+CHANGES: dict[str, tuple[str, Callable[[], object]]] = {
+    "working folder": ("import os; os.chdir('/')", os.getcwd),
+    "sys.path": ("import sys; sys.path.insert(0, '/x'); sys.path.append('/y')", lambda: list(sys.path)),
+    "sys.path itself": ("import sys; sys.path = []", lambda: (id(sys.path), list(sys.path))),
+    "streams": ("import sys; sys.stdout = sys.stderr = None", lambda: (sys.stdout, sys.stderr)),
+    "importer": (
+        "import builtins; old = builtins.__import__; builtins.__import__ = lambda *names, **more: old(*names, **more)",
+        lambda: builtins.__import__,
+    ),
+    "bytecode": ("import sys; sys.dont_write_bytecode = not sys.dont_write_bytecode", lambda: sys.dont_write_bytecode),
+    "locale": (
+        "from locale import *; setlocale(LC_ALL, 'C' if 'UTF' in setlocale(LC_ALL) else 'C.UTF-8')",
+        lambda: locale.setlocale(locale.LC_ALL),
+    ),
+    "time zone": (
+        "import os, time; os.environ['TZ'] = 'Asia/Tokyo'; time.tzset()",
+        lambda: (time.tzname, time.localtime(0), os.environ.get("TZ")),
+    ),
+    "root logger": (
+        "import logging; logging.basicConfig(level=logging.DEBUG, force=True); logging.disable(logging.ERROR)",
+        lambda: (list(logging.root.handlers), logging.root.level, logging.root.manager.disable),
+    ),
+    "other loggers": (
+        "import logging.config; logging.config.dictConfig({'version': 1})",
+        lambda: logging.getLogger("kernel").disabled,
+    ),
+    "SIGINT": ("import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)", lambda: signal.getsignal(signal.SIGINT)),
+    "SIGTERM": ("import signal; signal.signal(signal.SIGTERM, print)", lambda: signal.getsignal(signal.SIGTERM)),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("end", ["return 'x'", "return 1 / 0", "import sys; sys.exit()"])
+def test_what_a_handler_changes_is_put_back(name: str, end: str, site: Site) -> None:
+    change, state = CHANGES[name]
+    logging.getLogger("kernel")
+    before = state()
+    response = run(site, change, end)
+    assert state() == before
+    assert (response.status, response.ticket is None) == ((200, True) if end == "return 'x'" else (500, False))
+
+
+def test_a_call_consumes_nothing_of_the_kernels_random_numbers(site: Site) -> None:
+    state = random.getstate()
+    run(site, "session.n = 1", "return str(response.session_id)")
+    assert random.getstate() == state
+
+
+def test_a_handler_works_in_the_sites_own_folder(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    response = run(site, "import os", "open('here.txt', 'w').close()", "return os.getcwd()")
+    assert response.text == str(site.root)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_web2pys_current_is_empty_after_the_request(site: Site) -> None:
+    from gluon import current
+
+    run(site, "return 'x'")
+    assert not hasattr(current, "request")
+
+
+def test_a_keyboard_interrupt_comes_through_after_a_rollback(site: Site) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(site, "db.mytable.insert(old='a')", "raise KeyboardInterrupt")
+    assert site.rows("mytable") == []
+    assert run(site, "db.mytable.insert(old='b')").status == 200
+    assert [row["old"] for row in site.rows("mytable")] == ["b"]
+
+
+def test_a_real_interrupt_stops_a_handler_that_never_ends(site: Site) -> None:
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        run(site, "db.mytable.insert(old='a')", "while True: pass")
+    assert site.rows("mytable") == []
+
+
+def test_an_interrupt_in_a_generator_body_comes_through(site: Site) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(site, "def body():", "    raise KeyboardInterrupt", "    yield", "return body()")
+    assert run(site, "return 'x'").text == "x"
+
+
+def test_a_database_that_a_handler_leaves_open_is_not_locked(site: Site) -> None:
+    run(site, "db.mytable.insert(old='a')")
+    body = ["def late():", "    db.mytable.insert(old='late')", "    yield 'x'", "return late()"]
+    assert run(site, *body).text == "x"
+    path = site.root / "applications" / "tutorial" / "databases" / "storage.sqlite"
+    connection = sqlite3.connect(path, timeout=0)
+    connection.execute("UPDATE mytable SET new = 'free'")
+    connection.commit()
+    connection.close()
+    assert site.rows("mytable") == [{"id": 1, "old": "a", "new": "free"}]
+
+
+def test_the_notebooks_own_database_stays_open(site: Site, tmp_path: Path) -> None:
+    from gluon.dal import DAL, Field
+
+    db = DAL("sqlite:memory", folder=str(tmp_path))
+    db.define_table("mine", Field("name"))
+    db.mine.insert(name="kept")
+    run(site, "db.mytable.insert(old='a')")
+    assert [row.name for row in db(db.mine).select()] == ["kept"]
+    db.close()
+
+
+def test_web2py_itself_is_unpatched_after_a_call(site: Site) -> None:
+    import gluon.main
+    import gluon.restricted
+
+    run(site, "return 1 / 0")
+    for thing in (
+        gluon.main.Request,
+        gluon.main.run_controller_in,
+        gluon.main.serve_controller,
+        gluon.restricted.TicketStorage,
+    ):
+        assert thing.__module__.startswith("gluon."), thing
+
+
+def test_requests_of_several_threads_take_turns(site: Site) -> None:
+    site.write(
+        "controllers/default.py", "def f():\n    db.mytable.insert(old=request.vars.n)\n    return request.vars.n"
+    )
+    answers: list[str] = []
+
+    def ask(number: int) -> None:
+        answers.append(site.call(Request("GET", f"/tutorial/default/f?n={number}")).text)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answers) == [str(number) for number in range(8)]
+    assert len(site.rows("mytable")) == 8
+
+
+def test_nothing_grows_with_the_number_of_requests(site: Site) -> None:
+    from pydal._globals import THREAD_LOCAL
+
+    run(site, "db.mytable.insert(old='a')")
+    before = len(vars(THREAD_LOCAL)), len(sys.modules), len(list(site.root.rglob("*")))
+    for _ in range(20):
+        run(site, "db.mytable.insert(old='a')")
+    assert (len(vars(THREAD_LOCAL)), len(sys.modules), len(list(site.root.rglob("*")))) == before

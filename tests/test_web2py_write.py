@@ -1,0 +1,247 @@
+"""Writing files: the names that web2py can use, and source that does not compile."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from harness.errors import LabClosedError, NameRefusedError, SourceError
+from harness.records import Request
+from harness.web2py import Site
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    site = Site()
+    yield site
+    site.close()
+
+
+def get(site: Site, url: str) -> str:
+    return site.call(Request("GET", url)).text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "controllers/default.py",
+        "controllers/api_2.py",
+        "models/db.py",
+        "models/default/task_do/extra.py",
+        "modules/mail.py",
+        "modules/tools/mail.py",
+        "views/default/index.html",
+        "views/default/user-list.load.html",
+        "static/css/a-b.min.css",
+    ],
+)
+def test_what_is_written_can_be_read(path: str, site: Site) -> None:
+    site.write(path, "x = 'Größe'\n")
+    assert site.read(path) == "x = 'Größe'\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("controllers/def-ault.py", "letters a-z"),
+        ("controllers/größe.py", "letters a-z"),
+        ("controllers/default", "then .py"),
+        ("controllers/a/b.py", "letters a-z"),
+        ("controllers/default.py\n", "letters a-z"),
+        ("controllers/static.py", "never be reached"),
+        ("models/1-db.py", "letters a-z"),
+        ("modules/1mail.py", "import"),
+        ("modules/class.py", "word of Python"),
+        ("views/default/index", "extension"),
+        ("views/de fault/index.html", "letters a-z"),
+        ("views/a\0.html", "letters a-z"),
+        ("controllers/../../x.py", "out of the application"),
+        ("../routes.py", "out of the application"),
+        ("/etc/passwd", "inside the application"),
+        ("~/x.py", "inside the application"),
+        ("C:\\x.py", "inside the application"),
+        ("controllers\\default.py", "inside the application"),
+        ("databases/storage.sqlite", "controllers/"),
+        ("default.py", "controllers/"),
+        ("controllers", "controllers/"),
+        ("controllers/", "controllers/"),
+        ("", "no path"),
+        (None, "no path"),
+    ],
+)
+def test_a_path_that_web2py_would_not_use_is_refused(path: str, words: str, site: Site) -> None:
+    with pytest.raises(NameRefusedError) as caught:
+        site.write(path, "")
+    assert repr(path) in str(caught.value)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", "my-app", "größe", "a/b", "..", "a.b", "a b", "x\n", None, 3])
+def test_an_application_name_that_web2py_cannot_serve_is_refused(name: str) -> None:
+    with pytest.raises(NameRefusedError) as caught:
+        Site([name])
+    assert repr(name) in str(caught.value)
+    assert "letters a-z and A-Z, digits and _" in str(caught.value)
+
+
+def test_an_unknown_application_is_refused_with_those_that_there_are(site: Site) -> None:
+    for act in (lambda: site.write("models/db.py", "", app="stats"), lambda: site.read("models/db.py", app="stats")):
+        with pytest.raises(NameRefusedError, match="no application 'stats'; there are: tutorial"):
+            act()
+
+
+def test_reading_a_file_that_is_not_there_lists_those_that_are(site: Site) -> None:
+    with pytest.raises(NameRefusedError, match="models/db.py, views/generic.html, views/generic.json"):
+        site.read("controllers/default.py")
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "shown", "words"),
+    [
+        ("def f()\n    return 1", 1, "def f()\n           ^", "colon"),
+        ("def f():\n    return (1", 2, "return (1\n           ^", "Close that bracket"),
+        ("def f():\nreturn 1", 2, "return 1\n    ^", "four spaces"),
+        ("def f():\n    # later\n", 2, "# later", "pass"),
+        ("def f():\n    a = 1\n\tb = 2", 3, "b = 2", "no tabs"),
+        ("def f():\n        if 1:\n            a = 1\n\tb = 2", 4, "b = 2", "no tabs"),
+        ("def f():\n    return dict(.....)", 2, "return dict(.....)", "dots"),
+        ("def f():\n    print 'x'", 2, "print 'x'\n    ^", "Python 2"),
+        ("def f():\n    return 'x", 2, "return 'x\n           ^", "Close the quotes"),
+        ("return 1", 1, "return 1\n    ^", "into the function"),
+        ("def f():\n    if x = 1: pass", 2, "if x = 1: pass\n       ^", "=="),
+        ("def f():\n    return 1)", 2, "return 1)\n            ^", "opening"),
+        ("x = 1 2", 1, "x = 1 2\n          ^", "Correct that line"),
+    ],
+)
+def test_source_that_does_not_compile_shows_the_line_and_what_to_do(
+    source: str, line: int, shown: str, words: str, site: Site
+) -> None:
+    with pytest.raises(SourceError) as caught:
+        site.write("controllers/default.py", source)
+    first, rest = str(caught.value).split("\n", 1)
+    assert first == f"tutorial/controllers/default.py, line {line}"
+    assert f"    {shown}" in rest
+    assert words in rest
+
+
+@pytest.mark.parametrize("source", ["", "\n\n", "# later\n", "   \n# a\n\n# b"])
+def test_a_controller_without_any_code_is_refused(source: str, site: Site) -> None:
+    with pytest.raises(SourceError, match="tutorial/controllers/default.py holds no code yet"):
+        site.write("controllers/default.py", source)
+
+
+@pytest.mark.parametrize("path", ["models/empty.py", "modules/empty.py", "views/default/empty.html"])
+def test_other_files_may_be_empty(path: str, site: Site) -> None:
+    site.write(path, "")
+    assert site.read(path) == ""
+
+
+@pytest.mark.parametrize("source", ["x = '\0'", "x = '\ud800'", "(" * 5000, "-" * 100_000 + "1"])
+def test_source_that_breaks_the_compiler_is_refused(source: str, site: Site) -> None:
+    with pytest.raises(SourceError, match="tutorial/models/db.py"):
+        site.write("models/db.py", source)
+
+
+def test_a_view_that_is_no_text_is_refused(site: Site) -> None:
+    with pytest.raises(SourceError, match=r"tutorial/views/default/x.html holds '\\ud800'"):
+        site.write("views/default/x.html", "a\ud800")
+
+
+def test_a_file_that_is_refused_leaves_the_former_one(site: Site) -> None:
+    site.write("controllers/default.py", "def f(): return 'one'")
+    with pytest.raises(SourceError):
+        site.write("controllers/default.py", "def f( return 'two'")
+    assert get(site, "/tutorial/default/f") == "one"
+
+
+def test_warnings_of_the_compiler_are_no_errors(site: Site) -> None:
+    site.write("models/pattern.py", "pattern = '\\d'; 1 is 1")
+    assert "pattern" in site.read("models/pattern.py")
+
+
+def test_async_actions_can_be_written_because_web2py_does_not_mind_either(site: Site) -> None:
+    site.write("controllers/default.py", "async def f(): return 'x'")
+    assert get(site, "/tutorial/default/f") == "<html><body><h1>invalid function (default/f)</h1></body></html>"
+
+
+def test_a_controller_rewritten_many_times_in_one_tick_is_never_stale(site: Site) -> None:
+    for number in range(30):
+        site.write("controllers/default.py", f"def f(): return '{number}'")
+        assert get(site, "/tutorial/default/f") == str(number)
+
+
+def test_models_and_views_rewritten_in_one_tick_are_never_stale(site: Site) -> None:
+    site.write("controllers/default.py", "def f(): return dict(x=x)")
+    for number in range(10):
+        site.write("models/x.py", f"x = {number}")
+        site.write("views/default/f.html", f"{number} {{{{=x}}}}")
+        assert get(site, "/tutorial/default/f") == f"{number} {number}"
+
+
+def test_a_module_rewritten_between_calls_is_imported_anew(site: Site) -> None:
+    site.write("controllers/default.py", "from prices import price\ndef f(): return str(price)")
+    for number in range(10):
+        site.write("modules/prices.py", f"price = {number}")
+        assert get(site, "/tutorial/default/f") == str(number)
+    assert list(site.root.rglob("*.pyc")) == []
+
+
+def test_a_module_written_after_its_import_failed_is_found(site: Site) -> None:
+    site.write("controllers/default.py", "def f():\n    import prices\n    return str(prices.price)")
+    assert "Ticket issued" in get(site, "/tutorial/default/f")
+    site.write("modules/prices.py", "price = 5")
+    assert get(site, "/tutorial/default/f") == "5"
+
+
+def test_routes_rewrite_what_comes_in_and_what_goes_out(site: Site) -> None:
+    site.write("controllers/default.py", "def f(): return URL('f', args=[1])")
+    site.write("routes.py", "routes_in = [('/go/$anything', '/tutorial/default/$anything')]\n"
+                            "routes_out = [('/tutorial/default/$anything', '/go/$anything')]\n")  # fmt: skip
+    assert get(site, "/go/f") == "/go/f/1"
+    site.write("routes.py", "")
+    assert "invalid request" in get(site, "/go/f")
+
+
+def test_parametric_routes_know_a_controller_written_after_them(site: Site) -> None:
+    site.write("routes.py", "routers = dict(BASE=dict(default_application='tutorial'))")
+    site.write("controllers/other.py", "def f(): return request.controller")
+    assert get(site, "/other/f") == "other"
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("routes_in = [", ["routes.py, line 1", "Close that bracket"]),
+        ("a = 1\nroutes_in = nothing", ["routes.py, line 2\n    routes_in = nothing", "NameError"]),
+        ("routes_in = [('(', '/x')]", ["routes.py", "error: missing )"]),
+        ("routers = dict(tutorial=dict(colour=1))", ["routes.py", "unknown key(s) ('colour',)"]),
+        ("raise SystemExit", ["routes.py, line 1\n    raise SystemExit", "SystemExit"]),
+    ],
+)
+def test_broken_routes_are_told_and_those_of_before_stay(source: str, words: list[str], site: Site) -> None:
+    site.write("controllers/default.py", "def f(): return 'here'")
+    site.write("routes.py", "routes_in = [('/go', '/tutorial/default/f')]")
+    with pytest.raises(SourceError) as caught:
+        site.write("routes.py", source)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+    assert get(site, "/go") == "here"
+    assert "'/go'" in site.read("routes.py")
+
+
+def test_what_routes_print_goes_nowhere(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    site.write("routes.py", "print('loaded')")
+    assert capsys.readouterr().out == ""
+
+
+def test_a_closed_site_says_so(site: Site) -> None:
+    site.close()
+    site.close()
+    assert not site.root.exists()
+    for act in (
+        lambda: site.write("controllers/default.py", "def f(): pass"),
+        lambda: site.read("models/db.py"),
+        lambda: site.call(Request("GET", "/")),
+        lambda: site.rows("mytable"),
+        lambda: site.add_app("stats"),
+    ):
+        with pytest.raises(LabClosedError, match="closed"):
+            act()
