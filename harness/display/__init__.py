@@ -4,15 +4,18 @@
     tasks_table(tasks, now)      # a sequence that shows itself as a table
 
 What is shown is made of records alone, and is the same on every run: virtual times, no addresses, no paths, no ticket
-numbers. The modules that draw are loaded when the first record is shown: `import harness` is light, and each of them
-can be run to show itself (`python -m harness.display.trace`).
+numbers. The modules that draw are loaded when first needed: `import harness` is light, and each of
+them can be run to show itself (`python -m harness.display.trace`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from harness.display.table import Column, Table
 from harness.records import (
     Attempt,
     Frame,
@@ -29,19 +32,9 @@ from harness.records import (
 
 if TYPE_CHECKING:
     from harness.display.card import Card
-    from harness.display.listings import attempts_table, progress_table, rows_table, tasks_table
-    from harness.display.table import Column, Table
 
 __all__ = ["Column", "Table", "attempts_table", "progress_table", "rows_table", "tasks_table"]
 
-_HOMES = {
-    "Column": "table",
-    "Table": "table",
-    "attempts_table": "listings",
-    "progress_table": "listings",
-    "rows_table": "listings",
-    "tasks_table": "listings",
-}
 _CARDS: dict[type[Record], tuple[str, str]] = {
     Attempt: ("task", "attempt_card"),
     Frame: ("code", "frame_card"),
@@ -55,19 +48,51 @@ _CARDS: dict[type[Record], tuple[str, str]] = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return _find(_HOMES[name], name)
+def tasks_table(tasks: Iterable[TaskInfo], now: datetime) -> Table[TaskInfo]:
+    """Show tasks as a table.
+
+    Args:
+        tasks: in the order in which they are to be shown.
+        now: the lab's virtual instant, from which each ETA is seen.
+    """
+    from harness.display.listings import list_tasks
+
+    return list_tasks(tasks, now)
 
 
-def _find(module: str, name: str) -> Any:
-    return getattr(import_module(f"{__name__}.{module}"), name)
+def attempts_table(attempts: Iterable[Attempt]) -> Table[Attempt]:
+    """Show attempts as a table, in the order given."""
+    from harness.display.listings import list_attempts
+
+    return list_attempts(tuple(attempts))
+
+
+def rows_table(rows: Iterable[Mapping[str, Any]], name: str) -> Table[dict[str, Any]]:
+    """Show the rows of a database table.
+
+    Args:
+        rows: one mapping a row, from column to value.
+        name: the database table's.
+    """
+    from harness.display.listings import list_rows
+
+    return list_rows([dict(row) for row in rows], name)
+
+
+def progress_table(exercises: Iterable[tuple[str, str, bool]]) -> Table[dict[str, str]]:
+    """Show the exercises of the course.
+
+    Args:
+        exercises: number ("1.1"), title, and whether it is solved.
+    """
+    from harness.display.listings import list_exercises
+
+    return list_exercises(exercises)
 
 
 def _painter(module: str, name: str) -> Painter:
     def make(record: Record) -> Card:
-        card: Card = _find(module, name)(record)
+        card: Card = getattr(import_module(f"{__name__}.{module}"), name)(record)
         return card
 
     return Painter(

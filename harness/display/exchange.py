@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
+from html.parser import HTMLParser
 from urllib.parse import parse_qsl
 
 from harness.display.card import Card, Fact, card, fact
 from harness.display.code import complaint, frame_lines, pairs, route_facts
 from harness.display.times import clock, duration
-from harness.display.values import literal, of_bytes
+from harness.display.values import LONG, literal, of_bytes
 from harness.records import Headers, Request, Response, find_header
 
 FORM = "application/x-www-form-urlencoded"
-_COUNTED = {"content-length"}  # says nothing that the body does not say
+_HIDDEN = {"title", "script", "style"}
 _SHOWN = ("location", "content-type", "retry-after")
 _STOPPED = {
     "virtual": "stopped at its deadline (virtual time)",
@@ -24,12 +26,13 @@ _STOPPED = {
 def request_card(request: Request) -> Card:
     """Show a request as it goes over the wire."""
     title = f"{request.method} {request.url}"
-    return card(title, [fact("host", request.host), *request_facts(request)], line=f"Request {title}")
+    return card(title, request_facts(request), line=f"Request {title}")
 
 
 def request_facts(request: Request) -> list[Fact | None]:
-    """Show the sender, the headers and the body."""
+    """Show the host, the sender, the headers and the body."""
     return [
+        fact("host", request.host),
         fact("from", request.remote_addr),
         fact("headers", header_lines(request.headers)),
         fact("body", of_bytes(request.body), code=True),
@@ -37,11 +40,11 @@ def request_facts(request: Request) -> list[Fact | None]:
 
 
 def header_lines(headers: Headers) -> Iterator[str]:
-    """Yield "Name: value" for each header but the length; of a cookie only its name, its value is random."""
+    """Yield "Name: value" for each header that says something; of a cookie only its name, its value is random."""
     for name, value in headers:
         if name.lower() in ("cookie", "set-cookie"):
             yield f"{name}: {value.partition('=')[0]}=…"
-        elif name.lower() not in _COUNTED:
+        elif value and name.lower() != "content-length":
             yield f"{name}: {value}"
 
 
@@ -97,19 +100,45 @@ def response_facts(response: Response) -> list[Fact | None]:
         fact("stopped", _STOPPED.get(response.deadline or "", response.deadline or "")),
         fact("ticket", [complaint(ticket), *frame_lines(ticket)] if ticket else "", code=True),
         fact("returned", pairs(response.vars), code=True),
-        fact("text", "" if ticket else _page(response), code=True),
+        None if ticket else _body(response),
     ]
 
 
-def _page(response: Response) -> str:
-    """Return the body, without the empty lines that templates leave; JSON without escapes."""
+def _body(response: Response) -> Fact | None:
+    """Show what came back: of a page the words that a browser shows, JSON without escapes, other text as it is."""
     text = of_bytes(response.body)
-    if (response.header("content-type") or "").startswith("application/json"):
-        try:
-            return json.dumps(json.loads(text), ensure_ascii=False)
-        except ValueError:
-            return text
-    return "\n".join(line for line in text.split("\n") if line.strip())
+    with suppress(ValueError, RecursionError):
+        if (response.header("content-type") or "").startswith("application/json"):
+            return fact("json", json.dumps(json.loads(text), ensure_ascii=False), code=True)
+    with suppress(AssertionError):  # Python 3.11's parser, of a declaration that is none
+        if "<html" in text[:1000].lower():
+            return fact("page", _words(text[:LONG]))
+    return fact("text", text, code=True)
+
+
+def _words(page: str) -> str:
+    parser = _Page()
+    parser.feed(page)
+    return " ".join(parser.words)
+
+
+class _Page(HTMLParser):
+    """Reads the words of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self._hidden = False
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self._hidden = tag in _HIDDEN
+
+    def handle_endtag(self, tag: str) -> None:
+        self._hidden = False
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self.words += data.split()
 
 
 if __name__ == "__main__":

@@ -15,13 +15,8 @@ from harness.display.values import plain
 from harness.records import Attempt, Outcome, TaskInfo, TaskState
 
 
-def tasks_table(tasks: Iterable[TaskInfo], now: datetime) -> Table[TaskInfo]:
-    """Show tasks as a table.
-
-    Args:
-        tasks: in the order in which they are to be shown.
-        now: the lab's virtual instant, from which each ETA is seen.
-    """
+def list_tasks(tasks: Iterable[TaskInfo], now: datetime) -> Table[TaskInfo]:
+    """See `harness.display.tasks_table`."""
     columns = [
         Column[TaskInfo]("task", lambda task: task.name),
         Column[TaskInfo]("queue", lambda task: task.queue),
@@ -43,9 +38,8 @@ def _count_states(tasks: Sequence[TaskInfo]) -> str:
     return f"{count(len(tasks), 'task')}: {', '.join(parts)}"
 
 
-def attempts_table(attempts: Iterable[Attempt]) -> Table[Attempt]:
-    """Show attempts as a table, in the order given."""
-    attempts = tuple(attempts)
+def list_attempts(attempts: Sequence[Attempt]) -> Table[Attempt]:
+    """See `harness.display.attempts_table`."""
     day = attempts[0].started if attempts else None
     columns = [
         Column[Attempt]("attempt", lambda attempt: str(attempt.number), right=True),
@@ -82,19 +76,13 @@ def _count_outcomes(attempts: Sequence[Attempt]) -> str:
     return f"{count(len(attempts), 'attempt')}: {', '.join(parts)}"
 
 
-def rows_table(rows: Iterable[Mapping[str, Any]], name: str) -> Table[dict[str, Any]]:
-    """Show the rows of a database table.
-
-    Args:
-        rows: one mapping a row, from column to value.
-        name: the database table's.
-    """
-    copies = [dict(row) for row in rows]
-    columns = [_row_column(key, copies) for key in dict.fromkeys(key for row in copies for key in row)]
-    return Table(copies, columns, lambda rows: f"{name}: {count(len(rows), 'row')}", f"{name} is empty")
+def list_rows(rows: Sequence[dict[str, Any]], name: str) -> Table[dict[str, Any]]:
+    """See `harness.display.rows_table`."""
+    columns = [_row_column(key, rows) for key in dict.fromkeys(key for row in rows for key in row)]
+    return Table(rows, columns, lambda rows: f"{name}: {count(len(rows), 'row')}", f"{name} is empty")
 
 
-def _row_column(key: str, rows: Sequence[Mapping[str, Any]]) -> Column[dict[str, Any]]:
+def _row_column(key: str, rows: Sequence[dict[str, Any]]) -> Column[dict[str, Any]]:
     values = [row.get(key) for row in rows]
     numbers = all(
         isinstance(value, (int, float)) and not isinstance(value, bool) for value in values if value is not None
@@ -102,12 +90,8 @@ def _row_column(key: str, rows: Sequence[Mapping[str, Any]]) -> Column[dict[str,
     return Column(str(key), lambda row: plain(row[key]) if key in row else "", right=numbers, keep=True)
 
 
-def progress_table(exercises: Iterable[tuple[str, str, bool]]) -> Table[dict[str, str]]:
-    """Show the exercises of the course.
-
-    Args:
-        exercises: number ("1.1"), title, and whether it is solved.
-    """
+def list_exercises(exercises: Iterable[tuple[str, str, bool]]) -> Table[dict[str, str]]:
+    """See `harness.display.progress_table`."""
     rows = [
         {"exercise": number, "title": title, "solved": "yes" if solved else "not yet"}
         for number, title, solved in exercises
@@ -124,5 +108,5 @@ def _count_solved(rows: Sequence[Mapping[str, str]]) -> str:
 if __name__ == "__main__":
     from harness.display.example import ATTEMPTS, TASK
 
-    print(tasks_table([TASK], TASK.created), attempts_table(ATTEMPTS), sep="\n\n")
-    print(rows_table([{"id": 1, "old": "original text", "new": None}], "mytable"), sep="\n\n")
+    print(list_tasks([TASK], TASK.created), list_attempts(ATTEMPTS), sep="\n\n")
+    print(list_rows([{"id": 1, "old": "original text", "new": None}], "mytable"), sep="\n\n")
