@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from harness.records import TaskState
 from harness.taskqueue.config import QueueConfig
 from harness.taskqueue.errorcodes import ErrorCode, refuse
@@ -33,7 +35,7 @@ class PullQueue(Queue):
         Raises:
             ApplicationError: INVALID_REQUEST.
         """
-        if seconds < 0 or count <= 0 or (tag is not None and not group_by_tag):
+        if not 0 <= seconds < math.inf or count <= 0 or (tag is not None and not group_by_tag):
             refuse(ErrorCode.INVALID_REQUEST, f"cannot lease {count} tasks for {seconds:g} seconds, tag {tag!r}")
         with self._lock:
             heap = self._heap
@@ -60,7 +62,7 @@ class PullQueue(Queue):
         """
         if self.paused:
             refuse(ErrorCode.QUEUE_PAUSED, f"queue {self.config.name!r} is paused; resume it first")
-        if seconds < 0:
+        if not 0 <= seconds < math.inf:  # NaN, too, gets past Google's client
             refuse(ErrorCode.INVALID_REQUEST, f"a lease cannot last {seconds:g} seconds")
         with self._lock:
             task = self._names.get(name)
