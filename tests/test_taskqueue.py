@@ -87,7 +87,6 @@ def test_a_task_that_is_put_back_waits_until_its_new_eta():
     assert queue.take(NOW + 5) is task
 
 
-@pytest.mark.row("T35")
 @pytest.mark.parametrize("finish", ["done", "put_back"])
 @pytest.mark.parametrize("how", ["delete", "purge"])
 def test_a_task_that_was_deleted_while_it_ran_stays_deleted(finish, how):
@@ -185,7 +184,6 @@ def test_the_record_of_a_task_does_not_change_with_it():
         (RetryParameters(0, 0), [0, 0, 0]),
     ],
 )
-@pytest.mark.row("T28", "T29")
 def test_the_delay_doubles_then_grows_evenly_up_to_a_limit(retry, delays):
     assert [retry.delay(failures) for failures in range(1, len(delays) + 1)] == pytest.approx(delays)
 
@@ -213,7 +211,6 @@ def test_a_delay_never_overflows():
         ),
     ],
 )
-@pytest.mark.row("T30")
 def test_a_task_is_given_up_when_all_its_limits_are_reached(retry, retries, age, words):
     assert retry.exhausted(retries, age) == words
 
