@@ -88,9 +88,9 @@ def test_web2py_starts_where_the_working_folder_was_removed(tmp_path: Path) -> N
 
 
 def test_a_notebook_may_import_gluon_before_the_first_site(tmp_path: Path) -> None:
-    server = "import sys, types; sys.modules['rocket3'] = types.ModuleType('rocket3')\n"  # 3.3.3 wants it
-    script = server + "import gluon.storage, gluon.dal" + CALL + "print(text)"
-    done = run_python(script, tmp_path, PYTHONPATH=os.environ.get("WEB2PY_PATH", ""))
+    path = "import os, sys, types; sys.path[:0] = filter(None, [os.environ.get('WEB2PY_PATH')])\n"
+    server = "sys.modules['rocket3'] = types.ModuleType('rocket3')\n"  # 3.3.3 wants it
+    done = run_python(path + server + "import gluon.storage, gluon.dal" + CALL + "print(text)", tmp_path)
     assert done.stdout.splitlines()[-1] == "hello", done.stderr
 
 

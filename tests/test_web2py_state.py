@@ -42,7 +42,7 @@ CHANGES: dict[str, tuple[str, Callable[[], object]]] = {
     ),
     "bytecode": ("import sys; sys.dont_write_bytecode = not sys.dont_write_bytecode", lambda: sys.dont_write_bytecode),
     "locale": (
-        "from locale import *; setlocale(LC_ALL, 'C' if 'UTF' in setlocale(LC_ALL) else 'C.UTF-8')",
+        "import locale as l; l.setlocale(l.LC_ALL, 'C' if 'UTF' in l.setlocale(l.LC_ALL) else 'C.UTF-8')",
         lambda: locale.setlocale(locale.LC_ALL),
     ),
     "time zone": (

@@ -17,7 +17,7 @@ _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP
 
 
 class KernelState:
-    """Keeps working folder, `sys.path`, standard streams, importer, locale, time zone, logging and signals as they are.
+    """Keeps working folder, `sys.path`, importer, locale, time zone, logging and signals as they are.
 
     A context manager. It compares first and changes only what differs, so that a well-behaved request costs little.
     """
@@ -25,7 +25,6 @@ class KernelState:
     def __enter__(self) -> None:
         self._folder = _working_folder()
         self._path, self._entries = sys.path, sys.path[:]
-        self._streams = sys.stdout, sys.stderr
         self._importer, self._no_bytecode = builtins.__import__, sys.dont_write_bytecode
         self._locale = locale.setlocale(locale.LC_ALL)
         self._zone = _zone()
@@ -35,7 +34,6 @@ class KernelState:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        sys.stdout, sys.stderr = self._streams
         builtins.__import__ = self._importer
         sys.dont_write_bytecode = self._no_bytecode
         sys.path = self._path

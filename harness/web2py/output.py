@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 LIMIT = 10_000  # bytes
@@ -40,3 +43,14 @@ class Output(io.TextIOWrapper):
         if not self._bytes.dropped:
             return text
         return f"{text}\n… ({self._bytes.dropped} more bytes were printed)\n"
+
+
+@contextmanager
+def captured() -> Iterator[Output]:
+    """Send what is printed in this scope, to either stream, to one Output."""
+    before = sys.stdout, sys.stderr
+    sys.stdout = sys.stderr = output = Output()
+    try:
+        yield output
+    finally:
+        sys.stdout, sys.stderr = before

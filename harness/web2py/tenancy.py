@@ -17,7 +17,7 @@ from typing import Any
 from harness.errors import HarnessError
 from harness.web2py.boot import Gluon
 from harness.web2py.kernel import KernelState
-from harness.web2py.output import Output
+from harness.web2py.output import Output, captured
 
 _turn = threading.Lock()
 _holder: int | None = None  # the thread whose turn it is
@@ -52,11 +52,10 @@ class Tenancy:
         Raises:
             HarnessError: web2py is at work on this thread already.
         """
-        with _one_at_a_time(), KernelState(), self._connections():
+        with _one_at_a_time(), KernelState(), self._connections(), captured() as output:
             self._take_turn()
             os.chdir(self._folder)  # web2py runs in its root; and nothing is written beside the notebook
             sys.path.insert(0, self._folder)
-            sys.stdout = sys.stderr = output = Output()
             sys.dont_write_bytecode = True  # a .pyc is found stale by its mtime, in whole seconds
             builtins.__import__ = self._gluon.custom_import.custom_importer
             try:
