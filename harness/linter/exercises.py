@@ -1,0 +1,126 @@
+"""Rules about solutions, from which the exercises are made, and about the exercises made from them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass, field
+
+from harness.cells import MAGICS
+from harness.errors import NotebookError
+from harness.linter import markdown
+from harness.linter.lesson import calls
+from harness.linter.page import Found, Page
+from harness.notebooks import files
+from harness.notebooks.build import check_source
+from harness.notebooks.exercise import has_region, to_exercise
+from harness.notebooks.files import Cell
+
+PARTS = {"It works when": r"It works when", "its size ('About 3 lines')": r"\b[Aa]bout \d+ lines?\b"}
+
+
+@dataclass
+class Section:
+    """An exercise in a solution notebook: all that stands between the check before and its own."""
+
+    number: str
+    check: Cell
+    cells: list[Cell] = field(default_factory=list)
+
+
+def sections(page: Page) -> list[Section]:
+    """Cut a solution notebook at its checks."""
+    checks = {cell.id: ast.unparse(call.args[0]).strip("'\"") for cell, call in calls(page) if _is_check(call)}
+    found: list[Section] = []
+    pending: list[Cell] = []
+    for cell in page.cells:
+        if cell.id in checks:
+            found.append(Section(checks[cell.id], cell, pending))
+            pending = []
+        else:
+            pending.append(cell)
+    return found
+
+
+def _is_check(call: ast.Call) -> bool:
+    return isinstance(call.func, ast.Name) and call.func.id == "check" and bool(call.args)
+
+
+def exercise_numbers(page: Page) -> Found:
+    numbers = [section.number for section in sections(page)]
+    expected = [f"{int(page.number or 0)}.{place}" for place in range(1, len(numbers) + 1)]
+    if not numbers:
+        yield None, "has no exercise: no cell calls check()"
+    elif numbers != expected:
+        yield None, f"checks {', '.join(numbers)}; expected {', '.join(expected)}"
+
+
+def exercise_parts(page: Page) -> Found:
+    for section in sections(page):
+        text = "\n\n".join(cell.source for cell in section.cells if cell.cell_type == "markdown")
+        if not any(heading.startswith(f"{section.number} ") for _, heading in markdown.headings(text)):
+            yield section.check, f"no heading above begins with {section.number!r}"
+        for name, pattern in PARTS.items():
+            if not re.search(pattern, text):
+                yield section.check, f"the text of {section.number} does not say {name}"
+        if len(section.check.source.splitlines()) != 1:
+            yield section.check, "a check cell holds the check and nothing else"
+        yield from _answer(section)
+
+
+def _answer(section: Section) -> Found:
+    regions = [cell for cell in section.cells if has_region(cell)]
+    if len(regions) != 1:
+        yield section.check, f"{section.number} has {len(regions)} cells to fill; an exercise has one"
+    for cell in regions:
+        if not cell.source.startswith(tuple(f"%%{magic}" for magic in MAGICS)):
+            yield cell, "the cell to fill does not write a file (%%controller, %%model …)"
+
+
+def regions_have_checks(page: Page) -> Found:
+    belonging = [cell.id for section in sections(page) for cell in section.cells]
+    for cell in page.code:
+        if has_region(cell) and cell.id not in belonging:
+            yield cell, "has a region to fill, and no check follows"
+
+
+def grading(page: Page) -> Found:
+    """nbgrader finds the cells that it grades by their metadata."""
+    checks = [section.check.id for section in sections(page)]
+    seen: set[str] = set()
+    for cell in page.code:
+        grader = cell.metadata.get("nbgrader", {})
+        name = grader.get("grade_id")
+        if has_region(cell) and not (grader.get("solution") and name):
+            yield cell, "has a region, and no nbgrader metadata with solution: true and a grade_id"
+        if cell.id in checks and not (grader.get("grade") and name and grader.get("points", 0) > 0):
+            yield cell, "is a check, and has no nbgrader metadata with grade: true, points and a grade_id"
+        if name in seen:
+            yield cell, f"its grade_id {name!r} stands in the notebook twice"
+        seen.update(filter(None, [name]))
+
+
+def parses(page: Page) -> Found:
+    """Every code cell parses, in a solution also as the learner finds it."""
+    try:
+        check_source(page.notebook, "")
+    except NotebookError as error:
+        yield None, str(error).removeprefix(", ")
+
+
+def way_back(page: Page) -> Found:
+    if page.sibling("notebooks").exists():
+        targets = {target for cell in page.markdown for target in markdown.links(cell.source)}
+        if not any(target.partition("#")[0] == f"../notebooks/{page.path.name}" for target in targets):
+            yield None, f"has no link to its lesson, ../notebooks/{page.path.name}"
+    else:
+        yield None, f"has no lesson of the same name, notebooks/{page.path.name}"
+
+
+def generated(page: Page) -> Found:
+    """An exercise is what its solution gives, byte for byte."""
+    source = page.sibling("solutions")
+    if not source.exists():
+        yield None, f"has no solution, solutions/{page.path.name}; exercises are generated"
+    elif files.dump(to_exercise(files.read(source), str(source))) != page.text:
+        yield None, f"is not what solutions/{page.path.name} gives; python -m harness build"

@@ -1,0 +1,78 @@
+"""Rules about the notebook as a file: normal form, counts, ids, tags, and how long it and its cells are."""
+
+from __future__ import annotations
+
+from statistics import median
+
+from harness.linter import markdown
+from harness.linter.page import Found, Page
+from harness.notebooks import files
+from harness.notebooks.exercise import blank_regions
+from harness.notebooks.normal_form import normalise
+
+TAGS = {"raises-exception"}  # any other tag of nbval takes a cell out of the comparison
+CELLS = {"00": (10, 25)}
+CELLS_OF_A_LESSON = (25, 40)
+WORDS = 150
+MEDIAN_WORDS = (30, 50)
+LINES = 13
+LINES_OF_A_FILE = 20  # a cell that begins with %%controller and the like
+
+
+def normal_form(page: Page) -> Found:
+    if files.dump(normalise(page.notebook, blank=page.folder == "exercises")) != page.text:
+        yield None, "not in normal form; python -m harness build"
+
+
+def counts(page: Page) -> Found:
+    found = [cell.execution_count for cell in page.code]
+    if found != list(range(1, len(found) + 1)):
+        yield None, f"execution counts are not 1 to {len(found)} but {found}; python -m harness build"
+
+
+def ids(page: Page) -> Found:
+    names = [cell.get("id") for cell in page.cells]
+    for cell in page.cells:
+        if not cell.get("id"):
+            yield cell, "has no id; python -m harness build"
+        elif names.count(cell.id) > 1:
+            yield cell, "its id stands in the notebook twice; python -m harness build"
+
+
+def tags(page: Page) -> Found:
+    for cell in page.cells:
+        for tag in cell.metadata.get("tags", []):
+            if tag not in TAGS:
+                yield cell, f"has the tag {tag!r}; the course uses only {', '.join(TAGS)}"
+    for cell in page.code:
+        if "NBVAL_" in cell.source or "PYTEST_VALIDATE_IGNORE_OUTPUT" in cell.source:
+            yield cell, "takes itself out of nbval's comparison"
+
+
+def number_of_cells(page: Page) -> Found:
+    least, most = CELLS.get(page.number, CELLS_OF_A_LESSON)
+    if not least <= len(page.cells) <= most:
+        yield None, f"has {len(page.cells)} cells; lesson {page.number} may have {least} to {most}"
+
+
+def words(page: Page) -> Found:
+    for cell in page.markdown:
+        count = markdown.words(cell.source)
+        if count > WORDS:
+            yield cell, f"has {count} words; {WORDS} are the most"
+
+
+def words_in_the_middle(page: Page) -> Found:
+    middle = median([markdown.words(cell.source) for cell in page.markdown] or [0])
+    least, most = MEDIAN_WORDS
+    if not least <= middle <= most:
+        yield None, f"its Markdown cells have {middle:g} words in the median; {least} to {most} read well"
+
+
+def lines(page: Page) -> Found:
+    """A solution is measured as the learner finds it: with the stub in place of the answer."""
+    for cell in page.code:
+        count = len(blank_regions(cell.source, "cell").splitlines())
+        most = LINES_OF_A_FILE if cell.source.startswith("%%") else LINES
+        if count > most:
+            yield cell, f"has {count} lines; {most} are the most"
