@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, parse_qsl
 
 import pytest
 
+from harness import Lab
 from harness.clock import START, Clock
 from harness.records import TaskState, find_header
 from harness.taskqueue import Task, TaskQueueService, connect, parse_queue_yaml, preload
@@ -20,6 +21,13 @@ queue:
   mode: pull
 """)
 DAY = 86400
+ADDS_AND_FAILS = """
+def gen_task():
+    from google.appengine.api import taskqueue
+    db.mytable.insert(old='original text')
+    taskqueue.add(url=URL('task_do'))
+    raise RuntimeError('too late')
+"""
 
 
 @pytest.fixture
@@ -408,6 +416,16 @@ def test_a_transactional_add_is_refused_outside_of_a_datastore_transaction(servi
     with pytest.raises(taskqueue.BadTransactionStateError, match="not allowed outside of transactions"):
         taskqueue.add(url="/x", transactional=True)
     assert waiting(service) == []
+
+
+@pytest.mark.row("T20")
+def test_a_task_stays_queued_when_the_rows_are_rolled_back():
+    with Lab() as lab:
+        lab.write("models/db.py", "db = DAL('sqlite://storage.sqlite')\ndb.define_table('mytable', Field('old'))")
+        lab.write("controllers/default.py", ADDS_AND_FAILS)
+        assert lab.get("default/gen_task").status == 500
+        assert [task.url for task in lab.tasks()] == ["/tutorial/default/task_do"]
+        assert list(lab.table("mytable")) == []
 
 
 def test_headers_keep_their_spelling_and_their_repetitions(stored):
