@@ -1,17 +1,19 @@
-"""A user's browser: turns paths and values into requests to web2py, and keeps cookies."""
+"""A user's browser: turns paths and values into requests, and keeps cookies."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from harness.errors import BadRequestError
-from harness.records import Headers, Request, Response
+from harness.records import Request, Response
 
 _FORM = "application/x-www-form-urlencoded"
-_SAFE = "/%:@!$&'()*+,;=~-._"  # what may stand in a path unquoted (RFC 3986); % for what is quoted already
+_IN_PATH = "/%:@!$&'()*+,;=~-._"  # what may stand in a path unquoted (RFC 3986); % for what is quoted already
+_IN_QUERY = _IN_PATH + "?"
 
 
 class Browser:
@@ -45,27 +47,38 @@ class Browser:
         Raises:
             BadRequestError: an absolute URL, or values that cannot be sent.
         """
+        own = dict(_checked_headers(headers or {}))
+        url = self._url(path, query or {})
         body, content_type = _encode_body(data)
-        own = dict(headers or {})
-        if content_type and not any(key.lower() == "content-type" for key in own):
+        if content_type and not any(name.lower() == "content-type" for name in own):
             own["Content-Type"] = content_type
         if self._cookies:
             own.setdefault("Cookie", "; ".join(f"{name}={item.coded_value}" for name, item in self._cookies.items()))
-        return Request(method, self._url(path, query or {}), _checked(own), body)
+        return Request(method, url, tuple(own.items()), body)
 
     def remember(self, response: Response) -> None:
-        """Keep the cookies that a response sets."""
+        """Keep the cookies that a response sets; one that is malformed is ignored, as browsers do."""
         for name, value in response.headers:
             if name.lower() == "set-cookie":
-                try:
+                with suppress(CookieError):
                     self._cookies.load(value)
-                except CookieError as error:
-                    raise BadRequestError(f"the response sets a cookie that no browser accepts: {value!r}") from error
 
     def _url(self, path: str, query: Mapping[str, Any]) -> str:
+        parts = self._split(path)
+        route = parts.path if parts.path.startswith("/") else f"/{self._app}/{parts.path}"
+        given = quote(_encodable(parts.query), safe=_IN_QUERY)
+        text = "&".join(part for part in (given, _encode_form(query)) if part)
+        return quote(_encodable(route), safe=_IN_PATH) + (f"?{text}" if text else "")
+
+    def _split(self, path: str) -> SplitResult:
         if not isinstance(path, str):
             raise BadRequestError(f'a path such as "default/index" is needed, not {path!r}')
-        parts = urlsplit(path)
+        if not path.isprintable():
+            raise BadRequestError(f"{path!r} holds a character that no URL can hold; delete it")
+        try:
+            parts = urlsplit(path)
+        except ValueError as error:  # of square brackets, "http://[::1"
+            raise BadRequestError(f"{path!r} is no path: {error}") from None
         if parts.scheme or parts.netloc:
             raise BadRequestError(
                 f'{path!r} is an absolute URL; the lab has one web server only, so give the path: "default/index", '
@@ -73,33 +86,55 @@ class Browser:
             )
         if parts.fragment:
             raise BadRequestError(f"{path!r} has a fragment (#{parts.fragment}); a browser never sends that part")
-        route = parts.path if parts.path.startswith("/") else f"/{self._app}/{parts.path}"
-        text = "&".join(part for part in (parts.query, _encode(query)) if part)
-        return quote(route, safe=_SAFE) + (f"?{text}" if text else "")
+        return parts
 
 
-def _encode(values: Mapping[str, Any]) -> str:
+def _encode_form(values: Mapping[str, Any]) -> str:
     try:
         return urlencode(dict(values), doseq=True)
     except UnicodeEncodeError as error:
-        raise BadRequestError(f"{error.object!r} cannot be sent: it holds half of a character (a surrogate)") from None
+        raise _surrogate(error) from None
 
 
 def _encode_body(data: Mapping[str, Any] | str | bytes | None) -> tuple[bytes, str]:
     if data is None:
         return b"", ""
     if isinstance(data, Mapping):
-        return _encode(data).encode(), _FORM
+        return _encode_form(data).encode(), _FORM
     if isinstance(data, str):
-        return data.encode("utf-8"), "text/plain; charset=utf-8"
+        return _encodable(data).encode(), "text/plain; charset=utf-8"
     if isinstance(data, bytes):
         return data, "application/octet-stream"
     raise BadRequestError(f"data must be a dict (sent as a form), str or bytes, not {data!r}")
 
 
-def _checked(headers: Mapping[str, str]) -> Headers:
-    pairs: Iterable[tuple[Any, Any]] = headers.items()
-    for name, value in pairs:
-        if not isinstance(name, str) or not isinstance(value, str) or "\n" in name + value or "\r" in name + value:
-            raise BadRequestError(f"a header needs a name and a text of one line, not {name!r}: {value!r}")
-    return tuple(headers.items())
+def _encodable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise _surrogate(error) from None
+    return text
+
+
+def _surrogate(error: UnicodeEncodeError) -> BadRequestError:
+    half = error.object[error.start]
+    return BadRequestError(f"{half!r} cannot be sent: it is half of a character (a surrogate); send the whole one")
+
+
+def _checked_headers(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    if not isinstance(headers, Mapping):
+        raise BadRequestError(f'headers must be a dict such as {{"Accept": "text/html"}}, not {headers!r}')
+    for name, value in headers.items():
+        if not _is_header(name, value):
+            raise BadRequestError(f"a header is a name and one line of text in latin letters, not {name!r}: {value!r}")
+        yield name, value
+
+
+def _is_header(name: Any, value: Any) -> bool:
+    if not isinstance(name, str) or not isinstance(value, str):
+        return False
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return name.isascii() and name.replace("-", "").replace("_", "").isalnum() and not {"\r", "\n", "\0"} & set(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 
 from harness.errors import MagicError
@@ -41,7 +40,7 @@ def parse_magic(magic: str, line: str) -> Target:
     Raises:
         MagicError: an argument that is missing, unknown or too much; the message gives an example that works.
     """
-    words = _split(magic, line)
+    words = line.split()
     app = _take_app(magic, words)
     if magic in _WHOLE:
         if words or app:
@@ -49,7 +48,9 @@ def parse_magic(magic: str, line: str) -> Target:
         return Target(_WHOLE[magic])
     if len(words) != 1:
         said = f"not {line.strip()!r}" if words else "and there is none"
-        raise MagicError(f"%%{magic} needs one name, {said}; for example: {_EXAMPLES[magic]}")
+        raise MagicError(f"%%{magic} needs one name, {said}; {_usage(magic)}")
+    if magic in ("controller", "model") and words[0].endswith(".py"):
+        raise MagicError(f"%%{magic} takes the name without .py, not {words[0]!r}; {_usage(magic)}")
     return Target(_FOLDERS[magic].format(words[0]), app)
 
 
@@ -68,25 +69,21 @@ def cell_body(source: str) -> str:
     return "\n" + source.lstrip().partition("\n")[2]
 
 
-def _split(magic: str, line: str) -> list[str]:
-    try:
-        return shlex.split(line)
-    except ValueError as error:
-        raise MagicError(f"%%{magic} cannot read its line {line.strip()!r}: {error}") from None
-
-
 def _take_app(magic: str, words: list[str]) -> str | None:
     """Take `--app NAME` out of the words and return NAME."""
-    app = None
-    for index, word in enumerate(words):
-        if word == "--app" and index + 1 < len(words):
-            app = words[index + 1]
-            del words[index : index + 2]
-            break
-        if word.startswith("--app="):
-            app = words.pop(index).removeprefix("--app=")
-            break
-    unknown = [word for word in words if word.startswith("-")]
-    if unknown:
-        raise MagicError(f"%%{magic} has no option {unknown[0]!r}; its only one is --app NAME: {_EXAMPLES[magic]}")
+    options = [place for place, word in enumerate(words) if word.startswith("-")]
+    for place in options:
+        if words[place].partition("=")[0] != "--app":
+            raise MagicError(f"%%{magic} has no option {words[place]!r}; {_usage(magic)}")
+    if not options:
+        return None
+    option, equals, app = words.pop(options[0]).partition("=")
+    if not equals:
+        app = words.pop(options[0]) if options[0] < len(words) else ""
+    if not app or len(options) > 1:
+        raise MagicError(f"%%{magic} needs one name after {option}, the application's; {_usage(magic)}")
     return app
+
+
+def _usage(magic: str) -> str:
+    return f"for example: {_EXAMPLES[magic]}" + ("" if magic in _WHOLE else f", or {_EXAMPLES[magic]} --app stats")

@@ -19,10 +19,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from harness.errors import HarnessError
+from harness.errors import BadValueError, HarnessError
 
 START = datetime(2012, 9, 3, 9, 0, tzinfo=UTC)
-_LATEST = datetime(9999, 1, 1, tzinfo=UTC)
+_LATEST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
 
 class DeadlineExceeded(BaseException):
@@ -82,7 +82,7 @@ class Clock:
 
     def __init__(self, start: datetime = START) -> None:
         if start.tzinfo is None:
-            raise HarnessError(f"the clock needs an aware datetime, not the naive {start!r}; add tzinfo=timezone.utc")
+            raise BadValueError(f"the clock needs an aware datetime, not the naive {start!r}; add tzinfo=timezone.utc")
         self._timestamp = start.timestamp()
         self._trip: Trip | None = None
 
@@ -98,20 +98,27 @@ class Clock:
         """The same instant as an aware UTC datetime."""
         return to_datetime(self.timestamp)
 
+    def after(self, seconds: float) -> float:
+        """Return the instant so many seconds, 0 or more, from now; BadValueError when the clock cannot go there."""
+        try:
+            timestamp = self._timestamp + _checked_seconds(seconds)
+        except (TypeError, ValueError) as error:
+            raise BadValueError(f"the clock cannot be moved: {error}") from None
+        if timestamp > _LATEST:
+            raise BadValueError(f"the clock cannot be moved by {seconds!r} seconds, beyond the year 9998")
+        return timestamp
+
     def advance(self, seconds: float) -> None:
-        """Move the clock forward by a number of seconds, 0 or more."""
-        self._move(self._timestamp + _checked_seconds(seconds))
+        """Move the clock forward by a number of seconds, 0 or more; BadValueError when it cannot go there."""
+        self.move_to(self.after(seconds))
 
     def move_to(self, timestamp: float) -> None:
         """Move the clock to an instant (seconds since 1970); it never goes back, an earlier one changes nothing."""
-        self._move(max(self._timestamp, timestamp))
-
-    def _move(self, timestamp: float) -> None:
         if self._trip is not None:
             raise HarnessError("the clock cannot be moved while a request is running in it")
-        if timestamp > _LATEST.timestamp():
-            raise HarnessError("the clock cannot be moved beyond the year 9998")
-        self._timestamp = timestamp
+        if timestamp > _LATEST:
+            raise BadValueError("the clock cannot be moved beyond the year 9998")
+        self._timestamp = max(self._timestamp, timestamp)
 
     @contextmanager
     def travel(self, at: float | None = None, deadline: float | None = None) -> Iterator[Trip]:

@@ -7,6 +7,7 @@
     ├── BadRequestError         a URL, method or parameter that no browser could send
     ├── Web2pyNotFoundError     WEB2PY_PATH, or the installed package, is no web2py
     ├── QueueConfigError        a mistake in queue.yaml; names the line and the field
+    ├── BadValueError           a duration, a probability or a count that the lab cannot take
     ├── UnknownTableError       no model of the application defines this table
     ├── UnknownTaskError        no such task, now or in the past
     ├── UnknownQueueError       no such queue in queue.yaml
@@ -49,6 +50,10 @@ class SourceError(HarnessError):
 
 class BadRequestError(HarnessError, ValueError):
     """A request that cannot be sent: an absolute URL, an unknown method, a parameter of the wrong kind."""
+
+
+class BadValueError(HarnessError, ValueError):
+    """A value that the lab cannot take: seconds that are no number, a probability above 1."""
 
 
 class Web2pyNotFoundError(HarnessError):

@@ -1,11 +1,14 @@
-"""The real-time guard: stops a handler that spins for real, so that the notebook's kernel stays alive.
+"""Signals while a learner's code runs: a limit in real time, and Ctrl-C at the right moment.
 
 Virtual time does not pass in an endless loop, so the virtual deadline never comes. A timer signal (SIGALRM) raises
 `Stopped` in the handler after some real seconds. A handler may swallow that (`except:` in a loop), so the signal comes
 again, and from the second one on every line of the learner's own code raises. Only a loop that swallows in
 `finally: continue` outlives that.
 
-Only Linux and macOS have the signal, and only the main thread receives it; elsewhere there is no guard.
+Ctrl-C, which is also JupyterLab's "interrupt the kernel" (SIGINT), stops a learner's code at once, too. While the
+harness keeps its own books it waits, so that no task is lost between two of them.
+
+Only Linux and macOS have the timer signal, and only the main thread receives signals; elsewhere there is no limit.
 """
 
 from __future__ import annotations
@@ -13,12 +16,16 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
+Handler = Callable[[int, FrameType | None], Any]
 REAL_SECONDS = 5.0
+_HARNESS = str(Path(__file__).parent / "_").removesuffix("_")
 _AGAIN = 0.1  # real seconds between the signals after the first
 
 
@@ -27,62 +34,138 @@ class Stopped(BaseException):
 
 
 class Watch:
-    """What the guard saw: `stopped` tells that the handler ran out of real seconds."""
+    """Runs a handler and sees what becomes of it.
 
-    def __init__(self, folder: str) -> None:
+    Args:
+        is_learners: tells by the name of a file whether its code is the learner's.
+
+    `stopped` tells that the handler ran out of real seconds, `interrupted` that Ctrl-C reached it. Both are set even
+    where it swallowed the exception.
+    """
+
+    def __init__(self, is_learners: Callable[[str], bool]) -> None:
         self.stopped = False
-        self._folder = folder
+        self.interrupted = False
+        self._is_learners = is_learners
+
+    def run(self, action: Callable[[], T]) -> T:
+        """Call `action`; what it calls in turn is watched, and what called this is not."""
+        return action()
 
     def alarm(self, signum: int, frame: FrameType | None) -> None:
-        """Handle the timer signal; what web2py does after the learner's code has ended is left in peace."""
-        frames = [frame for frame in _callers(frame) if self._is_learners(frame)]
+        """Handle the timer signal; what the harness and web2py do around the learner's code is left in peace."""
+        frames = self._learners(frame)
         if not frames:
             return
         if self.stopped:
             sys.settrace(self._tracer)
-            for frame in frames:
-                frame.f_trace = self._tracer
+            for each in frames:
+                each.f_trace = self._tracer
         self.stopped = True
         raise Stopped("the handler kept the processor busy for too long")
 
+    def interrupt(self, before: Handler) -> Handler:
+        """Make a handler for SIGINT; `before` has it where no learner's code runs."""
+
+        def handle(signum: int, frame: FrameType | None) -> None:
+            if not self._learners(frame):
+                before(signum, frame)
+                return
+            self.interrupted = True
+            raise KeyboardInterrupt
+
+        return handle
+
     def _tracer(self, frame: FrameType, event: str, argument: Any) -> Any:
         # Only "line": an exception raised at event "exception" would land in the very `except:` that swallows it.
-        if event == "line" and self._is_learners(frame):
+        if event == "line" and self._learners(frame)[:1] == [frame]:
             raise Stopped("the handler went on after it was stopped")
         return self._tracer
 
-    def _is_learners(self, frame: FrameType) -> bool:
-        return frame.f_code.co_filename.startswith(self._folder)
+    def _learners(self, frame: FrameType | None) -> list[FrameType]:
+        """Return the learner's frames among those that `run` called, the innermost first.
+
+        None where they have called the harness (`taskqueue.add`, which changes a queue): that is not to be broken off.
+        """
+        found: list[FrameType] = []
+        while frame is not None and frame.f_code is not Watch.run.__code__:
+            file = frame.f_code.co_filename
+            if self._is_learners(file):
+                found.append(frame)
+            elif not found and is_harness(file):
+                return []
+            frame = frame.f_back
+        return [] if frame is None else found
 
 
-def _callers(frame: FrameType | None) -> Iterator[FrameType]:
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
+def is_harness(file: str) -> bool:
+    """Tell by the name of a file whether its code is the harness's own."""
+    return file.startswith(_HARNESS)
 
 
 @contextmanager
-def limit(folder: str, seconds: float = REAL_SECONDS) -> Iterator[Watch]:
-    """Stop what runs in this scope after some real seconds.
+def limit(is_learners: Callable[[str], bool]) -> Iterator[Watch]:
+    """Stop what a Watch runs in this scope after REAL_SECONDS, and let Ctrl-C through to it.
 
     Args:
-        folder: where the learner's code lives; only its lines are made to raise when it does not stop.
-        seconds: real seconds.
+        is_learners: tells by the name of a file whether its code is the learner's; no other code is made to raise.
 
     Yields:
-        A Watch, whose `stopped` tells afterwards whether the limit was reached.
+        The Watch.
     """
-    watch = Watch(folder)
-    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
-        yield watch
-        return
-    before = signal.signal(signal.SIGALRM, watch.alarm)
+    watch = Watch(is_learners)
     trace = sys.gettrace()
-    signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
+    with _handling("SIGINT", watch.interrupt), _handling("SIGALRM", lambda before: watch.alarm) as limited:
+        if limited:
+            signal.setitimer(signal.ITIMER_REAL, REAL_SECONDS, _AGAIN)
+        try:
+            yield watch
+        finally:
+            if limited:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            if watch.stopped:
+                sys.settrace(trace)
+
+
+class Interrupts:
+    """Ctrl-C as a lab takes it: while it keeps its books, Ctrl-C waits."""
+
+    def __init__(self) -> None:
+        self._waiting = False
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold Ctrl-C back until `check`, or until this scope is left; a `limit` in it lets it through."""
+        try:
+            with _handling("SIGINT", lambda before: self._hold):
+                yield
+        finally:
+            self.check()
+
+    def check(self) -> None:
+        """Let a Ctrl-C that waits take effect."""
+        if self._waiting:
+            self._waiting = False
+            raise KeyboardInterrupt
+
+    def _hold(self, signum: int, frame: FrameType | None) -> None:
+        self._waiting = True
+
+
+@contextmanager
+def _handling(name: str, make: Callable[[Handler], Handler]) -> Iterator[bool]:
+    """Handle a signal in this scope, with what `make` makes of the handler of before.
+
+    Yields:
+        Whether it is: not outside the main thread, nor where the system lacks the signal or the process ignores it.
+    """
+    number = getattr(signal, name, None)
+    before = None if number is None else signal.getsignal(number)
+    if number is None or before in (None, signal.SIG_IGN) or threading.current_thread() is not threading.main_thread():
+        yield False
+        return
+    signal.signal(number, make(before))  # type: ignore[arg-type]
     try:
-        yield watch
+        yield True
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-        if watch.stopped:
-            sys.settrace(trace)
+        signal.signal(number, before)

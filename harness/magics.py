@@ -1,31 +1,90 @@
 """Cell magics: `%%controller default` writes a controller into the newest lab, `%%model`, `%%view` and so on too.
 
-    %load_ext harness
+%load_ext harness
 """
 
 from __future__ import annotations
 
 import ast
-from functools import partial
+import re
+from collections.abc import Iterator
 from typing import Any
 
 from harness.cells import MAGICS, Target, cell_body, parse_magic
 from harness.lab import current_lab
 
+# What web2py takes for an action (REGEX_EXPOSED, gluon/compileapp.py, 2.26.1 and 3.3.3).
+_ACTION = re.compile(r"def\s+(_?[a-zA-Z0-9]\w*)\( *\)\s*:")
+
 
 def load_ipython_extension(shell: Any) -> None:
-    """Register the magics; IPython calls this at `%load_ext harness`."""
-    for magic in MAGICS:
-        shell.register_magic_function(partial(write_cell, magic), "cell", magic)
+    """Register the magics; IPython calls this at `%load_ext harness`, and a second time does no harm."""
+    for magic in (controller, model, view, routes, queue_yaml):
+        shell.register_magic_function(magic, "cell")
+    if keep_empty not in shell.input_transformers_cleanup:
+        shell.input_transformers_cleanup.append(keep_empty)
 
 
-def write_cell(magic: str, line: str, cell: str) -> None:
-    """Write the body of a cell into the newest lab, and say what web2py now finds there.
+def controller(line: str, cell: str) -> None:
+    """Write a controller: the rest of the cell becomes controllers/NAME.py of the newest lab.
 
-    Raises:
-        MagicError: wrong arguments on the magic's line.
-        SourceError, NameRefusedError, QueueConfigError: see `Lab.write`; the file of before stays.
+        %%controller NAME [--app APPLICATION]
+
+    Each function `def name():` at the left margin is an action, with the URL /APPLICATION/NAME/name. A cell that does
+    not compile changes nothing. Without --app it is the lab's first application.
     """
+    _write("controller", line, cell)
+
+
+def model(line: str, cell: str) -> None:
+    """Write a model: the rest of the cell becomes models/NAME.py of the newest lab.
+
+        %%model NAME [--app APPLICATION]
+
+    web2py runs all models of an application, in the order of their names, before each of its actions.
+    """
+    _write("model", line, cell)
+
+
+def view(line: str, cell: str) -> None:
+    """Write a view: the rest of the cell becomes views/PATH of the newest lab.
+
+        %%view CONTROLLER/FUNCTION.html [--app APPLICATION]
+
+    It shows the dict that the action of that controller and function returns.
+    """
+    _write("view", line, cell)
+
+
+def routes(line: str, cell: str) -> None:
+    """Write routes.py of the newest lab, which maps incoming and outgoing URLs for all its applications.
+
+        %%routes
+    """
+    _write("routes", line, cell)
+
+
+def queue_yaml(line: str, cell: str) -> None:
+    """Write queue.yaml of the newest lab: which queues there are, at which rate they run and how they retry.
+
+        %%queue_yaml
+
+    A queue that stays keeps its tasks; one that is left out loses them.
+    """
+    _write("queue_yaml", line, cell)
+
+
+def keep_empty(lines: list[str]) -> list[str]:
+    """Let a cell with nothing below one of our magics reach it.
+
+    IPython (9) refuses such a cell with a UsageError of its own, which says nothing of what belongs there, and which
+    nbval takes for a success.
+    """
+    words = lines[0].split() if len(lines) == 1 else []
+    return [*lines, "\n"] if words and words[0].startswith("%%") and words[0][2:] in MAGICS else lines
+
+
+def _write(magic: str, line: str, cell: str) -> None:
     target = parse_magic(magic, line)
     source = cell_body(f"%%{magic}\n{cell}") if target.is_python else cell
     current_lab().write(target.path, source, target.app)
@@ -36,12 +95,10 @@ def _receipt(magic: str, target: Target, source: str) -> str:
     place = target.path if target.app is None else f"{target.app}/{target.path}"
     if magic != "controller":
         return f"{place} written."
-    functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
-    return f"{place} written. Actions: {', '.join(each.name for each in functions if _is_action(each)) or 'none'}."
+    return f"{place} written. Actions: {', '.join(_actions(source)) or 'none'}."
 
 
-def _is_action(function: ast.FunctionDef) -> bool:
-    """Tell whether web2py serves this function: no arguments, and no name that begins with two underscores."""
-    needs = function.args
-    takes_any = needs.args or needs.posonlyargs or needs.vararg or needs.kwonlyargs or needs.kwarg
-    return not takes_any and not function.name.startswith("__")
+def _actions(source: str) -> Iterator[str]:
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef) and _ACTION.match(ast.get_source_segment(source, node) or ""):
+            yield node.name

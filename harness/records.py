@@ -269,6 +269,21 @@ class Trace(Record):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class QueueStatistics(Record):
+    """What App Engine reports about a queue: the figures of Google's own `QueueStatistics` (T41).
+
+    `tasks` counts those that wait and those that run, `enforced_rate` is in tasks per second, 0 while it is paused.
+    """
+
+    queue: str
+    tasks: int
+    oldest_eta: datetime | None
+    executed_last_minute: int
+    in_flight: int
+    enforced_rate: float
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class QueueSample(Record):
     """A push queue at one instant: tokens in its bucket, tasks that wait (due or not), tasks that run."""
 

@@ -6,17 +6,20 @@ import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 from harness.clock import Clock, DeadlineExceeded, to_datetime
-from harness.errors import BadRequestError
-from harness.guard import Stopped, limit
-from harness.records import Frame, Request, Response, Ticket
+from harness.errors import BadRequestError, SourceError
+from harness.guard import Stopped, is_harness, limit
+from harness.records import Request, Response, Ticket
+from harness.taskqueue import learners_frame
 from harness.web2py import Site, explain_404
+from harness.web2py.kernel import KernelState
+from harness.web2py.output import captured
+from harness.web2py.tickets import format_traceback, message_of
 from harness.wsgi import WSGIApp, call, to_environ
 
 DEADLINE = 600.0  # virtual seconds that a handler may take, user's request or task (T34)
-_HARNESS = str(Path(__file__).parent)
 
 
 class Server:
@@ -40,7 +43,7 @@ class Server:
         Raises:
             BadRequestError: a prefix that is no path, or an application that cannot be called.
         """
-        if not isinstance(prefix, str) or not prefix.startswith("/") or len(prefix.rstrip("/")) < 2:
+        if not isinstance(prefix, str) or not prefix.startswith("/") or not prefix.strip("/"):
             raise BadRequestError(f'a prefix such as "/plain" is needed, not {prefix!r}')
         if not callable(app):
             raise BadRequestError(f"{app!r} is no WSGI application: it cannot be called with (environ, start_response)")
@@ -56,18 +59,43 @@ class Server:
 
         Returns:
             The response, with `started`, `elapsed` and, where the handler was stopped, `deadline` filled in.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C reached the handler.
         """
         app = self._app(request)
-        code = "" if app else str(self._site.root)
-        with self._scope(), self._clock.travel(start, deadline) as trip, limit(code) as watch:
+        is_learners = self._in_site if app is None else _outside_harness
+        with self._scope(), self._clock.travel(start, deadline) as trip, limit(is_learners) as watch:
             try:
-                response = _call_mounted(app, request) if app else self._site.call(request)
+                response = watch.run(lambda: self._answer(app, request))
             except (Stopped, DeadlineExceeded):
                 response = Response(500, "Internal Server Error", request=request)
-        hint = explain_404(self._site, request) if response.status == 404 and not app else None
+        if watch.interrupted:
+            raise KeyboardInterrupt
         stopped = "virtual" if trip.deadline_exceeded else "real" if watch.stopped else None
-        elapsed = deadline if stopped == "real" else trip.elapsed
-        return replace(response, started=to_datetime(start), elapsed=elapsed, deadline=stopped, hint=hint or "")
+        return replace(
+            response,
+            started=to_datetime(start),
+            elapsed=deadline if stopped == "real" else trip.elapsed,
+            deadline=stopped,
+            hint=self._hint(app, response),
+        )
+
+    def rows(self, table: str, app: str) -> list[dict[str, Any]]:
+        """Return the rows of a table; the models run for that, as long as a handler may.
+
+        Raises:
+            SourceError: the models do not work, or do not come to an end.
+            UnknownTableError, NameRefusedError: see `Site.rows`.
+        """
+        with self._scope(), self._clock.travel(deadline=DEADLINE), limit(self._in_site) as watch:
+            try:
+                return watch.run(lambda: self._site.rows(table, app))
+            except (Stopped, DeadlineExceeded) as error:
+                raise SourceError(f"the models of {app!r} do not come to an end: {error}") from None
+
+    def _answer(self, app: WSGIApp | None, request: Request) -> Response:
+        return self._site.call(request) if app is None else _call_mounted(app, request)
 
     def _app(self, request: Request) -> WSGIApp | None:
         path = request.url.partition("?")[0]
@@ -75,20 +103,31 @@ class Server:
         longest = max(below, key=len, default=None)
         return None if longest is None else self._mounts[longest]
 
+    def _hint(self, app: WSGIApp | None, response: Response) -> str:
+        if app is not None or response.status != 404 or response.request is None:
+            return ""
+        return explain_404(self._site, response.request) or ""
+
+    def _in_site(self, file: str) -> bool:
+        return file.startswith(str(self._site.root))
+
+
+def _outside_harness(file: str) -> bool:
+    return not is_harness(file)
+
 
 def _call_mounted(app: WSGIApp, request: Request) -> Response:
-    try:
-        return call(app, to_environ(request), request)
-    except (Exception, SystemExit) as error:
-        return Response(500, "Internal Server Error", request=request, ticket=_to_ticket(error))
+    with KernelState(), captured() as output:
+        try:
+            response = call(app, to_environ(request), request)
+        except (Exception, SystemExit) as error:
+            response = Response(500, "Internal Server Error", request=request, ticket=_to_ticket(error))
+    return replace(response, output=output.text)
 
 
 def _to_ticket(error: BaseException) -> Ticket:
     """Make a ticket like web2py's of an exception: what was raised, and the learner's frames."""
-    summary = traceback.extract_tb(error.__traceback__)
-    frames = tuple(
-        Frame(Path(item.filename).name, item.lineno or 0, item.name, item.line or "")
-        for item in summary
-        if not item.filename.startswith(_HARNESS)
-    )
-    return Ticket("none: not web2py", type(error).__name__, str(error), frames)
+    steps = (learners_frame(frame, line) for frame, line in traceback.walk_tb(error.__traceback__))
+    frames = tuple(frame for frame in steps if frame is not None)
+    name, message = type(error).__name__, message_of(error)
+    return Ticket("none: not web2py", name, message, frames, format_traceback(error, frames))

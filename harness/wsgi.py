@@ -74,12 +74,23 @@ def call(app: WSGIApp, environ: Environ, request: Request) -> Response:
     if not started:
         raise RuntimeError(f"{app!r} answered {request.method} {request.url} without calling start_response")
     status, headers = started[0]
-    code, _, reason = status.partition(" ")
-    return Response(int(code), reason or responses.get(int(code), ""), _to_headers(headers), body, request)
+    code, reason = _read_status(status)
+    return Response(code, reason, _to_headers(headers), body, request)
+
+
+def _read_status(status: Any) -> tuple[int, str]:
+    code, _, reason = str(status).partition(" ")
+    if not code.isdecimal() or not 100 <= int(code) <= 999:
+        raise ValueError(f'a WSGI status looks like "200 OK", not {status!r}')
+    return int(code), reason or responses.get(int(code), "")
 
 
 def _to_bytes(chunk: Any) -> bytes:
-    return chunk.encode("utf-8") if isinstance(chunk, str) else bytes(chunk)
+    if isinstance(chunk, str):
+        return chunk.encode("utf-8")
+    if isinstance(chunk, (bytes, bytearray, memoryview)):
+        return bytes(chunk)
+    raise TypeError(f"a WSGI application returns an iterable of bytes, as in [b'hello'], and not of {chunk!r}")
 
 
 def _to_headers(headers: Iterable[tuple[Any, Any]]) -> Headers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from random import Random
 
+from harness.errors import BadValueError
 from harness.taskqueue import Queue, Task
 
 
@@ -17,12 +18,12 @@ class Chance:
         duplicates: the probability, 0 to 1, that a task that succeeded is delivered once more (T37; Docs).
 
     Raises:
-        ValueError: `duplicates` is no probability.
+        BadValueError: `duplicates` is no probability.
     """
 
     def __init__(self, seed: int, shuffle: bool, duplicates: float) -> None:
-        if not 0 <= duplicates <= 1:
-            raise ValueError(f"duplicates is a probability: choose a number from 0 to 1, not {duplicates!r}")
+        if not isinstance(duplicates, (int, float)) or not 0 <= duplicates <= 1:
+            raise BadValueError(f"duplicates is a probability: choose a number from 0 to 1, not {duplicates!r}")
         self._shuffle = shuffle
         self._duplicates = duplicates
         self._order = Random(f"order {seed}")

@@ -21,6 +21,7 @@ from harness.records import (
     Frame,
     Painter,
     QueueSample,
+    QueueStatistics,
     Record,
     Request,
     Response,
@@ -38,7 +39,8 @@ __all__ = ["Column", "Table", "attempts_table", "progress_table", "rows_table", 
 _CARDS: dict[type[Record], tuple[str, str]] = {
     Attempt: ("task", "attempt_card"),
     Frame: ("code", "frame_card"),
-    QueueSample: ("task", "sample_card"),
+    QueueSample: ("queue", "sample_card"),
+    QueueStatistics: ("queue", "statistics_card"),
     Request: ("exchange", "request_card"),
     Response: ("exchange", "response_card"),
     Route: ("code", "route_card"),
@@ -60,11 +62,11 @@ def tasks_table(tasks: Iterable[TaskInfo], now: datetime) -> Table[TaskInfo]:
     return list_tasks(tasks, now)
 
 
-def attempts_table(attempts: Iterable[Attempt]) -> Table[Attempt]:
-    """Show attempts as a table, in the order given."""
+def attempts_table(attempts: Iterable[Attempt], note: str = "") -> Table[Attempt]:
+    """Show attempts as a table, in the order given; `note` stands below them."""
     from harness.display.listings import list_attempts
 
-    return list_attempts(tuple(attempts))
+    return list_attempts(tuple(attempts), note)
 
 
 def rows_table(rows: Iterable[Mapping[str, Any]], name: str) -> Table[dict[str, Any]]:

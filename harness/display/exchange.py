@@ -97,6 +97,7 @@ def response_facts(response: Response) -> list[Fact | None]:
         *(route_facts(response.route) if response.route else ()),
         fact("SQL", response.sql, code=True),
         fact("printed", response.output, code=True),
+        fact("why", response.hint),
         fact("stopped", _STOPPED.get(response.deadline or "", response.deadline or "")),
         fact("ticket", [complaint(ticket), *frame_lines(ticket)] if ticket else "", code=True),
         fact("returned", pairs(response.vars), code=True),

@@ -38,7 +38,7 @@ def _count_states(tasks: Sequence[TaskInfo]) -> str:
     return f"{count(len(tasks), 'task')}: {', '.join(parts)}"
 
 
-def list_attempts(attempts: Sequence[Attempt]) -> Table[Attempt]:
+def list_attempts(attempts: Sequence[Attempt], note: str = "") -> Table[Attempt]:
     """See `harness.display.attempts_table`."""
     day = attempts[0].started if attempts else None
     columns = [
@@ -52,7 +52,7 @@ def list_attempts(attempts: Sequence[Attempt]) -> Table[Attempt]:
         Column[Attempt]("then", _then, limit=80),
         Column[Attempt]("remark", lambda attempt: "delivered twice" if attempt.duplicate else ""),
     ]
-    return Table(attempts, columns, _count_outcomes, "no attempt was made")
+    return Table(attempts, columns, _count_outcomes, "no attempt was made", note)
 
 
 def _then(attempt: Attempt) -> str:

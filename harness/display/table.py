@@ -49,9 +49,10 @@ class Table(Sequence[T]):
         columns: how an item becomes cells.
         caption: what the rows are, in words, from the rows ("2 tasks wait").
         empty: what to say when there is no row ("no task waits").
+        note: what else there is to say, below the rows, or where there is none.
     """
 
-    __slots__ = ("_caption", "_columns", "_empty", "_items")
+    __slots__ = ("_caption", "_columns", "_empty", "_items", "_note")
     __hash__ = None  # type: ignore[assignment]  # equal to a list, which has no hash either
 
     def __init__(
@@ -60,11 +61,13 @@ class Table(Sequence[T]):
         columns: Iterable[Column[T]],
         caption: Callable[[Sequence[T]], str],
         empty: str,
+        note: str = "",
     ) -> None:
         self._items = tuple(items)
         self._columns = tuple(columns)
         self._caption = caption
         self._empty = empty
+        self._note = clean(note)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -80,7 +83,7 @@ class Table(Sequence[T]):
     def __getitem__(self, index: slice) -> Table[T]: ...
     def __getitem__(self, index: int | slice) -> T | Table[T]:
         if isinstance(index, slice):
-            return Table(self._items[index], self._columns, self._caption, self._empty)
+            return Table(self._items[index], self._columns, self._caption, self._empty, self._note)
         return self._items[index]
 
     def __eq__(self, other: object) -> bool:
@@ -91,12 +94,11 @@ class Table(Sequence[T]):
         return NotImplemented
 
     def __repr__(self) -> str:
-        return "\n".join(self._text())
+        return "\n".join([*self._text(), *([self._note] if self._note else [])])
 
     def _repr_html_(self) -> str:
-        if not self._items:
-            return f"<p>{escape(clean(self._empty))}</p>"
-        return self._html()
+        note = f"<p>{escape(self._note)}</p>" if self._note else ""
+        return (self._html() if self._items else f"<p>{escape(clean(self._empty))}</p>") + note
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(str(self))

@@ -1,4 +1,4 @@
-"""How a task, an attempt and a queue's figures are shown. `python -m harness.display.task` shows one each."""
+"""How a task and an attempt are shown. `python -m harness.display.task` shows one each."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from harness.display.card import Card, Fact, card, fact
 from harness.display.code import place
 from harness.display.exchange import param_lines, params, request_facts, response_facts, status
-from harness.display.times import clock, count, duration, relative
+from harness.display.times import clock, duration, relative
 from harness.display.values import literal, of_bytes
-from harness.records import Attempt, Outcome, QueueSample, TaskInfo, TaskState
+from harness.records import Attempt, Outcome, TaskInfo, TaskState
 
 _USUAL = {  # headers that Google's client gives every task
     "content-length",
@@ -109,16 +109,6 @@ def retry_words(attempt: Attempt) -> str:
         return "retry later"
     end = attempt.started + timedelta(seconds=attempt.elapsed)
     return f"retry at {clock(attempt.next_eta, attempt.task.created)}, {relative(attempt.next_eta, end)}"
-
-
-def sample_card(sample: QueueSample) -> Card:
-    """Show the figures of a queue at one instant."""
-    waiting, running = count(sample.waiting, "task"), count(sample.running, "task")
-    facts = [fact("tokens", f"{sample.tokens:g}"), fact("waiting", waiting), fact("running", running)]
-    line = (
-        f"QueueSample {clock(sample.at)}: {sample.tokens:g} tokens, {sample.waiting} waiting, {sample.running} running"
-    )
-    return card(f"queue at {clock(sample.at)}", facts, line=line)
 
 
 if __name__ == "__main__":

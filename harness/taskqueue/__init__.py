@@ -2,6 +2,7 @@
 
 from harness.taskqueue.client import Connection, connect, preload
 from harness.taskqueue.config import QueueConfig, RetryParameters
+from harness.taskqueue.origin import learners_frame
 from harness.taskqueue.queue import Queue
 from harness.taskqueue.queueyaml import parse_queue_yaml
 from harness.taskqueue.service import TaskQueueService
@@ -15,6 +16,7 @@ __all__ = [
     "Task",
     "TaskQueueService",
     "connect",
+    "learners_frame",
     "parse_queue_yaml",
     "preload",
 ]

@@ -29,11 +29,16 @@ def find_origin() -> Frame | None:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and not _is_the_learners(frame.f_code.co_filename):
         frame = frame.f_back
-    if frame is None:
+    return None if frame is None else learners_frame(frame, frame.f_lineno)
+
+
+def learners_frame(frame: FrameType, line: int) -> Frame | None:
+    """Return a line that a frame was at; None where that is Google's client, the harness or the standard library."""
+    file = frame.f_code.co_filename
+    if not _is_the_learners(file):
         return None
-    file, line, function = frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name
     linecache.checkcache(file)
-    return Frame(_shown(file), line, function, linecache.getline(file, line, frame.f_globals).strip())
+    return Frame(_shown(file), line, frame.f_code.co_name, linecache.getline(file, line, frame.f_globals).strip())
 
 
 @lru_cache(maxsize=4096)

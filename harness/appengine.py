@@ -1,0 +1,139 @@
+"""A small App Engine: web2py, task queue, dispatcher and clock, put together. `Lab` is what a learner sees of it.
+
+Importing this loads Google's SDK, and making one loads web2py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import TypeVar
+
+from harness.browser import Browser
+from harness.clock import Clock
+from harness.console import QueueConsole, held_back
+from harness.dispatcher import Dispatcher, deferred_application, strip_appengine_headers
+from harness.errors import NameRefusedError, UnknownQueueError, UnknownTaskError
+from harness.guard import Interrupts
+from harness.meter import Meter
+from harness.records import QueueSample, Request, Response
+from harness.server import Server
+from harness.taskqueue import Queue, Task, TaskQueueService, connect, parse_queue_yaml, preload
+from harness.web2py import Site
+
+T = TypeVar("T")
+_SHOWN = 10  # names in a message
+
+
+class AppEngine:
+    """One web2py root with a task queue behind it, on one virtual clock.
+
+    Args: see `harness.Lab`.
+
+    `queue_yaml` is the text that was given last, if any. Ctrl-C waits while a request or a task is not under way,
+    so that every task is always somewhere.
+    """
+
+    def __init__(
+        self, queue_yaml: str | None, apps: Iterable[str], seed: int, shuffle: bool, duplicates: float
+    ) -> None:
+        configs = parse_queue_yaml(queue_yaml) if queue_yaml is not None else ()
+        self.queue_yaml = queue_yaml
+        self.site = Site(_checked_apps(apps))
+        self.clock = Clock()
+        self.service = TaskQueueService(self.clock, configs)
+        self.server = Server(self.site, self.clock, self._scope)
+        self.server.mount("/_ah/queue/deferred", deferred_application)
+        self.dispatcher = Dispatcher(
+            self.service, self.clock, self._send, seed=seed, shuffle=shuffle, duplicates=duplicates
+        )
+        self.browser = Browser(self.site.apps[0])
+        self.responses: list[Response] = []
+        self._interrupts = Interrupts()
+        self._meter = Meter()
+        self._connection = connect(self.service)
+
+    def configure(self, queue_yaml: str) -> None:
+        """Take a new queue.yaml; QueueConfigError, and the one before stays, where it has a mistake."""
+        self.service.configure(parse_queue_yaml(queue_yaml))
+        self.queue_yaml = queue_yaml
+
+    def visit(self, request: Request) -> Response:
+        """Let a user's request through, without what only App Engine may say (T26); the clock moves by its length."""
+        request = replace(request, headers=strip_appengine_headers(request.headers))
+        preload()
+        with self._interrupts.held():
+            response = self.server.send(request, self.clock.timestamp)
+            self.clock.advance(response.elapsed)
+            self.browser.remember(response)
+            self.responses.append(response)
+        return response
+
+    def work(self, action: Callable[[], T]) -> T:
+        """Let the dispatcher do something, with a bar when that takes many attempts."""
+        preload()
+        with self._interrupts.held(), Meter() as self._meter:
+            return action()
+
+    def queue(self, name: str) -> Queue:
+        """Return a queue; UnknownQueueError, with those that there are, when queue.yaml has none of that name."""
+        try:
+            return self.service.queues[name]
+        except (KeyError, TypeError):
+            known = ", ".join(sorted(self.service.queues))
+            raise UnknownQueueError(f"there is no queue {name!r}; queue.yaml has: {known}") from None
+
+    def console(self, name: str) -> QueueConsole:
+        """Return what can be seen of a queue, and done to it."""
+        return QueueConsole(name, self.queue, self.clock, self._samples)
+
+    def waiting(self, queue: str | None) -> list[Task]:
+        """Return what waits, in one queue or in all, in the order of ETA."""
+        queues = self.service.queues.values() if queue is None else [self.queue(queue)]
+        return sorted((task for each in queues for task in each.waiting()), key=lambda task: task.eta)
+
+    def task(self, name: str, queue: str | None) -> Task:
+        """Return the newest task of a name; UnknownTaskError when there never was one."""
+        history = self.service.history
+        found = [task for task in history.get(name, ()) if queue in (None, task.queue)]
+        if not found:
+            place = "" if queue is None else f" in the queue {queue!r}"
+            raise UnknownTaskError(f"there never was a task named {name!r}{place}; {_name_some(list(history))}")
+        return found[-1]
+
+    def note(self) -> str:
+        """Say which tasks wait although nothing else is to come for them; "" where there are none."""
+        held = [words for queue in self.service.queues.values() if (words := held_back(queue))]
+        return f"Held back: {'; '.join(held)}." if held else ""
+
+    def close(self) -> None:
+        """Forget the queue and remove the files; a second time does nothing."""
+        self._connection.close()
+        self.site.close()
+
+    def _scope(self) -> AbstractContextManager[None]:
+        return self._connection.active()
+
+    def _send(self, request: Request, start: float, deadline: float) -> Response:
+        self._interrupts.check()
+        response = self.server.send(request, start, deadline)
+        self._meter.count()
+        return response
+
+    def _samples(self, queue: str) -> list[QueueSample]:
+        return self.dispatcher.samples.get(queue, [])
+
+
+def _checked_apps(apps: Iterable[str]) -> tuple[str, ...]:
+    names = (apps,) if isinstance(apps, str) else tuple(apps) if isinstance(apps, Iterable) else ()
+    if not names:
+        raise NameRefusedError(f'a lab needs at least one application, as in Lab(apps=("tutorial",)), not {apps!r}')
+    return names
+
+
+def _name_some(names: list[str]) -> str:
+    if not names:
+        return "none was added yet"
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return f"the tasks so far: {', '.join(names[:_SHOWN])}{more}"
