@@ -16,11 +16,11 @@ from typing import NamedTuple
 from harness.display.times import duration
 
 _SCALES = ((86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
-_VISIBLE = 1 / 60  # a gap that is at least this part of the whole reads well on a linear axis
-_LONG = 1 / 10  # a gap that is more than this part of what is to scale may be pressed
-_FEW = 4  # gaps that are pressed while the rest stays to scale
-_READABLE = 1 / 120  # the part of what is to scale that a short gap must have, or all are pressed ...
+_VISIBLE = 1 / 100  # the part of what is to scale that a short gap must have ...
 _MANY = 40  # ... unless there are so many that they need not be told apart
+_FEW = 4  # gaps that may be pressed while the rest stays to scale
+_STANDS_OUT = 4  # how many times longer these are than all of the rest ...
+_LONG = 1 / 10  # ... and how much of the whole rest
 _PRESSED = 0.08  # the width of the shortest pressed gap beside what is to scale
 _SPREAD = 3.0  # how many times wider than that the longest is, less one
 
@@ -66,24 +66,33 @@ def lay_out(seconds: Iterable[float]) -> TimeAxis:
     if len(instants) == 1:
         return TimeAxis((0.0, 1.0), (0.5, 1.5))
     gaps = [later - earlier for earlier, later in pairwise(instants)]
-    long = set() if min(gaps) >= _VISIBLE * instants[-1] else _long_gaps(gaps)
+    long = _long_gaps(gaps)
     if not long:
         return TimeAxis((0.0, instants[-1]), (0.0, 1.0))
     return _press(instants, gaps, long)
 
 
 def _long_gaps(gaps: Sequence[float]) -> set[int]:
-    """Choose the few gaps that hide the rest; where the rest still cannot be read and is not much, choose all."""
-    long: set[int] = set()
-    left = math.fsum(gaps)
-    for place in sorted(range(len(gaps)), key=lambda place: -gaps[place])[:_FEW]:
-        if gaps[place] <= _LONG * left:
-            break
-        long.add(place)
-        left -= gaps[place]
-    rest = sorted(gap for place, gap in enumerate(gaps) if place not in long)
-    readable = rest and (rest[len(rest) // 10] >= _READABLE * left or len(rest) > _MANY)
-    return long if not long or readable else set(range(len(gaps)))
+    """Choose the gaps to press: none, a few that stand out, or, where the rest still cannot be read, all."""
+    if _is_readable(gaps):
+        return set()
+    order = sorted(range(len(gaps)), key=lambda place: -gaps[place])
+    number = _outstanding([gaps[place] for place in order])
+    rest = [gaps[place] for place in order[number:]]
+    return set(order[:number]) if len(rest) > _MANY or _is_readable(rest) else set(order)
+
+
+def _is_readable(gaps: Sequence[float]) -> bool:
+    """Tell whether all but the shortest gaps can be seen on a linear axis."""
+    return sorted(gaps)[len(gaps) // 10] >= _VISIBLE * math.fsum(gaps)
+
+
+def _outstanding(gaps: Sequence[float]) -> int:
+    """Return how many gaps, of gaps from long to short, stand out from the rest."""
+    for number in range(min(_FEW, len(gaps) - 1), 0, -1):
+        if gaps[number - 1] >= _STANDS_OUT * gaps[number] and gaps[number - 1] > _LONG * math.fsum(gaps[number:]):
+            return number
+    return 0
 
 
 def _press(instants: Sequence[float], gaps: Sequence[float], long: set[int]) -> TimeAxis:

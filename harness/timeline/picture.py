@@ -9,6 +9,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from html import escape
 from io import StringIO
 from typing import Any
@@ -16,8 +17,8 @@ from typing import Any
 import matplotlib
 import matplotlib.style
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, get_font
-from matplotlib.textpath import TextPath
+from matplotlib.font_manager import findfont, get_font
+from matplotlib.ft2font import LoadFlags
 
 from harness.display.values import clean, shorten
 
@@ -129,4 +130,11 @@ def printable(text: str, limit: int = 18) -> str:
 
 def width_of(text: str, size: float) -> float:
     """Return the width of a text of that size (in points), in inches."""
-    return float(TextPath((0, 0), text, size=size, prop=FontProperties("DejaVu Sans")).get_extents().width) / 72
+    return sum(map(_advance, text)) * size / 72
+
+
+@cache
+def _advance(letter: str) -> float:
+    """Return the width of a letter as a part of the size of the font."""
+    font = get_font(findfont("DejaVu Sans"))
+    return float(font.load_char(ord(letter), LoadFlags.NO_SCALE).horiAdvance / font.units_per_EM)

@@ -123,7 +123,10 @@ def _draw_waits(axes: Any, delays: Sequence[float]) -> None:
         waits = [delays[place] for place in places]
         axes.plot([place + 2 for place in places], waits, marker, color=colour, markersize=size, label=label, **rim)
     texts = [duration(delay) for delay in delays]
+    inch = LANE_WIDTH / (len(delays) + 1)  # from one attempt to the next
     for place in _side_by_side(texts, delays):
+        if width_of(texts[place], _TEXT) > (place + 1.5) * inch:
+            continue  # it would reach beyond the axis
         over = {"textcoords": "offset points", "ha": "right", "size": _TEXT, "annotation_clip": False}
         axes.annotate(texts[place], (place + 2, delays[place]), (2, 8), **over)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from harness.display.values import clean
 from harness.records import Attempt, Outcome, Response, TaskInfo, TaskState
 
 _LANES = 6  # queues that have a lane each
@@ -131,7 +132,7 @@ def _visits(responses: Iterable[Response], first: datetime) -> Iterator[Span]:
             mark = Mark.VISIT if response.status < 400 and not response.deadline else Mark.BAD_VISIT
             path = response.request.url.partition("?")[0] if response.request else ""
             function = response.route.function if response.route else path.rpartition("/")[2]
-            yield Span(start, start + response.elapsed, mark, function)
+            yield Span(start, start + response.elapsed, mark, clean(function[:100]))
 
 
 def _live(task: TaskInfo, lane: str, attempts: Sequence[Attempt], first: datetime, now: float) -> Life:
