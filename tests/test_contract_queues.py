@@ -359,7 +359,7 @@ def test_a_hundred_queues_cost_no_more_per_add_than_one(taskqueue):
             taskqueue.add(url="/x", queue_name="queue-0")
             return count_calls(lambda: [taskqueue.add(url="/x", queue_name="queue-0") for _ in range(50)])
 
-    assert work(100) <= work(1)
+    assert work(100) <= 1.1 * work(1)  # the rest of the process may call a function or two of its own
 
 
 def crowded(waiting: int) -> Queue:
