@@ -7,11 +7,13 @@ from typing import Any, NoReturn
 
 from harness.checks.exercise import Exercise
 from harness.checks.verdict import Finding, Verdict, error, wrong
+from harness.display.values import shorten
 from harness.errors import RunawayError
 from harness.lab import Lab
 from harness.records import Attempt, Response, TaskInfo, Ticket
 
 CAP = 300  # attempts; a check that needs more has met tasks without end
+_SAID = 120  # columns of the data that a POST brought
 
 
 class Decided(Exception):
@@ -45,7 +47,7 @@ class Trial:
 
     def post(self, path: str, data: Any = None, headers: Mapping[str, str] | None = None) -> Response:
         """Send a user's POST; an exception in the learner's code is a verdict."""
-        self.called = f"as a user: POST /{path.lstrip('/')} with {data!r}"
+        self.called = f"as a user: POST /{path.lstrip('/')} with {shorten(repr(data), _SAID)}"
         return self._checked(self.lab.post(path, data=data, headers=headers))
 
     def run(self, *, may_fail: bool = False) -> list[Attempt]:
