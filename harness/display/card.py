@@ -42,7 +42,7 @@ class Card(NamedTuple):
 
     def html(self) -> str:
         """Render for a notebook."""
-        steps = "".join(f"<li>{step.html()}</li>" for step in self.steps)
+        steps = "".join(f'<li style="margin-top:0.7em">{step.html()}</li>' for step in self.steps)
         return f"<div><strong>{escape(self.title)}</strong>{_html_facts(self.facts)}" + (
             f"<ol>{steps}</ol></div>" if steps else "</div>"
         )
@@ -105,8 +105,8 @@ def _html_facts(facts: tuple[Fact, ...]) -> str:
 
 
 def _html_value(one: Fact) -> str:
-    shown = escape("\n".join(one.lines))
-    shown = f"<code {_CODE}>{shown}</code>" if one.code else shown.replace("\n", "<br>")
+    lines = map(escape, one.lines)
+    shown = "<br>".join(f"<code {_CODE}>{line}</code>" if one.code else line for line in lines)
     return unfold(shown, one.full)
 
 
