@@ -1,7 +1,4 @@
-"""Cell magics: `%%controller default` writes a controller into the newest lab, `%%model`, `%%view` and so on too.
-
-%load_ext harness
-"""
+"""What `%load_ext harness` adds to a notebook: cell magics such as `%%controller`, and short tracebacks."""
 
 from __future__ import annotations
 
@@ -12,17 +9,19 @@ from typing import Any
 
 from harness.cells import MAGICS, Target, cell_body, parse_magic
 from harness.lab import current_lab
+from harness.tracebacks import shorten_tracebacks
 
 # What web2py takes for an action (REGEX_EXPOSED, gluon/compileapp.py, 2.26.1 and 3.3.3).
 _ACTION = re.compile(r"def\s+(_?[a-zA-Z0-9]\w*)\( *\)\s*:")
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """Register the magics; IPython calls this at `%load_ext harness`, and a second time does no harm."""
+    """Register the magics and shorten tracebacks; IPython calls this at `%load_ext harness`. Twice does no harm."""
     for magic in (controller, model, view, routes, queue_yaml):
         shell.register_magic_function(magic, "cell")
     if keep_empty not in shell.input_transformers_cleanup:
         shell.input_transformers_cleanup.append(keep_empty)
+    shorten_tracebacks(shell)
 
 
 def controller(line: str, cell: str) -> None:

@@ -1,0 +1,266 @@
+"""A handler that spins for real is stopped; Ctrl-C reaches it, and nothing of ours in between."""
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from harness import guard
+from harness.guard import Interrupts, Stopped, Watch, is_harness, limit
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Shorten the limit; after each test all is as it was."""
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGALRM), sys.gettrace()
+    monkeypatch.setattr(guard, "REAL_SECONDS", 0.05)
+    monkeypatch.setattr(guard, "_AGAIN", 0.02)
+    yield
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGALRM), sys.gettrace()) == before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+def is_ours(file: str) -> bool:
+    """Let the lines of this file stand for the learner's."""
+    return file == __file__
+
+
+def run(action: Callable[[], Any]) -> Watch:
+    with limit(is_ours) as watch:
+        try:
+            watch.run(action)
+        except Stopped:
+            assert watch.stopped
+    return watch
+
+
+def press_ctrl_c() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+def spin_and_swallow_everything() -> None:
+    while True:
+        try:
+            time.perf_counter()
+        except:  # noqa: E722, SIM105
+            pass
+
+
+def spin_and_swallow_exceptions() -> None:
+    while True:
+        try:
+            time.perf_counter()
+        except Exception:  # noqa: SIM105
+            pass
+
+
+def spin_in_calls_that_swallow() -> None:
+    def swallow() -> None:
+        try:
+            time.perf_counter()
+        except:  # noqa: E722, SIM105
+            pass
+
+    while True:
+        try:
+            swallow()
+        except:  # noqa: E722, SIM105
+            pass
+
+
+def wait_for_a_lock() -> None:
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire()
+
+
+@pytest.mark.parametrize(
+    "action",
+    [spin, spin_and_swallow_everything, spin_and_swallow_exceptions, spin_in_calls_that_swallow, wait_for_a_lock],
+)
+def test_a_handler_that_does_not_end_is_stopped(action):
+    assert run(action).stopped
+
+
+def test_a_handler_that_ends_in_time_is_left_alone():
+    watch = run(lambda: None)
+    assert not watch.stopped
+    assert not watch.interrupted
+
+
+def test_what_is_not_the_learners_is_not_stopped():
+    begun = time.perf_counter()
+    with limit(lambda file: False) as watch:
+        watch.run(lambda: _busy(0.12))
+    assert not watch.stopped
+    assert time.perf_counter() - begun >= 0.12
+
+
+def _busy(seconds: float) -> None:
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+
+def test_what_called_the_handler_is_not_stopped_though_its_file_is_the_learners():
+    with limit(is_ours) as watch:
+        watch.run(lambda: None)
+        _busy(0.12)
+    assert not watch.stopped
+
+
+def test_a_handler_inside_the_harness_is_stopped_only_when_it_is_back():
+    state = []
+
+    def handler() -> None:
+        compile_in_harness("busy(0.12); state.append('done')", busy=_busy_in_c, state=state)
+        spin()
+
+    assert run(handler).stopped
+    assert state == ["done"]
+
+
+def _busy_in_c(seconds: float) -> None:
+    compile_in_harness("while clock() < end: pass", clock=time.perf_counter, end=time.perf_counter() + seconds)
+
+
+def compile_in_harness(source: str, **names: Any) -> None:
+    """Run code as if it stood in a module of the harness."""
+    exec(compile(source, guard.__file__, "exec"), names)
+
+
+def test_the_harness_is_told_by_its_folder():
+    assert is_harness(guard.__file__)
+    assert not is_harness(__file__)
+    assert not is_harness(guard.__file__.replace("/guard.py", "_of_another/guard.py"))
+
+
+def test_a_second_limit_begins_anew():
+    assert run(spin).stopped
+    assert not run(lambda: None).stopped
+    assert run(spin).stopped
+
+
+def test_outside_the_main_thread_there_is_no_limit():
+    watches: list[Watch] = []
+    thread = threading.Thread(target=lambda: watches.append(run(lambda: _busy(0.12))))
+    thread.start()
+    thread.join()
+    assert not watches[0].stopped
+
+
+def test_ctrl_c_stops_a_handler_at_once():
+    reached = []
+
+    def handler() -> None:
+        press_ctrl_c()
+        reached.append("after")
+
+    with pytest.raises(KeyboardInterrupt), limit(is_ours) as watch:
+        watch.run(handler)
+    assert watch.interrupted
+    assert reached == []
+
+
+def test_ctrl_c_is_noted_even_where_the_handler_swallows_it():
+    def handler() -> str:
+        try:
+            press_ctrl_c()
+        except:  # noqa: E722
+            return "swallowed"
+        return "never pressed"
+
+    with limit(is_ours) as watch:
+        assert watch.run(handler) == "swallowed"
+    assert watch.interrupted
+
+
+def test_ctrl_c_waits_while_the_books_are_kept():
+    interrupts, done = Interrupts(), []
+    with pytest.raises(KeyboardInterrupt), interrupts.held():
+        press_ctrl_c()
+        done.append("books")
+    assert done == ["books"]
+    interrupts.check()  # it is used up
+
+
+def test_ctrl_c_that_waits_takes_effect_at_the_next_check():
+    interrupts, done = Interrupts(), []
+    with pytest.raises(KeyboardInterrupt), interrupts.held():
+        press_ctrl_c()
+        interrupts.check()
+        done.append("another task")
+    assert done == []
+
+
+def test_ctrl_c_around_a_handler_waits_until_the_guard_is_off():
+    interrupts, done = Interrupts(), []
+    with pytest.raises(KeyboardInterrupt), interrupts.held():
+        with limit(is_ours) as watch:
+            watch.run(lambda: None)
+            press_ctrl_c()
+            done.append("handler")
+        done.append("books")
+    assert done == ["handler", "books"]
+    assert not watch.interrupted
+
+
+def test_ctrl_c_in_the_midst_of_the_guards_own_end_leaves_neither_timer_nor_handler():
+    interrupts, caught = Interrupts(), 0
+    for line in range(1, 60):  # press it at each line that the guard runs, one after the other
+        pressed = _press_at_line(line)
+        sys.settrace(pressed)
+        try:
+            with interrupts.held(), limit(is_ours) as watch:
+                watch.run(lambda: None)
+        except KeyboardInterrupt:
+            caught += 1
+        finally:
+            sys.settrace(None)
+        assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert caught > 20
+
+
+def _press_at_line(number: int) -> Callable[..., Any]:
+    """Make a trace function that presses Ctrl-C at the n-th line that runs in the guard, once held() has begun."""
+    seen = []
+
+    def trace(frame: Any, event: str, argument: Any) -> Any:
+        if frame.f_code.co_filename != guard.__file__:
+            return None
+        if event == "line":
+            seen.append(frame.f_lineno)
+            if len(seen) == number and signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+                press_ctrl_c()
+        return trace
+
+    return trace
+
+
+def test_an_error_and_a_ctrl_c_at_once_leave_nothing_behind():
+    interrupts = Interrupts()
+    with pytest.raises(KeyboardInterrupt), interrupts.held():
+        press_ctrl_c()
+        raise ValueError("of the books")
+    interrupts.check()
+
+
+def test_where_ctrl_c_is_ignored_it_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Interrupts().held(), limit(is_ours) as watch:
+            watch.run(press_ctrl_c)
+        assert not watch.interrupted
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,102 @@
+"""Records: immutable, equal by value, and never without words."""
+
+import dataclasses
+import pickle
+from datetime import UTC, datetime
+
+import pytest
+
+from harness import display, records
+from harness.records import (
+    Attempt,
+    Frame,
+    Outcome,
+    Record,
+    Request,
+    Response,
+    Route,
+    TaskInfo,
+    TaskState,
+    Ticket,
+    find_header,
+)
+
+NOW = datetime(2012, 9, 3, 9, 0, tzinfo=UTC)
+TASK = TaskInfo("task1", "default", "POST", "/x", NOW, NOW, body="ü".encode())
+
+
+def test_the_exports_are_sorted_and_exist():
+    assert records.__all__ == sorted(records.__all__)
+    assert all(hasattr(records, name) for name in records.__all__)
+
+
+def test_every_record_can_be_shown():
+    exported = [getattr(records, name) for name in records.__all__]
+    kinds = {each for each in exported if isinstance(each, type) and issubclass(each, Record)} - {Record}
+    assert len(kinds) >= 10
+    assert kinds == set(display.Record.painters)
+
+
+def test_a_record_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        TASK.name = "other"
+
+
+def test_a_header_is_found_in_any_spelling_and_the_first_one_counts():
+    headers = (("Retry-After", "1"), ("retry-after", "2"))
+    assert find_header(headers, "RETRY-AFTER") == "1"
+    assert find_header(headers, "Retry") is None
+    assert Request("GET", "/", headers).header("retry-after") == "1"
+    assert Response(200, headers=headers).header("Retry-after") == "1"
+
+
+def test_a_body_that_is_no_utf_8_is_text_all_the_same():
+    assert Response(200, body=b"\xffa").text == "\ufffda"
+    assert TASK.text == "ü"
+
+
+def test_json_is_parsed():
+    assert Response(200, body=b'{"a": [1]}').json == {"a": [1]}
+
+
+def test_what_is_no_json_is_quoted():
+    with pytest.raises(ValueError, match="not JSON.*'<html>"):
+        _ = Response(200, body=b"<html>" + 1000 * b"x").json
+
+
+@pytest.mark.parametrize(
+    ("status", "ok"), [(199, False), (200, True), (299, True), (300, False), (404, False), (0, False)]
+)
+def test_success_is_200_to_299(status, ok):
+    assert Response(status).ok is ok
+
+
+def test_a_route_names_its_action():
+    assert Route("tutorial", "default", "task_do").action == "tutorial/default/task_do"
+
+
+def test_a_ticket_points_to_the_innermost_line():
+    frames = (Frame("a.py", 1, "f"), Frame("b.py", 7, "g"))
+    assert Ticket("t", "KeyError", "'a'", frames).where == "b.py, line 7"
+    assert Ticket("t", "KeyError", "'a'").where == "unknown place"
+
+
+def test_an_attempt_speaks_for_its_response():
+    attempt = Attempt(1, TASK, Request("POST", "/x"), Response(503, elapsed=2.5), NOW, Outcome.RETRY)
+    assert (attempt.status, attempt.elapsed, attempt.ok) == (503, 2.5, False)
+    assert dataclasses.replace(attempt, outcome=Outcome.DONE).ok
+
+
+def test_records_are_equal_by_value_and_survive_pickling():
+    assert pickle.loads(pickle.dumps(TASK)) == TASK
+    assert dataclasses.replace(TASK, state=TaskState.DONE) != TASK
+
+
+def test_a_record_without_a_painter_has_a_plain_repr():
+    class Odd(Record):
+        __slots__ = ()
+
+    odd = Odd()
+    assert "Odd object" in repr(odd)
+    assert str(odd) == repr(odd)
+    assert odd._repr_html_() is None
