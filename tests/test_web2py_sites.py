@@ -1,6 +1,7 @@
 """Several sites in one process, and several applications in one site."""
 
 import gc
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -102,12 +103,15 @@ def test_a_site_goes_on_after_the_other_was_closed(sites: tuple[Site, Site]) -> 
 
 def test_a_forgotten_site_removes_its_folder() -> None:
     site = Site()
-    site.write("controllers/default.py", "def f(): return 1 / 0")
+    site.write("modules/x.py", "")
+    site.write("controllers/default.py", "import x\ndef f(): return 1 / 0")
     get(site, "/tutorial/default/f")
     root = site.root
+    assert any(name.startswith(str(root)) for name in sys.path_importer_cache)
     del site
     gc.collect()
     assert not root.exists()
+    assert not any(name.startswith(str(root)) for name in sys.path_importer_cache)
 
 
 def test_all_applications_of_a_name_list_can_be_given_as_any_iterable() -> None:

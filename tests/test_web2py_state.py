@@ -86,6 +86,15 @@ def test_a_handler_works_in_the_sites_own_folder(site: Site, tmp_path: Path, mon
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_handler_may_remove_the_kernels_working_folder(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert run(site, f"import os; os.rmdir({str(here)!r})", "return 'x'").text == "x"
+
+
 def test_web2pys_current_is_empty_after_the_request(site: Site) -> None:
     from gluon import current
 
@@ -102,9 +111,9 @@ def test_a_keyboard_interrupt_comes_through_after_a_rollback(site: Site) -> None
 
 
 def test_a_real_interrupt_stops_a_handler_that_never_ends(site: Site) -> None:
-    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    ctrl_c = "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
     with pytest.raises(KeyboardInterrupt):
-        run(site, "db.mytable.insert(old='a')", "while True: pass")
+        run(site, "db.mytable.insert(old='a')", ctrl_c, "while True: pass")
     assert site.rows("mytable") == []
 
 

@@ -232,6 +232,20 @@ def test_what_routes_print_goes_nowhere(site: Site, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("path", [f"controllers/{'x' * 300}.py", "static/a.txt/b.txt", "static/folder"])
+def test_a_path_that_the_file_system_refuses_is_refused(path: str, site: Site) -> None:
+    site.write("static/a.txt", "a file")
+    site.write("static/folder/b.txt", "in a folder")
+    with pytest.raises(NameRefusedError, match="cannot be written: .*; take another name"):
+        site.write(path, "x = 1")
+
+
+def test_modules_in_folders_are_imported_by_their_dotted_name(site: Site) -> None:
+    site.write("modules/tools/prices.py", "price = 3")
+    site.write("controllers/default.py", "from tools.prices import price\ndef f(): return str(price)")
+    assert get(site, "/tutorial/default/f") == "3"
+
+
 def test_a_closed_site_says_so(site: Site) -> None:
     site.close()
     site.close()

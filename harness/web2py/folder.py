@@ -41,3 +41,14 @@ def list_files(app: Path) -> list[str]:
     folders = ("controllers", "models", "modules", "views", "static")
     files = (file for folder in folders for file in sorted((app / folder).rglob("*")) if file.is_file())
     return [file.relative_to(app).as_posix() for file in files if file.name != "__init__.py"]
+
+
+def replace_file(file: Path, data: bytes | None) -> bytes | None:
+    """Write a file, or remove it where `data` is None; return what was in it before, or None."""
+    before = file.read_bytes() if file.exists() else None
+    if data is None:
+        file.unlink()
+    else:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+    return before

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from types import TracebackType
 
 # The signals that a kernel lives by; to ask for one costs 2 µs. Windows has two of them.
@@ -39,7 +40,8 @@ class KernelState:
         sys.path = self._path
         sys.path[:] = self._entries
         if self._folder is not None and _working_folder() != self._folder:
-            os.chdir(self._folder)
+            with suppress(FileNotFoundError):  # the handler may have removed it
+                os.chdir(self._folder)
         if locale.setlocale(locale.LC_ALL) != self._locale:
             locale.setlocale(locale.LC_ALL, self._locale)
         if _zone() != self._zone:

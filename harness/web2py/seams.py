@@ -1,7 +1,7 @@
 """Where the harness looks into web2py while a request runs: its classes and functions, wrapped for that long.
 
-These are the only patches of web2py's code. All are undone when the request has ended, but for two in pydal that do no
-harm outside of a request.
+These are the only patches of web2py's code. All are undone when the request has ended, but for three in pydal that do
+no harm outside of a request.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ class Seams:
             (main, "run_controller_in", main.run_controller_in, self._make_run(main.run_controller_in)),
             (restricted, "TicketStorage", restricted.TicketStorage, _make_storage(restricted.TicketStorage, self)),
         )
-        # These two stay: to change a class for every request makes Python forget its attribute caches, 40 µs each time.
+        # These stay: to change a class for every request makes Python forget its attribute caches, 40 µs each time.
         dal.execution_handlers = [*dal.execution_handlers, _make_handler(self)]
         dal.Table._filter_fields_for_operation = _in_order(dal.Table._filter_fields_for_operation)
+        _spare_the_disk(gluon)
 
     @property
     def probe(self) -> Probe:
@@ -115,6 +116,21 @@ def _in_order(pick: Any) -> Any:
         return empty, {name: given[name] for name in table.fields if name in given}
 
     return _filter_fields_for_operation
+
+
+def _spare_the_disk(gluon: Gluon) -> None:
+    """Let SQLite not wait for the disk at each commit, in the databases of a site: they go away with it anyway."""
+    from pydal.adapters.sqlite import SQLite
+
+    connect, settings = SQLite.connector, gluon.settings.global_settings
+
+    def connector(adapter: Any) -> Any:
+        connection = connect(adapter)
+        if adapter.dbpath.startswith(settings.applications_parent):
+            connection.execute("PRAGMA synchronous = OFF")
+        return connection
+
+    SQLite.connector = connector
 
 
 def _make_handler(seams: Seams) -> Any:

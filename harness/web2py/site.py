@@ -13,7 +13,7 @@ from harness.records import Request, Response
 from harness.web2py.address import Address, read_address
 from harness.web2py.boot import boot
 from harness.web2py.environ import to_web2py
-from harness.web2py.folder import list_files, make_app, make_root, remove_root
+from harness.web2py.folder import list_files, make_app, make_root, remove_root, replace_file
 from harness.web2py.names import ROUTES, check_app, check_path
 from harness.web2py.probe import Probe
 from harness.web2py.routes import load_routes
@@ -85,13 +85,14 @@ class Site:
             data = source.encode("utf-8")
         except UnicodeEncodeError as error:
             raise SourceError(f"{name} holds {error.object[error.start]!r}, which is no character; delete it") from None
-        before = file.read_bytes() if file.exists() else None
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(data)
+        try:
+            before = replace_file(file, data)
+        except OSError as error:  # too long, or a folder has that name
+            raise NameRefusedError(f"{path!r} cannot be written: {error.strerror}; take another name") from None
         try:
             self._changed(path)
         except BaseException:
-            _put_back(file, before)
+            replace_file(file, before)
             self._changed(path)
             raise
 
@@ -176,10 +177,3 @@ class Site:
 def _end(tenancy: Tenancy) -> None:
     tenancy.end()
     remove_root(tenancy.root)
-
-
-def _put_back(file: Path, before: bytes | None) -> None:
-    if before is None:
-        file.unlink()
-    else:
-        file.write_bytes(before)

@@ -89,6 +89,8 @@ class Tenancy:
         global _current
         self.forget_sources()
         self.forget_modules()
+        for name in [name for name in sys.path_importer_cache if name.startswith(self._folder)]:
+            del sys.path_importer_cache[name]
         if _current is self:
             _current = None
 
