@@ -1,0 +1,30 @@
+"""What a learner waits for at the start: the import, the first lab, the second."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from harness import Lab
+from tests.bench.measure import Row, in_turns, timed
+
+_IMPORT = "import time; t = time.perf_counter(); import harness; print(time.perf_counter() - t)"
+_FIRST = "import time; t = time.perf_counter(); from harness import Lab; Lab(); print(time.perf_counter() - t)"
+
+
+def rows() -> list[Row]:
+    """Measure fresh interpreters and, in this one, a second lab."""
+    Lab().close()
+    seconds = in_turns(
+        {
+            "import harness": lambda: _fresh(_IMPORT),
+            "import and first Lab()": lambda: _fresh(_FIRST),
+            "second Lab()": lambda: timed(lambda: Lab().close()),
+        }
+    )
+    goals = {"import harness": 0.1, "import and first Lab()": 1.5, "second Lab()": 0.06}
+    return [Row("start", what, value, "s", goals[what]) for what, value in seconds.items()]
+
+
+def _fresh(program: str) -> float:
+    return float(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout)
