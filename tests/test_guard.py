@@ -51,30 +51,30 @@ def spin_and_swallow_everything() -> None:
     while True:
         try:
             time.perf_counter()
-        except:  # noqa: E722, SIM105
-            pass
+        except:  # noqa: E722
+            continue
 
 
 def spin_and_swallow_exceptions() -> None:
     while True:
         try:
             time.perf_counter()
-        except Exception:  # noqa: SIM105
-            pass
+        except Exception:
+            continue
 
 
 def spin_in_calls_that_swallow() -> None:
     def swallow() -> None:
         try:
             time.perf_counter()
-        except:  # noqa: E722, SIM105
-            pass
+        except:  # noqa: E722
+            return
 
     while True:
         try:
             swallow()
-        except:  # noqa: E722, SIM105
-            pass
+        except:  # noqa: E722
+            continue
 
 
 def wait_for_a_lock() -> None:

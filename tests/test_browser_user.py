@@ -1,0 +1,133 @@
+"""What a learner gives to `lab.get` and `lab.post`, and the request that a browser makes of it."""
+
+import pytest
+
+from harness.browser import Browser
+from harness.errors import BadRequestError
+from harness.records import Response
+
+
+@pytest.fixture
+def browser() -> Browser:
+    return Browser("tutorial")
+
+
+@pytest.mark.parametrize(
+    ("path", "url"),
+    [
+        ("default/index", "/tutorial/default/index"),
+        ("default/index/1/2", "/tutorial/default/index/1/2"),
+        ("/stats/default/index", "/stats/default/index"),
+        ("", "/tutorial/"),
+        ("/", "/"),
+        ("default/index?a=1&b=2", "/tutorial/default/index?a=1&b=2"),
+        ("default/Grüße und mehr", "/tutorial/default/Gr%C3%BC%C3%9Fe%20und%20mehr"),
+        ("default/index?q=Grüße und mehr", "/tutorial/default/index?q=Gr%C3%BC%C3%9Fe%20und%20mehr"),
+        ("default/a%20b?c=%20", "/tutorial/default/a%20b?c=%20"),
+        ("default/index/a:b", "/tutorial/default/index/a:b"),
+    ],
+)
+def test_a_path_becomes_a_url(browser, path, url):
+    assert browser.request("GET", path).url == url
+
+
+def test_query_values_are_encoded_and_a_list_repeats_its_key(browser):
+    request = browser.request("GET", "default/index?a=1", {"b": "x y&", "c": [1, 2], "d": None})
+    assert request.url == "/tutorial/default/index?a=1&b=x+y%26&c=1&c=2&d=None"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["http://x/y", "https://localhost/tutorial", "//x/y", "mailto:me", "http://[::1", 5, None, b"default/index"]
+    + ["default/index#top", "default/a\nb", "default/\x00", "default/\ud800", "default/index?a=\udc80", ["a"]],
+)
+def test_a_path_that_no_browser_could_send_is_quoted(browser, path):
+    with pytest.raises(BadRequestError) as caught:
+        browser.request("GET", path)
+    assert repr(path) in str(caught.value)
+
+
+def test_an_absolute_url_is_answered_with_the_path_to_give(browser):
+    with pytest.raises(BadRequestError, match='give the path: "default/index", or "/tutorial/default/index"'):
+        browser.request("GET", "http://localhost:8000/tutorial/default/index")
+
+
+@pytest.mark.parametrize(
+    ("data", "body", "kind"),
+    [
+        (None, b"", None),
+        ({"old": "a b", "new": "ü"}, b"old=a+b&new=%C3%BC", "application/x-www-form-urlencoded"),
+        ({"a": [1, 2]}, b"a=1&a=2", "application/x-www-form-urlencoded"),
+        ({}, b"", "application/x-www-form-urlencoded"),
+        ("Grüße", "Grüße".encode(), "text/plain; charset=utf-8"),
+        (b"\x00\xff", b"\x00\xff", "application/octet-stream"),
+    ],
+)
+def test_a_dict_goes_as_a_form_and_text_and_bytes_as_they_are(browser, data, body, kind):
+    request = browser.request("POST", "default/save", data=data)
+    assert (request.body, request.header("content-type")) == (body, kind)
+
+
+@pytest.mark.parametrize("data", [5, ["a"], object, 1.5])
+def test_data_of_another_kind_is_quoted(browser, data):
+    with pytest.raises(BadRequestError, match="dict .sent as a form., str or bytes") as caught:
+        browser.request("POST", "default/save", data=data)
+    assert repr(data) in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [{"a": "x\ud800"}, {"\ud800": "x"}, "x\ud800y"])
+def test_half_a_character_cannot_be_sent(browser, data):
+    with pytest.raises(BadRequestError, match=r"'\\ud800' cannot be sent.*surrogate"):
+        browser.request("POST", "default/save", data=data)
+
+
+def test_a_query_value_with_half_a_character_cannot_be_sent(browser):
+    with pytest.raises(BadRequestError, match="surrogate"):
+        browser.request("GET", "default/index", {"a": "\udfff"})
+
+
+def test_own_headers_go_along_and_a_content_type_of_ones_own_wins(browser):
+    request = browser.request("POST", "default/x", data="{}", headers={"content-type": "application/json", "X-A": "ü"})
+    assert request.headers == (("content-type", "application/json"), ("X-A", "ü"))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"X": 5}, {5: "x"}, {"X": "a\r\nSet-Cookie: b"}, {"X\n": "a"}, {"": "a"}, {"X Y": "a"}, {"X": "€"}, {"Ä": "a"}],
+)
+def test_a_header_that_would_break_the_request_is_quoted(browser, headers):
+    with pytest.raises(BadRequestError, match="a header is a name and one line") as caught:
+        browser.request("GET", "default/x", headers=headers)
+    assert repr(next(iter(headers.values()))) in str(caught.value)
+
+
+@pytest.mark.parametrize("headers", [5, "X: a", ["X"]])
+def test_headers_are_a_dict(browser, headers):
+    with pytest.raises(BadRequestError, match="headers must be a dict") as caught:
+        browser.request("GET", "default/x", headers=headers)
+    assert repr(headers) in str(caught.value)
+
+
+def cookies_after(browser: Browser, *set_cookies: str) -> str | None:
+    browser.remember(Response(200, headers=tuple(("Set-Cookie", value) for value in set_cookies)))
+    return browser.request("GET", "default/x").header("cookie")
+
+
+def test_cookies_are_kept_and_sent_back(browser):
+    assert browser.request("GET", "default/x").header("cookie") is None
+    assert cookies_after(browser, "session=1; Path=/; HttpOnly", "lang=de") == "session=1; lang=de"
+    assert cookies_after(browser, "session=2") == "session=2; lang=de"
+
+
+def test_a_cookie_of_ones_own_goes_instead(browser):
+    cookies_after(browser, "session=1")
+    assert browser.request("GET", "default/x", headers={"Cookie": "a=b"}).header("cookie") == "a=b"
+
+
+def test_a_malformed_cookie_is_ignored_as_browsers_do(browser):
+    assert cookies_after(browser, "b@d[=1", "good=1") == "good=1"
+
+
+def test_two_browsers_share_no_cookies(browser):
+    cookies_after(browser, "session=1")
+    assert Browser("tutorial").request("GET", "default/x").header("cookie") is None

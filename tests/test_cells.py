@@ -1,0 +1,73 @@
+"""The first line of a cell says which file the rest of it becomes."""
+
+import pytest
+
+from harness.cells import MAGICS, Target, cell_body, cell_target, parse_magic
+from harness.errors import MagicError
+
+
+@pytest.mark.parametrize(
+    ("magic", "line", "target"),
+    [
+        ("controller", "default", Target("controllers/default.py")),
+        ("controller", "  default  ", Target("controllers/default.py")),
+        ("controller", "default --app stats", Target("controllers/default.py", "stats")),
+        ("controller", "--app stats default", Target("controllers/default.py", "stats")),
+        ("controller", "default --app=stats", Target("controllers/default.py", "stats")),
+        ("model", "db", Target("models/db.py")),
+        ("view", "default/index.html", Target("views/default/index.html")),
+        ("routes", "", Target("routes.py")),
+        ("queue_yaml", " ", Target("queue.yaml")),
+    ],
+)
+def test_a_magic_names_a_file(magic, line, target):
+    assert parse_magic(magic, line) == target
+
+
+@pytest.mark.parametrize(
+    ("magic", "line", "says"),
+    [
+        ("controller", "", "needs one name, and there is none; for example: %%controller default"),
+        ("controller", "a b", "needs one name, not 'a b'"),
+        ("controller", "default.py", "without .py, not 'default.py'"),
+        ("model", "db.py", "without .py, not 'db.py'"),
+        ("model", "db --force", "no option '--force'; for example: %%model db, or %%model db --app stats"),
+        ("view", "-x a.html", "no option '-x'"),
+        ("controller", "default --apps stats", "no option '--apps'"),
+        ("controller", "default --app", "needs one name after --app, the application's"),
+        ("controller", "default --app=", "needs one name after --app"),
+        ("controller", "default --app a --app b", "needs one name after --app"),
+        ("routes", "default", "takes nothing on its line, not 'default'"),
+        ("routes", "--app stats", "takes nothing on its line, not '--app stats'"),
+        ("queue_yaml", "mail", "takes nothing on its line, not 'mail'"),
+        ("queue_yaml", "--rate 5", "no option '--rate'; for example: %%queue_yaml"),
+    ],
+)
+def test_a_line_that_a_magic_cannot_take_is_quoted_with_an_example(magic, line, says):
+    with pytest.raises(MagicError) as caught:
+        parse_magic(magic, line)
+    assert says in str(caught.value)
+    assert str(caught.value).startswith(f"%%{magic} ")
+
+
+def test_every_magic_has_an_example_that_works():
+    for magic in MAGICS:
+        with pytest.raises(MagicError) as caught:
+            parse_magic(magic, "--unknown")
+        example = str(caught.value).partition("for example: ")[2].partition(",")[0]
+        assert cell_target(f"{example}\npass") is not None
+
+
+@pytest.mark.parametrize("source", ["x = 1", "%%time\nx", "%controller default", "", "# %%controller default", "%%"])
+def test_another_cell_writes_no_file(source):
+    assert cell_target(source) is None
+
+
+def test_a_cell_is_read_whatever_blank_lines_come_first():
+    assert cell_target("\n\n%%controller default --app stats\npass") == Target("controllers/default.py", "stats")
+    assert cell_target("%%routes") == Target("routes.py")
+
+
+def test_the_body_keeps_the_cells_line_numbers():
+    assert cell_body("%%controller default\ndef f():\n    pass\n").splitlines()[1] == "def f():"
+    assert cell_body("%%controller default") == "\n"
