@@ -48,11 +48,12 @@ def arguments(root: Path, port: int, *, browser: bool) -> list[str]:
         "--ip=127.0.0.1",
         f"--port={port}",
         f"--ServerApp.root_dir={root}",
-        f"--ServerApp.preferred_dir={root / 'notebooks'}",
+        f"--FileContentsManager.preferred_dir={root / 'notebooks'}",
         f"--LabApp.default_url=/lab/tree/notebooks/{lessons[0]}",
         "--ServerApp.allow_root=True",  # containers; it listens on this machine only
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         "--LabApp.extension_manager=readonly",
+        "--Application.log_level=WARN",  # the URL is still printed, and no longer between lines about the server
     ]
 
 

@@ -1,0 +1,217 @@
+"""JupyterLab in a real Chromium: a server of our own, and a page in which notebooks are opened, run and looked at."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 90  # for anything that the browser waits for
+TOKEN = "for-tests-on-this-machine-only"
+LIGHT, DARK = "JupyterLab Light", "JupyterLab Dark"
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
+
+# The idle indicator alone is not enough: before the kernel is connected, "run all" succeeds and runs nothing.
+READY = """() => {
+    const panel = window.jupyterapp?.shell?.currentWidget;
+    const kernel = panel?.sessionContext?.session?.kernel;
+    return Boolean(panel?.context?.isReady && kernel?.connectionStatus === 'connected' && kernel.status === 'idle');
+}"""
+CELLS = "() => window.jupyterapp.shell.currentWidget.content.model.sharedModel.toJSON().cells"
+AT_REST = """() => {
+    const panel = window.jupyterapp.shell.currentWidget;
+    const prompts = [...panel.node.querySelectorAll('.jp-InputPrompt')].map(prompt => prompt.textContent);
+    return panel.sessionContext.session.kernel.status === 'idle' && !prompts.some(text => text.includes('*'));
+}"""
+PATH = "() => window.jupyterapp.shell.currentWidget?.context?.path"
+SHUT_DOWN = "() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()"
+HEIGHT = "() => window.jupyterapp.shell.currentWidget.node.querySelector('.jp-WindowedPanel-viewport').scrollHeight"
+SCROLL_UP = "() => window.jupyterapp.shell.currentWidget.node.querySelector('.jp-WindowedPanel-outer').scrollTo(0, 0)"
+
+
+class Server:
+    """A JupyterLab that `python -m harness lab` runs, in a home of its own.
+
+    Args:
+        root: a folder like the repository, with notebooks/ in it.
+        home: an empty folder, for HOME and all that Jupyter writes.
+    """
+
+    def __init__(self, root: Path, home: Path) -> None:
+        self.root = root
+        self.home = home
+        self.url = f"http://127.0.0.1:{_free_port()}"
+        self.log = home / "server.log"
+        self.choose_theme(LIGHT)
+        _write(home / "config" / "jupyter_lab_config.json", _CONFIG)
+        _write(home / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings", _NOTEBOOKS)
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "harness", "lab", "--no-browser", f"--port={self.url.rpartition(':')[2]}"]
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(command, cwd=self.root, env=self._environment(), stdout=log, stderr=log)
+        end = time.monotonic() + SECONDS
+        while self.url not in self.log.read_text():  # it is printed when the server listens
+            if self.process.poll() is not None or time.monotonic() > end:
+                self.stop()
+                raise RuntimeError(f"JupyterLab did not start:\n{self.log.read_text()}")
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """Stop the server, which stops its kernels."""
+        self.process.terminate()
+        try:
+            self.process.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def choose_theme(self, theme: str) -> None:
+        """Set the theme of the pages that are opened from now on."""
+        path = self.home / "settings" / "@jupyterlab" / "apputils-extension" / "themes.jupyterlab-settings"
+        _write(path, {"theme": theme})
+
+    def _environment(self) -> dict[str, str]:
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("JUPYTER", "PYTEST_"))}
+        return {
+            **inherited,
+            "HOME": str(self.home),
+            "IPYTHONDIR": str(self.home / "ipython"),
+            "JUPYTER_CONFIG_DIR": str(self.home / "config"),
+            "JUPYTER_DATA_DIR": str(self.home / "data"),
+            "JUPYTER_RUNTIME_DIR": str(self.home / "runtime"),
+            "JUPYTERLAB_SETTINGS_DIR": str(self.home / "settings"),
+            "JUPYTERLAB_WORKSPACES_DIR": str(self.home / "workspaces"),
+            "JUPYTER_TOKEN": TOKEN,
+        }
+
+
+_CONFIG = {"LabApp": {"expose_app_in_browser": True}, "ServerApp": {"port_retries": 0}}
+_NOTEBOOKS = {"windowingMode": "none"}  # otherwise cells out of sight are not in the page
+
+
+class Notebook:
+    """A notebook open in a page of JupyterLab, its kernel ready."""
+
+    def __init__(self, page: Page, server: Server, path: str) -> None:
+        self.page = page
+        self.server = server
+        page.set_default_timeout(SECONDS * 1000)
+        page.goto(f"{server.url}/lab/workspaces/w1/tree/{quote(path)}?token={TOKEN}&reset")
+        page.wait_for_selector("#jupyterlab-splash", state="detached")
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        self.page.wait_for_function(READY)
+
+    @property
+    def path(self) -> str:
+        return str(self.page.evaluate(PATH))
+
+    def run_all(self) -> None:
+        """Run all cells, as the menu does. It stops where a cell raises; the execution counts show how far it came.
+
+        JupyterLab 4.6 calls the command done at the first exception, though cells run on after one that was expected.
+        """
+        self.execute("notebook:run-all-cells")
+        self.page.wait_for_function(AT_REST)
+
+    def save(self) -> None:
+        self.execute("docmanager:save")
+
+    def execute(self, command: str) -> Any:
+        """Execute a command of JupyterLab and wait for its end."""
+        return self.page.evaluate(_COMMAND, [command, SECONDS * 1000])
+
+    def cells(self) -> list[dict[str, Any]]:
+        return list(self.page.evaluate(CELLS))
+
+    def code_cells(self) -> list[dict[str, Any]]:
+        return [cell for cell in self.cells() if cell["cell_type"] == "code"]
+
+    def screenshot(self, path: Path) -> None:
+        """Photograph the whole notebook as one tall picture, without JupyterLab's side bars."""
+        self.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
+        self.page.set_viewport_size({"width": 1100, "height": 900})
+        self.page.set_viewport_size({"width": 1100, "height": int(self.page.evaluate(HEIGHT)) + 200})
+        self.page.evaluate(SCROLL_UP)
+        self.page.locator(".jp-NotebookPanel:visible").screenshot(path=path)
+
+    def close(self) -> None:
+        """End the kernel; the page itself goes with its browser context."""
+        self.page.evaluate(SHUT_DOWN)
+
+
+_COMMAND = """([command, timeout]) => Promise.race([
+    window.jupyterapp.commands.execute(command),
+    new Promise((_, reject) => setTimeout(() => reject(new Error(`${command} took over ${timeout} ms`)), timeout)),
+])"""
+
+
+def require_chromium() -> str:
+    """Return the path of Chromium; without one skip, or fail where CI promises that there is one."""
+    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if found is None:
+        message = "no Chromium: install it (on Debian: apt-get install chromium), or run .ci/run as root"
+        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+    return found
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Yield a browser. Its event loop runs in this thread until the end, and lets no `asyncio.run` in meanwhile."""
+    path = require_chromium()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def jupyterlab(root: Path, home: Path) -> Iterator[Server]:
+    server = Server(root, home)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def copy_course(target: Path) -> Path:
+    """Copy the notebooks, so that what a browser saves does not change them."""
+    for folder in ("notebooks", "exercises", "solutions"):
+        shutil.copytree(ROOT / folder, target / folder, ignore=shutil.ignore_patterns(".*"))
+    return target
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _write(path: Path, settings: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(settings), encoding="utf-8")
