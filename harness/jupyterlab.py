@@ -53,7 +53,6 @@ def arguments(root: Path, port: int, *, browser: bool) -> list[str]:
         "--ServerApp.allow_root=True",  # containers; it listens on this machine only
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         "--LabApp.extension_manager=readonly",
-        "--Application.log_level=WARN",  # the URL is still printed, and no longer between lines about the server
     ]
 
 
