@@ -21,12 +21,13 @@ CELL_TIMEOUT = 60  # seconds
 def kernel_environment() -> Iterator[dict[str, str]]:
     """Yield the environment of a kernel whose outputs are for the record.
 
-    It has an IPython folder of its own, without the user's start-up files and history, and no variables of pytest:
-    ipykernel 7 stops capturing what child processes print when it sees PYTEST_CURRENT_TEST.
+    It has an IPython folder of its own, without the user's start-up files and history; no bar of tqdm, which goes by
+    real time; and no variables of pytest: ipykernel 7 stops capturing what child processes print when it sees
+    PYTEST_CURRENT_TEST.
     """
     with TemporaryDirectory(prefix="harness-ipython-") as folder:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-        yield {**inherited, "IPYTHONDIR": folder}
+        yield {**inherited, "IPYTHONDIR": folder, "TQDM_DISABLE": "1"}
 
 
 def execute(notebook: Notebook, path: Path) -> Notebook:
