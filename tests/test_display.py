@@ -113,6 +113,13 @@ def test_html_has_no_scripts_and_no_colours_of_its_own() -> None:
     assert 'scope="row"' in html
 
 
+def test_of_a_cookie_only_the_name_is_shown() -> None:
+    request = str(Request("GET", "/", (("Cookie", "session=random123"), ("Accept", "*/*"), ("Content-Length", "0"))))
+    assert "headers  Cookie: session=…\n           Accept: */*" in request
+    assert "random123" not in request
+    assert "Content-Length" not in request
+
+
 def test_a_long_value_unfolds_to_all_of_it() -> None:
     html = Request("POST", "/", (), b"a" * 500)._repr_html_() or ""
     assert "a" * 500 in html
@@ -245,6 +252,7 @@ def test_shortening_keeps_both_ends_and_whole_graphemes() -> None:
 def test_clean_text_is_one_printable_line() -> None:
     assert clean("a\nb\x00\ud800\u2028") == "a\\nb\\x00\\ud800\\u2028"
     assert clean("日本 語 👩‍👧") == "日本 語 👩‍👧"
+    assert clean("<object at 0x7f3a12345678>") == "<object at 0x…>"
 
 
 class Rude:
