@@ -3,15 +3,11 @@
 All notebooks are run together, once by stock nbval and once with the plugin, since every start of pytest costs seconds.
 """
 
-import os
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 
+from tests.nbval_run import Run, pytest_on
 from tests.scratch import Cell, code, failure, markdown, result, save, stream
 
 EXPECTED = ("raises-exception",)
@@ -47,32 +43,6 @@ LAX: dict[str, list[Cell]] = {
 }
 
 
-@dataclass
-class Run:
-    """What pytest made of the notebooks: the failure of each cell ("" where it passed), its seconds, all it printed."""
-
-    failures: dict[str, list[str]]
-    seconds: dict[str, list[float]]
-    output: str
-
-    def summary(self, name: str) -> str:
-        return next(line for line in self.output.splitlines() if line.startswith(f"FAILED {name}.ipynb"))
-
-
-def pytest_on(folder: Path, *options: str) -> Run:
-    report = folder / "report.xml"
-    command = [sys.executable, "-m", "pytest", "--nbval-current-env", "-p", "no:cacheprovider", f"--junitxml={report}"]
-    environment = {**os.environ, "TMPDIR": str(folder)}
-    done = subprocess.run([*command, *options], cwd=folder, env=environment, capture_output=True, text=True)
-    run = Run({}, {}, done.stdout)
-    for case in ElementTree.parse(report).iter("testcase"):
-        name = case.attrib["classname"].split(".")[0]
-        failed = case.find("failure")
-        run.failures.setdefault(name, []).append("" if failed is None else failed.text or "no words")
-        run.seconds.setdefault(name, []).append(float(case.attrib["time"]))
-    return run
-
-
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     strict, lax = tmp_path_factory.mktemp("strict"), tmp_path_factory.mktemp("lax")
@@ -86,24 +56,24 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="module")
 def stock_strict(folders: tuple[Path, Path]) -> Run:
     options = ("-p", "no:harness", "-p", "no:randomly", f"--nbval-cell-timeout={TIMEOUT}")
-    return pytest_on(folders[0], "--nbval", "--continue-on-collection-errors", *options)
+    return pytest_on(folders[0], folders[0], "--nbval", "--continue-on-collection-errors", *options)
 
 
 @pytest.fixture(scope="module")
 def stock_lax(folders: tuple[Path, Path]) -> Run:
-    return pytest_on(folders[1], "--nbval-lax", "-p", "no:harness", "-p", "no:randomly")
+    return pytest_on(folders[1], folders[1], "--nbval-lax", "-p", "no:harness", "-p", "no:randomly")
 
 
 @pytest.fixture(scope="module")
 def strict(folders: tuple[Path, Path]) -> Run:
     options = ("--nbval-cell-timeout=600", "-W", "error")
-    return pytest_on(folders[0], "--nbval", "--continue-on-collection-errors", *options)
+    return pytest_on(folders[0], folders[0], "--nbval", "--continue-on-collection-errors", *options)
 
 
 @pytest.fixture(scope="module")
 def lax(folders: tuple[Path, Path]) -> Run:
     """Two workers of pytest-xdist, and pytest-randomly, which is on unless it is switched off."""
-    return pytest_on(folders[1], "--nbval-lax", "-n2", "-W", "error")
+    return pytest_on(folders[1], folders[1], "--nbval-lax", "-n2", "-W", "error")
 
 
 def test_1_a_mistyped_magic_passes_stock_nbval(stock_lax):

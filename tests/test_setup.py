@@ -1,0 +1,127 @@
+"""The set-up: pins that agree with each other, a Makefile that says what it can, scripts that run."""
+
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+TOP = {
+    *("README.md", "environment.yml", "pyproject.toml", "requirements.txt", "Makefile", "LICENSE", "postBuild"),
+    *("notebooks", "exercises", "solutions", "harness", "tests", ".ci", ".gitignore", ".gitattributes"),
+}
+PROBE = 'probe:\n\t@echo "$$HOME|$$UV_DEFAULT_INDEX|$$UV_INDEX|$$UV_FIND_LINKS|$$SSL_CERT_FILE"\n'
+
+
+def pins() -> list[str]:
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if not line.startswith("#")]
+
+
+def declared() -> list[Requirement]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = [line for lines in project["optional-dependencies"].values() for line in lines]
+    return [Requirement(line) for line in [*project["dependencies"], *extras]]
+
+
+def make(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "UV_", "MAKE", "SSL_"))}
+    command = ["make", "--no-print-directory", *arguments]
+    return subprocess.run(command, cwd=folder, env={**inherited, **environment}, capture_output=True, text=True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the Makefile, in a folder with a space, with a target that shows the environment of its recipes."""
+    copied = tmp_path / "a course"
+    copied.mkdir()
+    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, copied)
+    (copied / "probe.mk").write_text(PROBE, encoding="utf-8")
+    return copied
+
+
+def probe(folder: Path, **environment: str) -> list[str]:
+    shown = make(folder, "-f", "Makefile", "-f", "probe.mk", "probe", **environment)
+    return shown.stdout.strip().split("|")
+
+
+def test_every_requirement_is_pinned_exactly():
+    assert len(pins()) > 100
+    for line in pins():
+        assert re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*( ; .+)?", line), line
+
+
+def test_every_declared_dependency_has_a_pin_that_satisfies_it():
+    pinned = {pin.name: pin for pin in map(Requirement, pins()) if pin.marker is None or pin.marker.evaluate()}
+    for dependency in declared():
+        pin = pinned[re.sub(r"[-_.]+", "-", dependency.name).lower()]
+        assert dependency.specifier.contains(str(pin.specifier).removeprefix("==")), dependency
+
+
+def test_urllib3_is_one_that_googles_client_can_use():
+    assert any(re.match(r"urllib3==1\.", line) for line in pins())
+
+
+def test_conda_installs_the_same_pins():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    *conda, pip = environment["dependencies"]
+    assert environment["channels"] == ["conda-forge", "nodefaults"]
+    assert conda == ["python=3.11", "pip"]
+    assert pip == {"pip": pins()}
+
+
+def test_make_alone_lists_every_target():
+    targets = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert targets is not None
+    listed = make(ROOT).stdout
+    for target in targets[1].split():
+        assert re.search(rf"^make {re.escape(target)} +\w", listed, re.MULTILINE), target
+
+
+def test_recipes_run_in_a_folder_with_a_space(folder):
+    assert "make lab" in make(folder, "help").stdout
+
+
+@pytest.mark.parametrize("home", ["", "/nowhere/at/all"])
+def test_a_home_that_is_not_there_is_replaced_by_one_in_venv(folder, home):
+    assert probe(folder, HOME=home)[0] == str(folder / ".venv" / "home")
+
+
+def test_a_home_that_is_there_stays(folder, tmp_path):
+    assert probe(folder, HOME=str(tmp_path))[0] == str(tmp_path)
+
+
+def test_what_pip_was_told_uv_is_told_too(folder):
+    told = {"PIP_INDEX_URL": "a", "PIP_EXTRA_INDEX_URL": "b", "PIP_FIND_LINKS": "c", "PIP_CERT": "d"}
+    assert probe(folder, **told)[1:] == ["a", "b", "c", "d"]
+    assert probe(folder, **told, UV_DEFAULT_INDEX="own")[1] == "own"
+    assert probe(folder)[1:] == ["", "", "", ""]
+
+
+def test_without_python_3_11_make_says_what_is_missing(folder):
+    outcome = make(folder, "PYTHON=", ".venv")
+    assert outcome.returncode != 0
+    assert "There is no Python 3.11 here" in outcome.stderr
+
+
+@pytest.mark.parametrize("name", [".ci/run", "postBuild"])
+def test_a_script_is_executable_and_parses(name):
+    subprocess.run(["bash", "-n", ROOT / name], check=True)
+    assert os.access(ROOT / name, os.X_OK)
+    assert (ROOT / name).read_text(encoding="utf-8").startswith("#!/usr/bin/env bash\n")
+
+
+def test_ci_runs_what_a_person_runs():
+    assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()[-1] == "make test"
+
+
+def test_the_top_of_the_repository_holds_what_the_readme_maps():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert {name.strip('"').split("/")[0] for name in listed.splitlines()} <= TOP
