@@ -1,0 +1,38 @@
+"""A real IPython shell in this process, for what a cell does and shows."""
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
+from traitlets.config import Config
+
+
+class Shell:
+    """Runs cells; `text` is what the last one showed, `error` what it raised."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self.shell = shell
+        self.text = ""
+        self.error: BaseException | None = None
+
+    def run(self, *lines: str) -> ExecutionResult:
+        shown = StringIO()
+        with redirect_stdout(shown), redirect_stderr(shown):
+            result = self.shell.run_cell("\n".join(lines), store_history=True)
+        self.text = re.sub(r"\x1b\[[0-9;]*m", "", shown.getvalue())
+        self.error = result.error_before_exec or result.error_in_exec
+        return result
+
+
+@contextmanager
+def ipython(folder: Path) -> Iterator[Shell]:
+    """Make a shell that keeps no history and leaves `__main__` as it is."""
+    settings = Config({"HistoryManager": {"enabled": False}, "InteractiveShell": {"colors": "nocolor"}})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+        yield Shell(InteractiveShell(config=settings, ipython_dir=str(folder)))
