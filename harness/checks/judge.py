@@ -27,11 +27,9 @@ def judge(exercise: Exercise, files: Mapping[str, str]) -> Verdict:
     if is_stub(exercise, files):
         return verdict.not_attempted(exercise)
     with Lab(apps=exercise.apps) as lab:
-        trial = Trial(exercise, lab)
+        trial = Trial(exercise, lab, files)
         try:
-            for name, source in files.items():
-                app, _, path = name.rpartition(":")
-                lab.write(path, source, app or None)
+            trial.install()
             exercise.run(trial)
         except Decided as decided:
             return decided.verdict

@@ -30,24 +30,41 @@ def _repair_the_call(trial: Trial) -> None:
     for old, new in _EDITS:
         before = trial.rows("mytable", "old", "new")
         trial.get("ex2_1/save", old=old, new=new)
-        _expect_nothing_new(trial, before)
-        _expect_address(trial, trial.one_task(missing="not-queued"), "log_edit")
-        trial.succeed(trial.step(), "wrong-address")
+        _expect_nothing_new(trial, before, trial.rows("mytable", "old", "new"))
+        task = trial.one_task(missing="not-queued")
+        _expect_address(trial, task, "log_edit")
+        _work(trial, task)
+        _expect_no_echo(trial)
         rows = trial.rows("mytable", "old", "new")[len(before) :]
         trial.expect(
             rows == [(old, new)],
-            "no-values" if rows == [(None, None)] else "fixed-values" if rows else None,
+            _log_mistake(task, rows),
             happened=f"the worker wrote {rows or 'no row'}",
             expected=f"one row: {(old, new)}",
         )
 
 
-def _expect_nothing_new(trial: Trial, before: Rows) -> None:
+def _log_mistake(task: TaskInfo, rows: Rows) -> str | None:
+    if not rows:
+        return None
+    return "plain-payload" if _is_plain(task) else "no-values" if rows == [(None, None)] else "fixed-values"
+
+
+def _expect_nothing_new(trial: Trial, before: Rows, after: Rows) -> None:
     trial.expect(
-        trial.rows("mytable", "old", "new") == before,
+        after == before,
         "called-directly",
-        happened="the row was in mytable before any task ran",
+        happened=f"{after[len(before) :]} was in the table before any task ran",
         expected="a task in the queue, and no new row yet",
+    )
+
+
+def _expect_no_echo(trial: Trial) -> None:
+    trial.expect(
+        not trial.lab.tasks(),
+        "itself",
+        happened=f"the task ran, and left another one, to {[task.url for task in trial.lab.tasks()]}",
+        expected="an empty queue",
     )
 
 
@@ -60,12 +77,37 @@ def _expect_address(trial: Trial, task: TaskInfo, worker: str) -> None:
     )
 
 
+def _work(trial: Trial, task: TaskInfo) -> None:
+    """Run the task that is next, and go on if its worker answered with success.
+
+    web2py 2.26 raises a TypeError in a worker that looks for `request.vars` in a plain body, web2py 3.3 gives it empty
+    ones: to the learner it is the same mistake.
+    """
+    attempt = trial.step(may_fail=True)
+    ticket = attempt.response.ticket
+    if ticket is not None and ticket.exception == "TypeError" and _is_plain(task):
+        happened = f"the worker ended with a TypeError, {ticket.message!r}"
+        trial.wrong("plain-payload", happened=happened, expected="the worker finds its values")
+    if ticket is not None:
+        trial.failed(ticket)
+    trial.succeed(attempt, None if "view" in attempt.response.hint else "wrong-address")
+
+
+def _is_plain(task: TaskInfo) -> bool:
+    return _content_type(task) in ("text/plain", "application/octet-stream")
+
+
+def _content_type(task: TaskInfo) -> str:
+    return (find_header(task.headers, "content-type") or "none").partition(";")[0].lower()
+
+
 def _round_trip(trial: Trial) -> None:
     for stars, comment, sections in _VOTES:
         before = trial.rows("section_vote", "section", "points", "comment")
         trial.get("ex2_2/vote", stars=stars, comment=comment or "", sections=sections)
-        for _ in trial.lab.tasks():
-            trial.succeed(trial.step(), "wrong-address")
+        _expect_nothing_new(trial, before, trial.rows("section_vote", "section", "points", "comment"))
+        for task in trial.lab.tasks():
+            _work(trial, task)
         rows = trial.rows("section_vote", "section", "points", "comment")[len(before) :]
         expected = [(section, 20 * stars, comment) for section in sections]
         trial.expect(
@@ -99,7 +141,7 @@ def _json_payload(trial: Trial) -> None:
         task = trial.one_task(missing="not-queued")
         _expect_address(trial, task, "save_tides")
         _expect_json(trial, task, tides)
-        trial.succeed(trial.step(), "wrong-address")
+        _work(trial, task)
         rows = trial.rows("tide", "port", "highest", "storm")[len(before) :]
         expected = (tides["port"], max(tides["metres"]), tides["storm"])
         trial.expect(
@@ -111,7 +153,7 @@ def _json_payload(trial: Trial) -> None:
 
 
 def _expect_json(trial: Trial, task: TaskInfo, tides: dict[str, Any]) -> None:
-    kind = (find_header(task.headers, "content-type") or "none").partition(";")[0].lower()
+    kind = _content_type(task)
     try:
         sent = json.loads(task.body)
     except ValueError:
@@ -134,11 +176,12 @@ def _expect_json(trial: Trial, task: TaskInfo, tides: dict[str, Any]) -> None:
 def _too_large(trial: Trial) -> None:
     letters = random.Random(2).choices("αβγδεζηθικλμνξοπρστυφχψω", k=24_000)
     long = " ".join("".join(letters[start : start + 6]) for start in range(0, len(letters), 6))
-    _save_story(trial, long)
-    _expect_words(trial, 1, 4000, "the story")
-    _save_story(trial, "The ferry is late.")
+    _work(trial, _save_story(trial, long))
+    _expect_words(trial, 1, 4000)
+    task = _save_story(trial, "The ferry is late.")
     trial.post("ex2_4/correct", {"id": 2, "body": "The ferry is on time again."})
-    _expect_words(trial, 2, 6, "the corrected story")
+    _work(trial, task)
+    _expect_words(trial, 2, 6, "as-it-was")
     _save_story(trial, "The ferry is gone.")
     trial.post("ex2_4/delete", {"id": 3})
     attempt = trial.step(may_fail=True)
@@ -150,28 +193,27 @@ def _too_large(trial: Trial) -> None:
     )
 
 
-def _save_story(trial: Trial, body: str) -> None:
+def _save_story(trial: Trial, body: str) -> TaskInfo:
     trial.post("ex2_4/save", {"body": body})
     trial.called = f"as a user: POST /ex2_4/save with a story of {len(body.split()):,} words"
     task = trial.one_task(missing="not-queued")
     _expect_address(trial, task, "count_words")
-    size = len(task.body)
     trial.expect(
-        size < _SMALL,
+        len(task.body) < _SMALL,
         "still-the-text",
-        happened=f"the body of the task has {size:,} bytes",
+        happened=f"the body of the task has {len(task.body):,} bytes",
         expected=f"less than {_SMALL:,} bytes",
     )
+    return task
 
 
-def _expect_words(trial: Trial, number: int, expected: int, what: str) -> None:
-    trial.succeed(trial.step(), "wrong-address")
-    (words,) = (row["words"] for row in trial.lab.table("story") if row["id"] == number)
+def _expect_words(trial: Trial, number: int, expected: int, mistake: str | None = None) -> None:
+    words = next(row["words"] for row in trial.lab.table("story") if row["id"] == number)
     trial.expect(
         words == expected,
-        "not-counted" if words is None else "as-it-was",
+        "not-counted" if words is None else mistake,
         happened=f"words is {words}",
-        expected=f"{expected:,}, which is what {what} has when the task runs",
+        expected=f"{expected}, the number of words of the story when the task runs",
     )
 
 
@@ -179,23 +221,26 @@ def _silent_task(trial: Trial) -> None:
     for title, urgent in _NEWS:
         before = trial.rows("mytable", "old", "new")
         trial.get("ex2_5/publish", title=title, urgent="on" if urgent else "")
-        _expect_nothing_new(trial, before)
-        for task in trial.lab.tasks():
+        _expect_nothing_new(trial, before, trial.rows("mytable", "old", "new"))
+        tasks = list(trial.lab.tasks())
+        for task in tasks:
             _expect_address(trial, task, "mail_news")
-            trial.succeed(trial.step(), "wrong-address")
+            _work(trial, task)
         mails = trial.rows("mytable", "old", "new")[len(before) :]
         trial.expect(
             mails == [("urgent mail", title)] * urgent,
-            _mail_mistake(mails, urgent),
+            "plain-payload" if any(map(_is_plain, tasks)) else _mail_mistake(mails, title, urgent),
             happened=f"{'an urgent' if urgent else 'an ordinary'} article, {title!r}, led to {mails or 'no mail'}",
             expected="one mail with its title" if urgent else "no mail",
         )
 
 
-def _mail_mistake(mails: Rows, urgent: bool) -> str:
+def _mail_mistake(mails: Rows, title: str, urgent: bool) -> str | None:
     if not urgent:
         return "always-true"
-    return "never-true" if not mails else "no-values"
+    if not mails:
+        return "never-true"
+    return None if title in mails[0] else "no-values"
 
 
 RUNS = {

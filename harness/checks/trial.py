@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from harness.checks.exercise import Exercise
@@ -29,15 +30,31 @@ class Trial:
 
     Args:
         exercise: the exercise on trial.
-        lab: a fresh lab that holds the learner's files.
+        lab: a fresh lab, into which the learner's files are written.
+        files: these files, named as in `Exercise.files`.
 
     `called` is the last thing that was done, in words for the learner.
     """
 
-    def __init__(self, exercise: Exercise, lab: Lab) -> None:
+    def __init__(self, exercise: Exercise, lab: Lab, files: Mapping[str, str]) -> None:
         self.exercise = exercise
         self.lab = lab
         self.called = "Running your cell"
+        self._files = files
+
+    def install(self) -> None:
+        """Write the learner's files into the lab; a HarnessError where the lab refuses one."""
+        for name, source in self._files.items():
+            app, _, path = name.rpartition(":")
+            self.lab.write(path, source, app or None)
+
+    @contextmanager
+    def again(self, **options: Any) -> Iterator[Trial]:
+        """Yield another trial of the same files, in a lab with options of its own (`duplicates=1`, `seed=3`)."""
+        with Lab(apps=self.exercise.apps, **options) as lab:
+            other = Trial(self.exercise, lab, self._files)
+            other.install()
+            yield other
 
     def get(self, path: str, headers: Mapping[str, str] | None = None, **query: Any) -> Response:
         """Send a user's GET; an exception in the learner's code is a verdict."""

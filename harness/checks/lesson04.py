@@ -1,0 +1,171 @@
+"""Lesson 04, When a task fails: what its exercises try. Their words are in lesson04.toml."""
+
+from __future__ import annotations
+
+from harness.checks.trial import Trial
+from harness.records import Attempt, Outcome
+
+_LONG = 30  # attempts; who needs more has set no limit
+_Rows = list[tuple[object, ...]]
+
+
+def _attempts(trial: Trial, most: int, *, may_fail: bool = True) -> list[Attempt]:
+    """Run attempt by attempt until nothing waits, or the most that make sense are made."""
+    made: list[Attempt] = []
+    while trial.lab.tasks() and len(made) < most:
+        made.append(trial.step(may_fail=may_fail))
+    return made
+
+
+def _statuses(attempts: list[Attempt]) -> str:
+    shown = ", ".join(str(attempt.status) for attempt in attempts[:8])
+    return f"{shown}, and so on" if len(attempts) > 8 else shown or "none"
+
+
+def _three_tries(trial: Trial) -> None:
+    trial.get("ex4_1/ask", day="never")
+    trial.one_task(missing="not-queued")
+    attempts = _attempts(trial, _LONG)
+    mistakes = {4: "off-by-one", 1: "no-retry", 2: "one-retry"}
+    key = mistakes.get(len(attempts))
+    if trial.lab.tasks() or len(attempts) > 4:
+        key = "age-too" if not trial.lab.tasks() else "no-limit"
+    trial.expect(
+        len(attempts) == 3,
+        key,
+        happened=f"{len(attempts)} attempts, with statuses {_statuses(attempts)}"
+        + (", and the task still waits" if trial.lab.tasks() else ""),
+        expected="3 attempts, and then the task is dropped",
+    )
+    trial.get("ex4_1/ask", day="Tuesday")
+    attempts = _attempts(trial, _LONG)
+    rows = trial.rows("mytable", "old", "new")
+    trial.expect(
+        len(attempts) == 2 and rows == [("tides", "Tuesday")],
+        "fixed-day" if len(attempts) != 2 else None,
+        happened=f"the office recovered; {len(attempts)} attempts, and the table holds {rows}",
+        expected="2 attempts, and the row ('tides', 'Tuesday')",
+    )
+
+
+def _idempotent(trial: Trial) -> None:
+    with trial.again(duplicates=1.0) as unlucky:
+        unlucky.called = "two ratings, each of whose tasks is delivered twice"
+        expected = [("r1", "5"), ("r2", "5")]
+        for rating, stars in expected:
+            unlucky.lab.get("ex4_2/rate", rating=rating, stars=stars)
+        attempts = _attempts(unlucky, 8, may_fail=False)
+        unlucky.called = "two ratings, each of whose tasks is delivered twice"
+        failed = next((attempt for attempt in attempts if not attempt.ok), None)
+        if failed is not None:
+            unlucky.wrong(
+                "second-fails",
+                happened=f"a delivery was answered {failed.status}, so it is tried again",
+                expected="the second delivery finds nothing to do, and answers 200",
+            )
+        rows: _Rows = unlucky.rows("mytable", "old", "new")
+        numbers = sorted(str(row[0]) for row in rows)
+        key = "twice" if len(rows) > len(set(rows)) else "too-few" if len(rows) < 2 else None
+        unlucky.expect(
+            numbers == ["r1", "r2"] and sorted(map(str, rows)) == sorted(map(str, expected)),
+            key,
+            happened=f"the table holds {rows}",
+            expected=f"{expected}",
+        )
+    trial.get("ex4_2/rate", rating="r7", stars="3")
+    trial.run()
+    trial.get("ex4_2/rate", rating="r7", stars="3")
+    trial.run()
+    rows = trial.rows("mytable", "old", "new")
+    trial.expect(
+        rows == [("r7", "3")],
+        "remembers-names",
+        happened=f"the same rating was queued again, a new task; the table holds {rows}",
+        expected="one row for rating r7",
+    )
+
+
+def _no_rows(trial: Trial) -> None:
+    for pages in ("8", "16"):
+        done: _Rows = trial.rows("mytable", "old", "new")
+        trial.get("ex4_3/order", pages=pages)
+        for number in (1, 2):
+            attempt = trial.step(may_fail=True)
+            rows = trial.rows("mytable", "old", "new")[len(done) :]
+            trial.expect(
+                attempt.outcome is Outcome.RETRY,
+                "swallowed",
+                happened=f"the office was busy, and attempt {number} was answered {attempt.status}: the task is done",
+                expected="a failure, so that the queue tries again",
+            )
+            trial.expect(
+                not rows,
+                "committed",
+                happened=f"attempt {number} failed with {attempt.status} and left {rows}",
+                expected="no row",
+            )
+        trial.succeed(trial.step(), None)
+        rows = trial.rows("mytable", "old", "new")[len(done) :]
+        trial.expect(
+            rows == [("order", pages)],
+            "not-ordered",
+            happened=f"the office answered at the third attempt; the table holds {rows}",
+            expected=f"one row, {('order', pages)}",
+        )
+
+
+def _dead_letter(trial: Trial) -> None:
+    trial.get("ex4_4/send", letter="lost")
+    attempts = _attempts(trial, _LONG)
+    ticket = attempts[-1].response.ticket
+    if ticket is not None and ticket.exception != "RuntimeError":
+        trial.failed(ticket)
+    rows: _Rows = trial.rows("dead_letter", "letter", "attempts")
+    key = {3: "too-early", 5: "too-late"}.get(len(attempts))
+    if len(rows) > 1:
+        key = "every-time"
+    elif len(attempts) == _LONG:
+        key = "never-stops"
+    trial.expect(
+        len(attempts) == 4 and len(rows) == 1,
+        key or ("no-letter" if not rows else None),
+        happened=f"attempts with statuses {_statuses(attempts)}; dead_letter holds {rows[:4]}",
+        expected="four attempts, the last with status 200, and one row",
+    )
+    trial.expect(
+        rows == [("lost", 4)],
+        "wrong-row",
+        happened=f"dead_letter holds {rows}",
+        expected="[('lost', 4)]",
+    )
+    trial.get("ex4_4/send", letter="late")
+    attempts = _attempts(trial, _LONG)
+    rows = trial.rows("dead_letter", "letter", "attempts")
+    trial.expect(
+        len(attempts) == 3 and len(rows) == 1,
+        "living-letter",
+        happened=f"a letter that gets through at the third attempt: {len(attempts)} attempts, dead_letter {rows[:4]}",
+        expected="three attempts, and no new row in dead_letter",
+    )
+
+
+def _headers(trial: Trial) -> None:
+    for times in (3, 2):
+        trial.lab.write("controllers/wipe.py", "def index():\n    db(db.mytable).delete()\n    return ''\n")
+        trial.lab.get("wipe/index")
+        trial.get("ex4_5/wake", times=times)
+        task = trial.one_task(missing="not-queued")
+        _attempts(trial, times, may_fail=False)
+        rows = [(old, str(new)) for old, new in trial.rows("mytable", "old", "new")]
+        expected = [(task.name, str(number)) for number in range(1, times + 1)]
+        from_zero = [(task.name, str(number)) for number in range(times)]
+        names = {old for old, _ in rows}
+        key = "no-row" if not rows else "from-zero" if rows == from_zero else "no-name" if names == {None} else None
+        if key is None and len(rows) > 1 and len({new for _, new in rows}) == 1:
+            key = "same-number"
+        if key is None and names != {task.name}:
+            key = "wrong-name"
+        trial.expect(rows == expected, key, happened=f"the log holds {rows}", expected=f"{expected}")
+
+
+RUNS = {"4.1": _three_tries, "4.2": _idempotent, "4.3": _no_rows, "4.4": _dead_letter, "4.5": _headers}
