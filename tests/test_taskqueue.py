@@ -131,6 +131,18 @@ def test_a_full_heap_of_deleted_tasks_is_swept():
     assert len(heap._heap) < 200
 
 
+def test_a_swept_heap_is_still_in_order():
+    heap = EtaHeap()
+    tasks = [new_task(str(number), NOW + number * 7919 % 1000) for number in range(1000)]
+    for task in tasks:
+        heap.push(task)
+    for task in tasks[100:]:
+        heap.discard(task)
+    heap.push(new_task("last", NOW + 1000))
+    taken = [heap.pop_due(NOW + 1000).eta for _ in range(101)]
+    assert taken == sorted(taken)
+
+
 @given(st.lists(st.tuples(st.sampled_from("pdt"), st.integers(0, 9), st.integers(0, 20))))
 def test_a_heap_gives_tasks_like_a_sorted_list(steps):
     heap, expected, arrivals = EtaHeap(), {}, 0

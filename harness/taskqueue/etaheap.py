@@ -51,8 +51,7 @@ class EtaHeap:
         task = self.first()
         if task is None or self._heap[0][0] > now:
             return None
-        heapq.heappop(self._heap)
-        del self._live[task.name]
+        self.discard(task)
         return task
 
     def ordered(self) -> list[Task]:

@@ -84,7 +84,7 @@ class PullQueue(Queue):
             task.retries += 1
             task.eta = until
             leased.append(task)
-            self._count(now)
+            self._executed.append(now)
         for task in leased:  # only now, or a lease of 0 seconds would come round again at once
             self._schedule(task)
         return leased

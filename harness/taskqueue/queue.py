@@ -69,7 +69,7 @@ class Queue:
             if task is not None:
                 task.state = TaskState.RUNNING
                 self.in_flight[task.name] = task
-                self._count(now)
+                self._executed.append(now)
             return task
 
     def done(self, task: Task, now: float) -> None:
@@ -127,7 +127,8 @@ class Queue:
     def executed_last_minute(self, now: float) -> int:
         """Return how many tasks were taken or leased in the last 60 virtual seconds."""
         with self._lock:
-            self._forget_executions(now)
+            while self._executed and self._executed[0] <= now - _MINUTE:
+                self._executed.popleft()
             return len(self._executed)
 
     def _check_free(self, name: str, now: float) -> None:
@@ -157,11 +158,3 @@ class Queue:
     def _land(self, task: Task) -> None:
         if self.in_flight.get(task.name) is task:
             del self.in_flight[task.name]
-
-    def _count(self, now: float) -> None:
-        self._executed.append(now)
-        self._forget_executions(now)
-
-    def _forget_executions(self, now: float) -> None:
-        while self._executed and self._executed[0] <= now - _MINUTE:
-            self._executed.popleft()
