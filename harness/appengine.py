@@ -14,7 +14,7 @@ from harness.browser import Browser
 from harness.clock import Clock
 from harness.console import QueueConsole, held_back
 from harness.dispatcher import Dispatcher, deferred_application, strip_appengine_headers
-from harness.errors import NameRefusedError, UnknownQueueError, UnknownTaskError
+from harness.errors import LabClosedError, NameRefusedError, UnknownQueueError, UnknownTaskError
 from harness.guard import Interrupts
 from harness.meter import Meter
 from harness.records import QueueSample, Request, Response
@@ -31,13 +31,14 @@ class AppEngine:
 
     Args: see `harness.Lab`.
 
-    `queue_yaml` is the text that was given last, if any. Ctrl-C waits while a request or a task is not under way,
-    so that every task is always somewhere.
+    `queue_yaml` is the text that was given last, if any; `closed` tells whether it is gone. Ctrl-C takes effect in
+    handlers and between them, never while a task is on its way from one place to another.
     """
 
     def __init__(
         self, queue_yaml: str | None, apps: Iterable[str], seed: int, shuffle: bool, duplicates: float
     ) -> None:
+        self.closed = False
         configs = parse_queue_yaml(queue_yaml) if queue_yaml is not None else ()
         self.queue_yaml = queue_yaml
         self.site = Site(_checked_apps(apps))
@@ -78,6 +79,7 @@ class AppEngine:
 
     def queue(self, name: str) -> Queue:
         """Return a queue; UnknownQueueError, with those that there are, when queue.yaml has none of that name."""
+        self.require_open()
         try:
             return self.service.queues[name]
         except (KeyError, TypeError):
@@ -105,10 +107,16 @@ class AppEngine:
     def note(self) -> str:
         """Say which tasks wait although nothing else is to come for them; "" where there are none."""
         held = [words for queue in self.service.queues.values() if (words := held_back(queue))]
-        return f"Held back: {'; '.join(held)}." if held else ""
+        return f"Not run: {'; '.join(held)}." if held else ""
+
+    def require_open(self) -> None:
+        """Raise LabClosedError where `close` was called."""
+        if self.closed:
+            raise LabClosedError("this lab was closed, and its queue and files are gone; make a new one: lab = Lab()")
 
     def close(self) -> None:
         """Forget the queue and remove the files; a second time does nothing."""
+        self.closed = True
         self._connection.close()
         self.site.close()
 

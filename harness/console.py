@@ -140,14 +140,15 @@ class QueueConsole:
 
 def held_back(queue: Queue) -> str:
     """Say in words what keeps the tasks of a queue from running although time passes; "" where nothing does."""
-    config, tasks = queue.config, count(len(queue), "task")
+    config = queue.config
+    holds = f"and holds {count(len(queue), 'task')}"
     if not len(queue):
         return ""
     if config.mode == "pull":
-        return f"{tasks} on the pull queue {config.name!r}, until a worker leases them"
+        return f"queue {config.name!r} is a pull queue {holds}, for a worker to lease"
     if queue.paused:
-        return f"{tasks} on the queue {config.name!r}, which is paused, until lab.queue({config.name!r}).resume()"
-    return "" if config.rate else f"{tasks} on the queue {config.name!r}, until it has a rate above 0 in queue.yaml"
+        return f"queue {config.name!r} is paused {holds}, until lab.queue({config.name!r}).resume()"
+    return "" if config.rate else f"queue {config.name!r} has the rate 0 {holds}, until queue.yaml gives it another"
 
 
 def _delays(retry: RetryParameters, retries: int) -> list[float]:

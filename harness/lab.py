@@ -218,7 +218,7 @@ class Lab:
     @property
     def closed(self) -> bool:
         """Whether the lab was closed."""
-        return not self._end.alive
+        return self._appengine.closed
 
     def close(self) -> None:
         """Forget the queue and remove the files; what was shown stays. A second time does nothing."""
@@ -241,8 +241,7 @@ class Lab:
 
     @property
     def _engine(self) -> AppEngine:
-        if self.closed:
-            raise LabClosedError("this lab was closed, and its queue and files are gone; make a new one: lab = Lab()")
+        self._appengine.require_open()
         return self._appengine
 
     def _app(self, app: str | None) -> str:
