@@ -38,16 +38,17 @@ def _repair_the_call(trial: Trial) -> None:
         rows = trial.rows("mytable", "old", "new")[len(before) :]
         trial.expect(
             rows == [(old, new)],
-            _log_mistake(task, rows),
+            _log_mistake(task, rows, (old, new)),
             happened=f"the worker wrote {rows or 'no row'}",
             expected=f"one row: {(old, new)}",
         )
 
 
-def _log_mistake(task: TaskInfo, rows: Rows) -> str | None:
+def _log_mistake(task: TaskInfo, rows: Rows, expected: tuple[str, str]) -> str | None:
     if not rows:
         return None
-    return "plain-payload" if _is_plain(task) else "no-values" if rows == [(None, None)] else "fixed-values"
+    known = {(None, None): "no-values", expected[::-1]: "swapped"}
+    return "plain-payload" if _is_plain(task) else known.get(rows[0], "fixed-values")
 
 
 def _expect_nothing_new(trial: Trial, before: Rows, after: Rows) -> None:
@@ -126,7 +127,7 @@ def _round_trip_mistake(rows: Rows, expected: Rows) -> str | None:
     if len(rows) > len(expected) and max(map(len, map(str, sections))) == 1:
         return "letters"
     if len(rows) != len(expected):
-        return "lists-in-one"
+        return "none-text" if "None" in sections else "lists-in-one"
     if set(points) != {row[1] for row in expected}:
         return "text-number"
     changes = {("None", None): "none-text", (None, "None"): "none-lost", ("", None): "empty-text"}
@@ -165,12 +166,8 @@ def _expect_json(trial: Trial, task: TaskInfo, tides: dict[str, Any]) -> None:
         happened=f"the JSON says {sent!r}",
         expected=f"{tides!r}",
     )
-    trial.expect(
-        kind == "application/json",
-        "no-header",
-        happened=f"the task's Content-Type is {kind}",
-        expected="application/json",
-    )
+    happened = f"the task's Content-Type is {kind}"
+    trial.expect(kind == "application/json", "no-header", happened=happened, expected="application/json")
 
 
 def _too_large(trial: Trial) -> None:
