@@ -19,6 +19,7 @@ import pytest
 
 from harness.records import Outcome, QueueSample, Request, TaskState
 from harness.timeline import backoff, rate, timeline
+from harness.timeline.scene import Mark, Span, make_scene
 from tests import scenes
 from tests.scenes import Story, Try, at
 
@@ -270,6 +271,15 @@ def test_a_duplicate_delivery_waits_no_negative_time() -> None:
     assert all(patch.get_width() >= 0 for axes in draw(story).axes for patch in axes.patches)
 
 
+def test_a_wait_begins_when_the_attempt_before_has_ended() -> None:
+    story = Story()
+    story.task("task1", 0, [Try(0, 5), Try(7, 1)])
+    second = story.attempts[1]
+    story.attempts[1] = replace(second, task=replace(second.task, eta=at(1)), duplicate=True)
+    (life,) = make_scene(*story.records()).lives
+    assert life.waits == (Span(5, 7, Mark.TURN),)
+
+
 @pytest.mark.parametrize("state", [TaskState.RUNNING, TaskState.DELETED, TaskState.WAITING])
 def test_a_task_without_attempts_can_be_drawn(state: TaskState) -> None:
     story = Story()
@@ -398,3 +408,9 @@ def test_pyplot_is_never_imported_and_matplotlib_only_to_draw() -> None:
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     assert run(code) == ""
+
+
+def test_matplotlib_is_quiet_where_there_is_no_home() -> None:
+    code = "from harness.timeline import backoff; backoff([1, 2], 'q')._repr_html_()"
+    environment = {name: value for name, value in os.environ.items() if name != "MPLCONFIGDIR"} | {"HOME": os.devnull}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True).stderr == b""

@@ -24,6 +24,10 @@ def test_equal_gaps_stay_to_scale() -> None:
     assert [axis.x(second) for second in (0, 1.5, 3, 6)] == [0, 0.25, 0.5, 1]
 
 
+def test_gaps_that_differ_a_little_stay_to_scale() -> None:
+    assert lay_out([0, 1, 8]).pressed == ()
+
+
 def test_one_instant_stands_in_the_middle() -> None:
     assert lay_out([0.0]).x(0.0) == lay_out([]).x(0.0) == 0.5
     assert labels(0) == ["0"]

@@ -5,7 +5,9 @@ matplotlib is loaded when the first figure is drawn, pyplot never.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -28,7 +30,8 @@ def timeline(
         attempts: every attempt so far, in the order in which they were made.
         now: the lab's virtual instant.
     """
-    from harness.timeline.drawing import draw
+    with _silent():
+        from harness.timeline.drawing import draw
 
     return draw(responses, tasks, attempts, now)
 
@@ -40,7 +43,8 @@ def backoff(delays: Sequence[float], name: str) -> Figure:
         delays: the waits in seconds, the first retry's first.
         name: the queue's.
     """
-    from harness.timeline.retries import draw_backoff
+    with _silent():
+        from harness.timeline.retries import draw_backoff
 
     return draw_backoff(delays, name)
 
@@ -52,6 +56,19 @@ def rate(samples: Sequence[QueueSample], name: str) -> Figure:
         samples: in the order of time.
         name: the queue's.
     """
-    from harness.timeline.rates import draw_rate
+    with _silent():
+        from harness.timeline.rates import draw_rate
 
     return draw_rate(samples, name)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep matplotlib quiet while it is loaded: where HOME is read-only, 3.11 logs a folder with a random name."""
+    logger = logging.getLogger("matplotlib")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
