@@ -78,6 +78,12 @@ def test_every_region_of_a_cell_becomes_a_stub():
     assert blank_regions(source, "x") == "...  # YOUR CODE HERE\nb\n  ...  # YOUR CODE HERE"
 
 
+def test_a_region_may_say_itself_what_the_learner_starts_from():
+    start = "    ### START if x:\n    ### START     slow()  # YOUR CODE HERE\n    ### START"
+    source = f"def f():\n    ### BEGIN SOLUTION\n{start}\n    fast()\n    ### END SOLUTION\n    return 1"
+    assert blank_regions(source, "x") == "def f():\n    if x:\n        slow()  # YOUR CODE HERE\n\n    return 1"
+
+
 @pytest.mark.parametrize(
     ("source", "says"),
     [
