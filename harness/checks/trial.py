@@ -56,6 +56,22 @@ class Trial:
             other.install()
             yield other
 
+    @contextmanager
+    def counted_calls(self) -> Iterator[list[str]]:
+        """Yield a list that fills with the names of the calls to the task queue's service ("BulkAdd")."""
+        service = self.lab._engine.service
+        handle, calls = service.MakeSyncCall, list[str]()
+
+        def counted(package: str, call: str, *rest: Any) -> None:
+            calls.append(call)
+            handle(package, call, *rest)
+
+        service.MakeSyncCall = counted
+        try:
+            yield calls
+        finally:
+            service.MakeSyncCall = handle
+
     def get(self, path: str, headers: Mapping[str, str] | None = None, **query: Any) -> Response:
         """Send a user's GET; an exception in the learner's code is a verdict."""
         said = "&".join(f"{key}={value}" for key, value in query.items())

@@ -1,0 +1,198 @@
+"""Lesson 05, When and how fast: what its exercises try. Their words are in lesson05.toml."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+
+from harness.checks.trial import Trial
+from harness.records import Attempt
+
+_PARTNER = """
+import time
+from google.appengine.api import taskqueue
+
+def add():
+    for number in range(int(request.vars.count)):
+        taskqueue.add(url=URL(request.vars.worker), queue_name='archive')
+    return 'added'
+
+def quick():
+    return 'sent'
+
+def slow():
+    time.sleep(25)
+    return 'sent'
+
+def fails():
+    if int(request.env.http_x_appengine_taskretrycount) < 3:
+        raise HTTP(503)
+    return 'sent'
+"""
+_READERS = """
+def index():
+    for number in range(260):
+        db.mytable.insert(old='reader')
+    db(db.mytable.id.belongs(range(31, 41))).delete()
+    db.mytable.insert(old='editor')
+    return 'filled'
+"""
+_READER_COUNT = 250
+
+
+def _reminder(trial: Trial) -> None:
+    for article, minutes in (("Tides", 10), ("Nebel über dem Hafen", 90)):
+        answer = trial.get("ex5_1/later", article=article, minutes=minutes)
+        trial.expect(
+            answer.elapsed == 0,
+            "waits-itself",
+            happened=f"the reader waited {answer.elapsed:g} s for the answer",
+            expected="no waiting",
+        )
+        task = trial.one_task(missing="not-queued")
+        seconds = (task.eta - trial.lab.now).total_seconds()
+        mistakes = {float(minutes): "not-seconds", 0.0: "at-once", minutes * 3600.0: "not-seconds"}
+        trial.expect(
+            seconds == minutes * 60,
+            mistakes.get(seconds, "other-time"),
+            happened=f"the task is due in {seconds:g} s",
+            expected=f"in {minutes} minutes, which is {minutes * 60} s",
+        )
+        trial.succeed(trial.step())
+        row = trial.rows("mytable", "old", "new")[-1]
+        trial.expect(row[1] == article, "no-values", happened=f"the row is {row}", expected=f"the article {article!r}")
+
+
+def _once_a_day(trial: Trial) -> None:
+    for day in ("2012-09-03", "2012-09-04"):
+        for visit in ("first", "second"):
+            trial.get("ex5_2/digest", day=day)
+            waiting = len(trial.lab.tasks())
+            key = ("fixed-name" if day.endswith("04") else "not-queued") if not waiting else "every-time"
+            trial.expect(
+                waiting == 1,
+                key,
+                happened=f"after the {visit} visit for {day}: {waiting} waiting",
+                expected="one task waiting",
+            )
+        trial.run()
+        answer = trial.get("ex5_2/digest", day=day)
+        trial.expect(
+            answer.ok and not trial.lab.tasks(),
+            "every-time",
+            happened=f"the digest of {day} was mailed; one more visit: {len(trial.lab.tasks())} waiting",
+            expected="no new task",
+        )
+    rows = trial.rows("mytable", "new")
+    expected = [("2012-09-03",), ("2012-09-04",)]
+    trial.expect(rows == expected, "no-values", happened=f"mailed: {rows}", expected=f"{expected}")
+
+
+def _partner(trial: Trial, worker: str, count: int) -> list[Attempt]:
+    """Queue tasks for the archive after a quiet hour, and run them."""
+    trial.lab.advance(seconds=3600)
+    trial.get("partner/add", worker=worker, count=count)
+    attempts = trial.run(may_fail=True)
+    trial.called = f"{count} tasks for a worker that is {worker}, after a quiet hour"
+    return attempts
+
+
+def _gaps(attempts: Sequence[Attempt]) -> list[float]:
+    """Return the seconds from each start to the next."""
+    return [(after.started - before.started).total_seconds() for before, after in pairwise(attempts)]
+
+
+def _fragile_partner(trial: Trial) -> None:
+    trial.lab.write("controllers/partner.py", _PARTNER)
+    gaps = _gaps(_partner(trial, "quick", 8))
+    steady = gaps[-1]
+    trial.expect(
+        steady == 10,
+        "too-fast" if steady < 10 else "too-slow",
+        happened=f"in the long run a task starts every {steady:g} s",
+        expected="every 10 s",
+    )
+    trial.expect(
+        min(gaps) >= 10,
+        "burst",
+        happened=f"{1 + sum(gap == 0 for gap in gaps)} tasks started at once",
+        expected="one at a time, 10 s apart, from the beginning",
+    )
+    slow = _gaps(_partner(trial, "slow", 4))
+    trial.expect(
+        min(slow) >= 25,
+        "side-by-side",
+        happened=f"each takes 25 s, and the next one started after {min(slow):g} s",
+        expected="no two at the same time",
+    )
+    waits = _gaps(_partner(trial, "fails", 1))
+    trial.expect(
+        bool(waits) and min(waits) >= 60,
+        "impatient" if waits else "gives-up",
+        happened=f"a task failed, and was tried again after {', '.join(f'{wait:g}' for wait in waits) or 'no'} s",
+        expected="60 s or more before each retry, until it succeeds",
+    )
+
+
+def _chain(trial: Trial) -> None:
+    trial.lab.write("controllers/readers.py", _READERS)
+    trial.lab.get("readers/index")
+    trial.get("ex5_4/start")
+    mailed, most, steps = 0, 0, 0
+    while trial.lab.tasks() and steps < 60:
+        trial.succeed(trial.step())
+        now = sum(new == "mailed" for _, new in trial.rows("mytable", "old", "new"))
+        mailed, most, steps = now, max(most, now - mailed), steps + 1
+    trial.called = "start, and then one attempt after the other"
+    trial.expect(
+        most <= 50,
+        "all-at-once" if steps == 1 else "too-many",
+        happened=f"one task mailed {most} readers",
+        expected="50 at the most",
+    )
+    trial.expect(
+        not trial.lab.tasks(),
+        "never-ends",
+        happened=f"after {steps} attempts {mailed} of {_READER_COUNT} readers are mailed, and a task still waits",
+        expected="the chain ends when all are mailed",
+    )
+    editors = trial.rows("mytable", "old", "new").count(("editor", "mailed"))
+    trial.expect(
+        mailed == _READER_COUNT and not editors,
+        "others-too" if editors else "stops-early",
+        happened=f"the chain ended after {steps} attempts; {mailed - editors} readers and {editors} editors are mailed",
+        expected=f"all {_READER_COUNT} readers, and nobody else",
+    )
+
+
+def _batch(trial: Trial) -> None:
+    for count, least in ((120, 2), (30, 1)):
+        known = len(trial.rows("mytable", "new"))
+        with trial.counted_calls() as calls:
+            trial.get("ex5_5/sunday", count=count)
+        waiting = len(trial.lab.tasks())
+        trial.expect(
+            waiting == count,
+            "not-queued" if not waiting else "some-missing",
+            happened=f"{waiting} tasks waiting",
+            expected=f"{count}, one for each subscriber",
+        )
+        trial.expect(
+            len(calls) <= least,
+            "loop" if len(calls) == count else "small-batches",
+            happened=f"{count} tasks were added with {len(calls)} calls",
+            expected=f"{least} call{'s' * (least > 1)}",
+        )
+        trial.succeed(trial.step(), "wrong-address")
+        trial.run()
+        numbers = Counter(str(new) for (new,) in trial.rows("mytable", "new")[known:])
+        trial.expect(
+            numbers == Counter(map(str, range(count))),
+            "same-values",
+            happened=f"{len(numbers)} different numbers were posted, {sum(numbers.values())} in all",
+            expected=f"the numbers 0 to {count - 1}, each once",
+        )
+
+
+RUNS = {"5.1": _reminder, "5.2": _once_a_day, "5.3": _fragile_partner, "5.4": _chain, "5.5": _batch}
