@@ -12,13 +12,13 @@ from harness.errors import Web2pyNotFoundError
 from harness.web2py.boot import source_tree
 
 STATE = """
-import builtins, json, locale, logging, os, random, signal, sys, time, warnings
+import builtins, gc, json, locale, logging, os, random, signal, sys, time, warnings
 def state():
     root = logging.root
     return [locale.setlocale(locale.LC_ALL), sys.path, repr(builtins.__import__), sys.dont_write_bytecode,
             repr(root.handlers), root.level, root.manager.disable, time.tzname, os.environ.get("TZ"),
             repr([signal.getsignal(s) for s in sorted(signal.valid_signals())]), repr(random.getstate()),
-            repr(warnings.filters), repr(sys.stdout), os.environ.get("web2py_path")]
+            repr(warnings.filters), gc.isenabled(), repr(sys.stdout), os.environ.get("web2py_path")]
 random.seed(7)
 before = state()
 """
@@ -56,6 +56,13 @@ def test_boot_and_call_leave_the_kernel_as_it_was(tmp_path: Path) -> None:
     assert text == "hello"
     assert done.stderr == ""
     assert not {"tkinter", "rocket3", "gluon.rocket", "gluon.messageboxhandler"} & set(modules)
+
+
+def test_session_ids_are_the_same_in_every_python(tmp_path: Path) -> None:
+    script = CALL + "print(site.call(Request('GET', '/tutorial/default/index')).header('set-cookie'))"
+    first, second = (run_python(script, tmp_path).stdout for _ in range(2))
+    assert first.startswith(" session_id_tutorial=127.0.0.1-")
+    assert first == second
 
 
 def test_importing_the_package_does_not_load_web2py(tmp_path: Path) -> None:
@@ -118,6 +125,7 @@ def test_a_web2py_path_that_is_no_web2py_is_quoted(name: str, tmp_path: Path, mo
         source_tree()
     assert repr(path) in str(caught.value)
     assert "unset it" in str(caught.value)
+    assert ("empty" in str(caught.value).replace(path, "")) is (name == "")
 
 
 def test_a_web2py_that_does_not_start_is_told_in_one_line(tmp_path: Path) -> None:

@@ -1,6 +1,10 @@
 """One request through web2py: what comes back, and what the harness saw of it."""
 
+import re
+import sys
 from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import urlencode
 
@@ -280,6 +284,32 @@ def test_unicode_source_runs(site: Site) -> None:
     assert run(site, "größe = 'ß'\nreturn größe + request.vars.x", "/tutorial/default/f?x=%E2%82%AC").text == "ß€"
 
 
-def test_an_installed_package_called_applications_is_not_in_the_way(site: Site) -> None:
+def test_columns_come_in_the_order_of_the_table(site: Site) -> None:
+    names = ["one", "two", "three", "four", "five", "six"]
+    site.write("models/z.py", f"db.define_table('numbers', *[Field(name) for name in {names}])")
+    values = ", ".join(f"{name}=1" for name in sorted(names))
+    response = run(site, f"db.numbers.insert({values})\ndb(db.numbers).update({values})\nreturn ''")
+    for statement in response.sql:
+        assert re.findall(r'"(\w+)"[,=)]', statement.partition(" WHERE")[0])[-6:] == names
+
+
+def test_a_module_of_the_notebook_does_not_hide_the_applications_for_good(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as notebook:
+        notebook.setitem(sys.modules, "prices", ModuleType("prices"))
+        run(site, "return ''")
+    site.write("modules/prices.py", "price = 3")
+    assert run(site, "import prices\nreturn str(prices.price)").text == "3"
+
+
+def test_an_installed_package_called_applications_is_not_in_the_way(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "applications" / "tutorial" / "modules").mkdir(parents=True)
+    for folder in ("applications", "applications/tutorial", "applications/tutorial/modules"):
+        (tmp_path / folder / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     site.write("modules/mine.py", "where = __name__")
     assert run(site, "import mine\nreturn mine.where").text == "applications.tutorial.modules.mine"

@@ -64,13 +64,8 @@ class Tenancy:
                 self._gluon.globals.current.__dict__.clear()
 
     def load_routes(self) -> None:
-        """Read routes.py anew. What it raises goes through, and the routes of before stay."""
-        before = self._routes_now()
-        try:
-            self._gluon.rewrite.load()
-        except BaseException:
-            self._set_routes(before)
-            raise
+        """Read routes.py anew; what it raises goes through."""
+        self._gluon.rewrite.load()
 
     def forget_sources(self) -> None:
         """Drop every compiled copy of the applications' files: gluon compares mtimes only, which are too coarse."""
