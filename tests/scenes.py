@@ -152,3 +152,13 @@ def crowd(number: int, queues: Iterable[str] = ("default", "mail", "stats"), see
         else:
             story.task(name, added, [failed], queue=queue, due=again)
     return story
+
+
+def long_title() -> Story:
+    """Tasks in each of their states, and so many that the title takes two lines."""
+    story = crowd(1000)
+    for _ in range(1200):
+        story.visit("index", 100)
+    story.task("running", 100, state=TaskState.RUNNING)
+    story.task("deleted", 100, state=TaskState.DELETED)
+    return story

@@ -36,6 +36,7 @@ STORIES = {
     "30 tasks": scenes.burst(30),
     "60 tasks": scenes.crowd(60, ["default"]),
     "1000 tasks": scenes.crowd(1000),
+    "long title": scenes.long_title(),
     "20 queues": scenes.crowd(40, [f"queue-{number}" for number in range(20)]),
 }
 
@@ -296,6 +297,7 @@ def test_names_may_hold_anything() -> None:
     ElementTree.fromstring(figure.svg())
     figure._repr_html_().encode("utf-8")
     ElementTree.fromstring(backoff([1, 2], nasty).svg())
+    assert "Oblique" not in backoff([1, 2], "$x$").svg()  # no mathematics
     ElementTree.fromstring(rate(SAMPLES, nasty).svg())
 
 
@@ -364,7 +366,7 @@ def test_matplotlibs_settings_are_neither_changed_nor_obeyed() -> None:
     import matplotlib
 
     before = draw(STORIES["seed"]).svg()
-    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "svg.fonttype": "none"}):
+    with matplotlib.rc_context({"font.size": 30, "xtick.major.pad": 20, "svg.fonttype": "none"}):
         settings = dict(matplotlib.rcParams)
         assert draw(STORIES["seed"]).svg() == before
         assert dict(matplotlib.rcParams) == settings

@@ -19,7 +19,8 @@ _STEPS = (
     *(2 * 3600, 6 * 3600, 43200, 86400, 2 * 86400, 5 * 86400, 10 * 86400, 20 * 86400, 50 * 86400, 100 * 86400),
 )
 _HEIGHT, _BOTTOM = 3.9, 0.95  # inches
-_TEXT = 8.5
+_TEXT, _LINE = 8.5, 0.16  # points; inches
+_MARGIN = 0.2  # inches between the last attempt and the edge, at least
 
 
 class Part(StrEnum):
@@ -86,6 +87,7 @@ def draw_backoff(delays: Sequence[float], name: str) -> Picture:
         axes.tick_params(length=0)
         _draw_waits(axes, delays)
         _draw_scales(axes, delays)
+        _label_waits(axes, delays)
         picture.legend(loc="lower left", bbox_to_anchor=(LEFT / WIDTH - 0.012, 0.02), ncols=3, frameon=False)
     return picture
 
@@ -122,23 +124,36 @@ def _draw_waits(axes: Any, delays: Sequence[float]) -> None:
         rim = {"markeredgecolor": "white", "markeredgewidth": 0.6, "linestyle": "none", "zorder": 3}
         waits = [delays[place] for place in places]
         axes.plot([place + 2 for place in places], waits, marker, color=colour, markersize=size, label=label, **rim)
+
+
+def _label_waits(axes: Any, delays: Sequence[float]) -> None:
+    """Write the waits beside their marks, at the left, where the curve is not."""
     texts = [duration(delay) for delay in delays]
-    inch = LANE_WIDTH / (len(delays) + 1)  # from one attempt to the next
-    for place in _side_by_side(texts, delays):
-        if width_of(texts[place], _TEXT) > (place + 1.5) * inch:
-            continue  # it would reach beyond the axis
-        over = {"textcoords": "offset points", "ha": "right", "size": _TEXT, "annotation_clip": False}
-        axes.annotate(texts[place], (place + 2, delays[place]), (2, 8), **over)
+    heights = [float(axes.transData.transform((0, delay))[1]) / axes.figure.dpi for delay in delays]
+    inch = _inches_per_attempt(delays)
+    for place in _side_by_side(texts, heights, inch):
+        if width_of(texts[place], _TEXT) < (place + 1.5) * inch:  # else it would reach beyond the axis
+            over = {"textcoords": "offset points", "ha": "right", "size": _TEXT, "annotation_clip": False}
+            axes.annotate(texts[place], (place + 2, delays[place]), (2, 8), **over)
 
 
-def _side_by_side(texts: Sequence[str], heights: Sequence[float]) -> list[int]:
-    """Choose texts that have room beside each other, from the last backwards; on a slope they may overlap a bit."""
-    inch = LANE_WIDTH / (len(texts) + 1)  # from one attempt to the next
+def _inches_per_attempt(delays: Sequence[float]) -> float:
+    return (LANE_WIDTH - _MARGIN) / (len(delays) + 1)
+
+
+def _side_by_side(texts: Sequence[str], heights: Sequence[float], inch: float) -> list[int]:
+    """Choose texts that do not cover each other, from the last backwards.
+
+    Args:
+        texts: one for each retry.
+        heights: at which they stand, in inches.
+        inch: inches from one to the next.
+    """
     widths = [width_of(text, _TEXT) for text in texts]
     kept = [len(texts) - 1]
     for place in range(len(texts) - 2, -1, -1):
-        wide = max(widths[place], widths[kept[-1]])
-        if (kept[-1] - place) * inch > (wide + 0.2 if heights[place] == heights[kept[-1]] else 0.7 * wide):
+        apart = (kept[-1] - place) * inch > max(widths[place], widths[kept[-1]]) + 0.15
+        if apart or heights[kept[-1]] - heights[place] > _LINE:
             kept.append(place)
     return kept
 
@@ -158,8 +173,9 @@ def _draw_scales(axes: Any, delays: Sequence[float]) -> None:
     axes.yaxis.grid(color=GRID, linewidth=0.8)
     axes.set_ylabel("wait before the attempt")
     axes.yaxis.set_label_coords((0.3 - LEFT) / LANE_WIDTH, 0.5)
-    axes.set_xlim(0.5, len(delays) + 1.5)
+    inch = _inches_per_attempt(delays)
+    axes.set_xlim(0.5, len(delays) + 1.5 + _MARGIN / inch)
     since = [duration(second) for second in accumulate(delays)]
-    places = _side_by_side(since, [0.0] * len(since))
+    places = _side_by_side(since, [0.0] * len(since), inch)
     axes.set_xticks([place + 2 for place in places], labels=[f"{place + 2}\n{since[place]}" for place in places])
     axes.set_xlabel("attempt, and its time since the first one (attempts that take no time)")

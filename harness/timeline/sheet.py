@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator
 
 from harness.display.times import clock
 from harness.timeline.axis import TimeAxis, ticks
-from harness.timeline.picture import BAND, FAINT, GRID, INK, Picture, printable
+from harness.timeline.picture import BAND, FAINT, GRID, INK, Picture, printable, width_of
 
 # All in inches.
 WIDTH = 9.0
@@ -24,7 +24,7 @@ _AXIS, _ENTRY = 0.5, 0.21
 _BETWEEN = 0.07
 _ENDS = 0.012  # what the axis has beyond its first and last instant, as a part of it
 _COLUMNS = 4  # of the legend
-_LETTERS = 95  # of one line of the title
+_TITLE_SIZE, _BOLD = 11, 1.13  # points; how much wider bold letters are
 _LETTER = 0.075  # the width of a letter below a tick
 
 
@@ -79,13 +79,16 @@ def open_sheet(
         legend: matplotlib's handles, with their labels.
         margin: what the labels at the right need beyond the end of the axis, as a part of the axis.
     """
-    lines = [title] if len(title) <= _LETTERS else title.replace(": ", ":\n").split("\n")
+    fits = width_of(title, _TITLE_SIZE) * _BOLD < WIDTH - 0.3
+    lines = [title] if fits else title.replace(": ", ":\n").split("\n")
     entries = -(-len(legend) // _COLUMNS)
     top = _TITLE + _LINE * len(lines)
     bottom = _AXIS + _ENTRY * entries + 0.12 * bool(entries)
     height = top + sum(lane.height for lane in lanes) + _BETWEEN * (len(lanes) - 1) + bottom
     picture = Picture(alt, WIDTH, height)
-    picture.text(0.12 / WIDTH, 1 - 0.14 / height, "\n".join(lines), va="top", size=11, weight="bold", linespacing=1.3)
+    picture.text(
+        0.12 / WIDTH, 1 - 0.14 / height, "\n".join(lines), va="top", size=_TITLE_SIZE, weight="bold", linespacing=1.3
+    )
     sheet = Sheet(picture, axis, tuple(_add_lanes(picture, lanes, top, margin)))
     _draw_axis(sheet, first)
     if legend:
