@@ -233,6 +233,23 @@ def test_a_lease_can_be_extended(service, pull, later):
 
 
 @pytest.mark.row("T42")
+def test_a_lease_can_be_extended_up_to_its_last_instant(service, pull, later):
+    pull("a")
+    (task,) = later.lease_tasks(60, 10)
+    service.clock.advance(60)
+    later.modify_task_lease(task, 60)
+    assert task.eta == START.replace(minute=2)
+
+
+@pytest.mark.row("T42")
+def test_a_deleted_task_cannot_be_leased_by_its_tag(pull, later):
+    for name in ("a", "b"):
+        pull(name, tag="red")
+    later.delete_tasks_by_name("a")
+    assert names(later.lease_tasks_by_tag(60, 10, "red")) == ["b"]
+
+
+@pytest.mark.row("T42")
 def test_a_lease_of_zero_gives_the_task_back(pull, later):
     pull("a")
     (task,) = later.lease_tasks(60, 10)

@@ -35,8 +35,7 @@ class PullQueue(Queue):
         Raises:
             ApplicationError: INVALID_REQUEST.
         """
-        if not 0 <= seconds < math.inf or count <= 0 or (tag is not None and not group_by_tag):
-            refuse(ErrorCode.INVALID_REQUEST, f"cannot lease {count} tasks for {seconds:g} seconds, tag {tag!r}")
+        _check_length(seconds)
         with self._lock:
             heap = self._heap
             if group_by_tag:
@@ -62,8 +61,7 @@ class PullQueue(Queue):
         """
         if self.paused:
             refuse(ErrorCode.QUEUE_PAUSED, f"queue {self.config.name!r} is paused; resume it first")
-        if not 0 <= seconds < math.inf:  # NaN, too, gets past Google's client
-            refuse(ErrorCode.INVALID_REQUEST, f"a lease cannot last {seconds:g} seconds")
+        _check_length(seconds)
         with self._lock:
             task = self._names.get(name)
             if task is None:
@@ -95,7 +93,9 @@ class PullQueue(Queue):
 
     def _bury(self, task: Task, now: float) -> None:
         super()._bury(task, now)
-        heap = self._by_tag[task.tag]
-        heap.discard(task)
-        if not heap:
-            del self._by_tag[task.tag]
+        self._by_tag[task.tag].discard(task)
+
+
+def _check_length(seconds: float) -> None:
+    if not 0 <= seconds < math.inf:  # Google's client overlooks NaN
+        refuse(ErrorCode.INVALID_REQUEST, f"a lease cannot last {seconds:g} seconds; give it 0 or more")

@@ -23,7 +23,6 @@ class Tombstones:
 
     def bury(self, name: str, now: float) -> None:
         """Set a tombstone, and drop those at the front that have lapsed."""
-        self._expiry.pop(name, None)
         self._expiry[name] = now + self._lifetime
         while self._expiry:
             oldest = next(iter(self._expiry))
