@@ -342,6 +342,16 @@ def test_thirty_days_ahead_is_the_limit(service, taskqueue, stored):
 
 
 @pytest.mark.row("T17")
+def test_a_task_that_was_made_by_another_clock_is_weighed_by_the_labs_own(service, taskqueue):
+    ahead = Clock(START + timedelta(days=1))
+    with connect(TaskQueueService(ahead)):
+        task = taskqueue.Task(url="/x", countdown=30 * DAY)
+    with pytest.raises(taskqueue.InvalidEtaError, match="2678400 s ahead; at most 30 days are allowed"):
+        task.add()
+    assert waiting(service) == []
+
+
+@pytest.mark.row("T17")
 def test_eta_and_countdown_together_are_refused(taskqueue):
     with pytest.raises(taskqueue.InvalidTaskError, match="Cannot use a countdown and ETA together"):
         taskqueue.add(url="/x", countdown=1, eta=START)

@@ -93,7 +93,7 @@ def _check_eta(eta_usec: int, now: float) -> None:
     if eta_usec < 0:
         refuse(ErrorCode.INVALID_ETA, f"the ETA lies before 1970 ({eta_usec / 1e6:g} s); give one from now on")
     if eta_usec > latest:
-        refuse(ErrorCode.INVALID_ETA, f"the ETA lies {eta_usec / 1e6 - now:g} s ahead; at most 30 days are allowed")
+        refuse(ErrorCode.INVALID_ETA, f"the ETA lies {eta_usec / 1e6 - now:.0f} s ahead; at most 30 days are allowed")
 
 
 def _check_retry(message: Any) -> None:
