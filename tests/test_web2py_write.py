@@ -111,6 +111,7 @@ def test_reading_a_file_that_is_not_there_lists_those_that_are(site: Site) -> No
         ("return 1", 1, "return 1\n    ^", "into the function"),
         ("def f():\n    if x = 1: pass", 2, "if x = 1: pass\n       ^", "=="),
         ("def f():\n    return 1)", 2, "return 1)\n            ^", "opening"),
+        ("x = dict(a=1 b=2)", 1, "x = dict(a=1 b=2)\n               ^", "Put a comma"),
         ("x = 1 2", 1, "x = 1 2\n          ^", "Correct that line"),
     ],
 )

@@ -25,6 +25,7 @@ _ADVICE = (
     (r"null bytes|U\+|non-printable|invalid character", "Delete that character and type it anew."),
     (r"\.{4,}", "The dots stand for code that was left out: put your own there, or delete them."),
     (r"cannot assign|Maybe you meant '=='", "One = sets a name; two, ==, compare."),
+    (r"forgot a comma", "Put a comma between the two."),
     (r"outside function", "Indent it into the function that it belongs to."),
     (r"outside async function", "web2py's actions are plain functions: leave out `await`."),
 )  # fmt: skip
