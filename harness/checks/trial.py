@@ -89,6 +89,8 @@ class Trial:
         try:
             attempts = list(self.lab.run(cap=CAP))
         except RunawayError as runaway:
+            if not may_fail:
+                self._checked(self.lab.attempts[-1].response)
             self.wrong("runaway", happened=str(runaway), expected="the tasks come to an end")
         if not may_fail:
             for attempt in attempts:

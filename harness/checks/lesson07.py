@@ -1,0 +1,128 @@
+"""Lesson 07, the capstone: what its exercises try, under seeded chaos. Their words are in lesson07.toml."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import Any
+
+from harness.checks.trial import Trial
+
+_SEEDS = (1, 2, 3)
+_ARTICLES = ("ferry", "chess", "harbour")
+# A model runs before each action: this one lets a third of the tasks fail before they have begun, once or twice.
+_CHAOS = """
+_retries = request.env.http_x_appengine_taskretrycount
+if _retries is not None:
+    _name = request.env.http_x_appengine_taskname
+    if int(_retries) < sum(map(ord, _name)) % 3 - 1:
+        raise HTTP(503, 'chaos')
+"""
+
+
+@contextmanager
+def _chaos(trial: Trial, seed: int) -> Iterator[Trial]:
+    """Yield a trial in which tasks come twice, fail at first, and come in any order."""
+    with trial.again(seed=seed, shuffle=True, duplicates=0.3) as unlucky:
+        unlucky.lab.write("models/a_chaos.py", _CHAOS)
+        yield unlucky
+
+
+def _rate(trial: Trial, path: str, article: str, stars: int, truth: dict[str, list[int]]) -> None:
+    answer = trial.get(path, article=article, stars=stars)
+    truth.setdefault(article, []).append(stars)
+    trial.expect(
+        answer.elapsed < 1,
+        "waits",
+        happened=f"a reader waited {answer.elapsed:g} s",
+        expected="no waiting",
+    )
+
+
+def _expect_popular(trial: Trial, table: str, truth: dict[str, list[int]], what: str) -> None:
+    trial.called = what
+    found = sorted(trial.rows(table, "article", "votes", "stars"))
+    right = sorted((article, len(stars), sum(stars)) for article, stars in truth.items())
+    votes, due = sum(row[1] or 0 for row in found), sum(row[1] for row in right)
+    key = "too-much" if votes > due else "too-little" if votes < due else "wrong-sum"
+    if len(found) > len(right):
+        key = "two-rows"
+    trial.expect(found == right, key, happened=f"{table} holds {found}", expected=f"{right}")
+
+
+def _right_whatever_comes(trial: Trial) -> None:
+    for seed in _SEEDS:
+        with _chaos(trial, seed) as unlucky:
+            random, truth = Random(seed), dict[str, list[int]]()
+            for _ in range(20):
+                _rate(unlucky, "ex7_1/rate", random.choice(_ARTICLES), random.randint(1, 5), truth)
+            unlucky.run()
+            _expect_popular(unlucky, "popular1", truth, f"20 ratings, and their tasks under chaos (seed {seed})")
+
+
+def _few_tasks(trial: Trial) -> None:
+    for seed in _SEEDS[:2]:
+        with _chaos(trial, seed) as unlucky:
+            random, truth = Random(seed), dict[str, list[int]]()
+            for number in range(30):
+                article = random.choice(_ARTICLES[:2])
+                _rate(unlucky, "ex7_2/rate", article, random.randint(1, 5), truth)
+                _expect_gathered(unlucky, article)
+                unlucky.lab.advance(seconds=1 if number < 20 else 25)
+            unlucky.run()
+            _expect_popular(unlucky, "popular2", truth, f"30 ratings in five minutes, under chaos (seed {seed})")
+            unlucky.lab.advance(seconds=300)
+            _rate(unlucky, "ex7_2/rate", "ferry", 5, truth)
+            unlucky.run()
+            _expect_popular(unlucky, "popular2", truth, "one more rating, five minutes after the last recount")
+
+
+def _expect_gathered(trial: Trial, article: str) -> None:
+    tasks: list[Any] = [task for task in trial.lab.tasks() if f"article={article}" in f"{task.url} {task.text}&"]
+    fresh = [task for task in tasks if task.retries == 0 and task.first_try is None]
+    trial.expect(
+        len(fresh) <= 1,
+        "many-tasks",
+        happened=f"{len(fresh)} tasks are waiting for {article!r}",
+        expected="one at the most",
+    )
+    late = [task for task in fresh if (task.eta - trial.lab.now).total_seconds() > 60]
+    trial.expect(
+        not late,
+        "too-late",
+        happened="a task is due more than a minute from now",
+        expected="within a minute of the rating",
+    )
+
+
+def _top_three(trial: Trial) -> None:
+    votes = ["ferry", "chess", "choir", "ferry", "tides", "ferry", "chess", "tides", "tides", "tides", "choir", "choir"]
+    moments: list[list[tuple[int, str]]] = [[]]
+    for number, article in enumerate(votes, 1):
+        trial.get("ex7_3/vote", article=article)
+        names = votes[:number]
+        best = sorted(set(names), key=lambda name: (-names.count(name), name))[:3]
+        moments.append(list(enumerate(best, 1)))
+        while trial.lab.tasks():
+            attempt = trial.step(may_fail=True)
+            shown = sorted(trial.rows("top3", "place", "article"))
+            trial.called = f"{number} votes, and the attempt that was answered {attempt.status}"
+            trial.expect(
+                shown in moments[-2:] and (shown or number == 1),
+                "empty" if not shown else "mixed",
+                happened=f"top3 holds {shown or 'nothing'}",
+                expected=f"{moments[-2] or 'nothing'} or {moments[-1]}",
+            )
+            if attempt.number > 60:
+                trial.wrong("never", happened="the tasks never come to an end", expected="success at the second try")
+        shown = sorted(trial.rows("top3", "place", "article"))
+        trial.expect(
+            shown == moments[-1],
+            "gives-up",
+            happened=f"all tasks are done, and top3 holds {shown or 'nothing'}",
+            expected=f"{moments[-1]}",
+        )
+
+
+RUNS = {"7.1": _right_whatever_comes, "7.2": _few_tasks, "7.3": _top_three}
