@@ -565,6 +565,7 @@ def test_a_handler_cannot_tell_a_duplicate(staged: Callable[..., Stage]) -> None
     from google.appengine.api import taskqueue
 
     stage = staged(duplicates=1.0)
+    stage.handlers["/x"] = sleeps(1)
     taskqueue.add(url="/x", name="t")
     first, second = stage.run()
     assert first.request == second.request

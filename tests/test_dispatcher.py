@@ -93,6 +93,17 @@ def test_a_step_starts_a_task_that_is_due_before_the_attempt_in_flight_ends() ->
     assert (stage.seconds, list(stage.queue().in_flight)) == (5, ["a"])
 
 
+def test_a_step_completes_on_its_way_what_ends_before_its_own_attempt() -> None:
+    stage = Stage(FAST)
+    stage.handlers["/slow"] = slow
+    stage.add("a", url="/slow")
+    stage.add("b", eta=5, url="/slow")
+    stage.run(until=NOW + 1)
+    assert names([stage.step()]) == ["b"]
+    assert names(stage.dispatcher.attempts) == ["a", "b"]
+    assert (stage.seconds, stage.queue().in_flight) == (15, {})
+
+
 # -- run
 
 
@@ -160,11 +171,14 @@ def test_a_task_that_a_handler_adds_runs_in_the_same_run() -> None:
 
 
 def test_ends_come_before_starts_at_the_same_instant() -> None:
-    stage = Stage("queue: [{name: default, max_concurrent_requests: 1}]")
+    stage = Stage(FAST)
+    seen: list[str] = []
     stage.handlers["/slow"] = slow
+    stage.handlers["/look"] = lambda request: seen.extend(stage.queue().in_flight) or 200
     stage.add("a", url="/slow")
-    stage.add("b", eta=10)
+    stage.add("b", eta=10, url="/look")
     assert starts(stage.run()) == [0, 10]
+    assert seen == ["b"]
 
 
 def test_pull_queues_are_never_dispatched() -> None:
@@ -190,15 +204,22 @@ def test_among_queues_never_served_the_earlier_eta_goes_first() -> None:
     assert names(stage.run()) == ["early", "late"]
 
 
-def test_a_new_queue_yaml_holds_from_the_next_run_on() -> None:
+def test_a_new_queue_yaml_holds_from_the_next_step_on() -> None:
     stage = Stage("queue: [{name: default, rate: 1/s, bucket_size: 1}]")
     for number in range(3):
         stage.add(f"a{number}")
     stage.run(until=NOW)
     stage.service.configure(parse_queue_yaml(TWO))
     stage.add("b", queue="other")
-    assert starts(stage.run()) == [0, 0, 0]
+    assert starts([stage.step(), stage.step(), *stage.run()]) == [0, 0, 0]
     assert list(stage.dispatcher.samples) == ["default", "other"]
+
+
+def test_a_new_queue_yaml_holds_from_the_next_run_on() -> None:
+    stage = Stage("queue: [{name: default, rate: 0}]")
+    stage.add("a")
+    stage.service.configure(parse_queue_yaml(FAST))
+    assert starts(stage.run()) == [0]
 
 
 def test_a_running_attempt_outlives_its_queue() -> None:
@@ -208,6 +229,7 @@ def test_a_running_attempt_outlives_its_queue() -> None:
     stage.run(until=NOW)
     stage.service.configure(parse_queue_yaml(FAST))
     assert notes(stage.run()) == [("deleted", "status 200; the task was deleted while it ran")]
+    assert list(stage.dispatcher.samples) == ["default"]
 
 
 def test_a_real_time_stop_counts_as_a_missed_deadline() -> None:
