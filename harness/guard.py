@@ -1,9 +1,10 @@
 """Signals while a learner's code runs: a limit in real time, and Ctrl-C at the right moment.
 
 Virtual time does not pass in an endless loop, so the virtual deadline never comes. A timer signal (SIGALRM) raises
-`Stopped` in the handler after some real seconds. A handler may swallow that (`except:` in a loop), so the signal comes
-again, and from the second one on every line of the learner's own code raises. Only a loop that swallows in
-`finally: continue` outlives that.
+`Stopped` in the handler after some real seconds; later where it had hardly any of the processor, because it waits for
+something or because the machine is busy with other things. A handler may swallow that (`except:` in a loop), so the
+signal comes again, and from the second one on every line of the learner's own code raises. Only a loop that swallows
+in `finally: continue` outlives that, and a call into C that never comes back (`sum(range(10**15))`).
 
 Ctrl-C, which is also JupyterLab's "interrupt the kernel" (SIGINT), stops a learner's code at once, too. While the
 harness keeps its own books it waits, so that no task is lost between two of them.
@@ -16,6 +17,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 Handler = Callable[[int, FrameType | None], Any]
 REAL_SECONDS = 5.0
+_BUSY = 0.2  # the share of them in which it must have had the processor
+_PATIENCE = 6  # so many times REAL_SECONDS whatever it had
 _HARNESS = str(Path(__file__).parent / "_").removesuffix("_")
 _AGAIN = 0.1  # real seconds between the signals after the first
 
@@ -39,7 +43,7 @@ class Watch:
     Args:
         is_learners: tells by the name of a file whether its code is the learner's.
 
-    `stopped` tells that the handler ran out of real seconds, `interrupted` that Ctrl-C reached it. Both are set even
+    The seconds count from when it is made. `stopped` tells that the handler ran out of real seconds, `interrupted` that Ctrl-C reached it. Both are set even
     where it swallowed the exception.
     """
 
@@ -47,6 +51,7 @@ class Watch:
         self.stopped = False
         self.interrupted = False
         self._is_learners = is_learners
+        self._begun, self._worked = time.perf_counter(), time.process_time()
 
     def run(self, action: Callable[[], T]) -> T:
         """Call `action`; what it calls in turn is watched, and what called this is not."""
@@ -55,7 +60,7 @@ class Watch:
     def alarm(self, signum: int, frame: FrameType | None) -> None:
         """Handle the timer signal; what the harness and web2py do around the learner's code is left in peace."""
         frames = self._learners(frame)
-        if not frames:
+        if not frames or not self._is_due():
             return
         if self.stopped:
             sys.settrace(self._tracer)
@@ -75,6 +80,12 @@ class Watch:
             raise KeyboardInterrupt
 
         return handle
+
+    def _is_due(self) -> bool:
+        """Tell whether the handler has had its share of the processor, or more than enough time without it."""
+        if time.process_time() - self._worked >= _BUSY * REAL_SECONDS:
+            return True
+        return time.perf_counter() - self._begun >= _PATIENCE * REAL_SECONDS
 
     def _tracer(self, frame: FrameType, event: str, argument: Any) -> Any:
         # Only "line": an exception raised at event "exception" would land in the very `except:` that swallows it.

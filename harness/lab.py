@@ -167,8 +167,8 @@ class Lab:
         attempts = engine.work(lambda: engine.dispatcher.run(cap=cap))
         return attempts_table(attempts, engine.note())
 
-    def advance(self, seconds: float) -> Table[Attempt]:
-        """Let virtual seconds pass, running what falls due meanwhile.
+    def advance(self, seconds: float, cap: int = 10_000) -> Table[Attempt]:
+        """Let virtual seconds pass, running what falls due meanwhile; else like `run`.
 
         Raises:
             BadValueError: seconds that are no number, or below 0, or lead beyond the year 9998.
@@ -176,7 +176,7 @@ class Lab:
         """
         engine = self._engine
         end = engine.clock.after(seconds)
-        attempts = engine.work(lambda: engine.dispatcher.run(until=end))
+        attempts = engine.work(lambda: engine.dispatcher.run(end, cap))
         return attempts_table(attempts, engine.note())
 
     @property

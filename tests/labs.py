@@ -51,5 +51,5 @@ def python(source: str, folder: Path, **environ: str | None) -> subprocess.Compl
         env={name: value for name, value in environment.items() if value is not None},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
