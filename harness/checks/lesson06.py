@@ -52,8 +52,8 @@ def _task_only(trial: Trial) -> None:
     trial.lab.write("controllers/sender.py", _SENDER)
     trial.get("ex6_1/publish", article="Möwen")
     _admitted(trial, "shut-out", [("mailed", "Möwen")])
-    lies = (({}, "wide-open"), (_QUEUE, "wide-open"), (_AGENT, "user-agent"), (_ADDRESS, "address"))
-    for headers, mistake in lies:
+    _refused(trial, {}, "wide-open")
+    for headers, mistake in ((_QUEUE, "wide-open"), (_AGENT, "user-agent"), (_ADDRESS, "address")):
         _refused(trial, headers, mistake)
     trial.get("sender/index", article="Ebbe")
     _admitted(trial, "one-queue", [("mailed", "Möwen"), ("mailed", "Ebbe")])
