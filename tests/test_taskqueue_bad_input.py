@@ -121,6 +121,11 @@ def test_a_backoff_without_end_is_refused(service, taskqueue, field, seconds):
     assert size(service) == 0
 
 
+def test_a_backoff_of_zero_is_allowed(service, taskqueue):
+    taskqueue.add(url="/x", retry_options=taskqueue.TaskRetryOptions(min_backoff_seconds=0, max_backoff_seconds=0))
+    assert service.queues["default"].waiting()[0].retry.delay(3) == 0
+
+
 @pytest.mark.parametrize(
     ("seconds", "count", "error"),
     [

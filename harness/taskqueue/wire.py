@@ -5,7 +5,6 @@ The messages are used as they come (protocol buffers), because the module that d
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
@@ -99,6 +98,6 @@ def _check_eta(eta_usec: int, now: float) -> None:
 def _check_retry(message: Any) -> None:
     for field in ("min_backoff_sec", "max_backoff_sec"):
         seconds = getattr(message, field)
-        if not (math.isfinite(seconds) and 0 <= seconds <= _LONGEST_BACKOFF):
+        if not 0 <= seconds <= _LONGEST_BACKOFF:  # Google's client overlooks NaN and infinity
             allowed = f"use 0 to {_LONGEST_BACKOFF:g} seconds"
             refuse(ErrorCode.INVALID_RETRY_PARAMETERS, f"{field}onds {seconds!r}: {allowed}")
