@@ -246,9 +246,9 @@ def test_a_kernel_that_dies_is_named_with_the_cell(tmp_path):
 
 
 def test_a_notebook_runs_in_its_own_folder_without_pytests_variables(tmp_path):
-    source = "import os\nos.getcwd(), 'PYTEST_CURRENT_TEST' in os.environ"
+    source = "import os\nrepr((os.getcwd(), 'PYTEST_CURRENT_TEST' in os.environ))"
     run = execute(notebook(code(source)), tmp_path / "a.ipynb")
-    assert run.cells[0].outputs[0].data["text/plain"] == repr((os.path.realpath(tmp_path), False))
+    assert run.cells[0].outputs[0].data["text/plain"] == repr(repr((os.path.realpath(tmp_path), False)))
 
 
 def test_the_users_own_ipython_settings_do_not_reach_the_notebook(monkeypatch, tmp_path):

@@ -121,8 +121,16 @@ class Probe:
             return Route(*action)
         copy = self._gluon.globals.Request(request.env)
         copy._body = io.BytesIO(self._request.body)
-        get_vars = {key: list(value) if isinstance(value, list) else value for key, value in copy.get_vars.items()}
+        get_vars = _in_order(copy.get_vars)
         try:
-            return Route(*action, get_vars, dict(copy.post_vars), dict(copy.vars))
+            return Route(*action, get_vars, _in_order(copy.post_vars), _in_order(copy.vars))
         except Exception:
             return Route(*action, get_vars, {}, get_vars)
+
+
+def _in_order(variables: Any) -> dict[str, Any]:
+    """Copy the variables of a request, by name: web2py takes those of a form out of a set, in an order of chance."""
+    return {
+        key: list(value) if isinstance(value, list) else value
+        for key, value in sorted(variables.items(), key=lambda pair: str(pair[0]))
+    }

@@ -136,6 +136,9 @@ class Notebook:
         JupyterLab 4.6 calls the command done at the first exception, though cells run on after one that was expected.
         """
         self.execute("notebook:run-all-cells")
+        for _ in range(4):  # between two cells it is at rest, too
+            self.page.wait_for_function(AT_REST)
+            self.page.wait_for_timeout(250)
         self.page.wait_for_function(AT_REST)
 
     def save(self) -> None:
