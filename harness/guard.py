@@ -43,7 +43,8 @@ class Watch:
     Args:
         is_learners: tells by the name of a file whether its code is the learner's.
 
-    The seconds count from when it is made. `stopped` tells that the handler ran out of real seconds, `interrupted` that Ctrl-C reached it. Both are set even
+    The seconds count from when it is made. `stopped` tells that the handler ran out of real seconds, `interrupted`
+    that Ctrl-C reached it. Both are set even
     where it swallowed the exception.
     """
 
