@@ -44,8 +44,7 @@ class Watch:
         is_learners: tells by the name of a file whether its code is the learner's.
 
     The seconds count from when it is made. `stopped` tells that the handler ran out of real seconds, `interrupted`
-    that Ctrl-C reached it. Both are set even
-    where it swallowed the exception.
+    that Ctrl-C reached it. Both are set even where it swallowed the exception.
     """
 
     def __init__(self, is_learners: Callable[[str], bool]) -> None:
