@@ -90,8 +90,8 @@ def appengine_headers(headers: Headers) -> dict[str, str]:
 
 
 def import_deferred() -> ModuleType:
-    """Return google.appengine.ext.deferred, which in SDK 3.1.0 does not compile without a DeprecationWarning."""
+    """Return google.appengine.ext.deferred, which in SDK 3.1.0 does not load without warnings of itself."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore")
         from google.appengine.ext import deferred
     return deferred

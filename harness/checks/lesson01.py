@@ -36,9 +36,10 @@ def _log_one_edit(trial: Trial, old: str, new: str) -> None:
 
 def _expect_one_row(trial: Trial, rows: list[tuple[object, ...]], old: str, new: str) -> None:
     mistakes: dict[tuple[object, ...], str] = {(None, None): "no-values", (new, old): "swapped"}
+    key = "not-written" if not rows else "twice" if len(rows) > 1 else mistakes.get(rows[0], "fixed-values")
     trial.expect(
         rows == [(old, new)],
-        mistakes.get(rows[0], "fixed-values") if len(rows) == 1 else "not-written" if not rows else None,
+        key,
         happened=f"the worker wrote {rows or 'no row'}",
         expected=f"one row: {(old, new)}",
     )
@@ -65,6 +66,12 @@ def _write_the_worker(trial: Trial) -> None:
                 happened="the row was written, but the answer was 404: the task will run, and write, again",
                 expected="a status of 200 to 299",
             )
+        trial.expect(
+            attempt.ok or attempt.status == 404,
+            "failure",
+            happened=f"the row was written: {len(rows) == 1}; and the answer was {attempt.status}",
+            expected="a status of 200 to 299",
+        )
         trial.succeed(attempt, "arguments" if "argument" in attempt.response.hint else "no-action")
         _expect_one_row(trial, rows, old, new)
 
@@ -79,17 +86,23 @@ def _move_the_mail(trial: Trial) -> None:
             happened=f"the user waited {answer.elapsed:g} s for the answer",
             expected="the user waits for less than 1 s",
         )
+        trial.expect(
+            trial.rows("mytable", "old", "new") == sent,
+            "changed",
+            happened="the mail was sent during the visit, in no time",
+            expected="no mail yet: send_mail takes 3 s",
+        )
         trial.one_task(missing="mail-lost")
         attempt = trial.step()
         trial.succeed(attempt, "wrong-address")
         _expect_no_echo(trial)
+        mails = trial.rows("mytable", "old", "new")[len(sent) :]
         trial.expect(
             attempt.elapsed >= 3,
-            "not-sent",
+            "changed" if mails else "not-sent",
             happened=f"the worker was done after {attempt.elapsed:g} s; send_mail takes 3",
             expected="the worker calls send_mail",
         )
-        mails = trial.rows("mytable", "old", "new")[len(sent) :]
         trial.expect(
             mails == [("mail sent to", address)],
             "no-values" if mails == [("mail sent to", None)] else "fixed-values",
@@ -105,7 +118,7 @@ def _two_tasks(trial: Trial) -> None:
         waiting = len(trial.lab.tasks())
         trial.expect(
             waiting == 2,
-            {0: "not-queued", 1: "one-task"}.get(waiting),
+            {0: "not-queued", 1: "one-task"}.get(waiting, "several-tasks"),
             happened=f"{waiting} waiting after one visit",
             expected="two tasks waiting, one for each edit",
         )
@@ -115,7 +128,7 @@ def _two_tasks(trial: Trial) -> None:
         rows = trial.rows("mytable", "old", "new")[len(sent) :]
         trial.expect(
             sorted(map(str, rows)) == sorted(map(str, [(first, second), (second, first)])),
-            "same-twice" if len(set(rows)) == 1 else None,
+            "no-values" if set(rows) == {(None, None)} else "same-twice" if len(set(rows)) == 1 else None,
             happened=f"the workers wrote {rows}",
             expected=f"{(first, second)} and {(second, first)}, in any order",
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import unquote_plus
 
 from harness.checks.trial import Trial
@@ -17,6 +17,7 @@ _QUEUE = {
     "X-AppEngine-TaskRetryCount": "0",
     "X-AppEngine-TaskExecutionCount": "0",
 }
+_NO_COOKIE = {"Cookie": ""}  # a program, or a browser that was never here
 _TWO_QUEUES = "queue:\n- name: default\n  rate: 5/s\n- name: letters\n  rate: 5/s\n"
 _SENDER = """
 from google.appengine.api import taskqueue
@@ -50,7 +51,13 @@ def _admitted(trial: Trial, mistake: str, expected: list[tuple[object, ...]]) ->
 def _task_only(trial: Trial) -> None:
     trial.lab.write("queue.yaml", _TWO_QUEUES)
     trial.lab.write("controllers/sender.py", _SENDER)
-    trial.get("ex6_1/publish", article="Möwen")
+    answer = trial.get("ex6_1/publish", article="Möwen")
+    trial.expect(
+        answer.ok,
+        "at-definition",
+        happened=f"a user who publishes was answered {answer.status}",
+        expected="200, and a task in the queue",
+    )
     _admitted(trial, "shut-out", [("mailed", "Möwen")])
     _refused(trial, {}, "wide-open")
     for headers, mistake in ((_QUEUE, "wide-open"), (_AGENT, "user-agent"), (_ADDRESS, "address")):
@@ -60,10 +67,12 @@ def _task_only(trial: Trial) -> None:
 
 
 def _refused(trial: Trial, headers: Mapping[str, str], mistake: str) -> None:
-    for answer in (
-        trial.get("ex6_1/mail", headers, article="forged"),
-        trial.post("ex6_1/mail", {"article": "forged"}, headers),
-    ):
+    requests: tuple[Callable[[], Response], ...] = (
+        lambda: trial.get("ex6_1/mail", headers, article="forged"),
+        lambda: trial.post("ex6_1/mail", {"article": "forged"}, headers),
+    )
+    for send in requests:
+        answer = send()
         sent = f"a user who sends {', '.join(headers)}" if headers else "a user"
         worked = len(trial.rows("mytable", "old")) > 1
         trial.expect(
@@ -77,8 +86,9 @@ def _refused(trial: Trial, headers: Mapping[str, str], mistake: str) -> None:
 def _replay(trial: Trial, task: TaskInfo, headers: Mapping[str, str]) -> Response:
     """Send, as a user, what the task sends."""
     if task.method == "GET":
-        return trial.get(task.url, headers)
-    return trial.post(task.url, task.body, {"Content-Type": "application/x-www-form-urlencoded", **headers})
+        return trial.get(task.url, {**_NO_COOKIE, **headers})
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    return trial.post(task.url, task.body, {**_NO_COOKIE, **form, **headers})
 
 
 def _forged(trial: Trial) -> None:
@@ -88,8 +98,10 @@ def _forged(trial: Trial) -> None:
     _admitted(trial, "shut-out", expected)
     own = {name: value for name, value in task.headers if not name.lower().startswith("x-appengine-")}
     own = {name: value for name, value in own.items() if name.lower() not in ("content-type", "host", "user-agent")}
-    for answer in (trial.get("ex6_2/gift", reader="me"), trial.post("ex6_2/gift", {"reader": "me"})):
-        _nothing(trial, answer, "a user's plain request", "wide-open", expected)
+    _nothing(trial, trial.get("ex6_2/gift", reader="me"), "a user's plain request", "wide-open", expected)
+    _nothing(trial, trial.post("ex6_2/gift", {"reader": "me"}), "a user's plain request", "wide-open", expected)
+    strange = trial.get("ex6_2/gift", _NO_COOKIE, reader="me")
+    _nothing(trial, strange, "a user's request without a cookie", "cookie", expected)
     for headers, mistake, said in (
         (_AGENT, "user-agent", "with the queue's User-Agent"),
         (_ADDRESS, "address", "with X-Forwarded-For: 0.1.0.2"),
@@ -98,7 +110,7 @@ def _forged(trial: Trial) -> None:
     _nothing(trial, _replay(trial, task, {}), "a copy of the task's URL and params", "secret", expected)
     _nothing(trial, _replay(trial, task, own), f"a copy with the headers {', '.join(own)}", "custom-header", expected)
     everything = {**own, **_AGENT, **_ADDRESS, **_QUEUE}
-    _nothing(trial, _replay(trial, task, everything), "a copy with all headers", None, expected)
+    _nothing(trial, _replay(trial, task, everything), "a copy with all headers", "together", expected)
 
 
 def _nothing(trial: Trial, answer: Response, said: str, mistake: str | None, rows: list[tuple[object, ...]]) -> None:
@@ -126,6 +138,8 @@ def _leaking(trial: Trial) -> None:
         carried = unquote_plus(" ".join((task.name, task.url, task.text, repr(task.headers), task.tag or "")))
         hidden = any(text in carried for secret in (email, token) for text in _disguises(secret))
         leak = "token" if token in carried else "email" if email in carried else "disguised" if hidden else None
+        if leak is None and token[-4:] in carried:
+            leak = "part"
         trial.expect(
             leak is None,
             leak,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from random import Random
 from typing import Any
 
-from harness.checks.trial import Trial
+from harness.checks.trial import Trial, quantity
 
 _SEEDS = (1, 2, 3)
 _ARTICLES = ("ferry", "chess", "harbour")
@@ -57,6 +57,13 @@ def _right_whatever_comes(trial: Trial) -> None:
             random, truth = Random(seed), dict[str, list[int]]()
             for _ in range(20):
                 _rate(unlucky, "ex7_1/rate", random.choice(_ARTICLES), random.randint(1, 5), truth)
+            counted = unlucky.rows("popular1", "article", "votes", "stars")
+            unlucky.expect(
+                not counted,
+                "waits",
+                happened=f"no task has run, and popular1 holds {counted}",
+                expected="nothing yet: the counting is the worker's",
+            )
             unlucky.run()
             _expect_popular(unlucky, "popular1", truth, f"20 ratings, and their tasks under chaos (seed {seed})")
 
@@ -72,10 +79,16 @@ def _few_tasks(trial: Trial) -> None:
                 unlucky.lab.advance(seconds=1 if number < 20 else 25)
             unlucky.run()
             _expect_popular(unlucky, "popular2", truth, f"30 ratings in five minutes, under chaos (seed {seed})")
-            unlucky.lab.advance(seconds=300)
-            _rate(unlucky, "ex7_2/rate", "ferry", 5, truth)
+            for stars in (5, 1):
+                unlucky.lab.advance(seconds=_until_next_minute(unlucky) + 10 if stars == 5 else 20)
+                _rate(unlucky, "ex7_2/rate", "ferry", stars, truth)
             unlucky.run()
-            _expect_popular(unlucky, "popular2", truth, "one more rating, five minutes after the last recount")
+            _expect_popular(unlucky, "popular2", truth, "two more ratings, 20 s from each other, much later")
+
+
+def _until_next_minute(trial: Trial) -> float:
+    """Return how many seconds it is to the beginning of a minute, five minutes from now."""
+    return 360 - trial.lab.now.timestamp() % 60
 
 
 def _expect_gathered(trial: Trial, article: str) -> None:
@@ -107,10 +120,10 @@ def _top_three(trial: Trial) -> None:
         while trial.lab.tasks():
             attempt = trial.step(may_fail=True)
             shown = sorted(trial.rows("top3", "place", "article"))
-            trial.called = f"{number} votes, and the attempt that was answered {attempt.status}"
+            trial.called = f"{quantity(number, 'vote')}, and the attempt that was answered {attempt.status}"
             trial.expect(
                 shown in moments[-2:] and (shown or number == 1),
-                "empty" if not shown else "mixed",
+                "empty" if not shown else "places" if [name for _, name in shown] == best else "mixed",
                 happened=f"top3 holds {shown or 'nothing'}",
                 expected=f"{moments[-2] or 'nothing'} or {moments[-1]}",
             )

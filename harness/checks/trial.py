@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from harness.checks.exercise import Exercise
@@ -15,6 +16,7 @@ from harness.records import Attempt, Response, TaskInfo, Ticket
 
 CAP = 300  # attempts; a check that needs more has met tasks without end
 _SAID = 120  # columns of the data that a POST brought
+_RAISED = 400  # columns of what an exception says; Google's may quote a whole batch of tasks
 
 
 class Decided(Exception):
@@ -120,7 +122,7 @@ class Trial:
         tasks = self.lab.tasks(queue)
         if len(tasks) != 1:
             key = missing if not tasks else "several-tasks"
-            self.wrong(key, happened=f"{_count(len(tasks), 'task')} waiting", expected="exactly one task waiting")
+            self.wrong(key, happened=f"{quantity(len(tasks), 'task')} waiting", expected="exactly one task waiting")
         return tasks[0]
 
     def rows(self, table: str, *fields: str, app: str | None = None) -> list[tuple[Any, ...]]:
@@ -140,6 +142,7 @@ class Trial:
 
     def failed(self, ticket: Ticket) -> NoReturn:
         """End the check: the learner's code raised; a known mistake is diagnosed by what it raised."""
+        ticket = replace(ticket, message=shorten(ticket.message, _RAISED))
         said = f"{ticket.exception}: {ticket.message}"
         for key, mistake in self.exercise.mistakes.items():
             if mistake.explains(said):
@@ -153,5 +156,6 @@ class Trial:
         return response
 
 
-def _count(number: int, noun: str) -> str:
+def quantity(number: int, noun: str) -> str:
+    """Return a number of things in words for the learner: "no tasks", "1 task", "2 tasks"."""
     return f"{number or 'no'} {noun}{'s' * (number != 1)}"

@@ -61,8 +61,9 @@ def error_from_harness(exercise: Exercise, failure: HarnessError, called: str) -
 
 
 def _error(exercise: Exercise, what: str, said: list[str]) -> Verdict:
-    lines = [wrap(f"{exercise.number} error in your code. {what}"), *(f"  {line}" for line in said), _stuck(exercise)]
-    return Verdict(exercise.number, Outcome.ERROR, "\n".join(lines))
+    lines = [wrap(f"{exercise.number} error in your code. {what}")]
+    lines += [wrap(line, "  ", indent=2) for line in said]
+    return Verdict(exercise.number, Outcome.ERROR, "\n".join([*lines, _stuck(exercise)]))
 
 
 def wrong(exercise: Exercise, finding: Finding, key: str | None, mistake: Misconception | None) -> Verdict:
