@@ -23,6 +23,7 @@ from harness.taskqueue import Queue, Task, TaskQueueService, connect, parse_queu
 from harness.web2py import Site
 
 T = TypeVar("T")
+QUEUE_YAML = "queue.yaml"
 _SHOWN = 10  # names in a message
 
 
@@ -55,10 +56,22 @@ class AppEngine:
         self._meter = Meter()
         self._connection = connect(self.service)
 
-    def configure(self, queue_yaml: str) -> None:
-        """Take a new queue.yaml; QueueConfigError, and the one before stays, where it has a mistake."""
-        self.service.configure(parse_queue_yaml(queue_yaml))
-        self.queue_yaml = queue_yaml
+    def write(self, path: str, source: str, app: str) -> None:
+        """Write a file of an application, routes.py or queue.yaml; where it has a mistake the one of before stays."""
+        with self._interrupts.held():
+            if path != QUEUE_YAML:
+                self.server.write(path, source, app)
+                return
+            self.service.configure(parse_queue_yaml(source))
+            self.queue_yaml = source
+
+    def read(self, path: str, app: str) -> str:
+        """Return the text of such a file; NameRefusedError when there is none."""
+        if path != QUEUE_YAML:
+            return self.site.read(path, app)
+        if self.queue_yaml is None:
+            raise NameRefusedError("the lab has no queue.yaml yet; write one, or give it to Lab(queue_yaml=...)")
+        return self.queue_yaml
 
     def visit(self, request: Request) -> Response:
         """Let a user's request through, without what only App Engine may say (T26); the clock moves by its length."""

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from harness.display import Table, attempts_table, rows_table, tasks_table
-from harness.errors import LabClosedError, NameRefusedError
+from harness.errors import LabClosedError
 from harness.records import Attempt, Response, TaskInfo, Trace
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from harness.console import QueueConsole
     from harness.wsgi import WSGIApp
 
-QUEUE_YAML = "queue.yaml"
 _labs: list[weakref.ref[Lab]] = []  # the newest last
 
 
@@ -76,18 +75,11 @@ class Lab:
             NameRefusedError: web2py would not find a file of that name.
             QueueConfigError: a mistake in queue.yaml.
         """
-        if path == QUEUE_YAML:
-            self._engine.configure(source)
-        else:
-            self._engine.site.write(path, source, self._app(app))
+        self._engine.write(path, source, self._app(app))
 
     def read(self, path: str, app: str | None = None) -> str:
         """Return the text of a file of an application; NameRefusedError when there is none."""
-        if path != QUEUE_YAML:
-            return self._engine.site.read(path, self._app(app))
-        if self._engine.queue_yaml is None:
-            raise NameRefusedError("the lab has no queue.yaml yet; write one, or give it to Lab(queue_yaml=...)")
-        return self._engine.queue_yaml
+        return self._engine.read(path, self._app(app))
 
     def mount(self, prefix: str, app: WSGIApp) -> None:
         """Serve all paths below `prefix` ("/plain") with a WSGI application: a target that is not web2py.

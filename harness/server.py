@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.clock import Clock, DeadlineExceeded, to_datetime
 from harness.errors import BadRequestError, SourceError
@@ -19,6 +19,8 @@ from harness.web2py.output import captured
 from harness.web2py.tickets import format_traceback, message_of
 from harness.wsgi import WSGIApp, call, to_environ
 
+T = TypeVar("T")
+_ROUTES = "<string>"  # web2py runs routes.py as a string
 DEADLINE = 600.0  # virtual seconds that a handler may take, user's request or task (T34)
 
 
@@ -82,17 +84,20 @@ class Server:
         )
 
     def rows(self, table: str, app: str) -> list[dict[str, Any]]:
-        """Return the rows of a table; the models run for that, as long as a handler may.
+        """Return the rows of a table; the models run for that, as long as a handler may. See `Site.rows`."""
+        return self._limited(f"the models of {app!r} do", lambda: self._site.rows(table, app))
 
-        Raises:
-            SourceError: the models do not work, or do not come to an end.
-            UnknownTableError, NameRefusedError: see `Site.rows`.
-        """
+    def write(self, path: str, source: str, app: str) -> None:
+        """Write a file; a routes.py runs for that, as long as a handler may. See `Site.write`."""
+        self._limited(f"{path} does", lambda: self._site.write(path, source, app))
+
+    def _limited(self, what: str, action: Callable[[], T]) -> T:
+        """Run code of the learner's outside of any request; SourceError where it does not come to an end."""
         with self._scope(), self._clock.travel(deadline=DEADLINE), limit(self._in_site) as watch:
             try:
-                return watch.run(lambda: self._site.rows(table, app))
+                return watch.run(action)
             except (Stopped, DeadlineExceeded) as error:
-                raise SourceError(f"the models of {app!r} do not come to an end: {error}") from None
+                raise SourceError(f"{what} not come to an end: {error}") from None
 
     def _answer(self, app: WSGIApp | None, request: Request) -> Response:
         return self._site.call(request) if app is None else _call_mounted(app, request)
@@ -109,7 +114,7 @@ class Server:
         return explain_404(self._site, response.request) or ""
 
     def _in_site(self, file: str) -> bool:
-        return file.startswith(str(self._site.root))
+        return file == _ROUTES or file.startswith(str(self._site.root))
 
 
 def _outside_harness(file: str) -> bool:

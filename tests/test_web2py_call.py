@@ -172,6 +172,11 @@ def test_headers_and_the_address_reach_the_handler(site: Site) -> None:
     assert response.text == "0.1.0.2 default 3 tutorial.appspot.com"
 
 
+def test_web2py_neither_asks_the_network_who_it_is_nor_collects_garbage(site: Site) -> None:
+    response = run(site, "return '%(local_hosts)s %(web2py_disable_garbage_collect)s' % request.env")
+    assert response.text == "['127.0.0.1', '::ffff:127.0.0.1', '::1'] True"
+
+
 def test_web2py_does_not_take_itself_for_app_engine(site: Site) -> None:
     assert run(site, "return repr(request.env.web2py_runtime_gae)").text == "None"
 

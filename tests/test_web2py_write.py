@@ -216,7 +216,9 @@ def test_routes_rewrite_what_comes_in_and_what_goes_out(site: Site) -> None:
 
 
 def test_parametric_routes_know_a_controller_written_after_them(site: Site) -> None:
+    site.write("controllers/default.py", "def f(): return request.controller")
     site.write("routes.py", "routers = dict(BASE=dict(default_application='tutorial'))")
+    assert "invalid function (default/other)" in get(site, "/other/f")
     site.write("controllers/other.py", "def f(): return request.controller")
     assert get(site, "/other/f") == "other"
 

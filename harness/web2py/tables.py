@@ -32,8 +32,7 @@ def read_rows(gluon: Gluon, table: str, app: str, applications: Path) -> list[di
 
 
 def _select(dal: Any, table: Any) -> list[dict[str, Any]]:
-    order = {} if table._id is None else {"orderby": table._id}
-    rows: list[dict[str, Any]] = dal(table).select(**order).as_list()
+    rows: list[dict[str, Any]] = dal(table).select(orderby=table._id).as_list()
     return rows
 
 
