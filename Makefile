@@ -46,7 +46,7 @@ lab: .venv  ## open the course in JupyterLab
 	$(VENV) -m harness lab
 
 test: check  ## run every test: unit, contract, notebooks, exercises, browser
-	$(VENV) -m pytest -n 2 --nbval tests notebooks solutions
+	$(VENV) -m pytest -n 2 --no-loadscope-reorder --nbval tests notebooks solutions
 
 check: .venv  ## ruff, mypy --strict, the table of imports
 	$(VENV) -m ruff check .

@@ -6,7 +6,6 @@ import base64
 import os
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
@@ -372,12 +371,8 @@ def test_matplotlibs_settings_are_neither_changed_nor_obeyed() -> None:
         assert dict(matplotlib.rcParams) == settings
 
 
-def test_a_thousand_tasks_are_drawn_within_two_seconds() -> None:
-    draw(STORIES["seed"]).svg()  # matplotlib and its fonts are loaded
-    began = time.process_time()
-    html = draw(STORIES["1000 tasks"], 201)._repr_html_()
-    assert time.process_time() - began < 2
-    assert len(html) < 300_000
+def test_a_picture_of_a_thousand_tasks_is_no_larger_than_it_must_be() -> None:
+    assert len(draw(STORIES["1000 tasks"], 201)._repr_html_()) < 300_000
 
 
 def run(code: str, **environment: str) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext
+from playwright.sync_api import Browser
 
-from tests.browser.driver import Notebook, Server, chromium, copy_course, jupyterlab
+from tests.browser.driver import Notebook, Server, Window, chromium, copy_course, jupyterlab
 
 
 @pytest.fixture(scope="module")  # no longer: its event loop would be in the way of other modules
@@ -27,23 +27,19 @@ def server(course: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         yield running
 
 
-@pytest.fixture
-def window(browser: Browser) -> Iterator[BrowserContext]:
-    """A browser window without cookies and storage of before."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    yield context
-    context.close()
+@pytest.fixture(scope="module")
+def page(browser: Browser, server: Server) -> Window:
+    return Window(browser.new_page(viewport={"width": 1280, "height": 900}), server)
 
 
 @pytest.fixture
-def visit(window: BrowserContext, server: Server) -> Iterator[Callable[[str], Notebook]]:
-    """Open notebooks by their path in the course; their kernels end with the test."""
-    opened: list[Notebook] = []
+def window(page: Window) -> Iterator[Window]:
+    """A window of JupyterLab without notebooks; those that a test opens are closed after it."""
+    yield page
+    page.close_notebooks()
 
-    def open_notebook(path: str) -> Notebook:
-        opened.append(Notebook(window.new_page(), server, path))
-        return opened[-1]
 
-    yield open_notebook
-    for notebook in opened:
-        notebook.close()
+@pytest.fixture
+def visit(window: Window) -> Callable[[str], Notebook]:
+    """Open a notebook by its path in the course."""
+    return window.open

@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 90  # for anything that the browser waits for
+SECONDS = 240  # for anything that the browser waits for; ten times what a quiet machine needs
 TOKEN = "for-tests-on-this-machine-only"
 LIGHT, DARK = "JupyterLab Light", "JupyterLab Dark"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -34,19 +33,34 @@ FLAGS = [
 ]
 
 # The idle indicator alone is not enough: before the kernel is connected, "run all" succeeds and runs nothing.
-READY = """() => {
+READY = """path => {
     const panel = window.jupyterapp?.shell?.currentWidget;
     const kernel = panel?.sessionContext?.session?.kernel;
-    return Boolean(panel?.context?.isReady && kernel?.connectionStatus === 'connected' && kernel.status === 'idle');
+    return Boolean(panel?.context?.isReady && (path === null || panel.context.path === path)
+        && kernel?.connectionStatus === 'connected' && kernel.status === 'idle');
 }"""
 CELLS = "() => window.jupyterapp.shell.currentWidget.content.model.sharedModel.toJSON().cells"
-AT_REST = """() => {
+IDLE = """() => {
     const panel = window.jupyterapp.shell.currentWidget;
     const prompts = [...panel.node.querySelectorAll('.jp-InputPrompt')].map(prompt => prompt.textContent);
     return panel.sessionContext.session.kernel.status === 'idle' && !prompts.some(text => text.includes('*'));
 }"""
+# A kernel is idle for a moment between two cells: a run is over when no cell is left, or after one that had to stop it.
+OVER = f"""() => {{
+    const cells = window.jupyterapp.shell.currentWidget.content.model.sharedModel.toJSON().cells
+        .filter(cell => cell.cell_type === 'code');
+    const stops = cell => !cell.metadata.tags?.includes('raises-exception')
+        && cell.outputs.some(output => output.output_type === 'error');
+    return (cells.every(cell => cell.execution_count !== null) || cells.some(stops)) && ({IDLE})();
+}}"""
 PATH = "() => window.jupyterapp.shell.currentWidget?.context?.path"
-SHUT_DOWN = "() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()"
+CLOSE = """async () => {
+    for (const panel of [...window.jupyterapp.shell.widgets('main')].filter(widget => widget.sessionContext)) {
+        await panel.sessionContext.shutdown();
+        panel.context.model.dirty = false;  // JupyterLab would ask whether to save
+        panel.close();
+    }
+}"""
 HEIGHT = "() => window.jupyterapp.shell.currentWidget.node.querySelector('.jp-WindowedPanel-viewport').scrollHeight"
 SCROLL_UP = "() => window.jupyterapp.shell.currentWidget.node.querySelector('.jp-WindowedPanel-outer').scrollTo(0, 0)"
 
@@ -64,7 +78,6 @@ class Server:
         self.home = home
         self.url = f"http://127.0.0.1:{_free_port()}"
         self.log = home / "server.log"
-        self.choose_theme(LIGHT)
         _write(home / "config" / "jupyter_lab_config.json", _CONFIG)
         _write(home / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings", _NOTEBOOKS)
 
@@ -88,11 +101,6 @@ class Server:
             self.process.kill()
             self.process.wait()
 
-    def choose_theme(self, theme: str) -> None:
-        """Set the theme of the pages that are opened from now on."""
-        path = self.home / "settings" / "@jupyterlab" / "apputils-extension" / "themes.jupyterlab-settings"
-        _write(path, {"theme": theme})
-
     def _environment(self) -> dict[str, str]:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(("JUPYTER", "PYTEST_"))}
         return {
@@ -112,19 +120,44 @@ _CONFIG = {"LabApp": {"expose_app_in_browser": True}, "ServerApp": {"port_retrie
 _NOTEBOOKS = {"windowingMode": "none"}  # otherwise cells out of sight are not in the page
 
 
-class Notebook:
-    """A notebook open in a page of JupyterLab, its kernel ready."""
+class Window:
+    """A page of JupyterLab, in which notebooks are opened one after the other: to load JupyterLab takes longest."""
 
-    def __init__(self, page: Page, server: Server, path: str) -> None:
+    def __init__(self, page: Page, server: Server) -> None:
         self.page = page
         self.server = server
         page.set_default_timeout(SECONDS * 1000)
-        page.goto(f"{server.url}/lab/workspaces/w1/tree/{quote(path)}?token={TOKEN}&reset")
+        page.goto(f"{server.url}/lab/workspaces/w1?token={TOKEN}&reset")
         page.wait_for_selector("#jupyterlab-splash", state="detached")
-        self.wait_until_ready()
 
-    def wait_until_ready(self) -> None:
-        self.page.wait_for_function(READY)
+    def open(self, path: str) -> "Notebook":
+        """Open a notebook and wait until its kernel is ready."""
+        self.execute("docmanager:open", {"path": path})
+        return self.notebook(path)
+
+    def notebook(self, path: str) -> "Notebook":
+        """Wait until a notebook is open and its kernel is ready."""
+        self.page.wait_for_function(READY, arg=path)
+        return Notebook(self)
+
+    def choose_theme(self, theme: str) -> None:
+        self.execute("apputils:change-theme", {"theme": theme})
+
+    def execute(self, command: str, arguments: dict[str, Any] | None = None) -> Any:
+        """Execute a command of JupyterLab and wait for its end."""
+        return self.page.evaluate(_COMMAND, [command, arguments or {}, SECONDS * 1000])
+
+    def close_notebooks(self) -> None:
+        """Close all notebooks, unsaved, and end their kernels."""
+        self.page.evaluate(CLOSE)
+
+
+class Notebook:
+    """The notebook that is in front in a window, its kernel ready."""
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+        self.page = window.page
 
     @property
     def path(self) -> str:
@@ -133,20 +166,38 @@ class Notebook:
     def run_all(self) -> None:
         """Run all cells, as the menu does. It stops where a cell raises; the execution counts show how far it came.
 
-        JupyterLab 4.6 calls the command done at the first exception, though cells run on after one that was expected.
+        Outputs and counts of before are cleared, so that none is taken for a new one. JupyterLab 4.6 calls the command
+        done at the first exception, though cells run on after one that was expected.
         """
-        self.execute("notebook:run-all-cells")
-        for _ in range(4):  # between two cells it is at rest, too
-            self.page.wait_for_function(AT_REST)
-            self.page.wait_for_timeout(250)
-        self.page.wait_for_function(AT_REST)
+        self.window.execute("notebook:clear-all-cell-outputs")
+        self.window.execute("notebook:run-all-cells")
+        self.page.wait_for_function(OVER)
+
+    def run(self, cell: str) -> str:
+        """Run one cell, as Ctrl-Enter does, and return what a learner then reads below it."""
+        shown = self._cell(cell)
+        shown.locator(".jp-InputPrompt").click()
+        self.window.execute("notebook:run-cell")
+        self.page.wait_for_function(IDLE)
+        return "\n".join(shown.locator(".jp-OutputArea-output").all_inner_texts())
+
+    def source(self, cell: str) -> str:
+        return next(str(each["source"]) for each in self.cells() if each["id"] == cell)
+
+    def write(self, cell: str, source: str) -> None:
+        """Put a text in the place of a cell's, with the keyboard."""
+        self._cell(cell).locator(".cm-content").click()
+        self.page.keyboard.press("Control+A")
+        self.page.keyboard.insert_text(source)
+        if self.source(cell) != source:
+            raise RuntimeError(f"the editor made {self.source(cell)!r} of {source!r}")
 
     def save(self) -> None:
-        self.execute("docmanager:save")
+        self.window.execute("docmanager:save")
 
-    def execute(self, command: str) -> Any:
-        """Execute a command of JupyterLab and wait for its end."""
-        return self.page.evaluate(_COMMAND, [command, SECONDS * 1000])
+    def _cell(self, cell: str) -> Locator:
+        place = [each["id"] for each in self.cells()].index(cell)
+        return self.page.locator(".jp-NotebookPanel:visible .jp-Notebook .jp-Cell").nth(place)
 
     def cells(self) -> list[dict[str, Any]]:
         return list(self.page.evaluate(CELLS))
@@ -162,13 +213,9 @@ class Notebook:
         self.page.evaluate(SCROLL_UP)
         self.page.locator(".jp-NotebookPanel:visible").screenshot(path=path)
 
-    def close(self) -> None:
-        """End the kernel; the page itself goes with its browser context."""
-        self.page.evaluate(SHUT_DOWN)
 
-
-_COMMAND = """([command, timeout]) => Promise.race([
-    window.jupyterapp.commands.execute(command),
+_COMMAND = """([command, arguments_, timeout]) => Promise.race([
+    window.jupyterapp.commands.execute(command, arguments_).then(() => null),
     new Promise((_, reject) => setTimeout(() => reject(new Error(`${command} took over ${timeout} ms`)), timeout)),
 ])"""
 

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.browser.driver import DARK, LIGHT, Notebook, chromium, copy_course, jupyterlab
+from tests.browser.driver import DARK, LIGHT, Window, chromium, copy_course, jupyterlab
 
 
 def main() -> None:
@@ -24,11 +24,12 @@ def photograph(notebook: str, picture: Path, theme: str) -> None:
         home = Path(folder, "home")
         home.mkdir()
         with jupyterlab(copy_course(Path(folder, "course")), home) as server:
-            server.choose_theme(theme)
-            page = Notebook(browser.new_page(), server, notebook)
+            window = Window(browser.new_page(), server)
+            window.choose_theme(theme)
+            page = window.open(notebook)
             page.run_all()
             page.screenshot(picture)
-            page.close()
+            window.close_notebooks()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""The machinery of the browser tests, on notebooks of its own."""
+"""The course in JupyterLab, as a learner meets it, and the machinery of these tests.
+
+One file, so that one worker runs all of it, with one JupyterLab and one Chromium.
+"""
 
 import socket
 from pathlib import Path
@@ -6,10 +9,84 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.browser.driver import DARK, LIGHT, ROOT, Notebook, jupyterlab, require_chromium
+from harness.notebooks import files
+from harness.notebooks.normal_form import normalise
+from tests.browser.driver import DARK, LIGHT, ROOT, jupyterlab, require_chromium
 from tests.scratch import code, markdown, save
 
 pytestmark = pytest.mark.browser
+
+EXERCISES = [path.name for path in files.find(ROOT, "exercises")]
+LESSONS = [path.name for path in files.find(ROOT, "notebooks")]
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_a_lesson_runs_and_saves_what_is_committed(visit, server, name):
+    """Every cell is run; what JupyterLab then saves has the normal form that the build gave the lesson."""
+    notebook = visit(f"notebooks/{name}")
+    notebook.run_all()
+    cells = notebook.code_cells()
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    raised = [cell["id"] for cell in cells if any(output["output_type"] == "error" for output in cell["outputs"])]
+    assert raised == [cell["id"] for cell in cells if "raises-exception" in cell["metadata"].get("tags", [])]
+    notebook.save()
+    saved = files.dump(normalise(files.read(server.root / "notebooks" / name)))
+    committed = (ROOT / "notebooks" / name).read_text(encoding="utf-8")
+    assert saved.splitlines() == committed.splitlines()
+
+
+def test_a_link_leads_from_a_lesson_to_its_exercises(window):
+    name = EXERCISES[0]
+    lesson = window.open(f"notebooks/{name}")
+    lesson.page.locator(f'.jp-Notebook a[href*="exercises/{name}"]').last.click()
+    assert window.notebook(f"exercises/{name}").path == f"exercises/{name}"
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_an_exercise_stops_at_its_first_check_as_not_attempted(visit, name):
+    notebook = visit(f"exercises/{name}")
+    notebook.run_all()
+    cells = notebook.code_cells()
+    stopped = next(place for place, cell in enumerate(cells) if "check(" in cell["source"])
+    (error,) = cells[stopped]["outputs"]
+    assert error["ename"] == "CheckError"
+    assert "not attempted" in error["evalue"]
+    counts = [cell["execution_count"] for cell in cells]
+    assert counts == [*range(1, stopped + 2), *[None] * (len(cells) - stopped - 1)]
+    outputs = [output for cell in cells[:stopped] for output in cell["outputs"]]
+    assert all(output["output_type"] != "error" for output in outputs)
+
+
+def test_a_learner_goes_from_a_lesson_through_an_exercise_to_the_progress(window):
+    """Lesson 02, then 2.1: wrong, with a diagnosis; a hint; right; and the table of the course."""
+    lesson = window.open("notebooks/02_passing_data.ipynb")
+    lesson.run_all()
+    lesson.page.locator('.jp-Notebook a[href*="exercises/02"]').last.click()
+    exercise = window.notebook("exercises/02_passing_data.ipynb")
+    exercise.run("lab")
+    stub = exercise.source("ex2-1-answer")
+    call = next(line.strip() for line in stub.splitlines() if "YOUR CODE HERE" in line)
+    wrong = "taskqueue.add(url=URL('log_edit', vars=dict(old=old, new=new)))"
+    right = "taskqueue.add(url=URL('log_edit'), params=dict(old=old, new=new))"
+
+    assert "not attempted" in exercise.run("ex2-1-check")
+    exercise.write("ex2-1-answer", stub.replace(call, wrong))
+    exercise.run("ex2-1-answer")
+    seen = exercise.run("ex2-1-check")
+    assert "2.1 not right yet." in seen
+    assert "Diagnosis" in seen
+    assert "lesson 02, “" in seen
+
+    exercise.write("ex2-1-check", "hint('2.1')")
+    assert "Hint 1 of 3" in exercise.run("ex2-1-check")
+
+    exercise.write("ex2-1-answer", stub.replace(call, right))
+    exercise.run("ex2-1-answer")
+    exercise.write("ex2-1-check", "check('2.1')")
+    assert "2.1 correct:" in exercise.run("ex2-1-check")
+
+    exercise.write("ex2-1-check", "progress()")
+    assert "1 of 30 exercises solved" in exercise.run("ex2-1-check")
 
 
 @pytest.fixture
@@ -33,16 +110,14 @@ def test_a_run_goes_on_after_an_expected_exception_and_stops_at_another(visit, s
     assert cells[2]["outputs"][0]["ename"] == "ZeroDivisionError"
 
 
-def test_a_screenshot_shows_the_whole_notebook_in_the_theme(window, server, scratch, tmp_path):
+def test_a_screenshot_shows_the_whole_notebook_in_the_theme(window, scratch, tmp_path):
+    notebook = window.open("scratch/a.ipynb")
+    notebook.run_all()
     shots = {}
-    for theme in (LIGHT, DARK):
-        server.choose_theme(theme)
-        notebook = Notebook(window.new_page(), server, "scratch/a.ipynb")
-        notebook.run_all()
+    for theme in (DARK, LIGHT):
+        window.choose_theme(theme)
         shots[theme] = tmp_path / f"{theme}.png"
         notebook.screenshot(shots[theme])
-        notebook.close()
-    server.choose_theme(LIGHT)
     assert brightness(shots[LIGHT]) > 200
     assert brightness(shots[DARK]) < 80
     with Image.open(shots[LIGHT]) as picture:

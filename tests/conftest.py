@@ -1,0 +1,17 @@
+"""What all tests need."""
+
+import signal
+
+import pytest
+
+_LONGEST = ("test_browser.py", "test_exercises.py")
+
+# A shell starts what is in the background with Ctrl-C ignored, and Python leaves it so. Some tests press Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.path.name not in _LONGEST)
