@@ -60,7 +60,7 @@ bench: .venv  ## measure against bare web2py
 	$(VENV) -m tests.bench
 
 soak: .venv  ## the long tests: generated sequences, thousands of tasks
-	HARNESS_SOAK=1 $(VENV) -m pytest tests/test_soak.py tests/test_stub_comparison.py
+	HARNESS_SOAK=2000 $(VENV) -m pytest -n 2 tests/test_soak.py tests/test_stub_comparison.py tests/test_queueyaml.py tests/test_taskqueue_bad_input.py
 
 pins: .venv  ## compile requirements.txt and environment.yml from pyproject.toml
 	$(VENV) -m uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate \

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-_LONGEST = ("test_browser.py", "test_exercises.py")
+_LONGEST = ("test_browser.py", "test_notebooks.py", "test_exercises.py")
 
 # A shell starts what is in the background with Ctrl-C ignored, and Python leaves it so. Some tests press Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

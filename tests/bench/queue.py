@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from google.appengine.api import apiproxy_stub_map, taskqueue
 from google.appengine.api.taskqueue import taskqueue_stub
@@ -19,14 +18,20 @@ from tests.bench.measure import Row, collector_at_rest, in_turns, timed
 COUNT = 1_000
 SIZES = (1_000, 10_000, 100_000)
 ROUNDS = 5
+TAKEN = 100  # in a round; all rounds together take half of the fewest
 
 
 def rows() -> list[Row]:
     """Measure both at every size."""
-    with collector_at_rest():
-        added = {size: in_turns({"ours": _ours_add(size), "stub": _stub_add(size)}, ROUNDS) for size in SIZES}
-        many = in_turns({"ours": _ours_add(1_000, queues=100), "stub": _stub_add(1_000, queues=100)}, ROUNDS)
-        worked = {size: in_turns({"ours": _ours_work(size), "stub": _stub_work(size)}, ROUNDS) for size in SIZES}
+    added, worked = {}, {}
+    with connect(TaskQueueService(Clock())), collector_at_rest():  # open all the time: it sets the client's environment
+        for size in SIZES:
+            with _contestants(["default"], size) as pair:
+                added[size] = in_turns({name: each.add for name, each in pair.items()}, ROUNDS)
+            with _contestants(["default"], size) as pair:
+                worked[size] = in_turns({name: each.work for name, each in pair.items()}, ROUNDS)
+        with _contestants(["default", *(f"queue{number}" for number in range(1, 100))], 1_000) as pair:
+            many = in_turns({name: each.add for name, each in pair.items()}, ROUNDS)
     return [
         *(_against(f"add through the client, {size:,} waiting", added[size], 1.0) for size in SIZES),
         _against("add through the client, 100 queues", many, 1.0),
@@ -47,97 +52,93 @@ def _growth(what: str, seconds: dict[int, dict[str, float]]) -> Row:
     return Row("queue", f"{what}: ours at 100,000 / at 1,000", many["ours"] / few["ours"], "ratio", 1.5, note)
 
 
-def _names(queues: int) -> list[str]:
-    return ["default", *(f"queue{number}" for number in range(1, queues))]
+class _Ours:
+    """Our service, with tasks waiting in its first queue."""
 
+    def __init__(self, names: list[str], size: int) -> None:
+        self._names = names
+        self._clock = Clock()
+        self._service = TaskQueueService(self._clock, [QueueConfig(name) for name in names])
+        self._connection = connect(self._service)
+        with self._connection.active():
+            _fill(names[0], size)
 
-def _add(names: list[str], count: int) -> None:
-    for number in range(count):
-        taskqueue.add(url="/worker", params={"old": "a", "new": "b"}, queue_name=names[number % len(names)])
+    def add(self) -> float:
+        with self._connection.active():
+            return timed(lambda: _add(self._names), COUNT)
 
+    def work(self) -> float:
+        queue, now = self._service.queues[self._names[0]], self._clock.timestamp
 
-def _batches(names: list[str], count: int) -> None:
-    for _ in range(count // 100):
-        tasks = [taskqueue.Task(url="/worker", params={"old": "a", "new": "b"}) for _ in range(100)]
-        taskqueue.Queue(names[0]).add(tasks)
-
-
-def _ours_add(size: int, queues: int = 1) -> Callable[[], float]:
-    names = _names(queues)
-
-    def contestant() -> float:
-        service = TaskQueueService(Clock(), [QueueConfig(name) for name in names])
-        with connect(service):
-            _batches(names, size)
-            return timed(lambda: _add(names, COUNT), COUNT)
-
-    return contestant
-
-
-def _stub_add(size: int, queues: int = 1) -> Callable[[], float]:
-    names = _names(queues)
-
-    def contestant() -> float:
-        with _stub(names) as stub:
-            _fill(stub, size)
-            return timed(lambda: _add(names, COUNT), COUNT)
-
-    return contestant
-
-
-def _ours_work(size: int) -> Callable[[], float]:
-    def contestant() -> float:
-        clock = Clock()
-        service = TaskQueueService(clock)
-        with connect(service):
-            _batches(["default"], size)
-        queue = service.queues["default"]
-
-        def work() -> None:
-            for _ in range(COUNT):
-                task = queue.take(clock.timestamp)
+        def take_and_finish() -> None:
+            for _ in range(TAKEN):
+                task = queue.take(now)
                 assert task is not None
                 task.state = TaskState.DONE
-                queue.done(task, clock.timestamp)
+                queue.done(task, now)
 
-        return timed(work, COUNT)
+        return timed(take_and_finish, TAKEN)
 
-    return contestant
-
-
-def _stub_work(size: int) -> Callable[[], float]:
-    def contestant() -> float:
-        with _stub(["default"]) as stub:
-            _fill(stub, size)
-            queue = stub._GetGroup().GetQueue("default")
-
-            def work() -> None:
-                for _ in range(COUNT):
-                    task = queue.OldestTask()
-                    queue.RunTaskNow(task)
-                    queue.Delete(task.task_name)
-
-            return timed(work, COUNT)
-
-    return contestant
+    def close(self) -> None:
+        self._connection.close()
 
 
-def _fill(stub: Any, size: int) -> None:
-    """Fill the stub one by one: it loses the names of unnamed tasks in a batch."""
-    for number in range(size):
-        taskqueue.add(url="/worker", params={"old": "a", "new": "b"}, name=f"filling-{number}")
+class _Stub:
+    """Google's stub, with tasks waiting in its first queue; it answers while one of its methods is running."""
+
+    def __init__(self, names: list[str], size: int) -> None:
+        self._names = names
+        with tempfile.TemporaryDirectory() as folder:
+            entries = "".join(f"- name: {name}\n  rate: 5/s\n" for name in names)
+            (Path(folder) / "queue.yaml").write_text(f"queue:\n{entries}")
+            self._stub = taskqueue_stub.TaskQueueServiceStub(root_path=folder)
+            with self._answering():
+                _fill(names[0], size)
+
+    def add(self) -> float:
+        with self._answering():
+            return timed(lambda: _add(self._names), COUNT)
+
+    def work(self) -> float:
+        queue = self._stub._GetGroup().GetQueue(self._names[0])
+
+        def take_and_finish() -> None:
+            for _ in range(TAKEN):
+                task = queue.OldestTask()
+                queue.RunTaskNow(task)
+                queue.Delete(task.task_name)
+
+        return timed(take_and_finish, TAKEN)
+
+    def close(self) -> None:
+        self._stub.Shutdown()
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        before = apiproxy_stub_map.apiproxy.GetStub("taskqueue")
+        apiproxy_stub_map.apiproxy.ReplaceStub("taskqueue", self._stub)
+        try:
+            yield
+        finally:
+            apiproxy_stub_map.apiproxy.ReplaceStub("taskqueue", before)
 
 
 @contextmanager
-def _stub(names: list[str]) -> Iterator[Any]:
-    """Make Google's stub the service behind the client, with a queue.yaml of these queues."""
-    before = apiproxy_stub_map.apiproxy.GetStub("taskqueue")
-    with tempfile.TemporaryDirectory() as folder:
-        entries = "".join(f"- name: {name}\n  rate: 5/s\n" for name in names)
-        (Path(folder) / "queue.yaml").write_text(f"queue:\n{entries}")
-        stub = taskqueue_stub.TaskQueueServiceStub(root_path=folder)
-        apiproxy_stub_map.apiproxy.ReplaceStub("taskqueue", stub)
-        try:
-            yield stub
-        finally:
-            apiproxy_stub_map.apiproxy.ReplaceStub("taskqueue", before)
+def _contestants(names: list[str], size: int) -> Iterator[dict[str, _Ours | _Stub]]:
+    pair: dict[str, _Ours | _Stub] = {"ours": _Ours(names, size), "stub": _Stub(names, size)}
+    try:
+        yield pair
+    finally:
+        for each in pair.values():
+            each.close()
+
+
+def _add(names: list[str]) -> None:
+    for number in range(COUNT):
+        taskqueue.add(url="/worker", params={"old": "a", "new": "b"}, queue_name=names[number % len(names)])
+
+
+def _fill(name: str, size: int) -> None:
+    """Fill a queue one by one: Google's stub loses the names of unnamed tasks in a batch."""
+    for number in range(size):
+        taskqueue.add(url="/worker", params={"old": "a", "new": "b"}, name=f"filling-{number}", queue_name=name)

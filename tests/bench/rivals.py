@@ -21,8 +21,8 @@ from google.appengine.api.taskqueue import taskqueue_stub
 
 from harness import Lab
 from harness.records import Request
-from harness.wsgi import to_environ
-from tests.bench.dispatch import CONTROLLER, COUNT, call_bare
+from harness.wsgi import Environ, to_environ
+from tests.bench.dispatch import CONTROLLER, COUNT
 from tests.bench.measure import Row, in_turns, timed
 
 _ROOT = Path(__file__).parents[2]
@@ -103,7 +103,18 @@ class _WebServer:
     ) -> Any:
         pairs = tuple((name, value) for name, value in headers if value is not None)
         request = Request(method, relative_url, pairs, body, remote_addr=source_ip)
-        return SimpleNamespace(status=f"{call_bare(self._lab, to_environ(request))} OK")
+        return SimpleNamespace(status=f"{_call_bare(self._lab, to_environ(request))} OK")
+
+
+def _call_bare(lab: Lab, environ: Environ) -> int:
+    """Call `gluon.main.wsgibase` as a web server does; return the status."""
+    gluon = sys.modules["gluon.main"]
+    gluon.global_settings.applications_parent = str(lab._engine.site.root)
+    statuses: list[int] = []
+    list(gluon.wsgibase(environ, lambda status, headers, exc_info=None: statuses.append(int(status[:3]))))
+    if statuses != [200]:
+        raise RuntimeError(f"bare web2py answered {statuses}")
+    return statuses[0]
 
 
 def _scheduler() -> tuple[float, str]:

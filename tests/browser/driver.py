@@ -32,6 +32,11 @@ FLAGS = [
     "--disable-dev-shm-usage",
 ]
 
+STARTED = """async () => {
+    const app = window.jupyterapp;
+    await app?.restored;
+    return Boolean(app?.commands.hasCommand('docmanager:open') && app.commands.hasCommand('notebook:run-all-cells'));
+}"""
 # The idle indicator alone is not enough: before the kernel is connected, "run all" succeeds and runs nothing.
 READY = """path => {
     const panel = window.jupyterapp?.shell?.currentWidget;
@@ -128,7 +133,7 @@ class Window:
         self.server = server
         page.set_default_timeout(SECONDS * 1000)
         page.goto(f"{server.url}/lab/workspaces/w1?token={TOKEN}&reset")
-        page.wait_for_selector("#jupyterlab-splash", state="detached")
+        page.wait_for_function(STARTED)
 
     def open(self, path: str) -> "Notebook":
         """Open a notebook and wait until its kernel is ready."""
