@@ -88,12 +88,12 @@ class _Stub:
 
     def __init__(self, names: list[str], size: int) -> None:
         self._names = names
-        with tempfile.TemporaryDirectory() as folder:
-            entries = "".join(f"- name: {name}\n  rate: 5/s\n" for name in names)
-            (Path(folder) / "queue.yaml").write_text(f"queue:\n{entries}")
-            self._stub = taskqueue_stub.TaskQueueServiceStub(root_path=folder)
-            with self._answering():
-                _fill(names[0], size)
+        self._folder = tempfile.TemporaryDirectory()  # the stub looks at queue.yaml again and again
+        entries = "".join(f"- name: {name}\n  rate: 5/s\n" for name in names)
+        Path(self._folder.name, "queue.yaml").write_text(f"queue:\n{entries}")
+        self._stub = taskqueue_stub.TaskQueueServiceStub(root_path=self._folder.name)
+        with self._answering():
+            _fill(names[0], size)
 
     def add(self) -> float:
         with self._answering():
@@ -112,6 +112,7 @@ class _Stub:
 
     def close(self) -> None:
         self._stub.Shutdown()
+        self._folder.cleanup()
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
