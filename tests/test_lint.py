@@ -390,7 +390,9 @@ def test_a_path_of_a_machine_a_registry_or_a_secret_is_found_in_text_code_and_ou
         assert "holds a" in says(privacy.nothing_private, course, cell)
 
 
-@pytest.mark.parametrize("public", ["/tutorial/default/task_do", "/_ah/queue/default", "applications/" + "work/x", "/home"])
+@pytest.mark.parametrize(
+    "public", ["/tutorial/default/task_do", "/_ah/queue/default", "applications/" + "work/x", "/home"]
+)
 def test_urls_of_the_course_pass(course, public):
     assert found(privacy.nothing_private, course, text_cell(public)) == []
 
