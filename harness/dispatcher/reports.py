@@ -40,8 +40,8 @@ def runaway(tasks: list[TaskInfo]) -> RunawayError:
     return RunawayError(
         f"stopped after {_count(len(tasks), 'attempt')}, and tasks still wait:\n"
         + "\n".join(lines)
-        + "\nA handler that adds a task for itself needs an end to it; a task that always fails needs a "
-        "task_retry_limit. If so many tasks are meant, run again: the queue goes on where it stopped."
+        + "\nA handler that adds a task for itself needs an end to it; a task that always fails needs"
+        + "\na task_retry_limit. If so many tasks are meant, run again: the queue goes on where it\nstopped."
     )
 
 

@@ -66,7 +66,17 @@ CLOSE = """async () => {
         panel.close();
     }
 }"""
-HEIGHT = "() => window.jupyterapp.shell.currentWidget.node.querySelector('.jp-WindowedPanel-viewport').scrollHeight"
+# The height of all cells, once it has been the same for a moment: JupyterLab lays them out piece by piece.
+HEIGHT = """async () => {
+    const cells = () => [...window.jupyterapp.shell.currentWidget.node.querySelectorAll('.jp-Cell')];
+    const height = () => cells().reduce((sum, cell) => sum + cell.getBoundingClientRect().height, 0);
+    let before = -1;
+    while (height() === 0 || height() !== before) {
+        before = height();
+        await new Promise(resolve => setTimeout(resolve, 300));
+    }
+    return before;
+}"""
 SCROLL_UP = "() => window.jupyterapp.shell.currentWidget.node.querySelector('.jp-WindowedPanel-outer').scrollTo(0, 0)"
 
 
@@ -214,7 +224,7 @@ class Notebook:
         """Photograph the whole notebook as one tall picture, without JupyterLab's side bars."""
         self.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
         self.page.set_viewport_size({"width": 1100, "height": 900})
-        self.page.set_viewport_size({"width": 1100, "height": int(self.page.evaluate(HEIGHT)) + 200})
+        self.page.set_viewport_size({"width": 1100, "height": int(self.page.evaluate(HEIGHT)) + 300})
         self.page.evaluate(SCROLL_UP)
         self.page.locator(".jp-NotebookPanel:visible").screenshot(path=path)
 
