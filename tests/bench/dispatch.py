@@ -35,7 +35,7 @@ def trivial():
 def rows() -> list[Row]:
     """Compare for a worker that inserts a row, as the seed's does, and for one that does nothing."""
     found = []
-    for worker, goal in (("insert", 0.8), ("trivial", None)):
+    for worker in ("insert", "trivial"):
         with Lab(queue_yaml="queue:\n- name: default\n  rate: 500/s\n  bucket_size: 100\n") as lab:
             lab.write("controllers/default.py", CONTROLLER)
             dispatched(lab, worker)  # the tables are made before another process sees them
@@ -43,7 +43,7 @@ def rows() -> list[Row]:
                 seconds = in_turns({"dispatched": lambda: dispatched(lab, worker), "bare": post})  # noqa: B023
         ratio = seconds["dispatched"] / seconds["bare"]
         note = f"{seconds['dispatched'] * 1e3:.2f} ms against {seconds['bare'] * 1e3:.2f} ms"
-        found.append(Row("dispatch", f"task / bare wsgibase, worker {worker}", ratio, "ratio", goal, note))
+        found.append(Row("dispatch", f"task / bare wsgibase, worker {worker}", ratio, "ratio", 0.8, note))
     return found
 
 
