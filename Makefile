@@ -4,6 +4,7 @@
 PYTHON ?= $(shell for p in python3.11 python3 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && command -v "$$p" && break; done)
 VENV := .venv/bin/python
+CLASSROOM := .venv/classroom/bin/python
 
 # A HOME that is missing or not writable would stop uv, pip and Jupyter alike.
 ifneq ($(shell test -d "$$HOME" && test -w "$$HOME" && echo usable),usable)
@@ -25,7 +26,7 @@ export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv lab test check build bench soak pins clean
+.PHONY: help .venv classroom lab test check build bench soak pins clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z.]*\):.*##  *\(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -42,10 +43,18 @@ help:  ## list the targets
 	$(VENV) -m uv pip install --quiet --python $(VENV) --no-deps --editable . || $(VENV) -m pip install --quiet --no-deps --editable .
 	touch $@
 
+classroom: .venv/classroom/.done  ## install nbgrader, JupyterHub and repo2docker into .venv/classroom, beside the learner's .venv
+
+.venv/classroom/.done: harness/classroom/requirements.txt .venv/.done
+	test -x $(CLASSROOM) || "$(PYTHON)" -m venv .venv/classroom
+	$(VENV) -m uv pip install --quiet --python $(CLASSROOM) --requirement harness/classroom/requirements.txt || $(CLASSROOM) -m pip install --quiet --requirement harness/classroom/requirements.txt
+	$(VENV) -m uv pip install --quiet --python $(CLASSROOM) --no-deps --editable . || $(CLASSROOM) -m pip install --quiet --no-deps --editable .
+	touch $@
+
 lab: .venv  ## open the course in JupyterLab
 	$(VENV) -m harness lab
 
-test: check  ## run every test: unit, contract, notebooks, exercises, browser
+test: check classroom  ## run every test: unit, contract, notebooks, exercises, browser
 	$(VENV) -m pytest -n 2 --no-loadscope-reorder --nbval tests notebooks solutions
 
 check: .venv  ## ruff, mypy --strict, the table of imports
@@ -62,9 +71,11 @@ bench: .venv  ## measure against bare web2py
 soak: .venv  ## the long tests: generated sequences, thousands of tasks
 	HARNESS_SOAK=2000 $(VENV) -m pytest -n 2 tests/test_soak.py tests/test_stub_comparison.py tests/test_queueyaml.py tests/test_taskqueue_bad_input.py
 
-pins: .venv  ## compile requirements.txt and environment.yml from pyproject.toml
-	$(VENV) -m uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate \
-		--custom-compile-command "make pins" --output-file requirements.txt pyproject.toml
+COMPILE = $(VENV) -m uv pip compile --quiet --universal --python-version 3.11 --no-annotate --custom-compile-command "make pins"
+
+pins: .venv  ## compile the two requirements.txt and environment.yml from pyproject.toml
+	$(COMPILE) --extra test --output-file requirements.txt pyproject.toml
+	$(COMPILE) --extra classroom --constraint requirements.txt --output-file harness/classroom/requirements.txt pyproject.toml
 	{ sed '/- pip:$$/q' environment.yml; sed -n 's/^[a-z].*/      - "&"/p' requirements.txt; } > .venv/environment.yml
 	cp .venv/environment.yml environment.yml
 

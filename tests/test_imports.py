@@ -40,10 +40,11 @@ TABLE = {
     "jupyterlab": "errors",
     "pytest_plugin": "errors notebooks",
     "__init__": "lab magics checks",
-    "__main__": "errors notebooks linter checks jupyterlab",
+    "cli": "errors records display lab notebooks linter checks jupyterlab",
+    "__main__": "cli",
 }
 HEAVY = {"gluon", "pydal", "google.protobuf", "google.appengine.api.taskqueue", "matplotlib", "numpy", "time_machine"}
-HEAVY |= {"IPython", "nbformat", "nbclient", "jupyterlab", "pytest"}
+HEAVY |= {"IPython", "nbformat", "nbclient", "jupyterlab", "pytest", "click", "rich"}
 
 
 def parse(path: Path) -> ast.Module:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.__main__ import main
+from harness.cli import main
 from harness.jupyterlab import CONFIG, arguments, has_display
 from tests.scratch import markdown, save
 

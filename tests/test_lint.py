@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.__main__ import main
+from harness.cli import main
 from harness.errors import NotebookError
 from harness.linter import Page, form, lesson, links, lint, markdown, privacy, text
 from harness.linter import exercises as rules_for_exercises

@@ -26,7 +26,7 @@ def pins() -> list[str]:
 
 def declared() -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = [line for lines in project["optional-dependencies"].values() for line in lines]
+    extras = project["optional-dependencies"]["test"]
     return [Requirement(line) for line in [*project["dependencies"], *extras]]
 
 
