@@ -14,7 +14,7 @@ from harness.clock import START, Clock
 from harness.records import TaskInfo, TaskState
 from harness.taskqueue import Queue, QueueConfig, RetryParameters, Task, TaskQueueService, connect, preload
 from harness.taskqueue.errorcodes import ErrorCode
-from harness.taskqueue.etaheap import EtaHeap
+from harness.taskqueue.etaorder import EtaOrder
 from harness.taskqueue.tombstones import Tombstones
 
 NOW = START.timestamp()
@@ -121,47 +121,46 @@ def test_a_pause_holds_nothing_but_itself():
     assert not queue.paused
 
 
-def test_a_full_heap_of_deleted_tasks_is_swept():
-    heap = EtaHeap()
+def test_an_order_keeps_nothing_of_deleted_tasks():
+    order = EtaOrder()
     for number in range(1000):
         task = new_task(str(number), NOW + number)
-        heap.push(task)
-        heap.discard(task)
-    assert len(heap) == 0
-    assert len(heap._heap) < 200
+        order.push(task)
+        order.discard(task)
+    assert len(order) == len(order._sorted) == 0
 
 
-def test_a_swept_heap_is_still_in_order():
-    heap = EtaHeap()
+def test_what_stays_after_many_are_deleted_is_still_in_order():
+    order = EtaOrder()
     tasks = [new_task(str(number), NOW + number * 7919 % 1000) for number in range(1000)]
     for task in tasks:
-        heap.push(task)
+        order.push(task)
     for task in tasks[100:]:
-        heap.discard(task)
-    heap.push(new_task("last", NOW + 1000))
-    taken = [heap.pop_due(NOW + 1000).eta for _ in range(101)]
+        order.discard(task)
+    order.push(new_task("last", NOW + 1000))
+    taken = [order.pop_due(NOW + 1000).eta for _ in range(101)]
     assert taken == sorted(taken)
 
 
 @given(st.lists(st.tuples(st.sampled_from("pdt"), st.integers(0, 9), st.integers(0, 20))))
-def test_a_heap_gives_tasks_like_a_sorted_list(steps):
-    heap, expected, arrivals = EtaHeap(), {}, 0
+def test_an_order_gives_the_earliest_first_and_of_equals_the_oldest(steps):
+    order, expected, arrivals = EtaOrder(), {}, 0
     for step, name, eta in steps:
         if step == "p":
             task = new_task(str(name), eta)
-            heap.push(task)
+            order.push(task)
             expected[task.name] = (eta, arrivals)
             arrivals += 1
         elif step == "d":
-            heap.discard(new_task(str(name)))
+            order.discard(new_task(str(name)))
             expected.pop(str(name), None)
         else:
             due = [name for name in expected if expected[name][0] <= eta]
             wanted = min(due, key=expected.__getitem__, default=None)
-            taken = heap.pop_due(eta)
+            taken = order.pop_due(eta)
             assert (taken.name if taken else None) == wanted
             expected.pop(wanted, None)
-        assert names(heap.ordered()) == sorted(expected, key=expected.__getitem__)
+        assert names(order.ordered()) == sorted(expected, key=expected.__getitem__)
 
 
 def test_tombstones_lapse_and_are_forgotten():

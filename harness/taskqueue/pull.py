@@ -7,7 +7,7 @@ import math
 from harness.records import TaskState
 from harness.taskqueue.config import QueueConfig
 from harness.taskqueue.errorcodes import ErrorCode, refuse
-from harness.taskqueue.etaheap import EtaHeap
+from harness.taskqueue.etaorder import EtaOrder
 from harness.taskqueue.queue import Queue
 from harness.taskqueue.task import Task
 from harness.taskqueue.tombstones import TOMBSTONE_SECONDS
@@ -18,7 +18,7 @@ class PullQueue(Queue):
 
     def __init__(self, config: QueueConfig, tombstone_seconds: float = TOMBSTONE_SECONDS) -> None:
         super().__init__(config, tombstone_seconds)
-        self._by_tag: dict[str | None, EtaHeap] = {}
+        self._by_tag: dict[str | None, EtaOrder] = {}
 
     def lease(self, count: int, seconds: float, now: float, group_by_tag: bool, tag: str | None) -> list[Task]:
         """Lease tasks whose ETA is not later than now, the earliest first (T42; SDK).
@@ -37,12 +37,12 @@ class PullQueue(Queue):
         """
         _check_length(seconds)
         with self._lock:
-            heap = self._heap
+            order = self._order
             if group_by_tag:
-                first = heap.first()
+                first = order.first()
                 wanted = tag if tag is not None or first is None else first.tag
-                heap = self._by_tag.get(wanted, EtaHeap())
-            return self._lease_from(heap, count, now, now + seconds)
+                order = self._by_tag.get(wanted, EtaOrder())
+            return self._lease_from(order, count, now, now + seconds)
 
     def extend(self, name: str, eta: float, seconds: float, now: float) -> float:
         """Let a lease end `seconds` from now instead; 0 gives the task back (T42; SDK).
@@ -72,9 +72,9 @@ class PullQueue(Queue):
             self._schedule(task)
             return task.eta
 
-    def _lease_from(self, heap: EtaHeap, count: int, now: float, until: float) -> list[Task]:
+    def _lease_from(self, order: EtaOrder, count: int, now: float, until: float) -> list[Task]:
         leased: list[Task] = []
-        while len(leased) < count and (task := heap.pop_due(now)) is not None:
+        while len(leased) < count and (task := order.pop_due(now)) is not None:
             if (task.retry or self.config.retry).exhausted(task.retries, 0.0):
                 task.state = TaskState.DROPPED
                 self._bury(task, now)
@@ -89,7 +89,7 @@ class PullQueue(Queue):
 
     def _schedule(self, task: Task) -> None:
         super()._schedule(task)
-        self._by_tag.setdefault(task.tag, EtaHeap()).push(task)
+        self._by_tag.setdefault(task.tag, EtaOrder()).push(task)
 
     def _bury(self, task: Task, now: float) -> None:
         super()._bury(task, now)

@@ -8,7 +8,7 @@ from threading import RLock
 from harness.records import TaskState
 from harness.taskqueue.config import QueueConfig
 from harness.taskqueue.errorcodes import ErrorCode, refuse
-from harness.taskqueue.etaheap import EtaHeap
+from harness.taskqueue.etaorder import EtaOrder
 from harness.taskqueue.task import Task
 from harness.taskqueue.tombstones import TOMBSTONE_SECONDS, Tombstones
 
@@ -30,7 +30,7 @@ class Queue:
         self.config = config
         self.paused = False
         self.in_flight: dict[str, Task] = {}
-        self._heap = EtaHeap()
+        self._order = EtaOrder()
         self._names: dict[str, Task] = {}
         self._tombstones = Tombstones(tombstone_seconds)
         self._executed: deque[float] = deque()
@@ -54,18 +54,18 @@ class Queue:
     def waiting(self) -> list[Task]:
         """Return the tasks that wait, due or not, in the order of their ETA."""
         with self._lock:
-            return self._heap.ordered()
+            return self._order.ordered()
 
     def next_eta(self) -> float | None:
         """Return the earliest ETA of the tasks that wait, or None; a pause makes no difference."""
         with self._lock:
-            task = self._heap.first()
+            task = self._order.first()
             return None if task is None else task.eta
 
     def take(self, now: float) -> Task | None:
         """Take the task with the earliest ETA, if it is due (T21; Docs): it runs now, and is in flight."""
         with self._lock:
-            task = self._heap.pop_due(now)
+            task = self._order.pop_due(now)
             if task is not None:
                 task.state = TaskState.RUNNING
                 self.in_flight[task.name] = task
@@ -122,7 +122,7 @@ class Queue:
         """Return the earliest ETA of all tasks, those that run included, or None."""
         with self._lock:
             tasks = [task for task in self.in_flight.values() if task.state is TaskState.RUNNING]
-            return min((task.eta for task in [*tasks, *filter(None, [self._heap.first()])]), default=None)
+            return min((task.eta for task in [*tasks, *filter(None, [self._order.first()])]), default=None)
 
     def executed_last_minute(self, now: float) -> int:
         """Return how many tasks were taken or leased in the last 60 virtual seconds."""
@@ -148,11 +148,11 @@ class Queue:
         return ErrorCode.TOMBSTONED_TASK if self._tombstones.holds(name, now) else ErrorCode.UNKNOWN_TASK
 
     def _schedule(self, task: Task) -> None:
-        self._heap.push(task)
+        self._order.push(task)
 
     def _bury(self, task: Task, now: float) -> None:
         del self._names[task.name]
-        self._heap.discard(task)
+        self._order.discard(task)
         self._tombstones.bury(task.name, now)
 
     def _land(self, task: Task) -> None:
