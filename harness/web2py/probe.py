@@ -111,21 +111,37 @@ class Probe:
         )
 
     def _read_route(self, request: Any) -> Route:
-        """Note which action runs, with the variables of the wire.
-
-        They are parsed here from a copy, because a handler may change its own, and because to look at them in a
-        request whose body is no form is an error in 2.26.1 that only the handler itself should run into.
-        """
+        """Note which action runs, with the variables of the wire, before a handler changes them."""
         action = request.application, request.controller, request.function, request.extension, tuple(request.args or ())
         if not self._request.body and not request.env.query_string:
             return Route(*action)
+        if _is_unread_form(request):
+            try:
+                return Route(*action, *_variables(request))
+            except Exception:
+                request._get_vars = request._post_vars = request._vars = None  # the handler is to run into it itself
         copy = self._gluon.globals.Request(request.env)
         copy._body = io.BytesIO(self._request.body)
-        get_vars = _in_order(copy.get_vars)
         try:
-            return Route(*action, get_vars, _in_order(copy.post_vars), _in_order(copy.vars))
+            return Route(*action, *_variables(copy))
         except Exception:
+            get_vars = _in_order(copy.get_vars)
             return Route(*action, get_vars, {}, get_vars)
+
+
+def _is_unread_form(request: Any) -> bool:
+    """Tell whether to look at the variables changes nothing for the handler, and web2py parses them only once.
+
+    Not where a model has looked, and may have changed them; nor where the body is no form, because in 2.26.1 to look is
+    an error then that only the handler itself should run into.
+    """
+    kind = str(request.env.content_type or "")
+    return kind.startswith("application/x-www-form-urlencoded") and request._get_vars is request._post_vars is None
+
+
+def _variables(request: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return copies of get_vars, post_vars and vars."""
+    return _in_order(request.get_vars), _in_order(request.post_vars), _in_order(request.vars)
 
 
 def _in_order(variables: Any) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def _in_order(pick: Any) -> Any:
 
 
 def _spare_the_disk(gluon: Gluon) -> None:
-    """Let SQLite not wait for the disk at each commit, in the databases of a site: they go away with it anyway."""
+    """Let SQLite keep its journal in memory and not wait for the disk: the databases of a site go away with it."""
     from pydal.adapters.sqlite import SQLite
 
     connect, settings = SQLite.connector, gluon.settings.global_settings
@@ -128,6 +128,7 @@ def _spare_the_disk(gluon: Gluon) -> None:
         connection = connect(adapter)
         if adapter.dbpath.startswith(settings.applications_parent):
             connection.execute("PRAGMA synchronous = OFF")
+            connection.execute("PRAGMA journal_mode = MEMORY")
         return connection
 
     SQLite.connector = connector
