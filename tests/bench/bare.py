@@ -2,7 +2,8 @@
 
     python -m tests.bench.bare FOLDER
 
-FOLDER is a web2py root. Reads lines "path body count" and answers each with the seconds per POST.
+FOLDER is a web2py root. Reads lines "path body count collector" and answers each with the seconds per POST; "off" as
+collector leaves out web2py's call of Python's garbage collector after every hundredth request.
 """
 
 from __future__ import annotations
@@ -26,15 +27,16 @@ def main(folder: str) -> None:
         import gluon.main
     gluon.main.global_settings.applications_parent = folder
     for line in sys.stdin:
-        path, body, count = line.split()
-        _post(gluon.main.wsgibase, path, body.encode())
+        path, body, count, collector = line.split()
+        options = {"web2py_disable_garbage_collect": True} if collector == "off" else {}
+        _post(gluon.main.wsgibase, path, body.encode(), options)
         start = time.perf_counter()
         for _ in range(int(count)):
-            _post(gluon.main.wsgibase, path, body.encode())
+            _post(gluon.main.wsgibase, path, body.encode(), options)
         print((time.perf_counter() - start) / int(count), flush=True)
 
 
-def _post(wsgibase: Any, path: str, body: bytes) -> None:
+def _post(wsgibase: Any, path: str, body: bytes, options: dict[str, bool]) -> None:
     environ = {
         "REQUEST_METHOD": "POST",
         "SCRIPT_NAME": "",
@@ -55,6 +57,7 @@ def _post(wsgibase: Any, path: str, body: bytes) -> None:
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
+        **options,
     }
     statuses: list[str] = []
     list(wsgibase(environ, lambda status, headers, exc_info=None: statuses.append(status)))
