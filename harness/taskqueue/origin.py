@@ -7,7 +7,9 @@ import os
 import sys
 import sysconfig
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
+from textwrap import dedent
 from types import FrameType
 
 from google.appengine.api import apiproxy_stub
@@ -29,16 +31,29 @@ def find_origin() -> Frame | None:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and not _is_the_learners(frame.f_code.co_filename):
         frame = frame.f_back
-    return None if frame is None else learners_frame(frame, frame.f_lineno)
+    return None if frame is None else learners_frame(frame, *_call_lines(frame))
 
 
-def learners_frame(frame: FrameType, line: int) -> Frame | None:
-    """Return a line that a frame was at; None where that is Google's client, the harness or the standard library."""
+def learners_frame(frame: FrameType, line: int, last: int | None = None) -> Frame | None:
+    """Return where a frame was; None where that is Google's client, the harness or the standard library.
+
+    Args:
+        frame: the frame.
+        line: the line that it was at.
+        last: the last line of what it was doing there, where that is more than one.
+    """
     file = frame.f_code.co_filename
     if not _is_the_learners(file):
         return None
     linecache.checkcache(file)
-    return Frame(_shown(file), line, frame.f_code.co_name, linecache.getline(file, line, frame.f_globals).strip())
+    lines = linecache.getlines(file, frame.f_globals)[line - 1 : last or line]
+    return Frame(_shown(file), line, frame.f_code.co_name, dedent("".join(lines)).strip())
+
+
+def _call_lines(frame: FrameType) -> tuple[int, int]:
+    """Return the first and the last line of the call that a frame is waiting for."""
+    first, last, *_ = next(islice(frame.f_code.co_positions(), frame.f_lasti // 2, None))
+    return first or frame.f_lineno, last or frame.f_lineno  # None where Python was told to forget (PYTHONNODEBUGRANGES)
 
 
 @lru_cache(maxsize=4096)
