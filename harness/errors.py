@@ -24,6 +24,8 @@ of this tree.
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 
 class HarnessError(Exception):
     """Base of all errors of the harness: a message for the learner, shown without a traceback.
@@ -34,6 +36,13 @@ class HarnessError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         return [f"{type(self).__name__}: {self}"]
+
+
+def one_line(message: str) -> str:
+    """Return the gist of a message in one line: its first, and where a quotation is indented below it, the one after."""
+    first, *rest = message.strip().splitlines() or [""]
+    quoted = list(takewhile(lambda line: line.startswith("  "), rest))
+    return "; ".join([first, *(rest[len(quoted) :][:1] if quoted else [])])
 
 
 class LabClosedError(HarnessError):

@@ -9,7 +9,7 @@ import pytest
 
 from harness.checks.course import body, exercises, find_exercise, solution_cells, stub_cells
 from harness.checks.judge import judge
-from harness.checks.verdict import Outcome
+from harness.checks.verdict import Outcome, Verdict
 from harness.notebooks.files import read
 from tests.answers import Answer, read_answers, to_files
 from tests.stage import import_deferred
@@ -19,6 +19,14 @@ NUMBERS = [exercise.number for exercise in exercises()]
 WRONG = [answer for number in NUMBERS for answer in read_answers("wrong_answers", number)]
 RIGHT = [answer for number in NUMBERS for answer in read_answers("right_answers", number)]
 ROOT = Path(__file__).parents[1]
+
+
+def assert_headline_says_why(verdict: Verdict) -> None:
+    words = {Outcome.ERROR: "error in your code", Outcome.WRONG: "not right yet"}[verdict.outcome]
+    says = find_exercise(verdict.exercise).mistakes[verdict.mistake].says if verdict.mistake else ""
+    begins = f"{verdict.exercise} {words}: {says}"
+    assert verdict.headline.startswith(begins)
+    assert len(begins) < len(verdict.headline.splitlines()[0]) == len(verdict.headline)
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -58,6 +66,7 @@ def test_wrong_answer_gets_its_own_diagnosis(answer: Answer) -> None:
     assert (verdict.outcome, verdict.mistake) == expected, verdict.text
     assert len(verdict.text.splitlines()) <= 16, verdict.text
     assert "Traceback" not in verdict.text
+    assert_headline_says_why(verdict)
 
 
 @pytest.mark.parametrize("number", NUMBERS)

@@ -189,6 +189,10 @@ def test_cells_run_in_order_in_one_worker_whatever_shuffles_them(lax):
     assert lax.failures["many_cells"] == [""] * 11
 
 
+def test_a_run_without_exercises_lists_none(lax):
+    assert " exercises =" not in lax.output
+
+
 def test_kernels_leave_no_folders_behind(folders, strict, lax):
     assert strict.failures.keys() >= STRICT.keys()
     assert [path for folder in folders for path in folder.glob("harness-*")] == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.checks import ledger
+from harness.checks import judged, ledger
 from harness.checks.course import body, exercises, find_exercise, find_prediction, solution_cells
 from harness.checks.exercise import Exercise
 from harness.checks.judge import judge
@@ -26,6 +26,7 @@ def check(number: str) -> None:
     __tracebackhide__ = True
     exercise = find_exercise(number)
     verdict = judge(exercise, _learners_files(exercise))
+    judged.note(verdict)
     if verdict.outcome is not Outcome.CORRECT:
         raise CheckError(verdict.text)
     ledger.mark_solved(number)

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from harness.checks.exercise import Exercise, Misconception
 from harness.checks.layout import wrap
-from harness.errors import HarnessError
+from harness.errors import HarnessError, one_line
 from harness.records import Ticket
 
 
@@ -22,12 +22,16 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The outcome of one check; `mistake` is the key of the misconception that it recognised, if any."""
+    """The outcome of one check.
+
+    `mistake` is the key of the misconception that it recognised, if any; `headline` says all that matters in one line.
+    """
 
     exercise: str
     outcome: Outcome
     text: str
     mistake: str | None = None
+    headline: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +47,31 @@ def not_attempted(exercise: Exercise, because: str = "") -> Verdict:
     """The stub is still there, or the cell was not run."""
     said = because or f"Fill {exercise.fill}, run it, then check again."
     lines = [wrap(f"{exercise.number} not attempted. {said}"), _stuck(exercise)]
-    return Verdict(exercise.number, Outcome.NOT_ATTEMPTED, "\n".join(lines))
+    headline = f"{exercise.number} not attempted: {because[:1].lower() + because[1:] or f'fill {exercise.fill}.'}"
+    return Verdict(exercise.number, Outcome.NOT_ATTEMPTED, "\n".join(lines), headline=headline)
 
 
 def error(exercise: Exercise, ticket: Ticket, called: str) -> Verdict:
     """The learner's code raised something that is no known mistake."""
     said = [f"{ticket.exception}: {ticket.message}"]
+    short = one_line(said[0])
     if ticket.frames:
         last = ticket.frames[-1]
         said.insert(0, f"{last.where}:  {last.source.strip()}")
-    return _error(exercise, f"{called} ended in an exception:", said)
+        short += f" ({last.where})"
+    return _error(exercise, f"{called} ended in an exception:", said, short)
 
 
 def error_from_harness(exercise: Exercise, failure: HarnessError, called: str) -> Verdict:
     """The harness refused what the learner's code asked for; the message says what and why."""
-    return _error(exercise, f"{called}:", str(failure).splitlines())
+    return _error(exercise, f"{called}:", str(failure).splitlines(), one_line(str(failure)))
 
 
-def _error(exercise: Exercise, what: str, said: list[str]) -> Verdict:
+def _error(exercise: Exercise, what: str, said: list[str], short: str) -> Verdict:
     lines = [wrap(f"{exercise.number} error in your code. {what}")]
     lines += [wrap(line, "  ", indent=2) for line in said]
-    return Verdict(exercise.number, Outcome.ERROR, "\n".join([*lines, _stuck(exercise)]))
+    text = "\n".join([*lines, _stuck(exercise)])
+    return Verdict(exercise.number, Outcome.ERROR, text, headline=f"{exercise.number} error in your code: {short}")
 
 
 def wrong(exercise: Exercise, finding: Finding, key: str | None, mistake: Misconception | None) -> Verdict:
@@ -73,13 +81,15 @@ def wrong(exercise: Exercise, finding: Finding, key: str | None, mistake: Miscon
         facts |= {"Diagnosis": mistake.says, "Reread": f"lesson {exercise.lesson}, “{mistake.reread}”"}
     lines = [f"{exercise.number} not right yet."]
     lines += [wrap(said, f"  {label}", indent=17) for label, said in facts.items()]
-    return Verdict(exercise.number, Outcome.WRONG, "\n".join([*lines, _stuck(exercise)]), key)
+    short = f"{mistake.says} Reread {facts['Reread']}." if mistake else f"{finding.happened}; expected: {finding.expected}"
+    headline = f"{exercise.number} not right yet: {' '.join(short.split())}"
+    return Verdict(exercise.number, Outcome.WRONG, "\n".join([*lines, _stuck(exercise)]), key, headline)
 
 
 def correct(exercise: Exercise) -> Verdict:
     """All is right."""
     said = wrap(f"{exercise.number} correct: {exercise.proves} Next: {exercise.then}")
-    return Verdict(exercise.number, Outcome.CORRECT, said)
+    return Verdict(exercise.number, Outcome.CORRECT, said, headline=f"{exercise.number} correct")
 
 
 def _stuck(exercise: Exercise) -> str:

@@ -13,6 +13,7 @@ What stock nbval lets through, and this plugin does not:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -22,22 +23,28 @@ import pytest
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Let one worker of pytest-xdist run the whole notebook.
+    """Let one worker of pytest-xdist run the whole notebook, and let the run end with how the exercises stand.
 
-    Its cells share a kernel, and groups (--dist=loadgroup of xdist 3.8) do nothing under pytest 9.2.
+    The cells of a notebook share a kernel, and groups (--dist=loadgroup of xdist 3.8) do nothing under pytest 9.2.
     """
     option = config.option
     runs_notebooks = getattr(option, "nbval", False) or getattr(option, "nbval_lax", False)
     if runs_notebooks and getattr(option, "dist", "no") in ("load", "loadgroup", "worksteal"):
         option.dist = "loadfile"
+    if getattr(option, "nbval_lax", False):
+        from harness.pytest_plugin.exercises import ExerciseSummary
+
+        config.pluginmanager.register(ExerciseSummary())
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Generator[None, list[Any], list[Any]]:
-    """Put our notebook collector in the place of nbval's."""
+    """Put our notebook collector in the place of nbval's, and say how to run a notebook that nobody collects."""
     found = yield
-    if file_path.suffix != ".ipynb" or not found:
+    if file_path.suffix != ".ipynb":
         return found
+    if not found:
+        return [NotAskedFor.from_parent(parent, path=file_path)] if parent.session.isinitpath(file_path) else found
 
     from nbval.plugin import IPyNbFile
 
@@ -46,6 +53,18 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Generator[
     return [
         NotebookFile.from_parent(parent, path=file_path) if isinstance(node, IPyNbFile) else node for node in found
     ]
+
+
+class NotAskedFor(pytest.File):
+    """A notebook named on the command line that no plugin runs, for want of nbval's option; pytest calls it not found."""
+
+    def collect(self) -> list[pytest.Item]:
+        shown = os.path.relpath(self.path, self.config.invocation_params.dir)
+        raise self.CollectError(
+            f"{shown} was not run: pytest runs a notebook only when it is told to. An exercise, red until it is solved:\n"
+            f"  pytest --nbval-lax {shown}\n"
+            "With --nbval instead each output is compared, too, with the one in the notebook."
+        )
 
 
 @pytest.hookimpl(trylast=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import time
 from contextlib import ExitStack
@@ -67,6 +68,26 @@ class NotebookKernel(RunningKernel):  # type: ignore[misc]  # nbval has no types
             if message["parent_header"].get("msg_id") == msg_id:
                 self.reply = message["content"]
                 return
+
+    def ask(self, expression: str, timeout: float) -> str:
+        """Evaluate an expression beside the cells, without history and output; `reply` stays that of the last cell.
+
+        Args:
+            expression: Python, with a text as its value.
+            timeout: in seconds.
+
+        Returns:
+            The text; "" when there was no answer, or another one.
+        """
+        reply = self.reply
+        try:
+            self.await_reply(self.kc.execute("", silent=True, user_expressions={"it": expression}), timeout)
+            shown = self.reply["user_expressions"]["it"]["data"]["text/plain"]
+            return str(ast.literal_eval(shown))
+        except (KernelDied, Empty, KeyError, SyntaxError, ValueError):
+            return ""
+        finally:
+            self.reply = reply
 
     def close(self) -> None:
         """End the kernel, dead or alive, and give back its sockets and its folder."""

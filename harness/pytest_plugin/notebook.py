@@ -10,11 +10,15 @@ import pytest
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME
 from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError
 
-from harness.errors import NotebookError
+from harness.errors import CheckError, NotebookError
 from harness.notebooks import files
 from harness.pytest_plugin.kernel import KernelDied, NotebookKernel
+from harness.pytest_plugin.exercises import EXERCISE
 from harness.pytest_plugin.report import difference, error_line, failure_text
 
+# What the checks of this process said since the last time; "" where the notebook has nothing to do with the course.
+_VERDICTS = 'getattr(__import__("sys").modules.get("harness.checks.judged"), "drain", str)()'
+_PATIENCE = 5  # seconds
 _RAISED = "Cell execution caused an exception"  # nbval's words; the exception's own are better
 
 
@@ -54,7 +58,18 @@ class NotebookCell(IPyNbCell):  # type: ignore[misc]  # nbval has no types
             super().runtest()
         except KernelDied:
             self.raise_cell_error("the kernel died while this cell ran")
+        finally:
+            self._note_verdicts()
         self._require_outcome()
+
+    def _note_verdicts(self) -> None:
+        """Keep what the cell's checks said, each in one line, as properties that reports and JUnit's XML carry.
+
+        A cell that shows a failure on purpose is left out.
+        """
+        if self.config.option.nbval_lax and not self.options["check_exception"]:
+            answer = self.parent.kernel.ask(_VERDICTS, _PATIENCE)
+            self.user_properties += [(EXERCISE, headline) for headline in answer.splitlines()]
 
     def _require_living_kernel(self) -> None:
         if not self.parent.kernel.is_alive():
@@ -94,9 +109,13 @@ class NotebookCell(IPyNbCell):  # type: ignore[misc]  # nbval has no types
         if not isinstance(error, NbCellError):
             return f"{self.name} could not be run: {error!r}"
         raised = self._raised() if str(error) == _RAISED else None
-        headline = error_line(raised) if raised else str(error)
+        return failure_text(self._headline(error, raised), self.cell.source, error.inner_traceback)
+
+    def _headline(self, error: NbCellError, raised: dict[str, Any] | None) -> str:
+        if self.user_properties and raised and raised["ename"] == CheckError.__name__:
+            return str(self.user_properties[-1][1])
         label = files.cell_label(self.cell, self.parent.nb.cells.index(self.cell))
-        return failure_text(f"{label}: {headline}", self.cell.source, error.inner_traceback)
+        return f"{label}: {error_line(raised) if raised else error}"
 
     def reportinfo(self) -> tuple[Path, int, str]:
         return self.path, 0, self.nodeid

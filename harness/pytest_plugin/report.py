@@ -7,15 +7,16 @@ from collections.abc import Iterator, Mapping
 from difflib import unified_diff
 from typing import Any
 
+from harness.errors import one_line
+
 _LINES = 40
 _WIDTH = 160
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 def error_line(error: Mapping[str, Any]) -> str:
-    """Return the name of an exception and the first line of its message."""
-    message = str(error.get("evalue", "")).strip().partition("\n")[0]
-    return f"{error.get('ename')}: {message}"
+    """Return the name of an exception and the gist of its message."""
+    return f"{error.get('ename')}: {one_line(str(error.get('evalue', '')))}"
 
 
 def failure_text(headline: str, source: str, details: str | None) -> str:
