@@ -5,6 +5,9 @@ PYTHON ?= $(shell for p in python3.11 python3 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && command -v "$$p" && break; done)
 VENV := .venv/bin/python
 CLASSROOM := .venv/classroom/bin/python
+NEWEST := .venv/newest/bin/python
+PYTEST := -m pytest -n 2 --no-loadscope-reorder --nbval
+TESTS = tests notebooks solutions
 
 # A HOME that is missing or not writable would stop uv, pip and Jupyter alike.
 ifneq ($(shell test -d "$$HOME" && test -w "$$HOME" && echo usable),usable)
@@ -26,7 +29,7 @@ export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv classroom lab test check build bench soak pins clean
+.PHONY: help .venv classroom lab test check build bench soak pins newest clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z.]*\):.*##  *\(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -55,7 +58,7 @@ lab: .venv  ## open the course in JupyterLab
 	$(VENV) -m harness lab
 
 test: check classroom  ## run every test: unit, contract, notebooks, exercises, browser
-	$(VENV) -m pytest -n 2 --no-loadscope-reorder --nbval tests notebooks solutions
+	$(VENV) $(PYTEST) $(TESTS)
 
 check: .venv  ## ruff, mypy --strict, the table of imports
 	$(VENV) -m ruff check .
@@ -78,6 +81,15 @@ pins: .venv  ## compile the two requirements.txt and environment.yml from pyproj
 	$(COMPILE) --extra classroom --constraint requirements.txt --output-file harness/classroom/requirements.txt pyproject.toml
 	{ sed '/- pip:$$/q' environment.yml; sed -n 's/^[a-z].*/      - "&"/p' requirements.txt; } > .venv/environment.yml
 	cp .venv/environment.yml environment.yml
+
+# What differs from the pins stands first, so that a failure can be told from its cause.
+newest: classroom  ## test with the newest dependencies that pyproject.toml allows, in .venv/newest (TESTS=... for a part)
+	rm -rf .venv/newest
+	"$(PYTHON)" -m venv --without-pip .venv/newest
+	$(VENV) -m uv pip install --quiet --python $(NEWEST) --upgrade --editable ".[test]"
+	$(VENV) -m uv pip freeze --exclude-editable --python $(NEWEST) > .venv/newest/installed.txt
+	@echo "Not as in requirements.txt:"; sed 's/ ;.*//' requirements.txt | grep -vxF -f - .venv/newest/installed.txt || echo "  nothing"
+	$(NEWEST) $(PYTEST) $(TESTS)
 
 clean:  ## remove everything that the other targets made
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build harness.egg-info

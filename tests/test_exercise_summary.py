@@ -26,12 +26,12 @@ ENTRIES = """\
 2.3 error in your code: NameError: name 'jsn' is not defined
     (tutorial/controllers/ex2_3.py, line 19)
 cell 16 (id "ex2-4-answer"): SourceError: tutorial/controllers/ex2_4.py, line
-    19; IndentationError: unindent does not match any outer indentation level
+    31; IndentationError: unindent does not match any outer indentation level
 2.4 not attempted: run the cell `%%controller ex2_4` first.
 2.5 not attempted: fill `publish` and `mail_news` in the cell `%%controller
     ex2_5`.
 """
-SAVE = "pytest reads what is saved: save the notebook before you run this\nagain.\n"
+SAVE = "pytest reads what is saved: save the notebook before you run\nthis again.\n"
 
 
 def half_done() -> Notebook:

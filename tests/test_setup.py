@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 TOP = {
     *("README.md", "environment.yml", "pyproject.toml", "requirements.txt", "Makefile", "LICENSE", "postBuild"),
     *("notebooks", "exercises", "solutions", "harness", "tests", ".ci", ".gitignore", ".gitattributes"),
+    *(".github", ".devcontainer"),
 }
 PROBE = 'probe:\n\t@echo "$$HOME|$$UV_DEFAULT_INDEX|$$UV_INDEX|$$UV_FIND_LINKS|$$SSL_CERT_FILE"\n'
 

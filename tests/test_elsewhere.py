@@ -1,0 +1,119 @@
+"""The course on Binder and in a dev container, as far as can be told without Docker: what they would build."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import venv
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+CLASSROOM = ROOT / ".venv" / "classroom" / "bin"  # `make classroom` fills it, and `make test` calls that
+PARSE = "import sys\nfrom rattler import MatchSpec\nfor spec in sys.argv[1:]: print(MatchSpec(spec, strict=True).name.normalized)"
+WELCOME = "notebooks/00_welcome.ipynb"
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The commands by which repo2docker would build the image, one a line, from what a clone's top holds for it."""
+    folder = tmp_path_factory.mktemp("repository")
+    for name in ("environment.yml", "postBuild", "requirements.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder)
+    binders = ["--user-id=1000", "--user-name=jovyan"]  # else it takes the user who runs the test
+    command = [CLASSROOM / "jupyter-repo2docker", "--no-build", "--debug", *binders, folder]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    joined = re.sub(r"\\\n\s*", "", done.stdout + done.stderr)
+    return [line.strip() for line in joined.splitlines() if not line.startswith("#")]
+
+
+def place(lines: list[str], pattern: str) -> int:
+    """Return the number of the only line that matches."""
+    (number,) = [number for number, line in enumerate(lines) if re.search(pattern, line)]
+    return number
+
+
+def test_binder_takes_python_3_11(build):
+    place(build, r"^COPY .*environment-2epy-2d3-2e11-2dlinux\S* /tmp/env/environment\.lock$")
+
+
+def test_binder_makes_the_environment_then_copies_the_course_and_then_runs_postbuild(build):
+    environment = place(build, r'env update -p \$\{NB_PYTHON_PREFIX\} --file "environment\.yml"')
+    course = place(build, r"^COPY --chown=1000:1000 src/ \$\{REPO_DIR\}/?$")  # the learner's, so notebooks can be saved
+    after = place(build, r"^RUN \./postBuild$")
+    assert environment < course < after
+
+
+def test_binder_leaves_requirements_txt_alone_since_environment_yml_has_the_same_pins(build):
+    assert not [line for line in build if "requirements.txt" in line]
+
+
+def test_binder_starts_in_the_top_folder_so_that_links_between_lessons_and_exercises_work(build):
+    entered = [line for line in build if line.startswith("WORKDIR ")]
+    started = place(build, r'^CMD \["jupyter", "notebook", "--ip", "0\.0\.0\.0"\]$')
+    assert entered[-1] == "WORKDIR ${REPO_DIR}"
+    assert started > place(build, r"^WORKDIR \$\{REPO_DIR\}$")
+
+
+def test_conda_can_read_what_it_is_asked_for():
+    asked = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
+    specs = [spec for spec in asked if isinstance(spec, str)]
+    command = [CLASSROOM / "python", "-W", "error", "-c", PARSE, *specs]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == ["python", "pip"]
+
+
+def test_postbuild_installs_the_harness_and_turns_jupyterlabs_news_off(tmp_path: Path):
+    environment = tmp_path / "environment"
+    venv.create(environment, symlinks=True)
+    pip = environment / "bin" / "pip"
+    pip.write_text('#!/bin/sh\necho "pip $*"\n', encoding="utf-8")
+    pip.chmod(0o755)
+    path = f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run([ROOT / "postBuild"], cwd=ROOT, env={**os.environ, "PATH": path}, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("pip install --no-deps -e .\n", "")
+    settings = json.loads((environment / "etc/jupyter/labconfig/page_config.json").read_text(encoding="utf-8"))
+    assert settings["disabledExtensions"] == {"@jupyterlab/apputils-extension:announcements": True}
+
+
+@pytest.mark.parametrize("name", ["README.md", "notebooks/CI.md"])
+def test_the_path_for_binder_opens_a_lesson_that_is_there(name):
+    paths = re.findall(r"\?urlpath=lab/tree/([^`\s]+)", (ROOT / name).read_text(encoding="utf-8"))
+    assert paths == [WELCOME]
+    assert (ROOT / WELCOME).exists()
+
+
+@pytest.fixture(scope="module")
+def container() -> dict[str, object]:
+    found = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
+    assert isinstance(found, dict)
+    return found
+
+
+def test_the_dev_container_has_python_3_11_and_installs_as_everybody_does(container):
+    assert re.fullmatch(r"mcr\.microsoft\.com/devcontainers/python:3\.11-\w+", container["image"])
+    assert container["postCreateCommand"].endswith(" && make .venv")
+
+
+def test_the_dev_container_keeps_a_venv_of_its_own_beside_that_of_the_machine(container):
+    (mount,) = container["mounts"]
+    assert "type=volume" in mount
+    assert mount.endswith("target=${containerWorkspaceFolder}/.venv")
+
+
+def test_the_dev_container_offers_one_python_and_names_the_port_of_make_lab(container):
+    code = container["customizations"]["vscode"]
+    assert code["extensions"] == ["ms-python.python", "ms-toolsai.jupyter"]
+    assert code["settings"]["python.defaultInterpreterPath"].endswith("/.venv/bin/python")
+    assert "/usr/local/bin/python" in code["settings"]["jupyter.kernels.excludePythonEnvironments"]
+    (port,) = container["forwardPorts"]
+    assert f'"--port", default={port}' in (ROOT / "harness" / "cli" / "course.py").read_text(encoding="utf-8")
+    assert "make lab" in container["portsAttributes"][str(port)]["label"]
+
+
+def test_the_dev_container_carries_nothing_from_the_machine_into_the_container(container):
+    assert not {"containerEnv", "remoteEnv", "secrets", "runArgs", "initializeCommand"} & set(container)
+    assert "localEnv" not in json.dumps(container)
