@@ -39,7 +39,7 @@ class HarnessError(Exception):
 
 
 def one_line(message: str) -> str:
-    """Return the gist of a message in one line: its first, and where a quotation is indented below it, the one after."""
+    """Return the gist of a message: its first line and, where a quotation is indented below that, the one after it."""
     first, *rest = message.strip().splitlines() or [""]
     quoted = list(takewhile(lambda line: line.startswith("  "), rest))
     return "; ".join([first, *(rest[len(quoted) :][:1] if quoted else [])])

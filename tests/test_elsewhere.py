@@ -13,7 +13,13 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 CLASSROOM = ROOT / ".venv" / "classroom" / "bin"  # `make classroom` fills it, and `make test` calls that
-PARSE = "import sys\nfrom rattler import MatchSpec\nfor spec in sys.argv[1:]: print(MatchSpec(spec, strict=True).name.normalized)"
+PARSE = """
+import sys
+from rattler import MatchSpec
+
+for spec in sys.argv[1:]:
+    print(MatchSpec(spec, strict=True).name.normalized)
+"""
 WELCOME = "notebooks/00_welcome.ipynb"
 
 
@@ -72,8 +78,8 @@ def test_postbuild_installs_the_harness_and_turns_jupyterlabs_news_off(tmp_path:
     pip = environment / "bin" / "pip"
     pip.write_text('#!/bin/sh\necho "pip $*"\n', encoding="utf-8")
     pip.chmod(0o755)
-    path = f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run([ROOT / "postBuild"], cwd=ROOT, env={**os.environ, "PATH": path}, capture_output=True, text=True)
+    inherited = {**os.environ, "PATH": f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run([ROOT / "postBuild"], cwd=ROOT, env=inherited, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("pip install --no-deps -e .\n", "")
     settings = json.loads((environment / "etc/jupyter/labconfig/page_config.json").read_text(encoding="utf-8"))
     assert settings["disabledExtensions"] == {"@jupyterlab/apputils-extension:announcements": True}

@@ -1,4 +1,4 @@
-"""The workflow that a fork uses as is: valid, with few rights, with nothing that moves by itself, and no logic of its own.
+"""The workflow that a fork uses as is: valid, with few rights, nothing that moves by itself, and no logic of its own.
 
 actionlint does not install from a package index without a download of its own. What it would find here is found by
 GitHub's schema (check-jsonschema's copy), by zizmor, and by the rules below.

@@ -77,11 +77,12 @@ def _error(exercise: Exercise, what: str, said: list[str], short: str) -> Verdic
 def wrong(exercise: Exercise, finding: Finding, key: str | None, mistake: Misconception | None) -> Verdict:
     """The code ran and did something else than it should."""
     facts = {"We called": finding.called, "What happened": finding.happened, "Expected": finding.expected}
+    short = f"{finding.happened}; expected: {finding.expected}"
     if mistake is not None:
         facts |= {"Diagnosis": mistake.says, "Reread": f"lesson {exercise.lesson}, “{mistake.reread}”"}
+        short = f"{mistake.says} Reread {facts['Reread']}."
     lines = [f"{exercise.number} not right yet."]
     lines += [wrap(said, f"  {label}", indent=17) for label, said in facts.items()]
-    short = f"{mistake.says} Reread {facts['Reread']}." if mistake else f"{finding.happened}; expected: {finding.expected}"
     headline = f"{exercise.number} not right yet: {' '.join(short.split())}"
     return Verdict(exercise.number, Outcome.WRONG, "\n".join([*lines, _stuck(exercise)]), key, headline)
 

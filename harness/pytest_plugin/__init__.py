@@ -56,13 +56,13 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Generator[
 
 
 class NotAskedFor(pytest.File):
-    """A notebook named on the command line that no plugin runs, for want of nbval's option; pytest calls it not found."""
+    """A notebook on the command line that no plugin runs, for want of nbval's option: pytest calls it not found."""
 
     def collect(self) -> list[pytest.Item]:
         shown = os.path.relpath(self.path, self.config.invocation_params.dir)
         raise self.CollectError(
-            f"{shown} was not run: pytest runs a notebook only when it is told to. An exercise, red until it is solved:\n"
-            f"  pytest --nbval-lax {shown}\n"
+            f"{shown} was not run: pytest runs a notebook only when it is told to. "
+            f"An exercise, red until it is solved:\n  pytest --nbval-lax {shown}\n"
             "With --nbval instead each output is compared, too, with the one in the notebook."
         )
 

@@ -12,8 +12,8 @@ from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError
 
 from harness.errors import CheckError, NotebookError
 from harness.notebooks import files
-from harness.pytest_plugin.kernel import KernelDied, NotebookKernel
 from harness.pytest_plugin.exercises import EXERCISE
+from harness.pytest_plugin.kernel import KernelDied, NotebookKernel
 from harness.pytest_plugin.report import difference, error_line, failure_text
 
 # What the checks of this process said since the last time; "" where the notebook has nothing to do with the course.
@@ -81,7 +81,7 @@ class NotebookCell(IPyNbCell):  # type: ignore[misc]  # nbval has no types
         if self.options["check"] and count != expected:
             self.raise_cell_error(
                 f"its execution count is {count}, not {expected}: the notebook was not run from top to bottom; "
-                "run it again (python -m harness build) and save it"
+                "run it again (python -m harness build) and save it, or compare no outputs (--nbval-lax)"
             )
 
     def _require_outcome(self) -> None:
