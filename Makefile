@@ -29,7 +29,7 @@ export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv classroom lab test check build bench soak pins newest clean
+.PHONY: help .venv classroom lab test check build slides instructors bench soak pins newest clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z.]*\):.*##  *\(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -57,7 +57,7 @@ classroom: .venv/classroom/.done  ## install nbgrader, JupyterHub and repo2docke
 lab: .venv  ## open the course in JupyterLab
 	$(VENV) -m harness lab
 
-test: check classroom  ## run every test: unit, contract, notebooks, exercises, browser
+test: check classroom .venv/reveal/.done  ## run every test: unit, contract, notebooks, exercises, browser
 	$(VENV) $(PYTEST) $(TESTS)
 
 check: .venv  ## ruff, mypy --strict, the table of imports
@@ -65,8 +65,22 @@ check: .venv  ## ruff, mypy --strict, the table of imports
 	$(VENV) -m mypy
 	$(VENV) -m pytest --quiet tests/test_imports.py tests/test_style.py
 
-build: .venv  ## run all notebooks, rebuild exercises/ from solutions/
+build: .venv  ## run all notebooks, rebuild exercises/ from solutions/, and INSTRUCTORS.md
 	$(VENV) -m harness build
+	$(VENV) -m harness instructors
+
+# reveal.js, which the slides need, is in the package of a Sphinx theme; Sphinx itself stays out.
+REVEAL = sphinx-revealjs==3.2.1
+
+.venv/reveal/.done: .venv/.done
+	$(VENV) -m uv pip install --quiet --no-deps --target .venv/reveal "$(REVEAL)" || $(VENV) -m pip install --quiet --no-deps --upgrade --target .venv/reveal "$(REVEAL)"
+	touch $@
+
+slides: .venv .venv/reveal/.done  ## make reveal.js slides of the lessons, in build/slides
+	$(VENV) -m harness slides
+
+instructors: .venv  ## write notebooks/INSTRUCTORS.md from the course
+	$(VENV) -m harness instructors
 
 bench: .venv  ## measure against bare web2py
 	$(VENV) -m tests.bench

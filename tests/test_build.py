@@ -156,6 +156,8 @@ def test_a_build_runs_lessons_and_solutions_and_makes_exercises(course, report):
     assert build(course, say=report.append) == 3
     lesson, solution, exercise = (files.read(course / f / "01_one.ipynb") for f in files.FOLDERS)
     assert (lesson.cells[1].execution_count, lesson.cells[1].outputs[0].data["text/plain"]) == (1, "5")
+    assert [cell.metadata.get("slideshow", {}).get("slide_type") for cell in lesson.cells][:2] == ["slide", "-"]
+    assert not any("slideshow" in cell.metadata for cell in [*solution.cells, *exercise.cells])
     assert solution.cells[2].outputs[0].text == "42\n"
     assert (exercise.cells[1].source, exercise.cells[2].outputs) == ("...  # YOUR CODE HERE", [])
     assert sorted(report) == [f"rebuilt {folder}/01_one.ipynb" for folder in ("exercises", "notebooks", "solutions")]

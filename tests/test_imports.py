@@ -37,14 +37,15 @@ TABLE = {
     "notebooks": "errors cells",
     "linter": "errors cells notebooks",
     "checks": "errors records cells display lab notebooks",
+    "workshop": "errors notebooks linter checks",
     "jupyterlab": "errors",
     "pytest_plugin": "errors notebooks",
     "__init__": "lab magics checks",
-    "cli": "errors records display lab notebooks linter checks jupyterlab",
+    "cli": "errors records display lab notebooks linter checks workshop jupyterlab",
     "__main__": "cli",
 }
 HEAVY = {"gluon", "pydal", "google.protobuf", "google.appengine.api.taskqueue", "matplotlib", "numpy", "time_machine"}
-HEAVY |= {"IPython", "nbformat", "nbclient", "jupyterlab", "pytest", "click", "rich"}
+HEAVY |= {"IPython", "nbformat", "nbclient", "jupyterlab", "nbconvert", "pytest", "click", "rich"}
 
 
 def parse(path: Path) -> ast.Module:

@@ -12,6 +12,7 @@ from harness.linter.run import RULES
 from harness.notebooks import files
 from harness.notebooks.exercise import to_exercise
 from harness.notebooks.normal_form import normalise
+from harness.notebooks.slides import with_slides
 from tests.scratch import Cell, code, display, notebook, result
 from tests.scratch import markdown as text_cell
 
@@ -96,7 +97,8 @@ def good_solution() -> list[Cell]:
 
 def save(root: Path, name: str, *cells: Cell) -> Path:
     path = root / name
-    files.write(path, files.dump(normalise(notebook(*cells))))
+    normal = normalise(notebook(*cells))
+    files.write(path, files.dump(with_slides(normal) if name.startswith("notebooks/") else normal))
     return path
 
 

@@ -26,12 +26,14 @@ def test_metadata_of_the_notebook_is_always_the_same():
     assert (normal.nbformat, normal.nbformat_minor) == (4, 5)
 
 
-def test_of_a_cells_metadata_tags_and_nbgrader_stay():
+def test_of_a_cells_metadata_tags_nbgrader_and_its_slide_stay():
     noise = {"collapsed": True, "editable": False, "execution": {"iopub.execute_input": "2026-01-01"}, "trusted": True}
     grade = {"grade": True, "grade_id": "check-1-1", "points": 1}
     raw = notebook(code("1", tags=("raises-exception",)))
-    raw.cells[0].metadata.update(noise, nbgrader=grade)
-    assert normalise(raw).cells[0].metadata == {"tags": ["raises-exception"], "nbgrader": grade}
+    slide = {"slide_type": "fragment"}
+    raw.cells[0].metadata.update(noise, nbgrader=grade, slideshow=slide)
+    kept = {"tags": ["raises-exception"], "nbgrader": grade, "slideshow": slide}
+    assert normalise(raw).cells[0].metadata == kept
 
 
 def test_the_notebook_given_is_not_changed():

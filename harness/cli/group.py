@@ -14,6 +14,8 @@ COMMANDS = {
     "lab": "course",
     "build": "course",
     "lint": "course",
+    "slides": "workshop",
+    "instructors": "workshop",
 }
 
 

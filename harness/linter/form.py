@@ -9,8 +9,9 @@ from harness.linter.page import Found, Page
 from harness.notebooks import files
 from harness.notebooks.exercise import blank_regions
 from harness.notebooks.normal_form import normalise
+from harness.notebooks.slides import OVERRULED, slide_types
 
-TAGS = {"raises-exception"}  # any other tag of nbval takes a cell out of the comparison
+TAGS = {"raises-exception", *OVERRULED}  # any other tag of nbval takes a cell out of the comparison
 CELLS = {"00": (10, 25)}
 CELLS_OF_A_LESSON = (25, 40)
 WORDS = 150
@@ -47,6 +48,14 @@ def tags(page: Page) -> Found:
     for cell in page.code:
         if "NBVAL_" in cell.source or "PYTEST_VALIDATE_IGNORE_OUTPUT" in cell.source:
             yield cell, "takes itself out of nbval's comparison"
+
+
+def slides(page: Page) -> Found:
+    for cell, kind in zip(page.cells, slide_types(page.cells), strict=True):
+        found = cell.metadata.get("slideshow", {}).get("slide_type")
+        if found != kind:
+            ways = f"python -m harness build, or a tag: {', '.join(OVERRULED)}"
+            yield cell, f"has slide type {found!r}, and the rule says {kind!r}; {ways}"
 
 
 def number_of_cells(page: Page) -> Found:

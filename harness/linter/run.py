@@ -28,6 +28,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "notebooks": (
         *EVERYWHERE,
         form.counts,
+        form.slides,
         form.number_of_cells,
         form.words_in_the_middle,
         lesson.goals,

@@ -13,6 +13,7 @@ from harness.notebooks.execute import execute
 from harness.notebooks.exercise import to_exercise
 from harness.notebooks.files import Notebook, cell_label
 from harness.notebooks.normal_form import normalise
+from harness.notebooks.slides import with_slides
 from harness.notebooks.syntax import syntax_error
 
 
@@ -54,7 +55,8 @@ def built(path: Path) -> Iterator[tuple[Path, str]]:
     if path.parent.name == "solutions":
         exercise = to_exercise(notebook, str(path))
         yield path.parents[1] / "exercises" / path.name, _text(exercise, path)
-    yield path, _text(normalise(execute(normalise(notebook), path)), path)
+    built = normalise(execute(normalise(notebook), path))
+    yield path, _text(with_slides(built) if path.parent.name == "notebooks" else built, path)
 
 
 def check_source(notebook: Notebook, name: str) -> None:

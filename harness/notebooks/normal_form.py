@@ -1,7 +1,8 @@
 """The normal form of a committed notebook: what JupyterLab, nbclient and the operating system leave out of a diff.
 
 Saving a notebook in JupyterLab and normalising it again gives the same bytes: display names, versions, timings,
-collapsed cells, colours and the machine's folders go; sources, outputs, ids, tags and nbgrader's metadata stay.
+collapsed cells, colours and the machine's folders go; sources, outputs, ids, tags, nbgrader's and the slides' metadata
+stay.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def _new_counts(cells: list[Cell]) -> dict[int, int]:
 
 def _normalise_cell(cell: Cell, blank: bool, counts: dict[int, int]) -> None:
     cell.source = cell.source.rstrip()
-    cell.metadata = {key: cell.metadata[key] for key in ("nbgrader", "tags") if cell.metadata.get(key)}
+    cell.metadata = {key: cell.metadata[key] for key in ("nbgrader", "slideshow", "tags") if cell.metadata.get(key)}
     if cell.cell_type != "code":
         cell.pop("outputs", None)
         cell.pop("execution_count", None)
