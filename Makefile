@@ -32,7 +32,7 @@ endif
 .PHONY: help .venv classroom lab test check build slides instructors bench soak pins newest clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z.]*\):.*##  *\(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z.]*\):.*##  *\(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 .venv: .venv/.done  ## install everything into .venv, by uv
 
