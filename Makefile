@@ -97,7 +97,7 @@ pins: .venv  ## compile the two requirements.txt and environment.yml from pyproj
 	cp .venv/environment.yml environment.yml
 
 # What differs from the pins stands first, so that a failure can be told from its cause.
-newest: classroom  ## test with the newest dependencies that pyproject.toml allows, in .venv/newest (TESTS=... for a part)
+newest: classroom .venv/reveal/.done  ## test with the newest dependencies that pyproject.toml allows, in .venv/newest (TESTS=... for a part)
 	rm -rf .venv/newest
 	"$(PYTHON)" -m venv --without-pip .venv/newest
 	$(VENV) -m uv pip install --quiet --python $(NEWEST) --upgrade --editable ".[test]"
