@@ -29,7 +29,7 @@ export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv classroom lab test check build slides instructors bench soak pins newest clean
+.PHONY: help .venv classroom nbgrader lab test check build slides instructors bench soak pins newest clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z.]*\):.*##  *\(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -53,6 +53,9 @@ classroom: .venv/classroom/.done  ## install nbgrader, JupyterHub and repo2docke
 	$(VENV) -m uv pip install --quiet --python $(CLASSROOM) --requirement harness/classroom/requirements.txt || $(CLASSROOM) -m pip install --quiet --requirement harness/classroom/requirements.txt
 	$(VENV) -m uv pip install --quiet --python $(CLASSROOM) --no-deps --editable . || $(CLASSROOM) -m pip install --quiet --no-deps --editable .
 	touch $@
+
+nbgrader: classroom  ## lay out a course folder for nbgrader in build/nbgrader; submissions and grades in it stay
+	$(CLASSROOM) -m harness nbgrader build/nbgrader
 
 lab: .venv  ## open the course in JupyterLab
 	$(VENV) -m harness lab

@@ -16,6 +16,7 @@
     ├── MagicError              a magic used with options that it does not have
     ├── NotebookError           a notebook file that cannot be read, built or run; names file and cell
     ├── CourseError             an unknown exercise or prediction, or a solution asked for too early
+    ├── GradingError            a submission that cannot be graded, or an answer that uses up its time
     └── CheckError              the verdict on an exercise that is not (yet) correct
 
 Google's own exceptions (`taskqueue.InvalidTaskError` and its relatives) are raised by Google's client and are not part
@@ -103,6 +104,10 @@ class NotebookError(HarnessError):
 
 class CourseError(HarnessError, LookupError):
     """An exercise, hint or prediction that the course does not have, or not yet."""
+
+
+class GradingError(HarnessError):
+    """Grading cannot be done, or an answer that is being graded uses up what it may."""
 
 
 class CheckError(HarnessError):

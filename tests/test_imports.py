@@ -38,10 +38,11 @@ TABLE = {
     "linter": "errors cells notebooks",
     "checks": "errors records cells display lab notebooks",
     "workshop": "errors notebooks linter checks",
+    "grading": "errors records clock wsgi server appengine cells lab notebooks checks",
     "jupyterlab": "errors",
     "pytest_plugin": "errors notebooks",
     "__init__": "lab magics checks",
-    "cli": "errors records display lab notebooks linter checks workshop jupyterlab",
+    "cli": "errors records display lab notebooks linter checks workshop grading jupyterlab",
     "__main__": "cli",
 }
 HEAVY = {"gluon", "pydal", "google.protobuf", "google.appengine.api.taskqueue", "matplotlib", "numpy", "time_machine"}

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 from harness.cells import Target, cell_body, cell_target
 from harness.checks.exercise import Exercise, Lesson, Misconception, Prediction, Run
-from harness.errors import CourseError
+from harness.errors import CourseError, MagicError
 from harness.notebooks.exercise import blank_regions
-from harness.notebooks.files import Cell, read
+from harness.notebooks.files import Notebook, read
 
 T = TypeVar("T")
 _ROOT = Path(__file__).resolve().parents[2]
@@ -71,27 +71,44 @@ def file_key(target: Target) -> str:
 @cache
 def solution_cells(exercise: Exercise) -> dict[str, str]:
     """Return, for each file of an exercise, the source of the cell in the solution notebook that writes it."""
-    path = _ROOT / "solutions"
-    notebooks = sorted(path.glob(f"{exercise.lesson}_*.ipynb"))
+    return _cells(exercise, "solutions")
+
+
+def answer_cells(notebook: Notebook, exercise: Exercise) -> dict[str, str]:
+    """Return, for each file of an exercise that a notebook writes, the source of the last cell that does."""
+    written: dict[str, str] = {}
+    for cell in notebook.cells:
+        try:
+            target = cell_target(cell.source) if cell.cell_type == "code" else None
+        except MagicError:  # of no file at all
+            continue
+        if target is not None:
+            written[file_key(target)] = cell.source
+    return {name: written[name] for name in exercise.files if name in written}
+
+
+def _cells(exercise: Exercise, folder: str) -> dict[str, str]:
+    notebooks = sorted((_ROOT / folder).glob(f"{exercise.lesson}_*.ipynb"))
     if not notebooks:
-        raise CourseError(f"the solutions of lesson {exercise.lesson} are not installed; they are in solutions/")
-    cells = {file_key(target): cell.source for cell in read(notebooks[0]).cells if (target := _target(cell))}
-    return {name: cells[name] for name in exercise.files}
+        raise CourseError(f"the {folder} of lesson {exercise.lesson} are not installed; they are in {folder}/")
+    return answer_cells(read(notebooks[0]), exercise)
 
 
 @cache
 def stub_cells(exercise: Exercise) -> dict[str, str]:
-    """Return the same cells as the learner finds them: with the regions blanked."""
+    """Return the same cells as the learner finds them: with the regions blanked.
+
+    They are made of the solutions, which are newer than the exercises while these are built; where the solutions are
+    not installed they are read from the exercises.
+    """
+    if not (_ROOT / "solutions").is_dir():
+        return _cells(exercise, "exercises")
     return {name: blank_regions(source, exercise.number) for name, source in solution_cells(exercise).items()}
 
 
 def body(source: str) -> str:
     """Return what a cell writes, without the markers of its solution."""
     return "\n".join(line for line in cell_body(source).splitlines() if not line.strip().startswith("### ")) + "\n"
-
-
-def _target(cell: Cell) -> Target | None:
-    return cell_target(cell.source) if cell.cell_type == "code" else None
 
 
 def _look_up(known: dict[str, T], name: str, kind: str) -> T:

@@ -14,17 +14,18 @@ from harness.errors import HarnessError
 from harness.lab import Lab
 
 
-def judge(exercise: Exercise, files: Mapping[str, str]) -> Verdict:
+def judge(exercise: Exercise, files: Mapping[str, str], stubs: Mapping[str, str] | None = None) -> Verdict:
     """Decide how an answer stands.
 
     Args:
         exercise: the exercise.
         files: the text of each of the learner's files, named as in `Exercise.files`; a missing one was not written.
+        stubs: the cells as the learner found them; without them those of the course.
     """
     missing = [name for name in exercise.files if name not in files]
     if missing:
         return verdict.not_attempted(exercise, f"Run the cell {_magic(missing[0])} first.")
-    if is_stub(exercise, files):
+    if is_stub(exercise, files, stub_cells(exercise) if stubs is None else stubs):
         return verdict.not_attempted(exercise)
     with Lab(apps=exercise.apps) as lab:
         trial = Trial(exercise, lab, files)
@@ -38,9 +39,8 @@ def judge(exercise: Exercise, files: Mapping[str, str]) -> Verdict:
     return verdict.correct(exercise)
 
 
-def is_stub(exercise: Exercise, files: Mapping[str, str]) -> bool:
+def is_stub(exercise: Exercise, files: Mapping[str, str], stubs: Mapping[str, str]) -> bool:
     """Tell whether the files are still as the exercise notebook came, apart from comments and white space."""
-    stubs = stub_cells(exercise)
     return all(_meaning(files[name]) == _meaning(body(stubs[name])) for name in exercise.files)
 
 

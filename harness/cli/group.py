@@ -16,6 +16,7 @@ COMMANDS = {
     "lint": "course",
     "slides": "workshop",
     "instructors": "workshop",
+    "nbgrader": "grading",
 }
 
 

@@ -1,0 +1,64 @@
+"""The judge's process: `python -m harness.grading` reads answers from its input (JSON) and writes verdicts.
+
+Input: a list of [exercise, files, stubs]; the last two map names, as in `Exercise.files`, to text. Output: a list of
+[outcome, text, mistake], in the same order. It gets the stubs, and never sees a solution.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import harness.appengine
+from harness.checks.course import find_exercise
+from harness.checks.judge import judge
+from harness.errors import HarnessError
+from harness.grading.confine import become_nobody
+from harness.grading.engine import ApartEngine, Budget
+from harness.lab import Lab
+
+SECONDS = 120.0  # for one exercise; the slowest right answer of the course takes 2, on a machine that has time
+_WARM_UP = """
+def index():
+    from google.appengine.api import taskqueue
+    taskqueue.add(url=URL('work'), params=dict(old='a'))
+    raise HTTP(200, str(request.vars))
+
+def work():
+    db.mytable.insert(old=request.vars['old'])
+    raise ValueError
+"""
+
+
+def main() -> None:
+    """Judge all answers of the input."""
+    answers = json.load(sys.stdin)
+    _warm_up()
+    become_nobody()
+    # `Lab` looks the class up when it is called.
+    harness.appengine.AppEngine = ApartEngine  # type: ignore[misc, assignment]
+    json.dump([_verdict(*answer) for answer in answers], sys.stdout)
+
+
+def _warm_up() -> None:
+    """Load all that requests need, so that each child finds it, and so that nobody needs to be able to read it."""
+    with Lab() as lab:
+        lab.write("controllers/warm.py", _WARM_UP)
+        lab.get("warm/index")
+        lab.step()
+        lab.table("mytable")
+
+
+def _verdict(number: str, files: dict[str, str], stubs: dict[str, str]) -> tuple[str, str, str | None]:
+    ApartEngine.budget = Budget(SECONDS)
+    try:
+        verdict = judge(find_exercise(number), files, stubs)
+    except HarnessError as error:
+        return "error in your code", f"{number} could not be checked: {error}", None
+    except Exception as error:  # an answer may send records back that no check expects
+        return "error in your code", f"{number} could not be checked: {type(error).__name__}: {error}", None
+    return verdict.outcome, verdict.text, verdict.mistake
+
+
+if __name__ == "__main__":
+    main()
