@@ -1,0 +1,230 @@
+"""What an answer that is graded may not do, and that it does not get the points if it tries.
+
+Each attack is an answer to exercise 1.1 that would be right, or end soon, if it worked; all are judged in one process.
+"""
+
+import json
+import os
+import pickle
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import indent
+
+import pytest
+
+from harness.checks import course
+from harness.checks.course import find_exercise, solution_cells, stub_cells
+from harness.checks.verdict import Outcome
+from harness.errors import GradingError
+from harness.grading import capabilities, landlock
+from harness.grading.audit import watch
+from harness.grading.confine import Limits, become_nobody, limit
+from harness.grading.fork import ChildLost, run_apart
+from harness.grading.plain import dump, load
+from harness.grading.submission import Grade, judge_apart
+from harness.records import Response
+
+ROOT = Path(__file__).parents[1]
+SOLUTION = ROOT / "solutions" / "01_first_task.ipynb"
+STRICT = """
+from harness.grading import __main__, engine
+engine.ApartEngine.limits = engine.Limits(seconds=4, file=1 << 20)
+__main__.main()
+"""
+ADD = "taskqueue.add(url=URL('log_edit'), params=dict(old=old, new=new))"
+# What reads the solution into `source`; what is between its markers is then run.
+READS = {
+    "its file": f"source = open({str(SOLUTION)!r}).read()",
+    "its file by number": f"import os; source = os.read(os.open({str(SOLUTION)!r}, os.O_RDONLY), 99999).decode()",
+    "by a link": "import os; os.path.exists('link') or "
+    f"os.symlink({str(SOLUTION)!r}, 'link'); source = open('link').read()",
+    "the answers of the tests": f"source = open({str(ROOT / 'tests' / 'right_answers' / '1.1.txt')!r}).read()",
+    "the harness's own reader": "from harness.checks import course\n"
+    "source = course.solution_cells(course.find_exercise('1.1'))['controllers/ex1_1.py']",
+    "giving up": "import io, contextlib, harness; out = io.StringIO()\n"
+    "with contextlib.redirect_stdout(out):\n    harness.solution('1.1', give_up=True)\nsource = out.getvalue()",
+    "git": f"import subprocess; source = subprocess.run(['git', '-C', {str(ROOT)!r}, 'show', "
+    f"'HEAD:solutions/{SOLUTION.name}'], capture_output=True, text=True).stdout",
+}
+ACTS = {
+    "a fork": "import os\nif os.fork() == 0: os._exit(0)\n" + ADD,
+    "a program": "import subprocess; subprocess.run(['true'])\n" + ADD,
+    "a program, without Python's knowledge": "import _posixsubprocess, os\n"
+    "_posixsubprocess.fork_exec([b'true'], [b'/bin/true'], True, (), None, None, -1, -1, -1, -1, -1, -1, *os.pipe(), "
+    "True, False, -1, None, None, None, -1, None, False)\n" + ADD,
+    "a thread": "import threading; threading.Thread(target=len, args=['']).start()\n" + ADD,
+    "memory": "hog = bytearray(1 << 30)\n" + ADD,
+    "a large file": "open('large', 'wb').write(bytes(2 << 20))\n" + ADD,
+    "many files": "for number in range(100): open(f'file{number}', 'w').close()\n" + ADD,
+    "a file elsewhere": "open('../elsewhere', 'w').close()\n" + ADD,
+    "a connection": "import socket; socket.create_connection(('127.0.0.1', PORT), 1)\n" + ADD,
+    "an end to the judge": "import os; os.kill(os.getppid(), 9)\n" + ADD,
+    "an end to itself": "import os; os._exit(0)",
+    "a loop": "while True: pass",
+    "a loop that swallows": "while True:\n    try:\n        while True: pass\n    finally: continue",
+    "a patched judge": "from harness.checks import trial, verdict\n"
+    "def passes(self, *a, **k): raise trial.Decided(verdict.correct(self.exercise))\n"
+    "trial.Trial.wrong = trial.Trial.expect = passes",
+    "noise to the judge": "import os\nfor number in range(3, 40):\n    try: os.write(number, bytes(64))\n"
+    "    except OSError: pass\n" + ADD,
+    "a huge answer": "db.rollback(); return 'x' * (40 << 20)",
+}
+
+
+def answer(body: str) -> tuple[str, dict[str, str], dict[str, str]]:
+    """Return an answer to 1.1 with these lines in the place of the stub."""
+    exercise = find_exercise("1.1")
+    stubs = stub_cells(exercise)
+    (name,) = stubs
+    filled = stubs[name].partition("\n")[2].replace("    ...  # YOUR CODE HERE", indent(body, "    "))
+    return exercise.number, {name: filled}, stubs
+
+
+def then_run(reads: str) -> str:
+    """Return lines that read something, and run what it says between the markers, or all of it."""
+    run = [
+        "import json, re, textwrap",
+        "try: cells = [''.join(cell['source']) for cell in json.loads(source)['cells']]",
+        "except ValueError: pass",
+        "else: source = next(cell for cell in cells if cell.startswith('%%controller ex1_1'))",
+        "lines = re.search(r'BEGIN SOLUTION\\n(.*)\\n *### END', source, re.S)",
+        "line = lines[1] if lines else next(line for line in source.splitlines() if 'taskqueue.add' in line)",
+        "exec(textwrap.dedent(line))",
+    ]
+    return "\n".join([reads, *run])
+
+
+@pytest.fixture(scope="module")
+def verdicts() -> Iterator[dict[str, Grade]]:
+    """Every attack, and a right answer at the end, judged in one process with low limits."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        bodies = {name: then_run(reads) for name, reads in READS.items()}
+        bodies |= {name: act.replace("PORT", port) for name, act in ACTS.items()} | {"right": ADD}
+        grades = judge_apart([answer(body) for body in bodies.values()], ("-c", STRICT))
+    yield dict(zip(bodies, grades, strict=True))
+
+
+@pytest.mark.parametrize("attack", [*READS, *ACTS])
+def test_an_attack_gets_no_points(verdicts, attack):
+    assert verdicts[attack].outcome in (Outcome.ERROR, Outcome.WRONG)
+    assert 0 < len(verdicts[attack].text) < 1500
+
+
+def test_what_is_graded_after_all_attacks_is_graded_as_ever(verdicts):
+    assert verdicts["right"].is_correct
+
+
+@pytest.mark.parametrize("attack", ["its file", "a fork", "a connection"])
+def test_the_student_reads_what_was_refused(verdicts, attack):
+    assert "an answer that is being graded may not" in " ".join(verdicts[attack].text.split())
+
+
+def test_a_forged_message_is_not_believed():
+    class Forged:
+        def __reduce__(self):
+            return os.getcwd, ()
+
+    with pytest.raises(ValueError, match=r"getcwd is not to be loaded"):
+        load(pickle.dumps(["", Forged(), []]))
+    response = Response(200, vars={"a": object, "b": [1, 2.5, None]})
+    assert load(dump(response)).vars == {"a": "<class 'object'>", "b": [1, 2.5, None]}
+
+
+def refusal(act) -> str:
+    """Return the name of what an act raises, in a child process; "" where it may."""
+
+    def attempt() -> bytes:
+        try:
+            act()
+        except BaseException as error:
+            return type(error).__name__.encode()
+        return b""
+
+    return run_apart(attempt, 20).decode()
+
+
+def test_the_kernel_keeps_a_process_to_its_folders_without_pythons_help(tmp_path):
+    def act() -> None:
+        assert landlock.restrict([sys.prefix], [str(tmp_path)]) == bool(landlock.version())
+        (tmp_path / "mine").write_text("")
+        SOLUTION.read_text("utf-8")
+
+    assert refusal(act) == ("PermissionError" if landlock.version() else "")
+
+
+def test_pythons_audit_hook_alone_keeps_an_answer_to_its_folders(tmp_path):
+    def act() -> None:
+        watch([sys.prefix], [str(tmp_path)], 5)
+        (tmp_path / "mine").write_text("")
+        SOLUTION.read_text("utf-8")
+
+    assert refusal(act) == "PermissionError"
+
+
+def test_a_path_that_leads_out_of_the_folder_is_refused(tmp_path):
+    def act() -> None:
+        watch([str(tmp_path)], [str(tmp_path)], 5)
+        open(f"{tmp_path}/../{tmp_path.name}/mine", "w").close()
+        open(f"{tmp_path}/../other", "w").close()
+
+    assert refusal(act) == "PermissionError"
+    assert not (tmp_path.parent / "other").exists()
+
+
+def test_the_limit_of_processes_holds_root_who_became_nobody():
+    def act() -> None:
+        become_nobody()
+        limit(Limits())
+        os.fork()
+
+    assert refusal(act) == "BlockingIOError"
+
+
+def test_nobody_reads_what_root_may_and_writes_nothing(tmp_path):
+    assert capabilities.READ_ALL == 2
+    os.chmod(tmp_path, 0o755)
+
+    def act() -> None:
+        become_nobody()
+        os.listdir(os.path.dirname(os.__file__))
+        (tmp_path / "file").write_text("")
+
+    assert refusal(act) == ("PermissionError" if os.geteuid() == 0 else "")
+
+
+def test_a_child_that_says_nothing_is_ended_with_what_it_started():
+    reading, writing = os.pipe()
+
+    def act() -> bytes:
+        os.fork()  # both hold the pipe open until they are killed
+        signal.pause()
+        return b""
+
+    with pytest.raises(ChildLost, match="did not come to an end"):
+        run_apart(act, 0.2)
+    os.close(writing)
+    assert os.read(reading, 1) == b""  # nobody is left who could write
+    os.close(reading)
+
+
+def test_a_judge_that_breaks_down_gives_no_grade():
+    with pytest.raises(GradingError, match=r"did not end as it should: ValueError: broken"):
+        judge_apart([answer("pass")], ("-c", "raise ValueError('broken')"))
+
+
+def test_where_the_solutions_are_not_installed_the_stub_comes_from_the_exercises(tmp_path, monkeypatch):
+    exercise = find_exercise("1.3")
+    expected = stub_cells(exercise)
+    (tmp_path / "exercises").symlink_to(ROOT / "exercises")
+    monkeypatch.setattr(course, "_ROOT", tmp_path)
+    assert stub_cells.__wrapped__(exercise) == expected
+
+
+def test_the_judge_is_never_told_a_solution():
+    told = json.dumps(answer("pass"))
+    for source in solution_cells(find_exercise("1.1")).values():
+        assert source.partition("BEGIN SOLUTION")[2].splitlines()[1].strip() not in told
