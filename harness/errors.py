@@ -15,6 +15,7 @@
     ├── RunawayError            tasks keep coming; lists those in the loop
     ├── MagicError              a magic used with options that it does not have
     ├── NotebookError           a notebook file that cannot be read, built or run; names file and cell
+    ├── ProgressError           progress that cannot be kept, read or exported
     ├── CourseError             an unknown exercise or prediction, or a solution asked for too early
     ├── GradingError            a submission that cannot be graded, or an answer that uses up its time
     └── CheckError              the verdict on an exercise that is not (yet) correct
@@ -100,6 +101,10 @@ class MagicError(HarnessError):
 
 class NotebookError(HarnessError):
     """A notebook file that cannot be read, built or run; names the file and the cell."""
+
+
+class ProgressError(HarnessError):
+    """A learner's progress cannot be kept, read or exported; says where it is and what to do."""
 
 
 class CourseError(HarnessError, LookupError):

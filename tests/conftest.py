@@ -1,14 +1,25 @@
 """What all tests need."""
 
+import os
 import signal
+import tempfile
 
 import pytest
+
+from harness.state import VARIABLE
 
 _LONGEST = ("test_browser.py", "test_notebooks.py", "test_exercises.py")
 
 # A shell starts what is in the background with Ctrl-C ignored, and Python leaves it so. Some tests press Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep what the tests solve apart from the progress of whoever runs them; kernels that they start inherit it."""
+    folder = tempfile.TemporaryDirectory(prefix="harness-tests-")
+    config.add_cleanup(folder.cleanup)
+    os.environ[VARIABLE] = folder.name
 
 
 @pytest.hookimpl(trylast=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,15 +12,15 @@ from harness import Lab, check, hint, predict, progress, solution
 from harness.checks import ledger
 from harness.checks.course import body, exercises, find_exercise, lessons, solution_cells, stub_cells
 from harness.checks.layout import WIDTH, wrap
+from harness.checks.ledger.session import Session
 from harness.errors import CheckError, CourseError, LabClosedError
+from harness.state import VARIABLE
 
 
 @pytest.fixture(autouse=True)
-def fresh_learner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
-    for name, empty in (("_solved", set()), ("_hints", {}), ("_choices", {})):
-        monkeypatch.setattr(ledger, name, empty)
-    return tmp_path / "data"
+def fresh_learner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "state"))
+    monkeypatch.setattr(ledger, "_session", Session())
 
 
 @pytest.fixture
@@ -121,24 +120,22 @@ def test_progress_lists_the_whole_course_and_what_is_done(lab: Lab) -> None:
 def test_progress_outlives_the_kernel(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     write(lab, "1.3", solved=True)
     check("1.3")
-    monkeypatch.setattr(ledger, "_solved", set())
+    monkeypatch.setattr(ledger, "_session", Session())
     assert ledger.solved() == {"1.3"}
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"solved": 3}', '{"solved": [1, null]}'])
-def test_progress_that_cannot_be_read_counts_as_none(fresh_learner: Path, text: str) -> None:
-    folder = fresh_learner / "web2py-taskqueue-course"
-    folder.mkdir(parents=True)
-    (folder / "progress.json").write_text(text)
-    assert ledger.solved() == frozenset()
-    ledger.mark_solved("1.1")
-    assert json.loads((folder / "progress.json").read_text()) == {"solved": ["1.1"]}
-
-
-def test_progress_goes_on_where_nothing_can_be_written(fresh_learner: Path) -> None:
-    fresh_learner.write_text("a file stands where the folder should be")
-    ledger.mark_solved("1.2")
-    assert ledger.solved() == {"1.2"}
+def test_checks_count_when_something_was_attempted(lab: Lab) -> None:
+    write(lab, "1.1", solved=False)
+    with pytest.raises(CheckError, match="not attempted"):
+        check("1.1")
+    lab.write("controllers/ex1_1.py", "def save():\n    return 'no task'\n")
+    with pytest.raises(CheckError, match="not right yet"):
+        check("1.1")
+    write(lab, "1.1", solved=True)
+    check("1.1")
+    hint("1.1")
+    entry = ledger.saved_entries()["1.1"]
+    assert (entry.solved, entry.checks, entry.hints) == (True, 2, 1)
 
 
 def test_prediction_asks_takes_the_answer_and_explains(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,10 +27,13 @@ def check(number: str) -> None:
     exercise = find_exercise(number)
     verdict = judge(exercise, _learners_files(exercise))
     judged.note(verdict)
-    if verdict.outcome is not Outcome.CORRECT:
-        raise CheckError(verdict.text)
-    ledger.mark_solved(number)
-    print(verdict.text)
+    if verdict.outcome is Outcome.CORRECT:
+        ledger.mark_solved(number)
+        print(verdict.text)
+        return
+    if verdict.outcome is not Outcome.NOT_ATTEMPTED:
+        ledger.count_check(number)
+    raise CheckError(verdict.text)
 
 
 def hint(number: str) -> None:

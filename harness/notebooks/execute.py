@@ -13,21 +13,26 @@ from typing import Any
 
 from harness.errors import NotebookError
 from harness.notebooks.files import Cell, Notebook, cell_label
+from harness.state import VARIABLE
 
 CELL_TIMEOUT = 60  # seconds
 
 
 @contextmanager
-def kernel_environment() -> Iterator[dict[str, str]]:
+def kernel_environment(*, learners: bool = False) -> Iterator[dict[str, str]]:
     """Yield the environment of a kernel whose outputs are for the record.
 
     It has an IPython folder of its own, without the user's start-up files and history; no bar of tqdm, which goes by
     real time; and no variables of pytest: ipykernel 7 stops capturing what child processes print when it sees
     PYTEST_CURRENT_TEST.
+
+    Args:
+        learners: what is solved counts as the learner's progress; otherwise it is forgotten with the kernel.
     """
     with TemporaryDirectory(prefix="harness-ipython-") as folder:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-        yield {**inherited, "IPYTHONDIR": folder, "TQDM_DISABLE": "1"}
+        progress = {} if learners else {VARIABLE: str(Path(folder) / "progress")}
+        yield {**inherited, "IPYTHONDIR": folder, "TQDM_DISABLE": "1", **progress}
 
 
 def execute(notebook: Notebook, path: Path) -> Notebook:

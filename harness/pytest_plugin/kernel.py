@@ -33,7 +33,7 @@ class NotebookKernel(RunningKernel):  # type: ignore[misc]  # nbval has no types
     def __init__(self, name: str, folder: Path, startup_timeout: float) -> None:
         self.reply: dict[str, Any] = {}
         self._resources = ExitStack()
-        environment = self._resources.enter_context(kernel_environment())
+        environment = self._resources.enter_context(kernel_environment(learners=folder.name == "exercises"))
         self.km, self.kc = start_new_kernel(
             startup_timeout=startup_timeout,
             kernel_name=name,

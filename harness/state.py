@@ -1,0 +1,49 @@
+"""Where the course keeps what outlives a session: one folder per user, never beside the notebooks."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from harness.errors import ProgressError
+
+VARIABLE = "TASKQUEUE_COURSE_STATE"
+_NAME = "taskqueue-course"
+
+
+def state_folder() -> Path:
+    """Return the folder: the one that TASKQUEUE_COURSE_STATE names, or the system's own place for such things.
+
+    It may not be there yet.
+
+    Raises:
+        ProgressError: there is no such place, as the user has no home folder.
+    """
+    named = os.environ.get(VARIABLE, "").strip()
+    if named:
+        return Path(named).expanduser().absolute()
+
+    from platformdirs import user_state_dir
+
+    folder = Path(user_state_dir(_NAME, appauthor=False))
+    home = Path(os.path.expanduser("~"))
+    # A home that is not there is not ours to make, and without any the place would be below the working folder.
+    if not folder.is_absolute() or (folder.is_relative_to(home) and not home.is_dir()):
+        raise ProgressError(
+            f"Progress is kept until this session ends, and not longer: your home folder, {str(home)!r}, is not there. "
+            f"Set HOME, or {VARIABLE} to a folder for it."
+        )
+    return folder
+
+
+def is_default() -> bool:
+    """Tell whether the folder is the system's own place, and not one that somebody named."""
+    return not os.environ.get(VARIABLE, "").strip()
+
+
+def shown(path: Path) -> str:
+    """Return a path as it may be shown and passed on: without the name of the user who is at home there."""
+    home = Path(os.path.expanduser("~"))
+    if home != Path(home.anchor) and path.is_relative_to(home):
+        return str(Path("~") / path.relative_to(home))
+    return str(path)
