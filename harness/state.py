@@ -21,19 +21,25 @@ def state_folder() -> Path:
     """
     named = os.environ.get(VARIABLE, "").strip()
     if named:
-        return Path(named).expanduser().absolute()
+        return Path(os.path.expanduser(named)).absolute()
 
     from platformdirs import user_state_dir
 
-    folder = Path(user_state_dir(_NAME, appauthor=False))
-    home = Path(os.path.expanduser("~"))
-    # A home that is not there is not ours to make, and without any the place would be below the working folder.
-    if not folder.is_absolute() or (folder.is_relative_to(home) and not home.is_dir()):
-        raise ProgressError(
-            f"Progress is kept until this session ends, and not longer: your home folder, {str(home)!r}, is not there. "
-            f"Set HOME, or {VARIABLE} to a folder for it."
-        )
+    home = os.path.expanduser("~")
+    try:
+        folder = Path(user_state_dir(_NAME, appauthor=False))
+    except RuntimeError:
+        raise _homeless(home) from None
+    if folder.is_relative_to(home) and not Path(home).is_dir():
+        raise _homeless(home)  # to make one is not ours
     return folder
+
+
+def _homeless(home: str) -> ProgressError:
+    return ProgressError(
+        f"Progress is kept until this session ends, and not longer: your home folder, {home!r}, is not there. "
+        f"Set HOME, or let {VARIABLE} name a folder."
+    )
 
 
 def is_default() -> bool:

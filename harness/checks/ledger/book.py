@@ -67,7 +67,7 @@ class Book:
     def _parsed(self) -> Entries:
         try:
             return parse(self.path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return self._taken_over()
         except NewerFile as error:
             raise ProgressError(

@@ -58,7 +58,7 @@ class Session:
         return self._choices.get(prediction)
 
     def _book(self) -> Book:
-        return Book(state_folder(), _older_file() if is_default() else None, self._tell)
+        return Book(state_folder(), older_file() if is_default() else None, self._tell)
 
     def _tell(self, what: str) -> None:
         if what not in self._told:
@@ -71,8 +71,11 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _older_file() -> Path:
-    """Return the place of version 1, which was among Jupyter's own data."""
+def older_file() -> Path | None:
+    """Return the place of version 1, which was among Jupyter's own data; None where Jupyter finds no home."""
     from jupyter_core.paths import jupyter_data_dir
 
-    return Path(jupyter_data_dir()) / "web2py-taskqueue-course" / "progress.json"
+    try:
+        return Path(jupyter_data_dir()) / "web2py-taskqueue-course" / "progress.json"
+    except RuntimeError:
+        return None
