@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from harness.errors import ProgressError
@@ -47,9 +48,7 @@ def is_default() -> bool:
     return not os.environ.get(VARIABLE, "").strip()
 
 
-def shown(path: Path) -> str:
-    """Return a path as it may be shown and passed on: without the name of the user who is at home there."""
-    home = Path(os.path.expanduser("~"))
-    if home != Path(home.anchor) and path.is_relative_to(home):
-        return str(Path("~") / path.relative_to(home))
-    return str(path)
+def shown(what: object) -> str:
+    """Return a path, or a text with paths in it, as it may be passed on: without the name of the user at home there."""
+    home = os.path.expanduser("~").rstrip(os.sep)
+    return re.sub(rf"{re.escape(home)}(?![\w.-])", "~", str(what)) if os.path.isabs(home) else str(what)

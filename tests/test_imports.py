@@ -40,10 +40,11 @@ TABLE = {
     "checks": "errors state records cells display lab notebooks",
     "workshop": "errors notebooks linter checks",
     "grading": "errors records clock wsgi server appengine cells lab notebooks checks",
+    "checkup": "errors state web2py lab notebooks checks",
     "jupyterlab": "errors",
     "pytest_plugin": "errors notebooks",
     "__init__": "lab magics checks",
-    "cli": "errors records display lab notebooks linter checks workshop grading jupyterlab",
+    "cli": "errors records display lab notebooks linter checks workshop grading checkup jupyterlab",
     "__main__": "cli",
 }
 HEAVY = {"gluon", "pydal", "google.protobuf", "google.appengine.api.taskqueue", "matplotlib", "numpy", "time_machine"}

@@ -14,6 +14,8 @@ COMMANDS = {
     "lab": "course",
     "build": "course",
     "lint": "course",
+    "doctor": "checkup",
+    "export": "checkup",
     "slides": "workshop",
     "instructors": "workshop",
     "nbgrader": "grading",
