@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,13 +30,11 @@ _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 def google(course: Path) -> Finding:
     """Import Google's client."""
     try:
-        from google.appengine.api import taskqueue
-    except Exception as error:
-        return problem(
-            f"google.appengine.api.taskqueue cannot be imported: {type(error).__name__}: {error}",
-            install("appengine-python-standard==3.1.0"),
-        )
-    return ok(f"{taskqueue.__name__} of appengine-python-standard {installed('appengine-python-standard')}")
+        from google.appengine.api import taskqueue  # noqa: F401
+    except ImportError as error:
+        says = f"google.appengine.api.taskqueue cannot be imported: {error}"
+        return problem(says, install("appengine-python-standard==3.1.0"))
+    return ok(f"appengine-python-standard {installed('appengine-python-standard')}")
 
 
 def web2py(course: Path) -> Finding:
@@ -46,16 +45,20 @@ def web2py(course: Path) -> Finding:
         tree = source_tree()
         version = str(boot().main.web2py_version).partition("-")[0]
     except Web2pyNotFoundError as error:
-        says, _, advice = str(error).partition("\n")
-        named = os.environ.get("WEB2PY_PATH") is not None
-        return problem(says, advice or ("unset WEB2PY_PATH" if named else install("web2py-gluon==2.26.1")))
+        says, *advice = re.split(r"\n|\. ", str(error), maxsplit=1)
+        return problem(says, *advice or ["restart, and ask again"])
     return ok(version if tree is None else f"{version} of WEB2PY_PATH={tree}")
 
 
 def task(course: Path) -> Finding:
     """Let a lab queue a task, run it, and look for the row that it leaves."""
     from harness.lab import Lab
+    from harness.web2py.boot import boot
 
+    try:
+        boot()
+    except Web2pyNotFoundError:
+        return problem("not tried: web2py does not start", "mend web2py first")
     with Lab() as lab:
         lab.write("controllers/default.py", _CONTROLLER)
         lab.get("default/ask")
@@ -63,7 +66,7 @@ def task(course: Path) -> Finding:
         rows = len(lab.table("mytable"))
     if rows != 1:
         return problem(f"a task was to leave 1 row and left {rows}", "see the lines above, and mend them first")
-    return ok("queued by an action, run by the queue, its row is in the table")
+    return ok("queued, run, and its row is there")
 
 
 def kernel(course: Path) -> Finding:
@@ -107,11 +110,14 @@ def _ask_kernel(source: str) -> str:
 
     def hear(message: dict[str, Any]) -> None:
         content = message["content"]
-        said.append(content.get("text") or f"{content['ename']}: {content['evalue']}" if "ename" in content else "")
-        said.append(content.get("text", ""))
+        raised = f"{content['ename']}: {content['evalue']}" if "ename" in content else ""
+        said.append(content.get("text", raised))
 
     manager, client = start_new_kernel(
-        startup_timeout=_SECONDS, kernel_name="python3", extra_arguments=["--IPKernelApp.log_level=ERROR"]
+        startup_timeout=_SECONDS,
+        kernel_name="python3",
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
+        stderr=subprocess.DEVNULL,
     )
     try:
         client.execute_interactive(source, timeout=_SECONDS, output_hook=hear)

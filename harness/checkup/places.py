@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from harness.checks import ledger
 from harness.checks.course import exercises as all_exercises
 from harness.checks.ledger.book import FILE
 from harness.checks.ledger.schema import VERSION, BrokenFile, NewerFile, parse
@@ -59,15 +60,16 @@ def progress(course: Path) -> Finding:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         _try_to_write(folder)
-        held = parse((folder / FILE).read_text(encoding="utf-8")) if (folder / FILE).exists() else {}
+        if (folder / FILE).exists():
+            parse((folder / FILE).read_text(encoding="utf-8"))
     except NewerFile as error:
         return problem(f"{folder / FILE} is of a newer course ({error}; this one knows {VERSION})", "update the course")
     except (BrokenFile, UnicodeDecodeError) as error:
         return note(f"{folder / FILE} is broken ({error})", "the next check puts it aside and begins a new one")
     except OSError as error:
         return problem(f"{folder} cannot be used: {error.strerror or error}", f"mend that, or {another}")
-    solved = sum(entry.solved for entry in held.values())
-    return ok(f"{solved} of {len(list(all_exercises()))} exercises solved; kept in {folder}")
+    every = [exercise.number for exercise in all_exercises()]
+    return ok(f"{len(ledger.solved() & set(every))} of {len(every)} exercises solved; kept in {folder}")
 
 
 def temporary(course: Path) -> Finding:
@@ -98,9 +100,7 @@ def port(course: Path) -> Finding:
         try:
             probe.bind(("127.0.0.1", PORT))
         except OSError as error:
-            return note(
-                f"{PORT} on 127.0.0.1 is taken ({error.strerror})", "nothing to do: `lab` takes the next free one"
-            )
+            return note(f"{PORT} is not free ({error.strerror}): `lab` takes the next one that is")
     return ok(f"{PORT} on 127.0.0.1 is free")
 
 

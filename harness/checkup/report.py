@@ -18,6 +18,7 @@ _LOOK = {State.OK: ("✓", "+", "green"), State.NOTE: ("•", "*", "yellow"), St
 _WORD = max(len(state) for state in State)
 _NAME = 15  # the longest name of a probe
 _INDENT = 2 + 1 + 1 + _WORD + 2 + _NAME + 2
+_MEND = 4  # so far left that a command fits, and can be copied whole
 
 
 def lines(name: str, found: Finding, width: int, encoding: str) -> str:
@@ -30,9 +31,9 @@ def lines(name: str, found: Finding, width: int, encoding: str) -> str:
     fancy, plain, colour = _LOOK[found.state]
     sign = fancy if _can_show(fancy, encoding) else plain
     head = f"  {sign} {found.state:{_WORD}}  "
-    said = _fill(found.says, width, f"{head}{name:{_NAME}}  ")
+    said = _fill(found.says, width, f"{head}{name:{_NAME}}  ", _INDENT)
     styled = click.style(head, fg=colour, bold=found.state is State.PROBLEM) + said.removeprefix(head)
-    mend = _fill(found.mend, width, " " * _INDENT + "-> ", 3)
+    mend = _fill(found.mend, width, " " * _MEND + "-> ", _MEND + 3)
     return f"{styled}\n{mend}" if found.mend else styled
 
 
@@ -62,10 +63,14 @@ def dump(report: Mapping[str, Any]) -> str:
     return json.dumps(report, indent=2)
 
 
-def _fill(text: str, width: int, head: str, more: int = 0) -> str:
-    indent = " " * (_INDENT + more)
+def _fill(text: str, width: int, head: str, indent: int) -> str:
     return textwrap.fill(
-        text, width, initial_indent=head, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        text,
+        width,
+        initial_indent=head,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 

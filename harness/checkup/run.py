@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +43,9 @@ def checkup(course: Path) -> Iterator[tuple[str, Finding]]:
 def _found(probe: Callable[[Path], Finding], course: Path) -> Finding:
     """Return what a probe finds; what it stumbles over is a finding, too: a doctor does not faint."""
     try:
-        return probe(course)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what matters of them is found here, and said in a line
+            return probe(course)
     except Exception as error:
         says = str(error).partition("\n")[0]
         return problem(
