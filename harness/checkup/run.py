@@ -46,8 +46,8 @@ def _found(probe: Callable[[Path], Finding], course: Path) -> Finding:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what matters of them is found here, and said in a line
             return probe(course)
+    except ModuleNotFoundError as error:
+        return problem(f"the package with {error.name} is missing", install("--requirement requirements.txt"))
     except Exception as error:
         says = str(error).partition("\n")[0]
-        return problem(
-            f"cannot be looked at: {type(error).__name__}: {says}", install("--requirement requirements.txt")
-        )
+        return problem(f"fails: {type(error).__name__}: {says}", install("--requirement requirements.txt"))
