@@ -27,14 +27,20 @@ def serve(root: Path, port: int, *, browser: bool) -> int:
         The exit status.
 
     Raises:
-        NotebookError: the folder holds no lessons.
+        NotebookError: the folder holds no lessons, or the user's own settings of Jupyter let in whoever asks.
     """
     from jupyterlab.labapp import LabApp
 
     options = arguments(root, port, browser=browser and has_display(os.environ))
     folders = [str(CONFIG), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(folders)
-    LabApp.launch_instance(options)
+    server = LabApp.initialize_server(options)
+    if not server.identity_provider.auth_enabled:
+        raise NotebookError(
+            "Your settings of Jupyter turn its token off, so that whoever is on this machine could run code as you. "
+            "Take out the empty IdentityProvider.token or ServerApp.token; `jupyter --paths` lists where it may be."
+        )
+    server.start()
     return 0
 
 

@@ -15,6 +15,7 @@ from harness.notebooks.build import build, check_source
 from harness.notebooks.execute import execute, kernel_environment
 from harness.notebooks.exercise import blank_regions, to_exercise
 from harness.notebooks.syntax import syntax_error
+from harness.state import VARIABLE
 from tests.scratch import code, markdown, notebook, result, save
 
 SOLVED = """\
@@ -259,6 +260,14 @@ def test_the_users_own_ipython_settings_do_not_reach_the_notebook(monkeypatch, t
         folder = environment["IPYTHONDIR"]
         assert folder != str(tmp_path)
     assert not Path(folder).exists()
+
+
+def test_what_a_build_solves_is_nobodys_progress_and_what_a_learner_runs_is_theirs(monkeypatch, tmp_path):
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    with kernel_environment() as environment:
+        assert environment[VARIABLE] not in ("", str(tmp_path))
+    with kernel_environment(learners=True) as environment:
+        assert environment[VARIABLE] == str(tmp_path)
 
 
 def test_the_command_builds_the_folder_it_stands_in(course, monkeypatch, capsys):

@@ -141,6 +141,8 @@ class Window:
     def __init__(self, page: Page, server: Server) -> None:
         self.page = page
         self.server = server
+        self.requests: list[str] = []  # every URL that the page has asked for
+        page.on("request", lambda request: self.requests.append(request.url))
         page.set_default_timeout(SECONDS * 1000)
         page.goto(f"{server.url}/lab/workspaces/w1?token={TOKEN}&reset")
         page.wait_for_function(STARTED)

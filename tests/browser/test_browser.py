@@ -57,6 +57,13 @@ def test_an_exercise_stops_at_its_first_check_as_not_attempted(visit, name):
     assert all(output["output_type"] != "error" for output in outputs)
 
 
+def test_the_page_asks_nothing_of_another_machine(window, visit):
+    visit("notebooks/02_passing_data.ipynb").run_all()
+    asked = {url.partition("?")[0] for url in window.requests if not url.startswith(("data:", "blob:"))}
+    assert len(asked) > 20
+    assert {url for url in asked if not url.startswith(f"{window.server.url}/")} == set()
+
+
 def test_a_learner_goes_from_a_lesson_through_an_exercise_to_the_progress(window):
     """Lesson 02, then 2.1: wrong, with a diagnosis; a hint; right; and the table of the course."""
     lesson = window.open("notebooks/02_passing_data.ipynb")
