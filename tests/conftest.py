@@ -1,6 +1,7 @@
 """What all tests need."""
 
 import os
+import shutil
 import signal
 import tempfile
 
@@ -17,9 +18,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep what the tests solve apart from the progress of whoever runs them; kernels that they start inherit it."""
-    folder = tempfile.TemporaryDirectory(prefix="harness-tests-")
-    config.add_cleanup(folder.cleanup)
-    os.environ[VARIABLE] = folder.name
+    folder = tempfile.mkdtemp(prefix="harness-tests-")
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    os.environ[VARIABLE] = folder
 
 
 @pytest.hookimpl(trylast=True)
