@@ -325,6 +325,21 @@ def test_the_service_weighs_a_task_too(service, taskqueue):
     assert waiting(service) == []
 
 
+@pytest.mark.row("T16")
+def test_a_pull_task_may_have_a_megabyte(service, taskqueue):
+    taskqueue.add(b"x" * 1_000_000, method="PULL", queue_name="later")
+    for check in (True, False):  # by the client, and by the service
+        with pytest.raises(taskqueue.TaskTooLargeError, match="1048576"):
+            taskqueue.add(b"x" * 2**20, method="PULL", queue_name="later", _size_check=check)
+    assert len(waiting(service, "later")) == 1
+
+
+@pytest.mark.row("T16")
+def test_the_client_weighs_a_task_as_it_is_made(taskqueue):
+    with pytest.raises(taskqueue.TaskTooLargeError):
+        taskqueue.Task(b"x" * 102_400, url="/x")
+
+
 @pytest.mark.row("T17")
 def test_a_countdown_counts_from_virtual_now(service, stored):
     service.clock.advance(3600)
@@ -364,6 +379,14 @@ def test_an_eta_in_the_past_is_due_now(service, stored, early):
     assert service.queues["default"].take(service.clock.timestamp) is task
 
 
+@pytest.mark.row("T17")
+def test_an_eta_before_1970_is_refused(service, taskqueue, stored):
+    with pytest.raises(taskqueue.InvalidEtaError, match="the ETA lies before 1970"):
+        taskqueue.add(url="/x", eta=datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC))
+    assert waiting(service) == []
+    assert stored(url="/x", eta=datetime(1970, 1, 1, tzinfo=UTC)).eta == 0
+
+
 @pytest.fixture(params=["UTC", "America/New_York", "Asia/Kathmandu"])
 def host_zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("TZ", request.param)
@@ -386,7 +409,7 @@ def test_an_aware_eta_keeps_its_instant(host_zone, stored):
 
 
 @pytest.mark.row("T18")
-@pytest.mark.parametrize("url", ["http://example.com/x", "//x", "/x#part", "x", "?a=1", "https:/x", "/" + "x" * 2083])
+@pytest.mark.parametrize("url", ["http://example.com/x", "//x", "//example.com/x", "/x#part", "x", "?a=1", "https:/x", "/" + "x" * 2083])
 def test_a_url_that_is_no_path_is_refused(service, taskqueue, url):
     with pytest.raises(taskqueue.InvalidUrlError):
         taskqueue.add(url=url, method="GET")
@@ -442,6 +465,11 @@ def test_headers_keep_their_spelling_and_their_repetitions(stored):
     headers = stored(url="/x", headers={"X-CoLour": ["blue", "red"], "Host": "stats.example.com"}).headers
     assert [value for key, value in headers if key == "X-CoLour"] == ["blue", "red"]
     assert find_header(headers, "Host") == "stats.example.com"
+
+
+def test_bytes_that_are_no_text_are_kept_as_far_as_they_go(stored):
+    assert find_header(stored(url="/x", headers={"X-Raw": b"caf\xe9"}).headers, "X-Raw") == "caf\ufffd"
+    assert stored("text", method="PULL", queue_name="later", tag=b"caf\xe9").tag == "caf\ufffd"
 
 
 def test_a_target_becomes_the_host(stored):

@@ -156,11 +156,14 @@ def test_a_paused_queue_takes_tasks_and_enforces_a_rate_of_zero(service, taskque
 
 
 @pytest.mark.row("T42")
-def test_a_task_is_leased_with_its_payload_and_tag(pull, later):
+def test_a_task_is_leased_with_its_payload_and_tag(service, pull, later):
     pull("a", tag="colour")
-    (task,) = later.lease_tasks(60, 10)
-    assert (task.name, task.payload, task.tag, task.retry_count) == ("a", b"text of a", "colour", 1)
-    assert task.eta == START.replace(minute=1)
+    pull("b")
+    a, b = later.lease_tasks(60, 10)
+    assert (a.name, a.payload, a.tag, a.retry_count) == ("a", b"text of a", "colour", 1)
+    assert (b.name, b.payload, b.tag, b.retry_count) == ("b", b"text of b", None, 1)
+    assert a.eta == b.eta == START.replace(minute=1)
+    assert service.history["a"][0].method == "PULL"
 
 
 @pytest.mark.row("T42")
@@ -219,6 +222,11 @@ def test_tasks_without_a_tag_are_a_group_too(pull, later):
     for name, tag in (("a", None), ("b", "blue"), ("c", None)):
         pull(name, tag=tag)
     assert names(later.lease_tasks_by_tag(60, 10)) == ["a", "c"]
+
+
+@pytest.mark.row("T42")
+def test_an_empty_queue_has_no_tag_to_lease_by(later):
+    assert later.lease_tasks_by_tag(60, 10) == []
 
 
 @pytest.mark.row("T42")
