@@ -134,7 +134,7 @@ def test_shuffle_shows_that_the_order_of_due_tasks_is_not_promised(staged: Calla
     assert drawn == order(seed=1)
     assert drawn != order(seed=2)
     assert sorted(drawn[:10]) == [f"t{number}" for number in range(10)] != drawn[:10]
-    assert drawn[10] == "later"
+    assert {order(seed)[10] for seed in range(5)} == {"later"}
 
 
 @pytest.mark.row("T22")
