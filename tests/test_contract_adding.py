@@ -266,6 +266,12 @@ def test_every_task_of_a_batch_of_100_gets_its_name(service, taskqueue):
 
 
 @pytest.mark.row("T14")
+def test_a_batch_of_100_may_hold_as_much_as_a_hundred_tasks(service, taskqueue):
+    taskqueue.Queue().add([taskqueue.Task(b"x" * 100_000, url="/x") for _ in range(100)])
+    assert sum(len(task.body) for task in service.queues["default"].waiting()) == 10_000_000
+
+
+@pytest.mark.row("T14")
 def test_a_batch_of_101_is_refused(service, taskqueue):
     with pytest.raises(taskqueue.TooManyTasksError):
         taskqueue.Queue().add([taskqueue.Task(url="/x") for _ in range(101)])
@@ -358,10 +364,10 @@ def test_thirty_days_ahead_is_the_limit(service, taskqueue, stored):
 
 @pytest.mark.row("T17")
 def test_a_task_that_was_made_by_another_clock_is_weighed_by_the_labs_own(service, taskqueue):
-    ahead = Clock(START + timedelta(days=1))
+    ahead = Clock(START + timedelta(seconds=1))
     with connect(TaskQueueService(ahead)):
         task = taskqueue.Task(url="/x", countdown=30 * DAY)
-    with pytest.raises(taskqueue.InvalidEtaError, match="2678400 s ahead; at most 30 days are allowed"):
+    with pytest.raises(taskqueue.InvalidEtaError, match="2592001 s ahead; at most 30 days are allowed"):
         task.add()
     assert waiting(service) == []
 
@@ -381,7 +387,7 @@ def test_an_eta_in_the_past_is_due_now(service, stored, early):
 
 @pytest.mark.row("T17")
 def test_an_eta_before_1970_is_refused(service, taskqueue, stored):
-    with pytest.raises(taskqueue.InvalidEtaError, match="the ETA lies before 1970"):
+    with pytest.raises(taskqueue.InvalidEtaError, match=r"the ETA lies before 1970 \(-1 s\)"):
         taskqueue.add(url="/x", eta=datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC))
     assert waiting(service) == []
     assert stored(url="/x", eta=datetime(1970, 1, 1, tzinfo=UTC)).eta == 0

@@ -163,7 +163,7 @@ def test_a_task_is_leased_with_its_payload_and_tag(service, pull, later):
     assert (a.name, a.payload, a.tag, a.retry_count) == ("a", b"text of a", "colour", 1)
     assert (b.name, b.payload, b.tag, b.retry_count) == ("b", b"text of b", None, 1)
     assert a.eta == b.eta == START.replace(minute=1)
-    assert service.history["a"][0].method == "PULL"
+    assert [(task.method, task.headers) for task in service.queues["later"].waiting()] == [("PULL", ())] * 2
 
 
 @pytest.mark.row("T42")

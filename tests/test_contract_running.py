@@ -47,6 +47,8 @@ queue:
   max_concurrent_requests: 2
 - name: aimed
   target: worker
+- name: patient
+  retry_parameters: {max_backoff_seconds: 20000}
 - name: busy
   rate: 500/s
   bucket_size: 500
@@ -321,6 +323,13 @@ def test_by_default_the_backoff_doubles_from_a_tenth_of_a_second_to_an_hour(
 
 
 @pytest.mark.row("T28")
+def test_sixteen_doublings_are_the_default_where_the_backoff_may_grow(stage: Stage, taskqueue: ModuleType) -> None:
+    stage.handlers["/x"] = answers(500)
+    taskqueue.add(url="/x", queue_name="patient")
+    assert waits(stage, 20)[15:] == [3276.8, 6553.6, 13107.2, 19660.8, 20000]
+
+
+@pytest.mark.row("T28")
 def test_the_backoff_counts_from_the_end_of_the_attempt(stage: Stage, taskqueue: ModuleType) -> None:
     stage.handlers["/x"] = sleeps(5, status=500)
     taskqueue.add(url="/x", queue_name="linear")
@@ -385,6 +394,17 @@ def test_a_tasks_own_options_replace_the_queues_as_a_whole(stage: Stage, taskque
     options = taskqueue.TaskRetryOptions(min_backoff_seconds=7)
     taskqueue.add(url="/x", queue_name="twice", retry_options=options)
     assert waits(stage, 5) == [7, 14, 28, 56, 112]  # the queue's limit of two retries does not hold
+
+
+@pytest.mark.row("T31")
+def test_each_of_a_tasks_own_options_holds(stage: Stage, taskqueue: ModuleType) -> None:
+    stage.handlers["/x"] = answers(500)
+    backoff = {"min_backoff_seconds": 1, "max_backoff_seconds": 9, "max_doublings": 1}
+    options = taskqueue.TaskRetryOptions(**backoff, task_retry_limit=3, task_age_limit=30)
+    taskqueue.add(url="/x", queue_name="linear", retry_options=options)
+    attempts = stage.run()
+    assert starts(attempts) == [0, 1, 3, 7, 13, 21, 30, 39]
+    assert attempts[-1].note == "status 500; task_retry_limit 3 and task_age_limit 30 s reached"
 
 
 # -- T32 to T34: rate, concurrency, deadline

@@ -328,6 +328,21 @@ def test_whoever_touches_the_tasks_of_a_queue_holds_its_lock(use):
     use(queue)
 
 
+def test_queues_come_and_go_under_the_lock_of_the_service(service):
+    class Watched(dict[str, Queue]):
+        def __setitem__(self, name: str, queue: Queue) -> None:
+            assert service._mutex._is_owned()
+            super().__setitem__(name, queue)
+
+        def __delitem__(self, name: str) -> None:
+            assert service._mutex._is_owned()
+            super().__delitem__(name)
+
+    service.queues = Watched(service.queues)
+    service.configure([QueueConfig("stats")])
+    assert list(service.queues) == ["default", "stats"]
+
+
 def test_a_new_configuration_keeps_the_tasks_of_a_queue(service, taskqueue):
     taskqueue.add(url="/x", queue_name="mail")
     queue = service.queues["mail"]

@@ -126,6 +126,12 @@ def test_a_backoff_of_zero_is_allowed(service, taskqueue):
     assert service.queues["default"].waiting()[0].retry.delay(3) == 0
 
 
+def test_a_backoff_of_ten_years_is_allowed(service, taskqueue):
+    options = taskqueue.TaskRetryOptions(min_backoff_seconds=10 * 365 * 86400, max_backoff_seconds=10 * 365 * 86400)
+    taskqueue.add(url="/x", retry_options=options)
+    assert service.queues["default"].waiting()[0].retry.delay(1) == 315_360_000
+
+
 @pytest.mark.parametrize(
     ("seconds", "count", "error"),
     [
