@@ -473,9 +473,10 @@ def test_headers_keep_their_spelling_and_their_repetitions(stored):
     assert find_header(headers, "Host") == "stats.example.com"
 
 
-def test_bytes_that_are_no_text_are_kept_as_far_as_they_go(stored):
+def test_bytes_that_are_no_text_are_kept_as_far_as_they_go(taskqueue, stored):
     assert find_header(stored(url="/x", headers={"X-Raw": b"caf\xe9"}).headers, "X-Raw") == "caf\ufffd"
     assert stored("text", method="PULL", queue_name="later", tag=b"caf\xe9").tag == "caf\ufffd"
+    assert len(taskqueue.Queue("later").lease_tasks_by_tag(60, 10, b"caf\xe9")) == 1
 
 
 def test_a_target_becomes_the_host(stored):

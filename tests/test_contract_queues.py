@@ -1,4 +1,4 @@
-"""Rows T41 to T44 of harness/FIDELITY.md (T39 and T40 are in test_queueyaml.py): what can be done with whole queues."""
+"""Rows T40 to T44 of harness/FIDELITY.md: what can be done with whole queues (queue.yaml is in test_queueyaml.py)."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -65,6 +65,13 @@ def run_one(service: TaskQueueService, queue: str = "default") -> Task:
     task = service.queues[queue].take(service.clock.timestamp)
     assert task is not None
     return task
+
+
+@pytest.mark.row("T40")
+def test_a_lab_without_a_queue_yaml_has_the_default_queue():
+    assert TaskQueueService(Clock()).queues["default"].config == QueueConfig("default", 5, 5, 1000)
+    changed = TaskQueueService(Clock(), [QueueConfig("default", rate=1)])
+    assert [queue.config.rate for queue in changed.queues.values()] == [1]
 
 
 @pytest.mark.row("T41")
@@ -137,11 +144,11 @@ def test_executions_count_for_a_minute(service, taskqueue):
 @pytest.mark.row("T41")
 def test_the_statistics_of_several_queues_come_in_order(taskqueue):
     taskqueue.add(url="/x", queue_name="mail")
-    found = taskqueue.QueueStatistics.fetch(["default", "mail", "later"])
+    found = taskqueue.QueueStatistics.fetch(["default", "later", "mail"])
     assert [(statistics.queue.name, statistics.tasks) for statistics in found] == [
         ("default", 0),
-        ("mail", 1),
         ("later", 0),
+        ("mail", 1),
     ]
 
 
