@@ -415,7 +415,10 @@ def test_an_aware_eta_keeps_its_instant(host_zone, stored):
 
 
 @pytest.mark.row("T18")
-@pytest.mark.parametrize("url", ["http://example.com/x", "//x", "//example.com/x", "/x#part", "x", "?a=1", "https:/x", "/" + "x" * 2083])
+@pytest.mark.parametrize(
+    "url",
+    ["http://example.com/x", "//x", "//example.com/x", "/x#part", "x", "?a=1", "https:/x", "/" + "x" * 2083],
+)
 def test_a_url_that_is_no_path_is_refused(service, taskqueue, url):
     with pytest.raises(taskqueue.InvalidUrlError):
         taskqueue.add(url=url, method="GET")
