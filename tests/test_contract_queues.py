@@ -132,6 +132,12 @@ def test_the_statistics_of_an_empty_queue_are_zero(taskqueue):
 
 
 @pytest.mark.row("T41")
+def test_the_oldest_eta_may_lie_ahead(taskqueue):
+    taskqueue.add(url="/x", countdown=60)
+    assert taskqueue.Queue().fetch_statistics().oldest_eta_usec == (NOW + 60) * 1e6
+
+
+@pytest.mark.row("T41")
 def test_executions_count_for_a_minute(service, taskqueue):
     taskqueue.add(url="/x")
     run_one(service)
@@ -309,6 +315,13 @@ def test_leases_of_a_paused_queue_cannot_be_extended(service, taskqueue, pull, l
     service.queues["later"].pause()
     with pytest.raises(taskqueue.QueuePausedError, match="queue 'later' is paused"):
         later.modify_task_lease(task, 60)
+
+
+@pytest.mark.row("T42")
+def test_tasks_of_a_paused_queue_can_be_leased(service, pull, later):
+    pull("a")
+    service.queues["later"].pause()
+    assert names(later.lease_tasks(60, 10)) == ["a"]
 
 
 @pytest.mark.row("T42")

@@ -299,6 +299,15 @@ def test_the_host_is_the_tasks_own_unless_the_queue_has_a_target(
 
 
 @pytest.mark.row("T27")
+def test_the_content_length_is_that_of_the_body(stage: Stage, taskqueue: ModuleType) -> None:
+    taskqueue.add(url="/x", payload="12345", headers={"Content-Length": "99"})
+    stage.run()
+    assert stage.requests[0].header("Content-Length") is None
+    assert wsgi.to_environ(stage.requests[0])["CONTENT_LENGTH"] == "5"
+
+
+@pytest.mark.row("T09")
+@pytest.mark.row("T27")
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "HEAD", "DELETE"])
 def test_method_path_and_query_arrive_as_they_were_added(stage: Stage, taskqueue: ModuleType, method: str) -> None:
     url = "/x/caf%C3%A9" if method == "POST" else "/x/caf%C3%A9?a=1&b=%20"
@@ -555,6 +564,21 @@ def test_a_handler_may_add_tasks_and_then_fail(stage: Stage, taskqueue: ModuleTy
     assert [request.url for request in stage.requests] == ["/x", "/more", "/x", "/more"]
 
 
+@pytest.mark.row("T35")
+def test_a_handler_runs_at_its_start_whatever_it_sleeps(stage: Stage, taskqueue: ModuleType) -> None:
+    def handler(request: Request) -> int:
+        time.sleep(10)
+        taskqueue.Queue().delete_tasks_by_name("meanwhile")
+        taskqueue.add(url="/y", name="added", countdown=1)
+        return 200
+
+    stage.handlers["/x"] = handler
+    taskqueue.add(url="/x", name="t")
+    taskqueue.add(url="/y", name="meanwhile", countdown=5)
+    attempts = stage.run()
+    assert (names(attempts), starts(attempts)) == (["t", "added"], [0, 11])
+
+
 @pytest.mark.row("T36")
 def test_zero_backoff_ends_in_the_cap(stage: Stage, taskqueue: ModuleType) -> None:
     stage.handlers["/x"] = answers(500)
@@ -653,6 +677,15 @@ def test_any_other_failure_is_retried(stage: Stage, deferred: ModuleType, kind: 
 def test_what_cannot_be_unpickled_is_dropped(stage: Stage, taskqueue: ModuleType, deferred: ModuleType) -> None:
     taskqueue.add(url="/_ah/queue/deferred", payload=b"no pickle")
     assert notes(stage.run()) == [("done", "status 200")]
+
+
+@pytest.mark.row("T38")
+def test_what_is_too_large_to_be_deferred_is_refused(stage: Stage, deferred: ModuleType) -> None:
+    from google.appengine.api.datastore_errors import BadArgumentError
+
+    with pytest.raises((AssertionError, BadArgumentError), match="app must not be empty|no datastore|No api proxy"):
+        deferred.defer(record, "x" * 102_400)
+    assert len(stage.queue()) == 0
 
 
 @pytest.mark.row("T38")

@@ -343,6 +343,7 @@ def test_queues_come_and_go_under_the_lock_of_the_service(service):
     assert list(service.queues) == ["default", "stats"]
 
 
+@pytest.mark.row("T39")
 def test_a_new_configuration_keeps_the_tasks_of_a_queue(service, taskqueue):
     taskqueue.add(url="/x", queue_name="mail")
     queue = service.queues["mail"]
@@ -351,6 +352,7 @@ def test_a_new_configuration_keeps_the_tasks_of_a_queue(service, taskqueue):
     assert (queue.config.rate, len(queue), list(service.queues)) == (1, 1, ["default", "mail", "stats"])
 
 
+@pytest.mark.row("T39")
 def test_a_queue_that_is_configured_no_more_loses_its_tasks(service, taskqueue):
     taskqueue.add(url="/x", queue_name="mail", name="letter")
     service.configure([])
@@ -358,6 +360,7 @@ def test_a_queue_that_is_configured_no_more_loses_its_tasks(service, taskqueue):
     assert service.history["letter"][0].state is TaskState.DELETED
 
 
+@pytest.mark.row("T39")
 def test_a_queue_that_changes_its_mode_begins_anew(service, taskqueue):
     taskqueue.add(url="/x", queue_name="mail", name="letter")
     service.configure([QueueConfig("mail", mode="pull")])

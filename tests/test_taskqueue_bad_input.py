@@ -112,6 +112,7 @@ def test_retry_options_out_of_range_are_refused(taskqueue, options):
         taskqueue.TaskRetryOptions(**options)
 
 
+@pytest.mark.row("T31")
 @pytest.mark.parametrize("seconds", [NAN, INF, 1e9])
 @pytest.mark.parametrize("field", ["min_backoff_seconds", "max_backoff_seconds"])
 def test_a_backoff_without_end_is_refused(service, taskqueue, field, seconds):
@@ -132,6 +133,7 @@ def test_a_backoff_of_ten_years_is_allowed(service, taskqueue):
     assert service.queues["default"].waiting()[0].retry.delay(1) == 315_360_000
 
 
+@pytest.mark.row("T42")
 @pytest.mark.parametrize(
     ("seconds", "count", "error"),
     [
