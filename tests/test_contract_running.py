@@ -1,5 +1,7 @@
 """Rows T21 to T38 of harness/FIDELITY.md: tasks added with Google's real client, and what App Engine does with them."""
 
+import io
+import logging
 import time
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -677,6 +679,30 @@ def test_any_other_failure_is_retried(stage: Stage, deferred: ModuleType, kind: 
 def test_what_cannot_be_unpickled_is_dropped(stage: Stage, taskqueue: ModuleType, deferred: ModuleType) -> None:
     taskqueue.add(url="/_ah/queue/deferred", payload=b"no pickle")
     assert notes(stage.run()) == [("done", "status 200")]
+
+
+def warn() -> None:
+    logging.warning("mind the gap")
+
+
+def test_a_deferred_function_logs_on_stderr_and_leaves_no_handler_behind(
+    stage: Stage, deferred: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(logging.root, "handlers", [])  # as in a notebook; pytest has some of its own
+    deferred.defer(warn)
+    assert notes(stage.run()) == [("done", "status 200")]
+    assert capsys.readouterr().err == "mind the gap\n"
+    assert logging.root.handlers == []
+
+
+def test_a_deferred_function_logs_where_the_root_logger_says(
+    stage: Stage, deferred: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr(logging.root, "handlers", [logging.StreamHandler(written)])
+    deferred.defer(warn)
+    stage.run()
+    assert (written.getvalue(), capsys.readouterr().err) == ("mind the gap\n", "")
 
 
 @pytest.mark.row("T38")
