@@ -92,6 +92,15 @@ def test_deleting_a_task_that_runs_counts_at_once(service, taskqueue):
 
 
 @pytest.mark.row("T41")
+def test_a_deleted_task_is_never_sent(service, taskqueue):
+    for name in ("a", "b"):
+        taskqueue.add(url="/x", name=name)
+    taskqueue.Queue().delete_tasks_by_name("a")
+    attempts = Dispatcher(service, service.clock, lambda *_: Response(200)).run()
+    assert [attempt.task.name for attempt in attempts] == ["b"]
+
+
+@pytest.mark.row("T41")
 def test_purging_empties_one_queue_only(service, taskqueue):
     for queue in ("default", "mail"):
         taskqueue.Queue(queue).add([taskqueue.Task(url="/x") for _ in range(3)])
