@@ -373,9 +373,11 @@ def test_a_pull_task_is_never_dispatched(service, pull):
 
 @pytest.mark.row("T42")
 def test_push_and_pull_do_not_mix(taskqueue, pull):
-    with pytest.raises(taskqueue.InvalidQueueModeError, match="queue 'later' is a pull queue and takes no push task"):
+    says = "queue 'later' is a pull queue and takes no push task; add it with method='PULL'"
+    with pytest.raises(taskqueue.InvalidQueueModeError, match=says):
         taskqueue.add(url="/x", queue_name="later")
-    with pytest.raises(taskqueue.InvalidQueueModeError, match="queue 'mail' is a push queue and takes no pull task"):
+    says = "queue 'mail' is a push queue and takes no pull task; pull tasks need a queue with `mode: pull`"
+    with pytest.raises(taskqueue.InvalidQueueModeError, match=says):
         pull("a", queue="mail")
     with pytest.raises(taskqueue.InvalidQueueModeError, match="queue 'mail' is a push queue; only a queue with"):
         taskqueue.Queue("mail").lease_tasks(60, 1)

@@ -173,7 +173,7 @@ def test_the_fields_may_stand_in_any_order():
         (b"queue:\n- name: caf\xe9", "queue.yaml, line 2: the byte 0xe9 is not UTF-8; save the file as UTF-8"),
         ("a: &x []\nqueue: *x", "queue.yaml, line 2: *x: queue.yaml takes no aliases; write the value out"),
         ("[" * 1000, "queue.yaml, line 1: queue.yaml: nested more than 6 levels deep"),
-        ("[" + "a, " * 99 + "[" * 1000, "queue.yaml, line 1: queue.yaml: nested more than 6 levels deep"),
+        ("[" + "a, " * 1000 + "[" * 1000, "queue.yaml, line 1: queue.yaml: nested more than 6 levels deep"),
     ],
 )
 @pytest.mark.row("T39")
@@ -305,6 +305,10 @@ def test_a_pull_queue_has_one_retry_parameter():
         "queue.yaml, line 5: 'max_doublings': no field of the retry_parameters of a pull queue; "
         "the fields are task_retry_limit"
     )
+
+
+def test_a_pull_task_that_may_not_be_leased_again_is_allowed():
+    assert only_queue("mode: pull", "retry_parameters: {task_retry_limit: 0}").retry.task_retry_limit == 0
 
 
 def test_bytes_may_begin_with_a_byte_order_mark():
