@@ -237,11 +237,12 @@ def test_the_namespace_that_the_client_puts_in_arrives(stage: Stage, taskqueue: 
     before = namespace_manager.get_namespace()
     namespace_manager.set_namespace("school")
     try:
-        taskqueue.add(url="/x")
+        taskqueue.add(url="/x", headers={"X-AppEngine-Default-Namespace": "town"})
     finally:
         namespace_manager.set_namespace(before)
     stage.run()
     assert stage.requests[0].header("X-AppEngine-Current-Namespace") == "school"
+    assert stage.requests[0].header("X-AppEngine-Default-Namespace") == "town"
 
 
 @pytest.mark.row("T26")

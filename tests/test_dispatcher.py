@@ -55,7 +55,7 @@ def test_a_step_starts_at_once_what_fell_due_during_the_step_before() -> None:
 
 
 def test_a_step_without_tasks_says_so() -> None:
-    with pytest.raises(NothingDueError, match="no task waits on any push queue"):
+    with pytest.raises(NothingDueError, match="no task waits on any push queue; add one first$"):
         Stage(TWO).step()
 
 
@@ -267,6 +267,12 @@ def test_a_new_queue_yaml_holds_from_the_next_run_on() -> None:
     assert starts(stage.run()) == [0]
 
 
+def test_a_task_without_a_host_is_sent_to_the_application() -> None:
+    stage = Stage(FAST)
+    stage.add("a")
+    assert stage.step().request.host == "tutorial.appspot.com"
+
+
 def test_a_running_attempt_outlives_its_queue() -> None:
     stage = Stage(TWO)
     stage.handlers["/slow"] = slow
@@ -386,8 +392,27 @@ def test_the_cap_counts_attempts_in_flight_and_lists_the_busiest_urls() -> None:
     with pytest.raises(RunawayError, match="and 2 more URLs") as caught:
         stage.run(cap=15)
     assert "/0: 3 attempts of 3 tasks, the last of them 't14'" in str(caught.value)
+    assert str(caught.value).count(" attempts of ") == 5
     assert (len(stage.queue().in_flight), stage.dispatcher.attempts) == (15, [])
     assert len(stage.run()) == 20
+
+
+def test_a_runaway_is_told_with_the_busiest_url_first_and_with_what_to_do() -> None:
+    stage = Stage(FAST)
+    for number, url in enumerate(["/b", "/z", "/z", "/z", "/y", "/y", "/a", "/c", "/last"]):
+        stage.add(f"t{number}", url=url)
+    with pytest.raises(RunawayError) as caught:
+        stage.run(cap=8)
+    assert str(caught.value) == """\
+stopped after 8 attempts, and tasks still wait:
+  /z: 3 attempts of 3 tasks, the last of them 't3' on queue 'default', retries 0
+  /y: 2 attempts of 2 tasks, the last of them 't5' on queue 'default', retries 0
+  /b: 1 attempt of task 't0' on queue 'default', retries 0
+  /a: 1 attempt of task 't6' on queue 'default', retries 0
+  /c: 1 attempt of task 't7' on queue 'default', retries 0
+A handler that adds a task for itself needs an end to it; a task that always fails needs
+a task_retry_limit. If so many tasks are meant, run again: the queue goes on where it
+stopped."""
 
 
 def test_exactly_as_many_attempts_as_the_cap_are_no_runaway() -> None:
