@@ -264,6 +264,7 @@ def test_a_task_without_an_end_is_stopped_and_tried_again(lab):
     assert [attempt.ok for attempt in lab.run()] == [True]
 
 
+@pytest.mark.row("T34")
 def test_a_handler_that_sleeps_an_hour_is_stopped_after_ten_virtual_minutes(lab):
     begun = time.perf_counter()
     response = visit(lab, ONE_ROW + "import time\ntime.sleep(3600)\nreturn ''")

@@ -55,7 +55,7 @@ def test_a_step_starts_at_once_what_fell_due_during_the_step_before() -> None:
 
 
 def test_a_step_without_tasks_says_so() -> None:
-    with pytest.raises(NothingDueError, match="no task waits on any push queue"):
+    with pytest.raises(NothingDueError, match="no task waits on any push queue; add one first$"):
         Stage(TWO).step()
 
 
@@ -204,6 +204,7 @@ def test_among_queues_never_served_the_earlier_eta_goes_first() -> None:
     assert names(stage.run()) == ["early", "late"]
 
 
+@pytest.mark.row("T32")
 def test_a_new_queue_yaml_holds_from_the_next_step_on() -> None:
     stage = Stage("queue: [{name: default, rate: 1/s, bucket_size: 1}]")
     for number in range(3):
@@ -215,11 +216,61 @@ def test_a_new_queue_yaml_holds_from_the_next_step_on() -> None:
     assert list(stage.dispatcher.samples) == ["default", "other"]
 
 
+@pytest.mark.row("T32")
+def test_steps_and_runs_share_one_bucket() -> None:
+    stage = Stage("queue: [{name: default, rate: 1/s, bucket_size: 2}]")
+    for number in range(6):
+        stage.add(f"a{number}")
+    steps = [stage.step() for _ in range(3)]
+    assert starts([*steps, *stage.run(until=NOW + 2), *stage.run()]) == [0, 0, 1, 2, 3, 4]
+
+
+@pytest.mark.row("T32")
+def test_a_bucket_that_was_changed_is_filled_once() -> None:
+    stage = Stage(FAST)
+
+    def start_of(name: str) -> float:
+        stage.add(name)
+        return starts([stage.step()])[0]
+
+    assert start_of("a") == 0
+    stage.service.configure(parse_queue_yaml("queue: [{name: default, rate: 1/s, bucket_size: 1}]"))
+    assert [start_of(name) for name in "bcd"] == [0, 1, 2]
+    stage.service.configure(parse_queue_yaml(FAST))
+    assert [start_of(name) for name in "efg"] == [2, 2, 2]
+
+
+def test_a_queue_that_was_left_out_and_comes_back_is_served() -> None:
+    stage = Stage(TWO)
+    stage.add("a", queue="other")
+    stage.run()
+    for text in (FAST, TWO):
+        stage.service.configure(parse_queue_yaml(text))
+    stage.add("b", queue="other")
+    assert names(stage.run()) == ["b"]
+
+
+def test_a_queue_never_served_goes_before_one_that_was_although_its_eta_is_later() -> None:
+    stage = Stage(TWO)
+    stage.add("first", queue="other")
+    stage.run()
+    stage.add("early", eta=1, queue="other")
+    stage.add("late", eta=2)
+    stage.clock.advance(3)
+    assert names(stage.run()) == ["late", "early"]
+
+
 def test_a_new_queue_yaml_holds_from_the_next_run_on() -> None:
     stage = Stage("queue: [{name: default, rate: 0}]")
     stage.add("a")
     stage.service.configure(parse_queue_yaml(FAST))
     assert starts(stage.run()) == [0]
+
+
+def test_a_task_without_a_host_is_sent_to_the_application() -> None:
+    stage = Stage(FAST)
+    stage.add("a")
+    assert stage.step().request.host == "tutorial.appspot.com"
 
 
 def test_a_running_attempt_outlives_its_queue() -> None:
@@ -232,6 +283,7 @@ def test_a_running_attempt_outlives_its_queue() -> None:
     assert list(stage.dispatcher.samples) == ["default"]
 
 
+@pytest.mark.row("T34")
 def test_a_real_time_stop_counts_as_a_missed_deadline() -> None:
     stage = Stage(FAST)
     stage.dispatcher._send = lambda *arguments: Response(500, elapsed=600.0, deadline="real")
@@ -340,8 +392,27 @@ def test_the_cap_counts_attempts_in_flight_and_lists_the_busiest_urls() -> None:
     with pytest.raises(RunawayError, match="and 2 more URLs") as caught:
         stage.run(cap=15)
     assert "/0: 3 attempts of 3 tasks, the last of them 't14'" in str(caught.value)
+    assert str(caught.value).count(" attempts of ") == 5
     assert (len(stage.queue().in_flight), stage.dispatcher.attempts) == (15, [])
     assert len(stage.run()) == 20
+
+
+def test_a_runaway_is_told_with_the_busiest_url_first_and_with_what_to_do() -> None:
+    stage = Stage(FAST)
+    for number, url in enumerate(["/b", "/z", "/z", "/z", "/y", "/y", "/a", "/c", "/last"]):
+        stage.add(f"t{number}", url=url)
+    with pytest.raises(RunawayError) as caught:
+        stage.run(cap=8)
+    assert str(caught.value) == """\
+stopped after 8 attempts, and tasks still wait:
+  /z: 3 attempts of 3 tasks, the last of them 't3' on queue 'default', retries 0
+  /y: 2 attempts of 2 tasks, the last of them 't5' on queue 'default', retries 0
+  /b: 1 attempt of task 't0' on queue 'default', retries 0
+  /a: 1 attempt of task 't6' on queue 'default', retries 0
+  /c: 1 attempt of task 't7' on queue 'default', retries 0
+A handler that adds a task for itself needs an end to it; a task that always fails needs
+a task_retry_limit. If so many tasks are meant, run again: the queue goes on where it
+stopped."""
 
 
 def test_exactly_as_many_attempts_as_the_cap_are_no_runaway() -> None:
@@ -372,6 +443,13 @@ def test_the_bucket_gives_back_what_was_never_used() -> None:
     assert bucket.level(NOW + 60) == 2
 
 
+def test_the_level_of_a_bucket_rises_at_its_rate() -> None:
+    bucket = TokenBucket(0.5, 3, NOW)
+    for _ in range(3):
+        bucket.take(NOW)
+    assert [bucket.level(NOW + seconds) for seconds in (0, 1, 4, 6, 60)] == [0, 0.5, 2, 3, 3]
+
+
 def test_starts_do_not_drift_over_ten_thousand_tasks() -> None:
     stage = Stage("queue: [{name: default, rate: 3/s, bucket_size: 1}]")
     stage.dispatcher._send = lambda *arguments: OK
@@ -399,6 +477,15 @@ def test_samples_show_the_bucket_and_the_tasks_at_each_event() -> None:
             QueueSample(at[3], 2.0, 0, 0),
         ]
     }
+
+
+def test_samples_are_whole_tasks_and_tokens_to_the_millionth() -> None:
+    stage = Stage("queue: [{name: default, rate: 20/m, bucket_size: 2}]")
+    for eta in (0, 1):
+        stage.add(f"t{eta}", eta=eta)
+    stage.run()
+    last = stage.dispatcher.samples["default"][-1]
+    assert repr((last.tokens, last.waiting, last.running)) == "(0.333333, 0, 0)"
 
 
 def test_a_task_deleted_while_it_runs_counts_as_running_and_not_as_waiting() -> None:

@@ -61,6 +61,7 @@ def test_a_user_keeps_a_session(lab):
     assert [lab.get("default/f").text for _ in range(3)] == ["1", "2", "3"]
 
 
+@pytest.mark.row("T26")
 def test_a_user_cannot_pretend_to_be_the_task_queue(lab):
     write(lab, {"f": "return str(request.env.http_x_appengine_queuename)"})
     assert lab.get("default/f", headers={"X-AppEngine-QueueName": "default"}).text == "None"

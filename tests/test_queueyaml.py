@@ -65,11 +65,13 @@ queue:
 )
 def test_a_rate_is_a_number_and_a_unit(rate, per_second):
     assert only_queue(f"rate: {rate}").rate == pytest.approx(per_second)
-    assert only_queue(f'rate: "{rate}"').rate == pytest.approx(per_second)
+    assert only_queue(f'rate: " {rate} "').rate == pytest.approx(per_second)
 
 
 @pytest.mark.row("T39")
-@pytest.mark.parametrize(("limit", "seconds"), [("90s", 90), ("10m", 600), ("1.5h", 5400), ("2d", 172_800)])
+@pytest.mark.parametrize(
+    ("limit", "seconds"), [("90s", 90), ("1.9s", 1), ("10m", 600), ("1.5h", 5400), ("2d", 172_800)]
+)
 def test_an_age_limit_is_a_number_and_a_unit(limit, seconds):
     assert retry_of(f"task_age_limit: {limit}").task_age_limit == seconds
 
@@ -90,6 +92,13 @@ def test_one_backoff_alone_moves_the_other_where_it_is_in_the_way():
     assert retry_of("min_backoff_seconds: 5000").max_backoff == 5000
     assert retry_of("max_backoff_seconds: 0.05").min_backoff == 0.05
     assert retry_of("min_backoff_seconds: 5").max_backoff == 3600
+    assert retry_of("max_backoff_seconds: 5").min_backoff == 0.1
+
+
+@pytest.mark.row("T39")
+def test_the_fields_may_stand_in_any_order():
+    config = only_queue("retry_parameters: {task_retry_limit: 2}", "rate: 1/s", "mode: push")
+    assert config == QueueConfig("mail", rate=1, retry=RetryParameters(task_retry_limit=2))
 
 
 @pytest.mark.parametrize(
@@ -101,11 +110,17 @@ def test_one_backoff_alone_moves_the_other_where_it_is_in_the_way():
         ("mail", "queue.yaml, line 1: the file: expected lines of `field: value`, not 'mail'"),
         ("queue:", "queue.yaml, line 1: queue: expected a list, one `- name: …` per queue, not nothing"),
         ("queue: mail", "queue.yaml, line 1: queue: expected a list, one `- name: …` per queue, not 'mail'"),
+        ("queue: {a: b}", "queue.yaml, line 1: queue: expected a list, one `- name: …` per queue, not fields"),
         ("queue:\n- mail", "queue.yaml, line 2: queue: expected lines of `field: value`, not 'mail'"),
         ("queue:\n- rate: 5/s", "queue.yaml, line 2: name: missing; every queue needs one, such as `- name: mail`"),
         ("queue:\n- name: [mail]", "queue.yaml, line 2: name: expected one value, not a list"),
         ("queue:\n- name: mail\n  name: post", "queue.yaml, line 3: name: given twice in one queue; delete one"),
         ("quue: []", "queue.yaml, line 1: 'quue': no field of the file; did you mean queue?"),
+        (
+            "? [queue]\n: mail",
+            "queue.yaml, line 1: a list: no field of the file; "
+            "the fields are queue, resume_paused_queues, total_storage_limit",
+        ),
         ("queue:\n- name: mail\n  rat: 5/s", "queue.yaml, line 3: 'rat': no field of queue; did you mean rate?"),
         (
             "queue:\n- name: mail\n- name: mail",
@@ -118,6 +133,14 @@ def test_one_backoff_alone_moves_the_other_where_it_is_in_the_way():
         (
             "queue:\n- name: later\n  mode: pull\n  rate: 5/s",
             "queue.yaml, line 4: rate: only for push queues; delete it",
+        ),
+        (
+            "queue:\n- name: later\n  mode: pull\n  rate:\n    5/s",
+            "queue.yaml, line 4: rate: only for push queues; delete it",
+        ),
+        (
+            "queue:\n- name: mail\n  retry_parameters:\n    task_retry_limits: 1",
+            "queue.yaml, line 4: 'task_retry_limits': no field of retry_parameters; did you mean task_retry_limit?",
         ),
         ("queue:\n- name: mail\n  acl: []", "queue.yaml, line 3: acl: only for pull queues; delete it"),
         ("queue:\n- name: mail\n  mode: drag", "queue.yaml, line 3: mode: 'drag' is no mode; write push or pull"),
@@ -142,11 +165,15 @@ def test_one_backoff_alone_moves_the_other_where_it_is_in_the_way():
         ("queue: [", "queue.yaml, line 1: not YAML: expected the node content, but found '<stream end>'"),
         ("queue: []\n---\nqueue: []", "queue.yaml, line 2: not YAML: but found another document"),
         ("queue:\n- name: m\x00", "queue.yaml, line 2: not YAML: the character '\\x00' is not allowed"),
+        ("\nqueue:\n- name: m\x00", "queue.yaml, line 3: not YAML: the character '\\x00' is not allowed"),
         ("queue:\n- name: m\ud800", "queue.yaml, line 2: not YAML: the character '\\ud800' is not allowed"),
         ('queue:\n- name: "\\UFFFFFFFF"', "queue.yaml, line 2: not YAML: an escape \\U beyond Unicode"),
+        ('\nqueue:\n- name: "\\UFFFFFFFF"\n\n\n', "queue.yaml, line 3: not YAML: an escape \\U beyond Unicode"),
+        (b"\nqueue: caf\xe9", "queue.yaml, line 2: the byte 0xe9 is not UTF-8; save the file as UTF-8"),
         (b"queue:\n- name: caf\xe9", "queue.yaml, line 2: the byte 0xe9 is not UTF-8; save the file as UTF-8"),
         ("a: &x []\nqueue: *x", "queue.yaml, line 2: *x: queue.yaml takes no aliases; write the value out"),
         ("[" * 1000, "queue.yaml, line 1: queue.yaml: nested more than 6 levels deep"),
+        ("[" + "a, " * 1000 + "[" * 1000, "queue.yaml, line 1: queue.yaml: nested more than 6 levels deep"),
     ],
 )
 @pytest.mark.row("T39")
@@ -162,7 +189,7 @@ def test_a_bad_rate_is_quoted_with_what_is_allowed(rate):
     text = f"queue:\n- name: mail\n  rate: {rate}"
     message = mistake(text)
     assert message.startswith("queue.yaml, line 3: rate: ")
-    assert "5/s" in message or "expected one value" in message
+    assert message.endswith("such as 5/s, 10/m, 1/h or 1/d, or 0 to hold all tasks") or "expected one value" in message
 
 
 @pytest.mark.parametrize(
@@ -187,6 +214,61 @@ def test_a_figure_out_of_range_is_told_its_bounds(line, bounds):
     assert message.endswith(bounds)
 
 
+@pytest.mark.row("T39")
+@pytest.mark.parametrize(
+    ("field", "least", "most"),
+    [("bucket_size", 1, 500), ("max_concurrent_requests", 1, 5000)],
+)
+def test_a_figure_at_its_bounds_is_taken(field, least, most):
+    for figure in (least, most):
+        taken = getattr(only_queue(f"{field}: {figure}"), field)
+        assert (taken, type(taken)) == (figure, int)
+
+
+@pytest.mark.row("T39")
+def test_retry_parameters_at_their_bounds_are_taken():
+    lines = ("task_retry_limit", "task_age_limit", "min_backoff_seconds", "max_backoff_seconds", "max_doublings")
+    least, most = (0, "1s", 0, 0, 0), (2**31 - 1, "3650d", 315_360_000, 315_360_000, 2**31 - 1)
+    assert retry_of(*map("{}: {}".format, lines, least)) == RetryParameters(0, 0, 0, 0, 1)
+    assert retry_of(*map("{}: {}".format, lines, most)) == RetryParameters(
+        315_360_000, 315_360_000, 2**31 - 1, 2**31 - 1, 315_360_000
+    )
+
+
+@pytest.mark.row("T39")
+def test_names_and_targets_have_a_length():
+    assert parse_queue_yaml(f"queue:\n- name: {'x' * 100}")[1].name == "x" * 100
+    assert only_queue(f"target: {'x' * 200}").target == "x" * 200
+    assert "is no name for a queue" in mistake(f"queue:\n- name: {'x' * 101}")
+    assert "is no target" in mistake(f"queue:\n- name: mail\n  target: {'x' * 201}")
+
+
+@pytest.mark.parametrize("switch", ["true", "True", "FALSE"])
+def test_true_and_false_may_be_in_capitals(switch):
+    assert parse_queue_yaml(f"resume_paused_queues: {switch}") == (QueueConfig("default"),)
+
+
+@pytest.mark.parametrize(
+    ("lines", "shown"),
+    [
+        ("queue:\n- name: {}", 120),
+        ("queue:\n- name: m\n  target: {}", 120),
+        ("queue:\n- name: m\n  rate: {}", 60),
+        ("queue:\n- name: m\n  mode: {}", 60),
+        ("queue:\n- name: m\n  bucket_size: {}", 60),
+        ("queue:\n- name: m\n  retry_parameters:\n    task_age_limit: {}", 60),
+        ("queue:\n- name: m\n  retry_parameters:\n    min_backoff_seconds: {}", 60),
+        ("queue:\n- name: m\n  retry_parameters: {}", 60),
+        ("total_storage_limit: {}", 60),
+        ("resume_paused_queues: {}", 60),
+        ("{}: 1", 60),
+    ],
+)
+def test_a_message_quotes_no_more_than_the_beginning_of_a_long_value(lines, shown):
+    message = mistake(lines.format("y_" * 100))
+    assert repr(("y_" * 100)[:shown]) in message
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
@@ -196,6 +278,7 @@ def test_a_figure_out_of_range_is_told_its_bounds(line, bounds):
         ("task_age_limit: 2w", "a number and a unit, such as 30s, 10m, 4h or 2d"),
         ("task_age_limit: 0s", "at least 1 and at most 315360000 seconds"),
         ("task_age_limit: 9999999d", "at least 1 and at most 315360000 seconds"),
+        ("task_age_limit: " + "9" * 400 + "d", "at least 1 and at most 315360000 seconds"),
         ("min_backoff_seconds: soon", "a number such as 0.5, 10 or 300"),
         ("max_backoff_seconds: .inf", "a number such as 0.5, 10 or 300"),
         ("max_backoff_seconds: 1000000000", "at least 0 and at most 315360000 seconds"),
@@ -213,6 +296,7 @@ def test_a_bad_retry_parameter_is_explained(line, reason):
 def test_the_least_backoff_may_not_be_more_than_the_most():
     text = "queue:\n- name: mail\n  retry_parameters:\n    max_backoff_seconds: 1\n    min_backoff_seconds: 10"
     assert mistake(text) == "queue.yaml, line 5: min_backoff_seconds: 10 is more than max_backoff_seconds, 1"
+    assert mistake(text.replace(" 10", "\n      10")).startswith("queue.yaml, line 6: min_backoff_seconds: 10 is more")
 
 
 def test_a_pull_queue_has_one_retry_parameter():
@@ -221,6 +305,10 @@ def test_a_pull_queue_has_one_retry_parameter():
         "queue.yaml, line 5: 'max_doublings': no field of the retry_parameters of a pull queue; "
         "the fields are task_retry_limit"
     )
+
+
+def test_a_pull_task_that_may_not_be_leased_again_is_allowed():
+    assert only_queue("mode: pull", "retry_parameters: {task_retry_limit: 0}").retry.task_retry_limit == 0
 
 
 def test_bytes_may_begin_with_a_byte_order_mark():

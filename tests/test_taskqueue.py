@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
+from typing import Any
 
 import pytest
 from google.appengine.runtime.apiproxy_errors import ApplicationError
@@ -15,6 +16,7 @@ from harness.records import TaskInfo, TaskState
 from harness.taskqueue import Queue, QueueConfig, RetryParameters, Task, TaskQueueService, connect, preload
 from harness.taskqueue.errorcodes import ErrorCode
 from harness.taskqueue.etaorder import EtaOrder
+from harness.taskqueue.pull import PullQueue
 from harness.taskqueue.tombstones import Tombstones
 
 NOW = START.timestamp()
@@ -142,6 +144,15 @@ def test_what_stays_after_many_are_deleted_is_still_in_order():
     assert taken == sorted(taken)
 
 
+def test_a_task_that_is_put_in_again_comes_after_those_of_the_same_eta():
+    order = EtaOrder()
+    first, second = new_task("first"), new_task("second")
+    for task in (first, second, first):
+        order.push(task)
+    assert names(order.ordered()) == ["second", "first"]
+    assert order.pop_due(NOW) is second
+
+
 @given(st.lists(st.tuples(st.sampled_from("pdt"), st.integers(0, 9), st.integers(0, 20))))
 def test_an_order_gives_the_earliest_first_and_of_equals_the_oldest(steps):
     order, expected, arrivals = EtaOrder(), {}, 0
@@ -243,6 +254,19 @@ def test_the_method_numbers_are_googles(taskqueue):
     assert messages.TaskQueueMode.PULL == wire.PULL
 
 
+def test_the_service_takes_a_task_of_exactly_100_kb_and_no_byte_more(taskqueue):
+    from google.appengine.api.taskqueue import taskqueue_service_bytes_pb2 as messages
+
+    from harness.taskqueue import wire
+
+    message = messages.TaskQueueAddRequest(queue_name=b"default", task_name=b"", eta_usec=0, body=b"x" * 102_300)
+    message.body += b"x" * (102_400 - message.ByteSize())
+    wire.check_add(message, NOW)
+    message.body += b"x"
+    with pytest.raises(ApplicationError, match="the task has 102401 bytes; at most 102400 are allowed"):
+        wire.check_add(message, NOW)
+
+
 def test_eight_threads_may_add_at_once(service, taskqueue):
     def add_many(worker: int) -> list[str]:
         return [taskqueue.add(url="/x", params={"worker": worker}).name for _ in range(500)]
@@ -270,6 +294,64 @@ def test_threads_that_want_the_same_name_get_it_once(service, taskqueue):
         assert sum(pool.map(add, range(400))) == 50
 
 
+class Guarded(PullQueue):
+    """A queue that lets nobody at its tasks who does not hold its lock."""
+
+    _OPEN_TO_ALL = frozenset({"_lock", "_schedule", "_bury", "_land", "_lease_from", "_check_free", "_absence"})
+
+    def __getattribute__(self, name: str) -> Any:
+        if name.startswith("_") and not name.startswith("__") and name not in Guarded._OPEN_TO_ALL:
+            assert object.__getattribute__(self, "_lock")._is_owned(), f"{name} is used without the lock"
+        return object.__getattribute__(self, name)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda queue: queue.add(new_task("new"), NOW),
+        lambda queue: queue.waiting(),
+        lambda queue: queue.next_eta(),
+        lambda queue: queue.take(NOW),
+        lambda queue: queue.done(new_task("old"), NOW),
+        lambda queue: queue.put_back(new_task("old"), NOW),
+        lambda queue: queue.delete("old", NOW),
+        lambda queue: queue.purge(NOW),
+        lambda queue: queue.oldest_eta(),
+        lambda queue: queue.executed_last_minute(NOW),
+        lambda queue: queue.lease(1, 60, NOW, False, None),
+        lambda queue: queue.extend("old", NOW, 60, NOW),
+    ],
+)
+def test_whoever_touches_the_tasks_of_a_queue_holds_its_lock(use):
+    queue = Guarded(QueueConfig("later", mode="pull"))
+    queue.add(new_task("old"), NOW)
+    use(queue)
+
+
+def test_a_name_is_chosen_and_taken_under_the_lock_of_the_service(service, taskqueue, monkeypatch):
+    choose = service._choose_name
+    monkeypatch.setattr(service, "_choose_name", lambda taken: service._mutex._is_owned() and choose(taken))
+    assert taskqueue.add(url="/x").name == "task1"
+    batch = taskqueue.Queue().add([taskqueue.Task(url="/x"), taskqueue.Task(url="/y")])
+    assert names(batch) == ["task2", "task3"]
+
+
+def test_queues_come_and_go_under_the_lock_of_the_service(service):
+    class Watched(dict[str, Queue]):
+        def __setitem__(self, name: str, queue: Queue) -> None:
+            assert service._mutex._is_owned()
+            super().__setitem__(name, queue)
+
+        def __delitem__(self, name: str) -> None:
+            assert service._mutex._is_owned()
+            super().__delitem__(name)
+
+    service.queues = Watched(service.queues)
+    service.configure([QueueConfig("stats")])
+    assert list(service.queues) == ["default", "stats"]
+
+
+@pytest.mark.row("T39")
 def test_a_new_configuration_keeps_the_tasks_of_a_queue(service, taskqueue):
     taskqueue.add(url="/x", queue_name="mail")
     queue = service.queues["mail"]
@@ -278,6 +360,7 @@ def test_a_new_configuration_keeps_the_tasks_of_a_queue(service, taskqueue):
     assert (queue.config.rate, len(queue), list(service.queues)) == (1, 1, ["default", "mail", "stats"])
 
 
+@pytest.mark.row("T39")
 def test_a_queue_that_is_configured_no_more_loses_its_tasks(service, taskqueue):
     taskqueue.add(url="/x", queue_name="mail", name="letter")
     service.configure([])
@@ -285,6 +368,7 @@ def test_a_queue_that_is_configured_no_more_loses_its_tasks(service, taskqueue):
     assert service.history["letter"][0].state is TaskState.DELETED
 
 
+@pytest.mark.row("T39")
 def test_a_queue_that_changes_its_mode_begins_anew(service, taskqueue):
     taskqueue.add(url="/x", queue_name="mail", name="letter")
     service.configure([QueueConfig("mail", mode="pull")])

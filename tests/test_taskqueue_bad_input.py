@@ -112,6 +112,7 @@ def test_retry_options_out_of_range_are_refused(taskqueue, options):
         taskqueue.TaskRetryOptions(**options)
 
 
+@pytest.mark.row("T31")
 @pytest.mark.parametrize("seconds", [NAN, INF, 1e9])
 @pytest.mark.parametrize("field", ["min_backoff_seconds", "max_backoff_seconds"])
 def test_a_backoff_without_end_is_refused(service, taskqueue, field, seconds):
@@ -126,6 +127,13 @@ def test_a_backoff_of_zero_is_allowed(service, taskqueue):
     assert service.queues["default"].waiting()[0].retry.delay(3) == 0
 
 
+def test_a_backoff_of_ten_years_is_allowed(service, taskqueue):
+    options = taskqueue.TaskRetryOptions(min_backoff_seconds=10 * 365 * 86400, max_backoff_seconds=10 * 365 * 86400)
+    taskqueue.add(url="/x", retry_options=options)
+    assert service.queues["default"].waiting()[0].retry.delay(1) == 315_360_000
+
+
+@pytest.mark.row("T42")
 @pytest.mark.parametrize(
     ("seconds", "count", "error"),
     [

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import harness.taskqueue
 from harness.clock import Clock
 from harness.records import Frame
-from harness.taskqueue import TaskQueueService, connect, preload
+from harness.taskqueue import TaskQueueService, connect, learners_frame, preload
 
 SOURCE = """
 def gen_task():
@@ -83,6 +85,13 @@ def test_the_standard_library_is_not_the_origin(service):
     with ExitStack() as stack:
         stack.callback(taskqueue.add, url="/x")
     assert service.queues["default"].waiting()[0].origin.file == Path(__file__).name
+
+
+@pytest.mark.parametrize("file", ["<frozen importlib._bootstrap>", harness.taskqueue.__file__])
+def test_a_frame_of_python_or_of_the_harness_is_not_the_learners(file):
+    names: dict[str, Any] = {}
+    exec(compile("import sys\nframe = sys._getframe()", file, "exec"), names)
+    assert learners_frame(names["frame"], 2) is None
 
 
 def test_every_way_to_add_is_traced_to_its_line(service):
