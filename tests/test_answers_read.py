@@ -49,7 +49,7 @@ def test_every_exercise_as_it_came_is_a_stub(tmp_path: Path) -> None:
     for exercise, read in found:
         assert isinstance(read, Answer)
         assert (read.missing, read.remarks) == ("", ())
-        assert is_stub(exercise, read.files)
+        assert is_stub(exercise, read.files, stub_cells(exercise))
 
 
 def test_an_answer_is_what_the_magic_would_have_written(desk: Desk, notebook: dict[str, Any]) -> None:

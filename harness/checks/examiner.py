@@ -20,7 +20,7 @@ from types import TracebackType
 
 from harness.checks import verdict
 from harness.checks.answers import Answer
-from harness.checks.course import find_exercise
+from harness.checks.course import find_exercise, stub_cells
 from harness.checks.exercise import Exercise
 from harness.checks.judge import is_stub, judge
 from harness.checks.verdict import Verdict
@@ -53,7 +53,7 @@ class Examiner:
         Raises:
             HarnessError: the check itself cannot be made (no web2py, no room for its files).
         """
-        if answer.missing or is_stub(exercise, answer.files):
+        if answer.missing or is_stub(exercise, answer.files, stub_cells(exercise)):
             return verdict.not_attempted(exercise, answer.missing)
         try:
             line = self._ready_line()
