@@ -29,7 +29,7 @@ export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv classroom nbgrader lab test check build slides instructors bench soak pins newest clean
+.PHONY: help .venv classroom nbgrader lab watch test check build slides instructors bench soak pins newest clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z.]*\):.*##  *\(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -59,6 +59,9 @@ nbgrader: classroom  ## lay out a course folder for nbgrader in build/nbgrader; 
 
 lab: .venv  ## open the course in JupyterLab
 	$(VENV) -m harness lab
+
+watch: .venv  ## check each exercise as it is saved, in a terminal beside JupyterLab
+	@$(VENV) -m harness watch
 
 test: check classroom .venv/reveal/.done  ## run every test: unit, contract, notebooks, exercises, browser
 	$(VENV) $(PYTEST) $(TESTS)

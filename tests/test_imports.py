@@ -44,7 +44,8 @@ TABLE = {
     "jupyterlab": "errors",
     "pytest_plugin": "errors notebooks",
     "__init__": "lab magics checks",
-    "cli": "errors records display lab notebooks linter checks workshop grading checkup jupyterlab",
+    "terminal": "errors checks",
+    "cli": "errors records display lab notebooks linter checks workshop grading checkup jupyterlab terminal",
     "__main__": "cli",
 }
 HEAVY = {"gluon", "pydal", "google.protobuf", "google.appengine.api.taskqueue", "matplotlib", "numpy", "time_machine"}

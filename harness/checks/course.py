@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from harness.cells import Target, cell_body, cell_target
 from harness.checks.exercise import Exercise, Lesson, Misconception, Prediction, Run
 from harness.errors import CourseError, MagicError
-from harness.notebooks.exercise import blank_regions
+from harness.notebooks.exercise import blank_regions, to_exercise
 from harness.notebooks.files import Notebook, read
 
 T = TypeVar("T")
@@ -43,6 +43,11 @@ def _exercise(number: str, said: dict[str, Any], shared: dict[str, Misconception
     mistakes = {key: shared[key] for key in said.pop("shared", ())} | own
     lists: dict[str, Any] = {name: tuple(said.pop(name)) for name in ("files", "hints", "apps") if name in said}
     return Exercise(number=number, run=runs[number], mistakes=mistakes, **lists, **said)
+
+
+def lesson_title(number: str) -> str:
+    """Return what a lesson is called; `number` is that of an existing one ("02")."""
+    return next(lesson.title for lesson in lessons() if lesson.number == number)
 
 
 def exercises() -> Iterator[Exercise]:
@@ -88,10 +93,14 @@ def answer_cells(notebook: Notebook, exercise: Exercise) -> dict[str, str]:
 
 
 def _cells(exercise: Exercise, folder: str) -> dict[str, str]:
-    notebooks = sorted((_ROOT / folder).glob(f"{exercise.lesson}_*.ipynb"))
+    return answer_cells(read(_path(exercise.lesson, folder)), exercise)
+
+
+def _path(lesson: str, folder: str) -> Path:
+    notebooks = sorted((_ROOT / folder).glob(f"{lesson}_*.ipynb"))
     if not notebooks:
-        raise CourseError(f"the {folder} of lesson {exercise.lesson} are not installed; they are in {folder}/")
-    return answer_cells(read(notebooks[0]), exercise)
+        raise CourseError(f"the {folder} of lesson {lesson} are not installed; they are in {folder}/")
+    return notebooks[0]
 
 
 @cache
@@ -104,6 +113,22 @@ def stub_cells(exercise: Exercise) -> dict[str, str]:
     if not (_ROOT / "solutions").is_dir():
         return _cells(exercise, "exercises")
     return {name: blank_regions(source, exercise.number) for name, source in solution_cells(exercise).items()}
+
+
+def exercise_file(lesson: str) -> str:
+    """Return the name of a lesson's exercise notebook: "01_first_task.ipynb"."""
+    return _path(lesson, "solutions" if (_ROOT / "solutions").is_dir() else "exercises").name
+
+
+@cache
+def exercise_notebook(lesson: str) -> Notebook:
+    """Return a lesson's exercise notebook as it came, made anew from the solutions; it is not to be changed.
+
+    Raises:
+        CourseError: the solutions are not installed.
+    """
+    path = _path(lesson, "solutions")
+    return to_exercise(read(path), path.name)
 
 
 def body(source: str) -> str:

@@ -38,9 +38,14 @@ def check(number: str) -> None:
 
 def hint(number: str) -> None:
     """Give the next hint for an exercise: the idea, then the place, then nearly the code."""
+    print(next_hint(number))
+
+
+def next_hint(number: str) -> str:
+    """Return what `hint` prints."""
     exercise = find_exercise(number)
     step = ledger.next_hint(number, len(exercise.hints))
-    print(wrap(f"Hint {step + 1} of {len(exercise.hints)}: {exercise.hints[step]}"))
+    return wrap(f"Hint {step + 1} of {len(exercise.hints)}: {exercise.hints[step]}")
 
 
 def solution(number: str, give_up: bool = False) -> None:
@@ -49,14 +54,19 @@ def solution(number: str, give_up: bool = False) -> None:
     Raises:
         CourseError: the exercise is neither.
     """
+    print(solution_text(number, give_up), end="")
+
+
+def solution_text(number: str, give_up: bool) -> str:
+    """Return what `solution` prints."""
     exercise = find_exercise(number)
     if not give_up and number not in ledger.solved():
         raise CourseError(
             f'{number} is not solved yet. Try hint("{number}"), or see it all the same: '
             f'solution("{number}", give_up=True)'
         )
-    for source in solution_cells(exercise).values():
-        print(source.partition("\n")[0] + body(source))
+    sources = solution_cells(exercise).values()
+    return "".join(f"{source.partition(chr(10))[0]}{body(source)}\n" for source in sources)
 
 
 def progress() -> Table[dict[str, str]]:

@@ -67,6 +67,18 @@ def error_from_harness(exercise: Exercise, failure: HarnessError, called: str) -
     return _error(exercise, f"{called}:", str(failure).splitlines(), one_line(str(failure)))
 
 
+def never_ended(exercise: Exercise, seconds: float) -> Verdict:
+    """The learner's code had to be ended from outside: nothing in it could be stopped."""
+    said = f"It was still running after {seconds:g} seconds, and was ended. Look for a loop that nothing ends."
+    return _error(exercise, "Your code never came to an end:", [said], "it never came to an end")
+
+
+def took_down(exercise: Exercise, status: int | None) -> Verdict:
+    """The learner's code ended the process in which it was checked."""
+    said = f"It ended Python itself (status {status}): os._exit, a signal, or more memory than there is."
+    return _error(exercise, "Your code broke off the check:", [said], "it ended Python itself")
+
+
 def _error(exercise: Exercise, what: str, said: list[str], short: str) -> Verdict:
     lines = [wrap(f"{exercise.number} error in your code. {what}")]
     lines += [wrap(line, "  ", indent=2) for line in said]

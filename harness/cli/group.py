@@ -11,6 +11,12 @@ from harness.errors import HarnessError
 
 # Each command, and the module of harness.cli that defines it.
 COMMANDS = {
+    "watch": "learner",
+    "check": "learner",
+    "progress": "learner",
+    "hint": "learner",
+    "solution": "learner",
+    "reset": "restart",
     "lab": "course",
     "build": "course",
     "lint": "course",

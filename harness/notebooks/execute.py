@@ -79,7 +79,9 @@ class _Run:
 
     def _client(self) -> Any:
         from nbclient import NotebookClient
+        from nbformat import from_dict
 
+        self.notebook = from_dict(self.notebook)
         return NotebookClient(
             self.notebook,
             kernel_name="python3",

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import NotebookError
+from harness.notebooks.node import join_lines, to_node
 
-Notebook = Any  # nbformat's NotebookNode: a dict whose keys are attributes too
+Notebook = Any  # a Node, or nbformat's NotebookNode, which is alike
 Cell = Any
 
 FOLDERS = ("notebooks", "solutions", "exercises")
@@ -33,16 +34,23 @@ def read(path: Path) -> Notebook:
 
 def parse(text: str, name: str) -> Notebook:
     """Turn the text of a notebook file into a notebook; `name` stands for the file in errors."""
-    from nbformat.v4 import nbjson
-
     try:
         raw = json.loads(text)
     except json.JSONDecodeError as error:
         raise NotebookError(f"{name}, line {error.lineno}, column {error.colno}: broken JSON: {error.msg}") from None
+    return to_notebook(raw, name)
+
+
+def to_notebook(raw: object, name: str) -> Notebook:
+    """Turn what JSON says into a notebook; NotebookError where that is none of format 4."""
     if not isinstance(raw, dict) or raw.get("nbformat") != 4 or not isinstance(raw.get("cells"), list):
         raise NotebookError(f"{name}: not a notebook of format 4; open it in JupyterLab and save it")
+    if not isinstance(raw.get("metadata", {}), dict):
+        raise NotebookError(f"{name}: not a valid notebook: its metadata are no object")
     try:
-        return nbjson.to_notebook(raw)
+        notebook = to_node(raw)
+        join_lines(notebook)
+        return notebook
     except (AttributeError, TypeError, KeyError) as error:
         raise NotebookError(f"{name}: not a valid notebook: {error!r}") from None
 

@@ -1,0 +1,172 @@
+"""Judges answers in a process of its own, which any answer may hang or break without harm.
+
+The judge's guard (harness.guard) ends what Python can interrupt. From outside ends the rest: a call into C that never
+comes back, a loop that swallows everything, `os._exit`, memory that runs out. What an answer prints past web2py goes
+nowhere, instead of over a screen.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from types import TracebackType
+
+from harness.checks import verdict
+from harness.checks.answers import Answer
+from harness.checks.course import find_exercise, stub_cells
+from harness.checks.exercise import Exercise
+from harness.checks.judge import is_stub, judge
+from harness.checks.verdict import Verdict
+from harness.errors import HarnessError
+from harness.lab import Lab
+
+LIMIT = 20.0  # real seconds for one check
+
+
+class Examiner:
+    """One process that judges one answer after the other; where one breaks it, the next gets a new one.
+
+    Args:
+        limit: real seconds after which a check is ended.
+
+    A context manager; on leaving the process ends.
+    """
+
+    def __init__(self, limit: float = LIMIT) -> None:
+        self._limit = limit
+        self._closed = False
+        self._process: BaseProcess | None = None
+        self._line: Connection | None = None
+        # Of its own, because a process that is killed leaves its temporary files behind.
+        self._folder = tempfile.TemporaryDirectory(prefix="harness-examiner-", ignore_cleanup_errors=True)
+
+    def judge(self, exercise: Exercise, answer: Answer) -> Verdict:
+        """Decide how an answer stands, as `harness.checks.judge.judge` does.
+
+        Raises:
+            HarnessError: the check itself cannot be made (no web2py, no room for its files).
+        """
+        if answer.missing or is_stub(exercise, answer.files, stub_cells(exercise)):
+            return verdict.not_attempted(exercise, answer.missing)
+        try:
+            line = self._ready_line()
+            line.send((exercise.number, answer.files))
+            if not line.poll(self._limit):
+                self._kill()
+                return verdict.never_ended(exercise, self._limit)
+            reply = line.recv()
+        except (EOFError, OSError):
+            return verdict.took_down(exercise, self._ended())
+        if isinstance(reply, HarnessError):
+            raise reply
+        assert isinstance(reply, Verdict)
+        return reply
+
+    def close(self) -> None:
+        """End the process for good, whatever it is doing; a `judge` in another thread returns or raises."""
+        self._closed = True
+        self._kill()
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+
+    def _ready_line(self) -> Connection:
+        """Return the line to the process, once it is ready: web2py takes a second to load, which no answer pays for."""
+        if self._process is not None and self._process.is_alive() and self._line is not None:
+            return self._line
+        self._process, self._line = self._started()
+        if self._closed:
+            self._kill()
+        try:
+            ready = self._line.recv()
+        except EOFError:
+            raise HarnessError(f"the process that checks answers did not start (status {self._ended()})") from None
+        if isinstance(ready, HarnessError):
+            raise ready
+        return self._line
+
+    def _started(self) -> tuple[BaseProcess, Connection]:
+        context = get_context("spawn")
+        line, other = context.Pipe()
+        process = context.Process(
+            target=_work, args=(other, self._folder.name, self._limit), name="examiner", daemon=True
+        )
+        process.start()
+        other.close()  # else the end of the process would not end the line
+        return process, line
+
+    def _ended(self) -> int | None:
+        assert self._process is not None
+        self._process.join()
+        return self._process.exitcode
+
+    def __enter__(self) -> Examiner:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        if self._process is not None:
+            self._process.join()
+        self._folder.cleanup()
+
+
+def _work(line: Connection, folder: str, limit: float) -> None:
+    """Judge what comes down the line, until it ends; temporary files go into the folder."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started this
+    tempfile.tempdir = folder
+    _be_silent()
+    ready = _attempt(lambda: Lab().close())
+    line.send(ready)
+    while ready is None:
+        try:
+            number, files = line.recv()
+        except (EOFError, OSError):
+            return
+        with _at_most(3 * limit):
+            outcome = _attempt(partial(_judge, number, files))
+        line.send(outcome)
+
+
+@contextmanager
+def _at_most(seconds: float) -> Iterator[None]:
+    """End this process after so many seconds of the processor in this scope.
+
+    For the day when who started it was killed, and can end it no more. The system does that, not Python, which a call
+    into C may never let come to its turn.
+    """
+    if not hasattr(signal, "ITIMER_VIRTUAL"):  # Windows
+        yield
+        return
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    yield
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+
+def _judge(number: str, files: Mapping[str, str]) -> Verdict:
+    return judge(find_exercise(number), files)
+
+
+def _attempt(action: Callable[[], object]) -> object:
+    """Return what comes of an action: its result, or a HarnessError where it raised."""
+    try:
+        return action()
+    except HarnessError as error:
+        return error
+    except Exception as error:
+        return HarnessError(f"the check itself failed: {type(error).__name__}: {error}")
+
+
+def _be_silent() -> None:
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nowhere, stream)
