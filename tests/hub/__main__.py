@@ -45,7 +45,8 @@ def main() -> int:
     chosen.json.write_text(as_json(figures, hub.left, **about), encoding="utf-8")
     status = report(console, figures, hub.left)
     if status:
-        console.print(log[-5000:], markup=False, highlight=False)
+        said = "\n".join(["", "the hub's log ends so:", *log.splitlines()[-40:]])
+        console.print(said, markup=False, highlight=False, soft_wrap=True)
     return status
 
 

@@ -13,17 +13,18 @@ from rich.table import Table
 
 
 @dataclass
-class Memory:
-    """Memory of one learner in MB: PSS shares what processes have in common, RSS counts it for each."""
+class Usage:
+    """What one process or several use: memory in MB, and seconds of the processor since their start.
 
-    server_pss: float = 0.0
-    server_rss: float = 0.0
-    kernel_pss: float = 0.0
-    kernel_rss: float = 0.0
+    PSS divides what processes have in common among them, RSS counts it for each.
+    """
 
-    @property
-    def pss(self) -> float:
-        return self.server_pss + self.kernel_pss
+    pss: float = 0.0
+    rss: float = 0.0
+    processor: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(self.pss + other.pss, self.rss + other.rss, self.processor + other.processor)
 
 
 @dataclass
@@ -35,7 +36,8 @@ class Outcome:
     kernel: float | None = None  # from there to the first kernel's first answer
     run: float | None = None  # the notebook's cells
     cells: int = 0
-    memory: Memory | None = None
+    server: Usage | None = None
+    kernels: Usage | None = None
     failures: list[str] = field(default_factory=list)
 
 
@@ -44,11 +46,12 @@ ROWS: Sequence[tuple[str, str, Callable[[Outcome], float | None]]] = (
     ("log in and spawn", "s", lambda each: each.spawn),
     ("start a kernel", "s", lambda each: each.kernel),
     ("run the notebook", "s", lambda each: each.run),
-    ("memory: server, PSS", "MB", lambda each: each.memory and each.memory.server_pss),
-    ("memory: server, RSS", "MB", lambda each: each.memory and each.memory.server_rss),
-    ("memory: kernel, PSS", "MB", lambda each: each.memory and each.memory.kernel_pss),
-    ("memory: kernel, RSS", "MB", lambda each: each.memory and each.memory.kernel_rss),
-    ("memory of a learner, PSS", "MB", lambda each: each.memory and each.memory.pss),
+    ("server: processor", "s", lambda each: each.server and each.server.processor),
+    ("server: memory, PSS", "MB", lambda each: each.server and each.server.pss),
+    ("server: memory, RSS", "MB", lambda each: each.server and each.server.rss),
+    ("kernel: processor", "s", lambda each: each.kernels and each.kernels.processor),
+    ("kernel: memory, PSS", "MB", lambda each: each.kernels and each.kernels.pss),
+    ("kernel: memory, RSS", "MB", lambda each: each.kernels and each.kernels.rss),
 )
 
 

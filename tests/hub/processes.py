@@ -9,6 +9,8 @@ from contextlib import suppress
 
 import psutil
 
+from tests.hub.figures import Usage
+
 MARK = "COURSE_HUB_RUN"  # the variable; its value is the run's own
 _GONE = (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess)
 
@@ -56,7 +58,7 @@ def end(mark: str, seconds: float) -> list[str]:
     return said
 
 
-def memory(process: psutil.Process) -> tuple[float, float]:
-    """Return the PSS (where the system knows it, else what is the process's own) and the RSS, in MB."""
-    info = process.memory_full_info()
-    return getattr(info, "pss", info.uss) / 1e6, info.rss / 1e6
+def usage(process: psutil.Process) -> Usage:
+    """Return what a living process uses; where the system knows no PSS, what is the process's own stands for it."""
+    info, times = process.memory_full_info(), process.cpu_times()
+    return Usage(getattr(info, "pss", info.uss) / 1e6, info.rss / 1e6, times.user + times.system)

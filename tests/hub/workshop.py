@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from tests.hub import processes
-from tests.hub.figures import Memory, Outcome
+from tests.hub.figures import Outcome, Usage
 from tests.hub.hub import Hub
 from tests.hub.learner import Learner, Task
 
@@ -27,9 +27,10 @@ async def hold(hub: Hub, task: Task, count: int, patience: float) -> list[Outcom
     late = _learner(hub, "latecomer", patience)
     try:
         await _all(learners, lambda each: _attend(each, task))
-        memories = measure(hub.mark)
+        usages = measure(hub.mark)
         for each in learners:
-            each.outcome.memory = memories.get(each.name)
+            each.outcome.server = usages.get((each.name, "server"))
+            each.outcome.kernels = usages.get((each.name, "kernels"))
         await _all([late], lambda each: _come_late(each, task))
         await _all(learners, lambda each: _compare(each, [*learners, late], task))
         await _all(learners, lambda each: _try_doors(each, [*learners, late], task))
@@ -97,17 +98,11 @@ async def _try_doors(learner: Learner, everybody: Sequence[Learner], task: Task)
         learner.expect(status in (401, 403, 404), f"may open {path} of {other.name}: {status}")
 
 
-def measure(mark: str) -> dict[str, Memory]:
-    """Add up, for each learner, the memory of the server and of its kernels, while they run."""
-    found: dict[str, Memory] = {}
+def measure(mark: str) -> dict[tuple[str, str], Usage]:
+    """Add up what each learner's server and kernels use, while they run; the keys are ("learner01", "kernels")."""
+    found: dict[tuple[str, str], Usage] = {}
     for process, environment in processes.marked(mark):
-        name = environment.get("JUPYTERHUB_USER")
-        if name is None:  # the hub and its proxy
-            continue
-        mine = found.setdefault(name, Memory())
-        pss, rss = processes.memory(process)
-        if any("ipykernel" in word for word in process.cmdline()):
-            mine.kernel_pss, mine.kernel_rss = mine.kernel_pss + pss, mine.kernel_rss + rss
-        else:
-            mine.server_pss, mine.server_rss = mine.server_pss + pss, mine.server_rss + rss
+        if name := environment.get("JUPYTERHUB_USER"):  # not the hub, its proxy and its services
+            kind = "kernels" if any("ipykernel" in word for word in process.cmdline()) else "server"
+            found[name, kind] = found.get((name, kind), Usage()) + processes.usage(process)
     return found
