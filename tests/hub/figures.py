@@ -64,7 +64,7 @@ def failures(outcomes: Sequence[Outcome], left: Sequence[str]) -> list[str]:
 
 def table(outcomes: Sequence[Outcome]) -> Table:
     """Return the figures of all learners as a table: median and maximum."""
-    shown = Table(title=f"{len(outcomes)} learners at once", title_justify="left")
+    shown = Table(title="what each learner met, all at once", title_justify="left")
     shown.add_column("per learner")
     for heading in ("median", "max", "unit", "learners"):
         shown.add_column(heading, justify="right")
