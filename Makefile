@@ -29,10 +29,10 @@ export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv classroom nbgrader lab watch test check build slides instructors bench soak pins newest clean
+.PHONY: help .venv classroom nbgrader lab watch test check build slides instructors bench soak hub-test pins newest clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z.]*\):.*##  *\(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z.-]*\):.*##  *\(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 .venv: .venv/.done  ## install everything into .venv, by uv
 
@@ -56,6 +56,11 @@ classroom: .venv/classroom/.done  ## install nbgrader, JupyterHub and repo2docke
 
 nbgrader: classroom  ## lay out a course folder for nbgrader in build/nbgrader; submissions and grades in it stay
 	$(CLASSROOM) -m harness nbgrader build/nbgrader
+
+.venv/hub/.done: .venv/classroom/.done
+	@command -v npm >/dev/null && command -v node >/dev/null || { echo "There is no Node.js here, which JupyterHub's proxy needs: install node and npm (on Debian: apt-get install nodejs npm)." >&2; exit 1; }
+	npm install --silent --no-fund --no-audit --prefix .venv/hub configurable-http-proxy@5.3.0
+	touch $@
 
 lab: .venv  ## open the course in JupyterLab
 	$(VENV) -m harness lab
@@ -93,6 +98,9 @@ bench: .venv  ## measure against bare web2py
 
 soak: .venv  ## the long tests: generated sequences, thousands of tasks
 	HARNESS_SOAK=2000 $(VENV) -m pytest -n 2 tests/test_soak.py tests/test_stub_comparison.py tests/test_queueyaml.py tests/test_taskqueue_bad_input.py
+
+hub-test: .venv/hub/.done  ## twenty learners at once on a JupyterHub of this machine (LEARNERS=20)
+	$(VENV) -m tests.hub $(if $(LEARNERS),--learners $(LEARNERS))
 
 COMPILE = $(VENV) -m uv pip compile --quiet --universal --python-version 3.11 --no-annotate --custom-compile-command "make pins"
 

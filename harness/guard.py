@@ -1,8 +1,10 @@
 """Signals while a learner's code runs: a limit in real time, and Ctrl-C at the right moment.
 
 Virtual time does not pass in an endless loop, so the virtual deadline never comes. A timer signal (SIGALRM) raises
-`Stopped` in the handler after some real seconds; later where it had hardly any of the processor, because it waits for
-something or because the machine is busy with other things. A handler may swallow that (`except:` in a loop), so the
+`Stopped` in the handler after some real seconds, if it had the processor for most of them. On a machine that is busy
+with other things (twenty learners at once, on two cores) it has as much of the processor before it is stopped, which
+takes longer. One that waits for something is given six times as long, and the time it stands in line for the processor
+does not count, where the system tells (Linux). A handler may swallow that (`except:` in a loop), so the
 signal comes again, and from the second one on every line of the learner's own code raises. Only a loop that swallows
 in `finally: continue` outlives that, and a call into C that never comes back (`sum(range(10**15))`).
 
@@ -27,8 +29,9 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 Handler = Callable[[int, FrameType | None], Any]
 REAL_SECONDS = 5.0
-_BUSY = 0.2  # the share of them in which it must have had the processor
-_PATIENCE = 6  # so many times REAL_SECONDS whatever it had
+_BUSY = 0.8  # the share of them in which it must have had the processor
+_PATIENCE = 6  # so many times REAL_SECONDS whatever it had, without the time it stood in line for the processor
+_SCHEDULED = "/proc/thread-self/schedstat"  # nanoseconds on a processor, nanoseconds in line for one, and how often
 _HARNESS = str(Path(__file__).parent / "_").removesuffix("_")
 _AGAIN = 0.1  # real seconds between the signals after the first
 
@@ -52,6 +55,7 @@ class Watch:
         self.interrupted = False
         self._is_learners = is_learners
         self._begun, self._worked = time.perf_counter(), time.process_time()
+        self._queued: float | None = None  # at the first alarm; to ask at every request would cost too much
 
     def run(self, action: Callable[[], T]) -> T:
         """Call `action`; what it calls in turn is watched, and what called this is not."""
@@ -85,7 +89,10 @@ class Watch:
         """Tell whether the handler has had its share of the processor, or more than enough time without it."""
         if time.process_time() - self._worked >= _BUSY * REAL_SECONDS:
             return True
-        return time.perf_counter() - self._begun >= _PATIENCE * REAL_SECONDS
+        queued = _queued()
+        if self._queued is None:
+            self._queued = queued
+        return time.perf_counter() - self._begun - (queued - self._queued) >= _PATIENCE * REAL_SECONDS
 
     def _tracer(self, frame: FrameType, event: str, argument: Any) -> Any:
         # Only "line": an exception raised at event "exception" would land in the very `except:` that swallows it.
@@ -107,6 +114,15 @@ class Watch:
                 return []
             frame = frame.f_back
         return [] if frame is None else found
+
+
+def _queued() -> float:
+    """Return the seconds that this thread has stood in line for a processor since it began; 0 where nobody knows."""
+    try:
+        with open(_SCHEDULED, encoding="ascii") as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def is_harness(file: str) -> bool:

@@ -167,6 +167,65 @@ def test_a_handler_that_hardly_gets_the_processor_is_given_more_time(monkeypatch
     assert not run(lock.acquire).stopped
 
 
+class Clocks:
+    """The three clocks that the guard goes by, set by hand: of the wall, of the processor, and of the line for it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.wall = self.processor = self.line = 100.0
+        monkeypatch.setattr(time, "perf_counter", lambda: self.wall)
+        monkeypatch.setattr(time, "process_time", lambda: self.processor)
+        monkeypatch.setattr(guard, "_queued", lambda: self.line)
+
+    def pass_by(self, seconds: float, *, processor: float = 0.0, line: float = 0.0) -> None:
+        """Let time pass, of which so much on a processor and so much in line for one."""
+        self.wall += seconds
+        self.processor += processor
+        self.line += line
+
+
+def test_a_handler_that_spins_on_a_busy_machine_is_stopped_when_it_has_had_as_much_as_on_a_quiet_one(monkeypatch):
+    clocks = Clocks(monkeypatch)
+    quiet = Watch(is_ours)
+    clocks.pass_by(5.0, processor=5.0)
+    assert quiet._is_due()
+    busy = Watch(is_ours)
+    for _ in range(3):  # twenty learners on two cores: a tenth of the time
+        clocks.pass_by(10.0, processor=1.0, line=9.0)
+        assert not busy._is_due()
+    clocks.pass_by(10.0, processor=1.0, line=9.0)
+    assert busy._is_due()
+
+
+def test_a_handler_that_waits_is_given_six_times_as_long(monkeypatch):
+    clocks = Clocks(monkeypatch)
+    watch = Watch(is_ours)
+    clocks.pass_by(29.0)
+    assert not watch._is_due()
+    clocks.pass_by(1.0)
+    assert watch._is_due()
+
+
+def test_time_in_line_for_the_processor_is_no_waiting(monkeypatch):
+    clocks = Clocks(monkeypatch)
+    watch = Watch(is_ours)
+    clocks.pass_by(5.0, processor=0.1, line=4.9)
+    assert not watch._is_due()  # the first alarm: from here on the line is known
+    clocks.pass_by(100.0, processor=1.0, line=99.0)
+    assert not watch._is_due()
+    clocks.pass_by(24.0)
+    assert watch._is_due()
+
+
+def test_the_line_for_the_processor_is_told_where_there_is_a_proc_file_and_else_nought(tmp_path, monkeypatch):
+    file = tmp_path / "schedstat"
+    monkeypatch.setattr(guard, "_SCHEDULED", str(file))
+    assert guard._queued() == 0.0
+    file.write_text("7000000000 2500000000 9\n", encoding="ascii")
+    assert guard._queued() == 2.5
+    file.write_text("another format\n", encoding="ascii")
+    assert guard._queued() == 0.0
+
+
 def test_a_second_limit_begins_anew(impatient):
     assert run(spin).stopped
     assert not run(lambda: None).stopped

@@ -6,6 +6,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from harness.web2py import leftovers
+
 SKELETON = Path(__file__).parent.parent / "app"
 _PARTS = ("models", "views")
 _PACKAGES = ("", "modules")  # so that `from x import y` finds the application's modules, and no one else's
@@ -13,7 +15,9 @@ _PACKAGES = ("", "modules")  # so that `from x import y` finds the application's
 
 def make_root() -> Path:
     """Make an empty root in the folder for temporary files; its path has no symbolic links in it."""
-    root = Path(tempfile.mkdtemp(prefix="harness-")).resolve()
+    leftovers.sweep_once()
+    root = Path(tempfile.mkdtemp(prefix=leftovers.PREFIX)).resolve()
+    leftovers.hold(root)
     (root / "applications").mkdir()
     (root / "applications" / "__init__.py").touch()  # else an installed package `applications` goes before it
     return root
@@ -33,6 +37,7 @@ def make_app(root: Path, name: str) -> None:
 
 def remove_root(root: Path) -> None:
     """Remove a root and all that is in it, as far as it is still there."""
+    leftovers.release(root)
     shutil.rmtree(root, ignore_errors=True)
 
 
