@@ -81,7 +81,7 @@ def remember_nothing(monkeypatch: Any) -> set[str]:
     """Give the ledger an empty memory for one test, and return what it comes to hold as solved."""
     solved, hints = set[str](), dict[str, int]()
 
-    def next_hint(number: str, count: int) -> int:
+    def next_hint(number: str, count: int, *, go_on: bool = False) -> int:
         step = min(hints.get(number, 0), count - 1)
         hints[number] = step + 1
         return step

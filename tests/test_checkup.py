@@ -164,11 +164,11 @@ def test_without_chromium_the_browser_tests_are_named_and_nothing_is_wrong(monke
 def test_notebooks_are_read_and_a_broken_one_is_named_with_its_line(course):
     assert places.lessons(course).state is State.OK
     assert said(places.exercises(course)) == ("ok", f"1 in {course / 'exercises'}, answers can be saved")
-    (course / "exercises" / "01_one.ipynb").write_text("{\n<<<<<<< HEAD\n", encoding="utf-8")
+    (course / "exercises" / "01_one.ipynb").write_text("{\n<<<<<<< HEAD\n{}\n>>>>>>> theirs\n", encoding="utf-8")
     found = places.exercises(course)
     assert found.state is State.PROBLEM
-    assert found.says.startswith(f"{Path('exercises') / '01_one.ipynb'}, line 2, column 1: broken JSON")
-    assert found.mend.endswith(f"git checkout {Path('exercises') / '01_one.ipynb'}")
+    assert found.says.startswith(f"{Path('exercises') / '01_one.ipynb'}, line 2: a merge left its marks")
+    assert found.mend.endswith("taskqueue-course reset 01")
 
 
 @pytest.mark.parametrize("probe", [places.lessons, places.exercises])

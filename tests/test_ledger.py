@@ -95,6 +95,14 @@ def test_hints_begin_at_the_first_in_each_session(monkeypatch):
     assert ledger.next_hint("1.1", 3) == 0
 
 
+def test_hints_of_a_session_that_goes_on_begin_after_those_of_the_one_before(monkeypatch):
+    seen = []
+    for _ in range(5):
+        next_session(monkeypatch)
+        seen.append(ledger.next_hint("1.1", 3, go_on=True))
+    assert seen == [0, 1, 2, 0, 1]
+
+
 def test_asking_alone_writes_nothing(folder):
     assert ledger.solved() == frozenset()
     assert not folder.exists()

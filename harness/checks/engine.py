@@ -41,10 +41,10 @@ def hint(number: str) -> None:
     print(next_hint(number))
 
 
-def next_hint(number: str) -> str:
-    """Return what `hint` prints."""
+def next_hint(number: str, *, go_on: bool = False) -> str:
+    """Return what `hint` prints; `go_on` begins after the hints of earlier sessions, not with the first."""
     exercise = find_exercise(number)
-    step = ledger.next_hint(number, len(exercise.hints))
+    step = ledger.next_hint(number, len(exercise.hints), go_on=go_on)
     return wrap(f"Hint {step + 1} of {len(exercise.hints)}: {exercise.hints[step]}")
 
 

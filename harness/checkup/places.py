@@ -17,6 +17,7 @@ from harness.checkup.finding import Finding, note, ok, problem
 from harness.checkup.packages import some
 from harness.errors import NotebookError, ProgressError
 from harness.notebooks import files
+from harness.notebooks.saved import read_saved
 from harness.state import VARIABLE, state_folder
 
 _TRIAL = bytes(64 * 1024)  # more than progress will ever take
@@ -109,15 +110,17 @@ def _read_all(course: Path, folder: str) -> tuple[int, list[str]]:
     broken = []
     for path in paths:
         try:
-            files.read(path)
+            read_saved(path)
         except NotebookError as error:
             broken.append(str(error).replace(f"{course}{os.sep}", ""))
     return len(paths), broken
 
 
 def _broken(broken: list[str]) -> Finding:
-    name = broken[0].partition(".ipynb")[0] + ".ipynb"
-    return problem("; ".join(broken), f"copy what you wrote in it, then: git checkout {name}")
+    path = Path(broken[0].partition(".ipynb")[0] + ".ipynb")
+    if path.parent.name == "exercises":
+        return problem("; ".join(broken), f"or keep a copy and start anew: taskqueue-course reset {path.name[:2]}")
+    return problem("; ".join(broken), f"git checkout {path}")
 
 
 def _try_to_write(folder: Path) -> None:

@@ -132,7 +132,7 @@ def hint(number: str) -> None:
 
     First the idea, then the place, then nearly the code.
     """
-    say(engine.next_hint(number))
+    say(engine.next_hint(number, go_on=True))
 
 
 @click.command()

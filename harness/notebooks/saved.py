@@ -55,7 +55,7 @@ def _why_broken(text: str, error: json.JSONDecodeError) -> str:
     marks = [text.count("\n", 0, mark.start()) + 1 for mark in CONFLICT.finditer(text)]
     if marks:
         return (
-            f"a merge left its marks in the notebook (<<<<<<< and >>>>>>>, lines {', '.join(map(str, marks))}). "
+            f"a merge left its marks in the notebook (<<<<<<< and >>>>>>>, line{'s' * (len(marks) > 1)} {', '.join(map(str, marks))}). "
             "Keep one of the two versions between them, and delete the marks"
         )
     if not text.strip():

@@ -23,9 +23,15 @@ def count_check(number: str) -> None:
     _session.add(number, Entry(checks=1))
 
 
-def next_hint(number: str, count: int) -> int:
-    """Return which of `count` hints comes now, from 0 in each session; the last one again and again."""
-    return _session.next_hint(number, count)
+def next_hint(number: str, count: int, *, go_on: bool = False) -> int:
+    """Return which of `count` hints comes now, from 0 in each session; the last one again and again.
+
+    Args:
+        number: the exercise's.
+        count: how many hints it has.
+        go_on: begin the session after the hints of earlier ones; after the last, with the first again.
+    """
+    return _session.next_hint(number, count, go_on)
 
 
 def choose(prediction: str, option: str) -> None:

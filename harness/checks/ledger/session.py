@@ -45,8 +45,9 @@ class Session:
         self._told.clear()  # a trouble that comes back is told again
         self._added = {number: entry.without_counts() for number, entry in self._added.items() if entry.solved}
 
-    def next_hint(self, number: str, count: int) -> int:
-        step = min(self._steps.get(number, 0), count - 1)
+    def next_hint(self, number: str, count: int, go_on: bool = False) -> int:
+        first = self.entries().get(number, Entry()).hints % count if go_on else 0
+        step = min(self._steps.get(number, first), count - 1)
         self._steps[number] = step + 1
         self.add(number, Entry(hints=1))
         return step
