@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from harness.checks.delivery import Rows, expect_address, expect_no_echo, expect_nothing_new
 from harness.checks.trial import Trial, quantity
-
-Rows = list[tuple[object, ...]]
 
 _EDITS = (("Ferry late", "Ferry on time"), ("Nightfall", "Nächtlicher Nebel & Wind"))
 
@@ -13,30 +12,16 @@ def _queue_it(trial: Trial) -> None:
     for old, new in _EDITS:
         before = trial.rows("mytable", "old", "new")
         trial.get("ex1_1/save", old=old, new=new)
-        _expect_nothing_new(trial, before)
+        expect_nothing_new(trial, before)
         task = trial.one_task(missing="not-queued")
-        trial.expect(
-            not task.url.startswith("/_ah/"),
-            "no-address",
-            happened=f"the task goes to {task.url}",
-            expected="the task goes to the action log_edit",
-        )
+        expect_address(trial, task, "log_edit")
         _log_one_edit(trial, old, new)
-
-
-def _expect_nothing_new(trial: Trial, before: Rows) -> None:
-    trial.expect(
-        trial.rows("mytable", "old", "new") == before,
-        "called-directly",
-        happened="the row was in mytable before any task ran",
-        expected="a task in the queue, and no new row yet",
-    )
 
 
 def _log_one_edit(trial: Trial, old: str, new: str) -> None:
     before = trial.rows("mytable", "old", "new")
     trial.succeed(trial.step(), "wrong-address")
-    _expect_no_echo(trial)
+    expect_no_echo(trial)
     _expect_one_row(trial, trial.rows("mytable", "old", "new")[len(before) :], old, new)
 
 
@@ -48,15 +33,6 @@ def _expect_one_row(trial: Trial, rows: Rows, old: str, new: str) -> None:
         key,
         happened=f"the worker wrote {rows or 'no row'}",
         expected=f"one row: {(old, new)}",
-    )
-
-
-def _expect_no_echo(trial: Trial) -> None:
-    trial.expect(
-        not trial.lab.tasks(),
-        "itself",
-        happened=f"the task ran, and then another one was waiting, to {[task.url for task in trial.lab.tasks()]}",
-        expected="an empty queue",
     )
 
 
@@ -73,7 +49,7 @@ def _write_the_worker(trial: Trial) -> None:
             expected="a status of 200 to 299",
         )
         trial.succeed(attempt, "no-action")
-        _expect_no_echo(trial)
+        expect_no_echo(trial)
         _expect_one_row(trial, rows, old, new)
 
 
@@ -96,7 +72,7 @@ def _move_the_mail(trial: Trial) -> None:
         trial.one_task(missing="mail-lost")
         attempt = trial.step()
         trial.succeed(attempt, "wrong-address")
-        _expect_no_echo(trial)
+        expect_no_echo(trial)
         mails = trial.rows("mytable", "old", "new")[len(sent) :]
         trial.expect(
             mails and attempt.elapsed >= 3,
@@ -117,7 +93,7 @@ def _two_tasks(trial: Trial) -> None:
     for first, second in (("Harbour", "Market"), ("Chess", "Choir"), ("Harbour", "Market")):
         sent = trial.rows("mytable", "old", "new")
         trial.get("ex1_4/swap", first=first, second=second)
-        _expect_nothing_new(trial, sent)
+        expect_nothing_new(trial, sent)
         waiting = len(trial.lab.tasks())
         trial.expect(
             waiting == 2,
@@ -127,7 +103,7 @@ def _two_tasks(trial: Trial) -> None:
         )
         for attempt in (trial.step(), trial.step()):
             trial.succeed(attempt, "wrong-address")
-        _expect_no_echo(trial)
+        expect_no_echo(trial)
         rows = trial.rows("mytable", "old", "new")[len(sent) :]
         trial.expect(
             sorted(map(str, rows)) == sorted(map(str, [(first, second), (second, first)])),

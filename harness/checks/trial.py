@@ -115,11 +115,11 @@ class Trial:
 
         `mistake` is the one to name when web2py found nobody at the task's address. Where the address is the queue's
         own, or the action is there and cannot be served, the mistake is "no-address", "dict-without-view" or
-        "arguments"; any other status is a "failure".
+        "arguments"; an answer that the worker itself chose is a "failure".
         """
         self.expect(
             attempt.ok,
-            _missed(attempt, mistake) if attempt.status in (400, 404) else "failure",
+            _missed(attempt, mistake),
             happened=_answered(attempt),
             expected="a status of 200 to 299",
         )
@@ -177,6 +177,8 @@ def _missed(attempt: Attempt, mistake: str | None) -> str | None:
     hint = attempt.response.hint
     if attempt.request.url.startswith("/_ah/queue/"):
         return "no-address"
+    if not hint:
+        return "failure"
     return "dict-without-view" if "the view" in hint else "arguments" if "takes arguments" in hint else mistake
 
 

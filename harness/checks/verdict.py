@@ -83,7 +83,7 @@ def wrong(exercise: Exercise, finding: Finding, key: str | None, mistake: Miscon
     facts = {"We called": finding.called, "What happened": finding.happened, "Expected": finding.expected}
     short = f"{finding.happened}; expected: {finding.expected}"
     if mistake is not None:
-        facts |= {"Diagnosis": mistake.says, "Reread": f"lesson {exercise.lesson}, “{mistake.reread}”"}
+        facts |= {"Diagnosis": mistake.says, "Reread": f"lesson {mistake.lesson or exercise.lesson}, “{mistake.reread}”"}
         short = f"{mistake.says} Reread {facts['Reread']}."
     lines = [f"{exercise.number} not right yet."]
     lines += [wrap(said, f"  {label}", indent=17) for label, said in facts.items()]
