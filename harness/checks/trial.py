@@ -15,7 +15,9 @@ from harness.errors import RunawayError
 from harness.lab import Lab
 from harness.records import Attempt, Response, TaskInfo, Ticket
 
+SLIPS = ("NameError", "AttributeError", "TypeError", "ImportError", "ModuleNotFoundError")  # nobody means to raise
 CAP = 300  # attempts; a check that needs more has met tasks without end
+_AT_ONCE = 30  # attempts between two looks at what they raised
 _SAID = 60  # columns of the data that a POST brought
 _RAISED = 400  # columns of what an exception says; Google's may quote a whole batch of tasks
 
@@ -87,20 +89,26 @@ class Trial:
         return self._found(self._checked(self.lab.post(path, data=data, headers=headers)))
 
     def run(self, *, may_fail: bool = False) -> list[Attempt]:
-        """Run all waiting tasks; unless `may_fail`, an exception in the worker is a verdict."""
+        """Run all waiting tasks; unless `may_fail`, an exception in the worker is a verdict, and soon."""
         self.called = "lab.run()"
-        try:
-            attempts = list(self.lab.run(cap=CAP))
-        except RunawayError:
-            last = self.lab.attempts[-1]
+        done = len(self.lab.attempts)
+        for _ in range(CAP // _AT_ONCE):
+            ended = self._run_some()
+            attempts = list(self.lab.attempts)[done:]
             if not may_fail:
-                self._checked(last.response)
-            happened = f"{CAP} attempts, and tasks still wait. The last: {_answered(last)}"
-            self.wrong("runaway", happened=happened, expected="the tasks come to an end")
-        if not may_fail:
-            for attempt in attempts:
-                self._checked(attempt.response)
-        return attempts
+                for attempt in attempts:
+                    self._checked(attempt.response)
+            if ended:
+                return attempts
+        happened = f"{CAP} attempts, and tasks still wait. The last: {_answered(attempts[-1])}"
+        self.wrong(_missed(attempts[-1], "runaway"), happened=happened, expected="the tasks come to an end")
+
+    def _run_some(self) -> bool:
+        try:
+            self.lab.run(cap=_AT_ONCE)
+        except RunawayError:
+            return False
+        return True
 
     def step(self, *, may_fail: bool = False) -> Attempt:
         """Run one attempt; unless `may_fail`, an exception in the worker is a verdict."""
