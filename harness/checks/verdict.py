@@ -62,7 +62,10 @@ def error(exercise: Exercise, ticket: Ticket, called: str) -> Verdict:
         said.insert(0, f"{last.where}:  {last.source.strip()}")
         short += f" ({last.where})"
     name, advice = advise(ticket)
-    return _error(exercise, f"{called} ended in an exception:", [*said, advice] if name else said, short, name)
+    if name:
+        said.append(advice)
+        short += f". {advice}"
+    return _error(exercise, f"{called} ended in an exception:", said, short, name)
 
 
 def error_from_harness(exercise: Exercise, failure: HarnessError, called: str) -> Verdict:
@@ -83,7 +86,10 @@ def wrong(exercise: Exercise, finding: Finding, key: str | None, mistake: Miscon
     facts = {"We called": finding.called, "What happened": finding.happened, "Expected": finding.expected}
     short = f"{finding.happened}; expected: {finding.expected}"
     if mistake is not None:
-        facts |= {"Diagnosis": mistake.says, "Reread": f"lesson {mistake.lesson or exercise.lesson}, “{mistake.reread}”"}
+        facts |= {
+            "Diagnosis": mistake.says,
+            "Reread": f"lesson {mistake.lesson or exercise.lesson}, “{mistake.reread}”",
+        }
         short = f"{mistake.says} Reread {facts['Reread']}."
     lines = [f"{exercise.number} not right yet."]
     lines += [wrap(said, f"  {label}", indent=17) for label, said in facts.items()]
