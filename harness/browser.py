@@ -42,7 +42,7 @@ class Browser:
             path: "controller/function" of the browser's application, or "/application/controller/function".
             query: values for the query string; a list repeats its key.
             data: a mapping is sent as a form, str as UTF-8 text, bytes as they are.
-            headers: further headers.
+            headers: further headers; an empty Cookie stands for none at all, as from one who was never here.
 
         Raises:
             BadRequestError: an absolute URL, or values that cannot be sent.
@@ -54,6 +54,8 @@ class Browser:
             own["Content-Type"] = content_type
         if self._cookies:
             own.setdefault("Cookie", "; ".join(f"{name}={item.coded_value}" for name, item in self._cookies.items()))
+        if not own.get("Cookie", "kept"):
+            del own["Cookie"]
         return Request(method, url, tuple(own.items()), body)
 
     def remember(self, response: Response) -> None:

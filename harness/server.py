@@ -109,12 +109,18 @@ class Server:
         return None if longest is None else self._mounts[longest]
 
     def _hint(self, app: WSGIApp | None, response: Response) -> str:
-        if app is not None or response.status != 404 or response.request is None:
+        if app is not None or response.request is None or not _is_web2pys_own(response):
             return ""
         return explain_404(self._site, response.request) or ""
 
     def _in_site(self, file: str) -> bool:
         return file == _ROUTES or file.startswith(str(self._site.root))
+
+
+def _is_web2pys_own(response: Response) -> bool:
+    """Tell whether web2py found nothing to run or to show, or an action of the learner's chose to answer so."""
+    static = response.request is not None and "/static/" in response.request.url
+    return response.status in (400, 404) and ("<h1>invalid " in response.text or static)
 
 
 def _outside_harness(file: str) -> bool:

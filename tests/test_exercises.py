@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.checks.advice import known_advice
 from harness.checks.course import body, exercises, find_exercise, solution_cells, stub_cells
 from harness.checks.judge import judge
 from harness.checks.verdict import Outcome, Verdict
@@ -18,14 +19,18 @@ import_deferred()  # some answers do, too
 NUMBERS = [exercise.number for exercise in exercises()]
 WRONG = [answer for number in NUMBERS for answer in read_answers("wrong_answers", number)]
 RIGHT = [answer for number in NUMBERS for answer in read_answers("right_answers", number)]
+ADVICE = {name: says for name, (_, says) in known_advice().items()}
 ROOT = Path(__file__).parents[1]
 
 
 def assert_headline_says_why(verdict: Verdict) -> None:
     words = {Outcome.ERROR: "error in your code", Outcome.WRONG: "not right yet"}[verdict.outcome]
-    says = find_exercise(verdict.exercise).mistakes[verdict.mistake].says if verdict.mistake else ""
-    begins = f"{verdict.exercise} {words}: {says}"
-    assert verdict.headline.startswith(begins)
+    mistakes = find_exercise(verdict.exercise).mistakes
+    known = {key: mistake.says for key, mistake in mistakes.items()} if verdict.outcome is Outcome.WRONG else ADVICE
+    begins = f"{verdict.exercise} {words}: "
+    says = known[verdict.mistake] if verdict.mistake else ""
+    assert verdict.headline.startswith(begins + (says if verdict.outcome is Outcome.WRONG else ""))
+    assert says in verdict.headline
     assert len(begins) < len(verdict.headline.splitlines()[0]) == len(verdict.headline)
 
 
@@ -62,7 +67,8 @@ def test_right_answer_is_correct(answer: Answer) -> None:
 def test_wrong_answer_gets_its_own_diagnosis(answer: Answer) -> None:
     exercise = find_exercise(answer.exercise)
     verdict = judge(exercise, to_files(exercise, answer))
-    expected = (Outcome.ERROR, None) if answer.key == "error" else (Outcome.WRONG, answer.key)
+    kind, _, advice = answer.key.partition(" ")
+    expected = (Outcome.ERROR, advice or None) if kind == "error" else (Outcome.WRONG, answer.key)
     assert (verdict.outcome, verdict.mistake) == expected, verdict.text
     assert len(verdict.text.splitlines()) <= 16, verdict.text
     assert "Traceback" not in verdict.text
@@ -71,16 +77,25 @@ def test_wrong_answer_gets_its_own_diagnosis(answer: Answer) -> None:
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_bank_is_large_enough(number: str) -> None:
-    keys = {answer.key for answer in WRONG if answer.exercise == number}
-    assert len(keys - {"error"}) >= 3
+    keys = {answer.key for answer in WRONG if answer.exercise == number and not answer.key.startswith("error")}
+    assert len(keys) >= 3
     assert len([answer for answer in RIGHT if answer.exercise == number]) >= 2
-    assert keys - {"error"} == set(find_exercise(number).mistakes), "a mistake without an answer that shows it"
+    assert keys == set(find_exercise(number).mistakes), "a mistake without an answer that shows it"
+
+
+def test_each_advice_is_given_to_an_answer_of_the_bank() -> None:
+    given = {answer.key.partition(" ")[2] for answer in WRONG if answer.key.startswith("error ")}
+    assert given == set(ADVICE)
+
+
+def headings(lesson: str) -> set[str]:
+    cells = read(next((ROOT / "notebooks").glob(f"{lesson}_*.ipynb"))).cells
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    return set(re.findall(r"^#+ (.*)$", text, re.MULTILINE))
 
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_what_to_reread_is_a_heading_of_the_lesson(number: str) -> None:
     exercise = find_exercise(number)
-    lesson = next((ROOT / "notebooks").glob(f"{exercise.lesson}_*.ipynb"))
-    text = "\n".join(cell.source for cell in read(lesson).cells if cell.cell_type == "markdown")
-    headings = set(re.findall(r"^#+ (.*)$", text, re.MULTILINE))
-    assert {mistake.reread for mistake in exercise.mistakes.values()} <= headings
+    for mistake in exercise.mistakes.values():
+        assert mistake.reread in headings(mistake.lesson or exercise.lesson)

@@ -17,13 +17,15 @@ Run = Callable[["Trial"], None]  # drives a trial; returns when the answer is ri
 class Misconception:
     """A wrong answer that people really give.
 
-    `says` is the diagnosis in one or two sentences, `reread` the heading in the lesson that clears it up. `raises`,
-    a regular expression, recognises it by the exception that the learner's code ends with ("InvalidTaskError: POST").
+    `says` is the diagnosis in one or two sentences, `reread` the heading that clears it up, in `lesson` ("01") where
+    that is not the exercise's own. `raises`, a regular expression, recognises it by the exception that the learner's
+    code ends with ("InvalidTaskError: POST").
     """
 
     says: str
     reread: str
     raises: str = ""
+    lesson: str = ""
 
     def explains(self, exception: str) -> bool:
         return bool(self.raises) and re.search(self.raises, exception) is not None

@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-from harness.checks.trial import Trial
+from harness.checks.delivery import Rows, expect_address, expect_no_echo, expect_nothing_new
+from harness.checks.trial import Trial, quantity
 
 _EDITS = (("Ferry late", "Ferry on time"), ("Nightfall", "Nächtlicher Nebel & Wind"))
 
 
 def _queue_it(trial: Trial) -> None:
     for old, new in _EDITS:
-        trial.get("ex1_1/save", old=old, new=new)
         before = trial.rows("mytable", "old", "new")
-        trial.expect(
-            (old, new) not in before,
-            "called-directly",
-            happened="the row was in mytable before any task ran",
-            expected="a task in the queue, and no new row yet",
-        )
+        trial.get("ex1_1/save", old=old, new=new)
+        expect_nothing_new(trial, before)
         task = trial.one_task(missing="not-queued")
-        trial.expect(
-            not task.url.startswith("/_ah/"),
-            "no-address",
-            happened=f"the task goes to {task.url}",
-            expected="the task goes to the action log_edit",
-        )
+        expect_address(trial, task, "log_edit")
         _log_one_edit(trial, old, new)
 
 
 def _log_one_edit(trial: Trial, old: str, new: str) -> None:
     before = trial.rows("mytable", "old", "new")
     trial.succeed(trial.step(), "wrong-address")
-    _expect_no_echo(trial)
+    expect_no_echo(trial)
     _expect_one_row(trial, trial.rows("mytable", "old", "new")[len(before) :], old, new)
 
 
-def _expect_one_row(trial: Trial, rows: list[tuple[object, ...]], old: str, new: str) -> None:
+def _expect_one_row(trial: Trial, rows: Rows, old: str, new: str) -> None:
     mistakes: dict[tuple[object, ...], str] = {(None, None): "no-values", (new, old): "swapped"}
     key = "not-written" if not rows else "twice" if len(rows) > 1 else mistakes.get(rows[0], "fixed-values")
     trial.expect(
@@ -45,34 +36,20 @@ def _expect_one_row(trial: Trial, rows: list[tuple[object, ...]], old: str, new:
     )
 
 
-def _expect_no_echo(trial: Trial) -> None:
-    trial.expect(
-        not trial.lab.tasks(),
-        "itself",
-        happened=f"the task ran, and then another one was waiting, to {[task.url for task in trial.lab.tasks()]}",
-        expected="an empty queue",
-    )
-
-
 def _write_the_worker(trial: Trial) -> None:
     for old, new in _EDITS:
         trial.get("ex1_2/save", old=old, new=new)
         before = trial.rows("mytable", "old", "new")
         attempt = trial.step()
         rows = trial.rows("mytable", "old", "new")[len(before) :]
-        if attempt.status == 404 and rows:
-            trial.wrong(
-                "dict-without-view",
-                happened="the row was written, but the answer was 404: the task will run, and write, again",
-                expected="a status of 200 to 299",
-            )
         trial.expect(
             attempt.ok or attempt.status == 404,
             "failure",
-            happened=f"the row was written: {len(rows) == 1}; and the answer was {attempt.status}",
+            happened=f"the worker wrote {rows or 'no row'}, and its answer was {attempt.status}",
             expected="a status of 200 to 299",
         )
-        trial.succeed(attempt, "arguments" if "argument" in attempt.response.hint else "no-action")
+        trial.succeed(attempt, "no-action")
+        expect_no_echo(trial)
         _expect_one_row(trial, rows, old, new)
 
 
@@ -95,43 +72,53 @@ def _move_the_mail(trial: Trial) -> None:
         trial.one_task(missing="mail-lost")
         attempt = trial.step()
         trial.succeed(attempt, "wrong-address")
-        _expect_no_echo(trial)
+        expect_no_echo(trial)
         mails = trial.rows("mytable", "old", "new")[len(sent) :]
         trial.expect(
-            attempt.elapsed >= 3,
+            mails and attempt.elapsed >= 3,
             "changed" if mails else "not-sent",
-            happened=f"the worker was done after {attempt.elapsed:g} s; send_mail takes 3",
-            expected="the worker calls send_mail",
+            happened=f"the worker was done after {attempt.elapsed:g} s, and sent {mails or 'no mail'}",
+            expected="the worker calls send_mail, which takes 3 s",
         )
+        known = {("mail sent to", None): "no-values"}
         trial.expect(
             mails == [("mail sent to", address)],
-            "no-values" if mails == [("mail sent to", None)] else "fixed-values",
+            "twice" if len(mails) > 1 else known.get(mails[0], "fixed-values"),
             happened=f"mails: {mails}",
             expected=f"one mail, to {address}",
         )
 
 
 def _two_tasks(trial: Trial) -> None:
-    for first, second in (("Harbour", "Market"), ("Chess", "Choir")):
+    for first, second in (("Harbour", "Market"), ("Chess", "Choir"), ("Harbour", "Market")):
         sent = trial.rows("mytable", "old", "new")
         trial.get("ex1_4/swap", first=first, second=second)
+        expect_nothing_new(trial, sent)
         waiting = len(trial.lab.tasks())
         trial.expect(
             waiting == 2,
             {0: "not-queued", 1: "one-task"}.get(waiting, "several-tasks"),
-            happened=f"{waiting} waiting after one visit",
+            happened=f"{quantity(waiting, 'task')} waiting after one visit",
             expected="two tasks waiting, one for each edit",
         )
-        attempts = [trial.step(), trial.step()]
-        for attempt in attempts:
+        for attempt in (trial.step(), trial.step()):
             trial.succeed(attempt, "wrong-address")
+        expect_no_echo(trial)
         rows = trial.rows("mytable", "old", "new")[len(sent) :]
         trial.expect(
             sorted(map(str, rows)) == sorted(map(str, [(first, second), (second, first)])),
-            "no-values" if set(rows) == {(None, None)} else "same-twice" if len(set(rows)) == 1 else None,
+            _mistaken_swap(rows, first, second),
             happened=f"the workers wrote {rows}",
             expected=f"{(first, second)} and {(second, first)}, in any order",
         )
+
+
+def _mistaken_swap(rows: Rows, first: str, second: str) -> str | None:
+    if set(rows) == {(None, None)}:
+        return "no-values"
+    if not {first, second} & {value for row in rows for value in row}:
+        return "fixed-values"
+    return "same-twice" if len(set(rows)) == 1 else None
 
 
 RUNS = {"1.1": _queue_it, "1.2": _write_the_worker, "1.3": _move_the_mail, "1.4": _two_tasks}

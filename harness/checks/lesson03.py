@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from harness.checks.delivery import Rows, expect_no_echo, expect_nothing_new
 from harness.checks.trial import Trial
 from harness.records import Attempt, Outcome, TaskInfo
-
-Rows = list[tuple[Any, ...]]
 
 _FIELDS = ("old", "new")
 _EDITS = (("Ferry late", "Ferry on time"), ("Nightfall", "Nächtlicher Nebel & Wind"))
 _COUNTS = (("Ada", "Ferry on time"), ("Björn & Co.", "Sturm: 50 % mehr Möwen"))
-_ARTICLES = (("17", "Fish & chips: 1/2 price?"), ("4", "Ferry on time"), ("230", "Möwen über Ærø, 100 % sicher"))
+_ARTICLES = (("17", "Fish & chips: 1/2 price?"), ("4", "Ferry on time"), ("17", "Möwen über Ærø, 100 % sicher"))
 _DEFAULT = "/_ah/queue/default"
 _NEWS = """
 def index():
     from google.appengine.api import taskqueue
     taskqueue.add(url='/corrections/log', params=dict(new=request.vars['new']))
     return URL(c='ex3_5', f='save')
+
+def catalogue():
+    return URL('catalogue')
 """
 
 
@@ -29,12 +29,7 @@ def _another_controller(trial: Trial) -> None:
         for edit in _EDITS:
             before = trial.rows("mytable", *_FIELDS, app=app)
             trial.get(f"/{app}/ex3_1/save", old=edit[0], new=edit[1])
-            trial.expect(
-                trial.rows("mytable", *_FIELDS, app=app) == before,
-                "called-directly",
-                happened="the row was in mytable before any task ran",
-                expected="a task in the queue, and no new row yet",
-            )
+            expect_nothing_new(trial, before, app=app)
             mistake = _misread_archive(app, trial.one_task(missing="not-queued"))
             _deliver(trial, mistake)
             _expect_row(trial, before, edit, mistake, app)
@@ -47,10 +42,11 @@ def _misread_archive(app: str, task: TaskInfo) -> str:
         return "fixed-app"
     if path.startswith(f"/{app}/ex3_1/") and "archive" in path:
         return "slash"
+    if path.startswith(f"/{app}/ex3_1_archive/save"):
+        return "no-function"
     known = {
         f"/{app}/log/ex3_1_archive": "swapped",
         f"/{app}/ex3_1/log": "same-controller",
-        f"/{app}/ex3_1_archive/save": "no-function",
         "/ex3_1_archive/log": "short-path",
         "/log": "short-path",
         _DEFAULT: "no-address",
@@ -67,11 +63,15 @@ def _another_application(trial: Trial) -> None:
         "/tutorial/stats/count": "shifted",
         "/tutorial/ex3_2/stats": "shifted",
         "/tutorial/ex3_2/stats/ex3_2_counter/count": "slash",
+        "/tutorial/stats/ex3_2_counter/count": "slash",
         _DEFAULT: "no-address",
     }
     for count in _COUNTS:
         before = trial.rows("mytable", *_FIELDS, app="stats")
+        mine = trial.rows("mytable", *_FIELDS)
         trial.get("ex3_2/save", editor=count[0], headline=count[1])
+        expect_nothing_new(trial, mine)
+        expect_nothing_new(trial, before, app="stats")
         task = trial.one_task(missing="not-queued")
         mistake = addresses.get(_path(task), "wrong-address")
         _deliver(trial, mistake)
@@ -89,12 +89,13 @@ def _args_and_params(trial: Trial) -> None:
     for number, headline in _ARTICLES:
         before = trial.rows("mytable", *_FIELDS)
         trial.get("ex3_3/save", number=number, headline=headline)
+        expect_nothing_new(trial, before)
         task = trial.one_task(missing="not-queued")
         attempt = trial.step()
         trial.succeed(attempt, _unanswered(attempt, number))
-        _expect_empty_queue(trial)
+        expect_no_echo(trial)
         args = _path(task).rstrip("/").partition("/rename/")[2].split("/")
-        _expect_row(trial, before, (number, headline), _lost(trial, number, args))
+        _expect_row(trial, before, (number, headline), _lost(trial, before, (number, headline), args))
         trial.expect(
             args[-1] == number,
             "headline-in-args" if number in args else "number-in-params",
@@ -105,17 +106,18 @@ def _args_and_params(trial: Trial) -> None:
 
 def _unanswered(attempt: Attempt, number: str) -> str:
     """Say why nobody answered the task with this number, in the words of a mistake."""
-    hint = attempt.response.hint
-    said = "dict-without-view" if "the view" in hint else "arguments" if "takes arguments" in hint else "wrong-address"
-    return {f"/tutorial/rename/{number}": "second-argument", _DEFAULT: "no-address"}.get(_path(attempt.task), said)
+    return "second-argument" if _path(attempt.task) == f"/tutorial/rename/{number}" else "wrong-address"
 
 
-def _lost(trial: Trial, number: str, args: list[str]) -> str | None:
+def _lost(trial: Trial, before: Rows, row: tuple[str, str], args: list[str]) -> str | None:
     """Say which mistake left the newest row."""
-    old, new = (trial.rows("mytable", *_FIELDS) or [(None, None)])[-1]
+    rows = trial.rows("mytable", *_FIELDS)[len(before) :]
+    if not rows or rows[-1] == row[::-1]:
+        return "swapped" if rows else "not-written"
+    (old, new), number = rows[-1], row[0]
     if len(args) > 1 and old == number:
         return "headline-in-args"
-    if old is None or new is None:
+    if old is None or new is None or (old != number and number in args and old in args):
         return "looked-elsewhere"
     if old == number:
         return "headline-in-args" if "_" in new else None
@@ -137,12 +139,13 @@ def _never_stops(trial: Trial) -> None:
         _expect_success(trial, trial.step(), known.get(_path(task), "wrong-address"))
         nothing = trial.rows("mytable", *_FIELDS)[len(before) :] == [("mail sent", None)]
         _expect_row(trial, before, ("mail sent", edit[1]), "no-values" if nothing else known.get(_path(task)))
-        _expect_empty_queue(trial)
+        expect_no_echo(trial)
 
 
 def _expect_success(trial: Trial, attempt: Attempt, mistake: str | None = None) -> None:
     unwanted = {Outcome.DROPPED: "given-up", Outcome.DELETED: "deleted"}
-    answered = mistake or "dict-without-view" if attempt.status == 404 else "failure-status"
+    hint = attempt.response.hint
+    answered = "dict-without-view" if "the view" in hint else mistake if hint else "failure-status"
     trial.expect(
         attempt.ok,
         unwanted.get(attempt.outcome, answered),
@@ -153,6 +156,8 @@ def _expect_success(trial: Trial, attempt: Attempt, mistake: str | None = None) 
 
 def _rewritten(trial: Trial) -> None:
     trial.lab.write("controllers/ex3_5_news.py", _NEWS)
+    page = _visit(trial, "/tutorial/ex3_5_news/catalogue", "ex3_5_news/catalogue", "")
+    _visit(trial, page, "ex3_5_news/catalogue", "")
     link = _visit(trial, "/tutorial/ex3_5_news/index", "ex3_5_news/index", "Nebel & Wind über Ærø")
     _visit(trial, link, "ex3_5/save", "Ferry on time")
     tasks = sorted(trial.lab.tasks(), key=lambda task: "Ferry" in task.text)
@@ -169,7 +174,10 @@ def _rewritten(trial: Trial) -> None:
 
 def _visit(trial: Trial, path: str, action: str, new: str) -> str:
     """Visit a page that is to stay where it is, and return what it says."""
-    answer = trial.get(path, new=new)
+    trial.called = f"as a user: GET {path}"
+    answer = trial.lab.get(path, new=new)
+    if answer.ticket is not None:
+        trial.failed(answer.ticket)
     seen = answer.route.action if answer.route else f"nobody, with {answer.status}"
     trial.expect(
         seen == f"tutorial/{action}",
@@ -194,6 +202,7 @@ def _expect_arrivals(trial: Trial, old: TaskInfo) -> None:
     rows = trial.rows("mytable", *_FIELDS)
     trial.expect(
         sorted(rows) == [("logged", "Ferry on time"), ("logged", "Nebel & Wind über Ærø")],
+        None if rows else "wrong-target",
         happened=f"the two tasks wrote {rows or 'no row'}",
         expected="one row for the old task, and one for that of save",
     )
@@ -210,24 +219,14 @@ def _misrouted(trial: Trial, attempt: Attempt) -> str:
 def _deliver(trial: Trial, mistake: str | None) -> None:
     """Run the task once; it must succeed, and leave no other behind."""
     trial.succeed(trial.step(), mistake)
-    _expect_empty_queue(trial)
-
-
-def _expect_empty_queue(trial: Trial) -> None:
-    waiting = [task.url for task in trial.lab.tasks()]
-    trial.expect(
-        not waiting,
-        "itself",
-        happened=f"the work was done, and then another task was waiting, for {', '.join(waiting)}",
-        expected="an empty queue",
-    )
+    expect_no_echo(trial)
 
 
 def _expect_row(trial: Trial, before: Rows, row: tuple[str, str], mistake: str | None, app: str = "tutorial") -> None:
     rows = trial.rows("mytable", *_FIELDS, app=app)[len(before) :]
     if rows == [(None, None)]:
         mistake = "no-values"
-    elif mistake in (None, "wrong-address") and len(rows) == 1 and rows[0] in before:
+    elif mistake in (None, "wrong-address") and len(rows) == 1 and not set(rows[0]) & set(row):
         mistake = "fixed-values"
     trial.expect(
         rows == [row],

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
+from harness.checks.delivery import expect_no_echo, work
 from harness.checks.trial import Trial, quantity
 from harness.records import Attempt
 
@@ -55,16 +56,19 @@ def _reminder(trial: Trial) -> None:
         )
         task = trial.one_task(missing="not-queued")
         seconds = (task.eta - trial.lab.now).total_seconds()
-        mistakes = {float(minutes): "not-seconds", 0.0: "at-once", minutes * 3600.0: "not-seconds", 600.0: "fixed-time"}
+        mistakes = {0.0: "at-once", 600.0: "fixed-time"}
+        mistakes |= {float(minutes * factor): "not-seconds" for factor in (1, 3600, 60_000)}
         trial.expect(
             seconds == minutes * 60,
             mistakes.get(seconds, "other-time"),
-            happened=f"the task is due in {seconds:g} s",
+            happened=f"the task is due in {seconds:,.10g} s",
             expected=f"in {minutes} minutes, which is {minutes * 60} s",
         )
         trial.succeed(trial.step(), "wrong-address")
-        row = trial.rows("mytable", "old", "new")[-1]
-        trial.expect(row[1] == article, "no-values", happened=f"the row is {row}", expected=f"the article {article!r}")
+        expect_no_echo(trial)
+        rows = trial.rows("mytable", "old", "new")[-1:]
+        right = [("reminded of", article)]
+        trial.expect(rows == right, "no-values", happened=f"the worker wrote {rows}", expected=f"{right}")
 
 
 def _once_a_day(trial: Trial) -> None:
@@ -79,7 +83,9 @@ def _once_a_day(trial: Trial) -> None:
                 happened=f"after the {visit} visit for {day}, by another editor: {quantity(waiting, 'task')} waiting",
                 expected="one task waiting",
             )
-        trial.run()
+        for task in trial.lab.tasks():
+            work(trial, task)
+        trial.lab.advance(seconds=61.5)
         answer = trial.get("ex5_2/digest", _NO_COOKIE, day=day)
         trial.expect(
             answer.ok,
@@ -158,6 +164,8 @@ def _chain(trial: Trial) -> None:
     mailed, most, steps, idle = 0, 0, 0, 0
     while trial.lab.tasks() and idle < _PATIENCE:
         attempt = trial.step()
+        if attempt.response.hint:
+            trial.succeed(attempt, "wrong-address")
         trial.expect(
             attempt.ok,
             "failure",
@@ -184,7 +192,7 @@ def _chain(trial: Trial) -> None:
     editors = trial.rows("mytable", "old", "new").count(("editor", "mailed"))
     trial.expect(
         mailed == _READER_COUNT and not editors,
-        "others-too" if editors else "stops-early" if mailed else "none-found",
+        "others-too" if editors else "stops-early" if mailed else "none-found" if steps == 1 else "not-mailed",
         happened=f"the chain has ended: {done}{' or are editors' if editors else ''}",
         expected=f"all {_READER_COUNT} readers, and nobody else",
     )
@@ -198,7 +206,7 @@ def _batch(trial: Trial) -> None:
         waiting = len(trial.lab.tasks())
         trial.expect(
             waiting == count,
-            {0: "not-queued", 1: "one-task"}.get(waiting, "some-missing"),
+            {0: "not-queued", 1: "one-task"}.get(waiting, "some-missing" if waiting < count else "fixed-count"),
             happened=f"{quantity(waiting, 'task')} waiting",
             expected=f"{count}, one for each subscriber",
         )

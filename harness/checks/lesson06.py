@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping
+from hashlib import new
 from urllib.parse import unquote_plus
 
+from harness.checks.delivery import expect_nothing_new
 from harness.checks.trial import Trial
 from harness.records import Response, TaskInfo
 
@@ -29,7 +31,7 @@ def index():
 _SUBSCRIBERS = """
 def index():
     for number in range(4):
-        db.subscriber.insert(email='reader%s@example.com' % number, token='tok-zq%s-%s' % (number, 4711 + number))
+        db.subscriber.insert(email='ebbe%s.larsen@example.com' % number, token='tok-zq%s-%s' % (number, 4711 + number))
     db(db.subscriber.id == 2).delete()
     return 'filled'
 """
@@ -60,7 +62,8 @@ def _task_only(trial: Trial) -> None:
     )
     _admitted(trial, "shut-out", [("mailed", "Möwen")])
     _refused(trial, {}, "wide-open")
-    for headers, mistake in ((_QUEUE, "wide-open"), (_AGENT, "user-agent"), (_ADDRESS, "address")):
+    lies = ((_NO_COOKIE, "cookie"), (_QUEUE, "wide-open"), (_AGENT, "user-agent"), (_ADDRESS, "address"))
+    for headers, mistake in lies:
         _refused(trial, headers, mistake)
     trial.get("sender/index", article="Ebbe")
     _admitted(trial, "one-queue", [("mailed", "Möwen"), ("mailed", "Ebbe")])
@@ -73,7 +76,9 @@ def _refused(trial: Trial, headers: Mapping[str, str], mistake: str) -> None:
     )
     for send in requests:
         answer = send()
-        sent = f"a user who sends {', '.join(headers)}" if headers else "a user"
+        sent = "a user" if not any(headers.values()) else f"a user who sends {', '.join(headers)}"
+        if headers is _NO_COOKIE:
+            sent = "a user without a cookie"
         worked = len(trial.rows("mytable", "old")) > 1
         trial.expect(
             answer.status == 403 and not worked,
@@ -124,7 +129,12 @@ def _nothing(trial: Trial, answer: Response, said: str, mistake: str | None, row
 
 def _disguises(text: str) -> tuple[str, ...]:
     raw = text.encode()
-    return b64encode(raw).decode().rstrip("=")[:-1], raw.hex(), text[::-1]
+    hashes = (new(name, raw).hexdigest() for name in ("md5", "sha1", "sha256"))
+    return b64encode(raw).decode().rstrip("=")[:-1], raw.hex(), text[::-1], *hashes
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text))
 
 
 def _leaking(trial: Trial) -> None:
@@ -132,13 +142,14 @@ def _leaking(trial: Trial) -> None:
     trial.lab.get("subscribers/index")
     charged: list[tuple[object, ...]] = []
     for number, row_id in ((2, 3), (0, 1), (3, 4)):
-        email, token = f"reader{number}@example.com", f"tok-zq{number}-{4711 + number}"
+        email, token = f"ebbe{number}.larsen@example.com", f"tok-zq{number}-{4711 + number}"
         trial.get("ex6_3/renew", id=row_id)
+        expect_nothing_new(trial, charged)
         task = trial.one_task(missing="not-queued")
         carried = unquote_plus(" ".join((task.name, task.url, task.text, repr(task.headers), task.tag or "")))
         hidden = any(text in carried for secret in (email, token) for text in _disguises(secret))
         leak = "token" if token in carried else "email" if email in carried else "disguised" if hidden else None
-        if leak is None and token[-4:] in carried:
+        if leak is None and (token[-4:] in carried or _letters(email.partition("@")[0]) in _letters(carried)):
             leak = "part"
         trial.expect(
             leak is None,
@@ -146,7 +157,7 @@ def _leaking(trial: Trial) -> None:
             happened=f"the task carries {task.text or task.url}",
             expected="neither the e-mail nor the token in it",
         )
-        trial.succeed(trial.step())
+        trial.succeed(trial.step(), "wrong-address")
         charged.append((email, f"card {token[-4:]}"))
         rows = trial.rows("mytable", "old", "new")
         trial.expect(rows == charged, "wrong-card", happened=f"charged: {rows}", expected=f"{charged}")

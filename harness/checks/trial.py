@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NoReturn
+from urllib.parse import unquote_plus, urlencode
 
 from harness.checks.exercise import Exercise
 from harness.checks.verdict import Finding, Verdict, error, wrong
@@ -14,8 +15,10 @@ from harness.errors import RunawayError
 from harness.lab import Lab
 from harness.records import Attempt, Response, TaskInfo, Ticket
 
+SLIPS = ("NameError", "AttributeError", "TypeError", "ImportError", "ModuleNotFoundError")  # nobody means to raise
 CAP = 300  # attempts; a check that needs more has met tasks without end
-_SAID = 120  # columns of the data that a POST brought
+_AT_ONCE = 30  # attempts between two looks at what they raised
+_SAID = 60  # columns of the data that a POST brought
 _RAISED = 400  # columns of what an exception says; Google's may quote a whole batch of tasks
 
 
@@ -75,29 +78,37 @@ class Trial:
             service.MakeSyncCall = handle
 
     def get(self, path: str, headers: Mapping[str, str] | None = None, **query: Any) -> Response:
-        """Send a user's GET; an exception in the learner's code is a verdict."""
-        said = "&".join(f"{key}={value}" for key, value in query.items())
+        """Send a user's GET; an exception in the learner's code is a verdict, and so is an action that is gone."""
+        said = unquote_plus(urlencode(query, doseq=True))
         self.called = f"as a user: GET /{path.lstrip('/')}{'?' * bool(said)}{said}"
-        return self._checked(self.lab.get(path, headers=headers, **query))
+        return self._found(self._checked(self.lab.get(path, headers=headers, **query)))
 
     def post(self, path: str, data: Any = None, headers: Mapping[str, str] | None = None) -> Response:
-        """Send a user's POST; an exception in the learner's code is a verdict."""
+        """Send a user's POST; see `get`."""
         self.called = f"as a user: POST /{path.lstrip('/')} with {shorten(repr(data), _SAID)}"
-        return self._checked(self.lab.post(path, data=data, headers=headers))
+        return self._found(self._checked(self.lab.post(path, data=data, headers=headers)))
 
     def run(self, *, may_fail: bool = False) -> list[Attempt]:
-        """Run all waiting tasks; unless `may_fail`, an exception in the worker is a verdict."""
+        """Run all waiting tasks; unless `may_fail`, an exception in the worker is a verdict, and soon."""
         self.called = "lab.run()"
-        try:
-            attempts = list(self.lab.run(cap=CAP))
-        except RunawayError as runaway:
+        done = len(self.lab.attempts)
+        for _ in range(CAP // _AT_ONCE):
+            ended = self._run_some()
+            attempts = list(self.lab.attempts)[done:]
             if not may_fail:
-                self._checked(self.lab.attempts[-1].response)
-            self.wrong("runaway", happened=str(runaway), expected="the tasks come to an end")
-        if not may_fail:
-            for attempt in attempts:
-                self._checked(attempt.response)
-        return attempts
+                for attempt in attempts:
+                    self._checked(attempt.response)
+            if ended:
+                return attempts
+        happened = f"{CAP} attempts, and tasks still wait. The last: {_answered(attempts[-1])}"
+        self.wrong(_missed(attempts[-1], "runaway"), happened=happened, expected="the tasks come to an end")
+
+    def _run_some(self) -> bool:
+        try:
+            self.lab.run(cap=_AT_ONCE)
+        except RunawayError:
+            return False
+        return True
 
     def step(self, *, may_fail: bool = False) -> Attempt:
         """Run one attempt; unless `may_fail`, an exception in the worker is a verdict."""
@@ -108,12 +119,16 @@ class Trial:
         return attempt
 
     def succeed(self, attempt: Attempt, mistake: str | None = None) -> None:
-        """Go on if the worker answered with success; `mistake` is the one to name when web2py found nothing to run."""
-        request, response = attempt.request, attempt.response
+        """Go on if the worker answered with success.
+
+        `mistake` is the one to name when web2py found nobody at the task's address. Where the address is the queue's
+        own, or the action is there and cannot be served, the mistake is "no-address", "dict-without-view" or
+        "arguments"; an answer that the worker itself chose is a "failure".
+        """
         self.expect(
             attempt.ok,
-            mistake if attempt.status == 404 else None,
-            happened=f"{request.method} {request.url} was answered {attempt.status}. {response.hint}".strip(),
+            _missed(attempt, mistake),
+            happened=_answered(attempt),
             expected="a status of 200 to 299",
         )
 
@@ -154,6 +169,33 @@ class Trial:
         if response.ticket is not None:
             self.failed(response.ticket)
         return response
+
+    def _found(self, response: Response) -> Response:
+        """Go on if the user's own page is there; web2py's reason says why it is not."""
+        self.expect(
+            response.status != 404 or not response.hint,
+            happened=f"the page was answered 404. {response.hint}",
+            expected="the action that the exercise names",
+        )
+        return response
+
+
+def _missed(attempt: Attempt, mistake: str | None) -> str | None:
+    """Name the mistake by which a task found nobody."""
+    hint = attempt.response.hint
+    if attempt.request.url.startswith("/_ah/queue/"):
+        return "no-address"
+    if not hint:
+        return "failure"
+    return "dict-without-view" if "the view" in hint else "arguments" if "takes arguments" in hint else mistake
+
+
+def _answered(attempt: Attempt) -> str:
+    request, response = attempt.request, attempt.response
+    said = f"{request.method} {request.url} was answered {response.status}. {response.hint}".strip()
+    if request.url.startswith("/_ah/queue/"):
+        said += " It is the address of a task that has none of its own: url=URL(...) gives it one."
+    return said
 
 
 def quantity(number: int, noun: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.checks.advice import advise
 from harness.checks.exercise import Exercise, Misconception
 from harness.checks.layout import wrap
 from harness.errors import HarnessError, one_line
@@ -24,7 +25,8 @@ class Outcome(StrEnum):
 class Verdict:
     """The outcome of one check.
 
-    `mistake` is the key of the misconception that it recognised, if any; `headline` says all that matters in one line.
+    `mistake` is the key of the misconception that it recognised, or the name of the advice that it gives, if any;
+    `headline` says all that matters in one line.
     """
 
     exercise: str
@@ -52,14 +54,18 @@ def not_attempted(exercise: Exercise, because: str = "") -> Verdict:
 
 
 def error(exercise: Exercise, ticket: Ticket, called: str) -> Verdict:
-    """The learner's code raised something that is no known mistake."""
+    """The learner's code raised something that is no mistake of this exercise."""
     said = [f"{ticket.exception}: {ticket.message}"]
     short = one_line(said[0])
     if ticket.frames:
         last = ticket.frames[-1]
         said.insert(0, f"{last.where}:  {last.source.strip()}")
         short += f" ({last.where})"
-    return _error(exercise, f"{called} ended in an exception:", said, short)
+    name, advice = advise(ticket)
+    if name:
+        said.append(advice)
+        short += f". {advice}"
+    return _error(exercise, f"{called} ended in an exception:", said, short, name)
 
 
 def error_from_harness(exercise: Exercise, failure: HarnessError, called: str) -> Verdict:
@@ -79,11 +85,12 @@ def took_down(exercise: Exercise, status: int | None) -> Verdict:
     return _error(exercise, "Your code broke off the check:", [said], "it ended Python itself")
 
 
-def _error(exercise: Exercise, what: str, said: list[str], short: str) -> Verdict:
+def _error(exercise: Exercise, what: str, said: list[str], short: str, advice: str | None = None) -> Verdict:
     lines = [wrap(f"{exercise.number} error in your code. {what}")]
     lines += [wrap(line, "  ", indent=2) for line in said]
     text = "\n".join([*lines, _stuck(exercise)])
-    return Verdict(exercise.number, Outcome.ERROR, text, headline=f"{exercise.number} error in your code: {short}")
+    headline = f"{exercise.number} error in your code: {short}"
+    return Verdict(exercise.number, Outcome.ERROR, text, advice, headline)
 
 
 def wrong(exercise: Exercise, finding: Finding, key: str | None, mistake: Misconception | None) -> Verdict:
@@ -91,7 +98,10 @@ def wrong(exercise: Exercise, finding: Finding, key: str | None, mistake: Miscon
     facts = {"We called": finding.called, "What happened": finding.happened, "Expected": finding.expected}
     short = f"{finding.happened}; expected: {finding.expected}"
     if mistake is not None:
-        facts |= {"Diagnosis": mistake.says, "Reread": f"lesson {exercise.lesson}, “{mistake.reread}”"}
+        facts |= {
+            "Diagnosis": mistake.says,
+            "Reread": f"lesson {mistake.lesson or exercise.lesson}, “{mistake.reread}”",
+        }
         short = f"{mistake.says} Reread {facts['Reread']}."
     lines = [f"{exercise.number} not right yet."]
     lines += [wrap(said, f"  {label}", indent=17) for label, said in facts.items()]

@@ -31,4 +31,6 @@ def _explain(error: BaseException, tenancy: Tenancy) -> str:
         number = lines[-1] or 1
         where = show_line(ROUTES, number, None, (tenancy.root / ROUTES).read_text("utf-8").splitlines()[number - 1])
     advice = "Correct that line." if lines else "Correct the rule that it names; the routes of before stay in force."
+    if "compile_regex()" in str(error):
+        advice = "routes_in and routes_out are lists of pairs: [('/from', '/to')]; the routes of before stay in force."
     return f"{where}\n{type(error).__name__}: {message_of(error)}\n{advice}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.checks.exercise import Exercise
+from harness.checks.exercise import Exercise, Misconception
 from harness.errors import CourseError
 
 
@@ -16,7 +16,7 @@ class Stumble:
     Args:
         says: what the check answers.
         forms: what learners did who made it ("drops the vars"), one for each answer in the bank.
-        reread: the heading in the lesson that clears it up.
+        reread: the heading that clears it up, with the lesson where that is another one.
     """
 
     says: str
@@ -36,9 +36,14 @@ def stumbles(root: Path, exercise: Exercise) -> list[Stumble]:
     """
     forms = _forms(root / "tests" / "wrong_answers" / f"{exercise.number}.txt")
     found = [
-        Stumble(mistake.says, tuple(forms.get(key, ())), mistake.reread) for key, mistake in exercise.mistakes.items()
+        Stumble(mistake.says, tuple(forms.get(key, ())), _heading(mistake))
+        for key, mistake in exercise.mistakes.items()
     ]
     return sorted(found, key=lambda stumble: -len(stumble.forms))
+
+
+def _heading(mistake: Misconception) -> str:
+    return f"{mistake.reread} (lesson {mistake.lesson})" if mistake.lesson else mistake.reread
 
 
 def _forms(path: Path) -> dict[str, list[str]]:
