@@ -54,8 +54,9 @@ def _why_broken(text: str, error: json.JSONDecodeError) -> str:
     """Say what tore the JSON; `error` tells where it ends to make sense."""
     marks = [text.count("\n", 0, mark.start()) + 1 for mark in CONFLICT.finditer(text)]
     if marks:
+        lines = f"line{'s' * (len(marks) > 1)} {', '.join(map(str, marks))}"
         return (
-            f"a merge left its marks in the notebook (<<<<<<< and >>>>>>>, line{'s' * (len(marks) > 1)} {', '.join(map(str, marks))}). "
+            f"a merge left its marks in the notebook (<<<<<<< and >>>>>>>, {lines}). "
             "Keep one of the two versions between them, and delete the marks"
         )
     if not text.strip():
