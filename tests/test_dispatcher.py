@@ -417,12 +417,14 @@ stopped."""
 
 def test_a_runaway_tells_of_its_own_run_in_the_order_of_starts() -> None:
     stage = Stage(FAST)
-    for number in range(5):
+    for number in range(7):
         stage.add(f"t{number}", url="/x")
-    stage.handlers["/x"] = lambda request: slow(request) if len(stage.requests) in (1, 3) else 200
+    stage.handlers["/x"] = lambda request: slow(request) if len(stage.requests) in (1, 5) else 200
     with pytest.raises(RunawayError, match="/x: 3 attempts of 3 tasks, the last of them 't2'"):
         stage.run(cap=3)
-    with pytest.raises(RunawayError, match="stopped after 1 attempt, .*\n  /x: 1 attempt of task 't3'"):
+    with pytest.raises(RunawayError, match="/x: 2 attempts of 2 tasks, the last of them 't4'"):
+        stage.run(cap=2)
+    with pytest.raises(RunawayError, match="stopped after 1 attempt, .*\n  /x: 1 attempt of task 't5'"):
         stage.run(cap=1)
 
 
