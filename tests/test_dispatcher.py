@@ -415,6 +415,19 @@ a task_retry_limit. If so many tasks are meant, run again: the queue goes on whe
 stopped."""
 
 
+def test_a_runaway_tells_of_its_own_run_in_the_order_of_starts() -> None:
+    stage = Stage(FAST)
+    for number in range(7):
+        stage.add(f"t{number}", url="/x")
+    stage.handlers["/x"] = lambda request: slow(request) if len(stage.requests) in (1, 5) else 200
+    with pytest.raises(RunawayError, match="/x: 3 attempts of 3 tasks, the last of them 't2'"):
+        stage.run(cap=3)
+    with pytest.raises(RunawayError, match="/x: 2 attempts of 2 tasks, the last of them 't4'"):
+        stage.run(cap=2)
+    with pytest.raises(RunawayError, match="stopped after 1 attempt, .*\n  /x: 1 attempt of task 't5'"):
+        stage.run(cap=1)
+
+
 def test_exactly_as_many_attempts_as_the_cap_are_no_runaway() -> None:
     stage = Stage(FAST)
     for number in range(5):
@@ -531,6 +544,18 @@ def test_a_duplicate_that_fails_is_retried_and_is_no_third_success() -> None:
         ("done", True),
     ]
     assert len(stage.queue()) == 0
+
+
+def test_a_task_that_fails_is_never_delivered_as_a_duplicate() -> None:
+    stage = Stage(FAST, duplicates=1.0)
+    stage.handlers["/x"] = lambda request: 500 if len(stage.requests) == 1 else 200
+    stage.add("a")
+    attempts = stage.run()
+    assert [(str(each.outcome), each.duplicate, each.task.retries) for each in attempts] == [
+        ("retry", False, 0),
+        ("done", False, 1),
+        ("done", True, 1),
+    ]
 
 
 def test_shuffle_keeps_the_eta_of_the_tasks() -> None:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from types import ModuleType
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.clock import START, Clock
-from harness.records import TaskInfo, TaskState
+from harness.records import Frame, TaskInfo, TaskState
 from harness.taskqueue import Queue, QueueConfig, RetryParameters, Task, TaskQueueService, connect, preload
 from harness.taskqueue.errorcodes import ErrorCode
 from harness.taskqueue.etaorder import EtaOrder
@@ -195,6 +196,28 @@ def test_the_record_of_a_task_does_not_change_with_it():
     task.state, task.retries = TaskState.RUNNING, 3
     assert isinstance(before, TaskInfo)
     assert (before.state, before.retries, before.eta) == (TaskState.WAITING, 0, START)
+
+
+def test_the_record_of_a_task_holds_all_that_the_queue_knows():
+    task = Task("a", "mail", "PUT", "/x", (("X-Colour", "blue"),), b"text", NOW + 5, NOW, "red")
+    task.retries, task.executions, task.first_try, task.state = 2, 1, NOW + 3, TaskState.DONE
+    task.origin = Frame("default.py", 4, "gen_task", "taskqueue.add()")
+    assert task.info() == TaskInfo(
+        name="a",
+        queue="mail",
+        method="PUT",
+        url="/x",
+        eta=START + timedelta(seconds=5),
+        created=START,
+        headers=(("X-Colour", "blue"),),
+        body=b"text",
+        tag="red",
+        state=TaskState.DONE,
+        retries=2,
+        executions=1,
+        first_try=START + timedelta(seconds=3),
+        origin=task.origin,
+    )
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,23 @@ def test_connecting_does_not_import_the_client():
     assert run_python(CONNECT, check) == "False False"
 
 
+def test_what_waits_for_the_client_goes_when_the_client_has_come():
+    here = "from google.appengine.runtime import context; before = context.get"
+    log = "import logging; logging.warning = print"
+    check = "taskqueue.Task(url='/x'); print(context.get is before)"
+    assert run_python(here, log, CONNECT, IMPORT, check) == "True", "and HTTP_HOST was found meanwhile"
+
+
+def test_what_waits_for_the_client_goes_with_the_last_connection():
+    here, check = "from google.appengine.runtime import context; before = context.get", "print(context.get is before)"
+    assert run_python(here, CONNECT, check, "connection.close()", check) == "False\nTrue"
+
+
+def test_the_client_is_preloaded_without_its_warnings():
+    check = "print('google.appengine.api.taskqueue.taskqueue' in sys.modules)"
+    assert run_python("import sys, warnings; warnings.simplefilter('error')", PRELOAD, check) == "True"
+
+
 def test_the_newest_service_answers(taskqueue):
     old, new = new_service(), new_service(hours=1)
     with connect(old), connect(new):
