@@ -146,6 +146,8 @@ def held_back(queue: Queue) -> str:
         return ""
     if config.mode == "pull":
         return f"queue {config.name!r} is a pull queue {holds}, for a worker to lease"
+    if queue.left_out:
+        return f"queue {config.name!r} is paused {holds}, because queue.yaml leaves it out"
     if queue.paused:
         return f"queue {config.name!r} is paused {holds}, until lab.queue({config.name!r}).resume()"
     return "" if config.rate else f"queue {config.name!r} has the rate 0 {holds}, until queue.yaml gives it another"

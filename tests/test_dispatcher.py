@@ -278,7 +278,7 @@ def test_a_running_attempt_outlives_its_queue() -> None:
     stage.handlers["/slow"] = slow
     stage.add("a", queue="other", url="/slow")
     stage.run(until=NOW)
-    stage.service.configure(parse_queue_yaml(FAST))
+    stage.service.configure(parse_queue_yaml("queue: [{name: other, mode: pull}]"))
     assert notes(stage.run()) == [("deleted", "status 200; the task was deleted while it ran")]
     assert list(stage.dispatcher.samples) == ["default"]
 

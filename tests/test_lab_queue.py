@@ -207,12 +207,16 @@ def test_a_pull_queue_has_no_plots(plot, lab):
         getattr(lab.queue("letters"), plot)()
 
 
-def test_a_queue_follows_a_new_queue_yaml_until_it_is_left_out(lab):
-    mail, letters = lab.queue("mail"), lab.queue("letters")
+def test_a_queue_follows_a_new_queue_yaml_and_pauses_while_it_is_left_out(lab):
+    mail = lab.queue("mail")
     lab.write("queue.yaml", "queue:\n- name: mail\n  rate: 9/s\n")
-    assert mail.config.rate == 9
-    with pytest.raises(UnknownQueueError, match="'letters'; queue.yaml has: default, mail"):
-        letters.statistics()
+    assert (mail.config.rate, mail.paused) == (9, False)
+    lab.write("queue.yaml", "queue: []\n")
+    assert mail.paused
+    add(lab, "/tutorial/default/f", queue_name="mail")
+    assert "Not run: queue 'mail' is paused and holds 1 task, because queue.yaml leaves it out." in str(lab.run())
+    lab.write("queue.yaml", "queue:\n- name: mail\n  rate: 9/s\n")
+    assert not mail.paused
 
 
 def test_a_queue_of_a_closed_lab_can_do_nothing(lab):

@@ -370,8 +370,8 @@ def test_queues_come_and_go_under_the_lock_of_the_service(service):
             super().__delitem__(name)
 
     service.queues = Watched(service.queues)
-    service.configure([QueueConfig("stats")])
-    assert list(service.queues) == ["default", "stats"]
+    service.configure([QueueConfig("stats"), QueueConfig("mail", mode="pull")])
+    assert list(service.queues) == ["default", "stats", "mail"]
 
 
 @pytest.mark.row("T39")
@@ -384,11 +384,23 @@ def test_a_new_configuration_keeps_the_tasks_of_a_queue(service, taskqueue):
 
 
 @pytest.mark.row("T39")
-def test_a_queue_that_is_configured_no_more_loses_its_tasks(service, taskqueue):
+def test_a_queue_that_is_left_out_keeps_its_tasks_takes_new_ones_and_pauses(service, taskqueue):
     taskqueue.add(url="/x", queue_name="mail", name="letter")
+    mail = service.queues["mail"]
     service.configure([])
-    assert list(service.queues) == ["default"]
-    assert service.history["letter"][0].state is TaskState.DELETED
+    taskqueue.add(url="/x", queue_name="mail", name="card")
+    assert (mail.paused, len(mail), service.queues["default"].paused) == (True, 2, False)
+    service.configure([QueueConfig("mail")])
+    assert service.queues["mail"] is mail
+    assert (mail.paused, len(mail)) == (False, 2)
+
+
+@pytest.mark.row("T39")
+def test_a_queue_that_was_paused_before_it_was_left_out_is_so_when_it_comes_back(service):
+    service.queues["mail"].pause()
+    for configs in ([], [], [QueueConfig("mail")]):
+        service.configure(configs)
+    assert service.queues["mail"].paused
 
 
 @pytest.mark.row("T39")

@@ -22,13 +22,15 @@ class Queue:
         config: its entry of queue.yaml.
         tombstone_seconds: virtual seconds for which the name of a task that is gone stays refused.
 
-    `paused` is for the dispatcher to honour: a paused queue still accepts tasks (T32). `in_flight` holds the tasks
-    that are running, by name. All methods may be called from any thread.
+    `paused` is for the dispatcher to honour: a paused queue still accepts tasks (T32). `left_out` tells that it is so
+    because queue.yaml names the queue no more. `in_flight` holds the tasks that are running, by name. All methods may
+    be called from any thread.
     """
 
     def __init__(self, config: QueueConfig, tombstone_seconds: float = TOMBSTONE_SECONDS) -> None:
         self.config = config
         self.paused = False
+        self.left_out = False
         self.in_flight: dict[str, Task] = {}
         self._order = EtaOrder()
         self._names: dict[str, Task] = {}
@@ -109,6 +111,18 @@ class Queue:
         with self._lock:
             for name in list(self._names):
                 self.delete(name, now)
+
+    def follow(self, config: QueueConfig | None) -> None:
+        """Take a new entry of queue.yaml; None leaves the queue out, which pauses it until there is one (T39; Docs)."""
+        if config is None:
+            self.left_out = self.left_out or not self.paused
+            self.pause()
+            return
+        if self.left_out:
+            self.left_out = False
+            self.resume()
+        if config.mode == self.config.mode:
+            self.config = config
 
     def pause(self) -> None:
         """Hold all tasks back; adding goes on (T32, T41; Docs)."""

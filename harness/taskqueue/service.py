@@ -49,7 +49,9 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
         self.configure(configs)
 
     def configure(self, configs: Iterable[QueueConfig]) -> None:
-        """Take a new queue.yaml: a queue keeps its tasks; one that is no longer there, or in another mode, loses them.
+        """Take a new queue.yaml: a queue keeps its tasks, and one that is left out pauses (T39; Docs).
+
+        One that comes in another mode begins anew, without its tasks.
 
         Args:
             configs: the queues; "default" is added where it is missing (T40; Docs).
@@ -57,13 +59,12 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
         wanted = {config.name: config for config in (QueueConfig("default"), *configs)}
         with self._mutex:
             for name, queue in list(self.queues.items()):
-                if name not in wanted or wanted[name].mode != queue.config.mode:
+                queue.follow(wanted.get(name))
+                if name in wanted and wanted[name].mode != queue.config.mode:
                     queue.purge(self.clock.timestamp)
                     del self.queues[name]
             for name, config in wanted.items():
-                if name in self.queues:
-                    self.queues[name].config = config
-                else:
+                if name not in self.queues:
                     kind = PullQueue if config.mode == "pull" else Queue
                     self.queues[name] = kind(config, self._tombstone_seconds)
 
