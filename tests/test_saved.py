@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from harness.errors import NotebookError
-from harness.notebooks import saved
+from harness.notebooks import files, saved
 from harness.notebooks.saved import read_saved
 from tests.desk import Desk
 
@@ -20,6 +23,23 @@ def desk(tmp_path: Path) -> Desk:
 
 def sources(path: Path) -> list[str]:
     return [cell.source for cell in read_saved(path).cells]
+
+
+def test_a_notebook_in_memory_is_as_nbformats(desk: Desk) -> None:
+    text = desk.path("01").read_text(encoding="utf-8")
+    notebook = files.parse(text, "01")
+    assert notebook == nbformat.reads(text, as_version=4)
+    notebook.metadata = {"kernelspec": {"name": "other"}}
+    del notebook.cells[0].metadata
+    assert notebook.metadata.kernelspec.name == "other"
+    with pytest.raises(AttributeError, match="metadata"):
+        _ = notebook.cells[0].metadata
+
+
+def test_reading_a_notebook_does_not_load_nbformat(desk: Desk) -> None:
+    source = "import sys; from harness.checks.course import exercises, stub_cells; stub_cells(next(exercises()))"
+    run = subprocess.run([sys.executable, "-c", f"{source}; sys.exit('nbformat' in sys.modules)"], check=False)
+    assert run.returncode == 0
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])

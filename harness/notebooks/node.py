@@ -12,7 +12,10 @@ from typing import Any
 
 
 class Node(dict[str, Any]):
-    """A dict whose keys are attributes too."""
+    """A dict whose keys are attributes too; a dict that is put into it becomes one as well."""
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        super().__setitem__(name, value if isinstance(value, Node) else to_node(value))
 
     def __getattr__(self, name: str) -> Any:
         try:
