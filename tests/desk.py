@@ -79,7 +79,7 @@ class Desk:
 
 def remember_nothing(monkeypatch: Any) -> set[str]:
     """Give the ledger an empty memory for one test, and return what it comes to hold as solved."""
-    solved, hints = set[str](), dict[str, int]()
+    solved, hints, checked = set[str](), dict[str, int](), list[str]()
 
     def next_hint(number: str, count: int, *, go_on: bool = False) -> int:
         step = min(hints.get(number, 0), count - 1)
@@ -88,6 +88,7 @@ def remember_nothing(monkeypatch: Any) -> set[str]:
 
     monkeypatch.setattr(ledger, "solved", lambda: frozenset(solved))
     monkeypatch.setattr(ledger, "mark_solved", solved.add)
+    monkeypatch.setattr(ledger, "count_check", checked.append)
     monkeypatch.setattr(ledger, "next_hint", next_hint)
     return solved
 

@@ -317,14 +317,14 @@ def test_what_was_saved_before_saves_were_followed_is_checked(desk: Desk, sessio
 def start(desk: Desk, **environment: str) -> tuple[list[str], dict[str, str]]:
     home = desk.folder / "home"
     home.mkdir()
-    homes = {name: str(home) for name in ("HOME", "JUPYTER_DATA_DIR", "XDG_STATE_HOME", "XDG_DATA_HOME")}
+    homes = {name: str(home) for name in ("HOME", "JUPYTER_DATA_DIR", "TASKQUEUE_COURSE_STATE")}
     variables = {**os.environ, **homes, "TERM": "xterm-256color", "COLUMNS": "", "LINES": "", **environment}
     return [sys.executable, "-m", "harness", "watch"], variables
 
 
 def test_in_a_terminal_a_save_a_hint_and_q_and_the_terminal_is_as_it_was(desk: Desk) -> None:
     command, environment = start(desk)
-    shell = pexpect.spawn("/bin/sh", env={**environment, "PS1": "ready> "}, dimensions=(30, 90), timeout=120)
+    shell = pexpect.spawn("/bin/sh", env={**environment, "PS1": "ready> "}, dimensions=(30, 90), timeout=60)
     try:
         shell.sendline("stty -a > before")
         shell.sendline(" ".join(command))
@@ -344,12 +344,25 @@ def test_in_a_terminal_a_save_a_hint_and_q_and_the_terminal_is_as_it_was(desk: D
     assert (desk.folder / "after").read_text() == (desk.folder / "before").read_text()
 
 
+def test_in_a_terminal_progress_that_cannot_be_written_is_told_on_the_screen_and_after_it(desk: Desk) -> None:
+    [program, *arguments], environment = start(desk, TASKQUEUE_COURSE_STATE=str(desk.path("02")))
+    watch = pexpect.spawn(program, arguments, env=environment, dimensions=(30, 90), timeout=60)
+    watch.expect_exact("1.1 not attempted.")
+    desk.solve("1.1")
+    watch.expect("Progress cannot be saved")
+    watch.send("q")
+    watch.expect_exact("\x1b[?1049l")
+    watch.expect("Progress cannot be saved")
+    watch.expect(pexpect.EOF)
+    watch.close()
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 128 + signal.SIGTERM)])
 def test_in_a_terminal_ctrl_c_and_an_end_from_outside_leave_its_screen(
     desk: Desk, number: signal.Signals, status: int
 ) -> None:
     [program, *arguments], environment = start(desk)
-    watch = pexpect.spawn(program, arguments, env=environment, dimensions=(30, 90), timeout=120)
+    watch = pexpect.spawn(program, arguments, env=environment, dimensions=(30, 90), timeout=60)
     watch.expect_exact("1.1 not attempted.")
     watch.kill(number)
     watch.expect_exact("\x1b[?1049l")

@@ -7,7 +7,7 @@ from harness.checks.course import body, exercises, find_exercise, find_predictio
 from harness.checks.exercise import Exercise
 from harness.checks.judge import judge
 from harness.checks.layout import wrap
-from harness.checks.verdict import Outcome
+from harness.checks.verdict import Outcome, Verdict
 from harness.display import Table, progress_table
 from harness.errors import CheckError, CourseError, NameRefusedError
 from harness.lab import current_lab
@@ -27,13 +27,18 @@ def check(number: str) -> None:
     exercise = find_exercise(number)
     verdict = judge(exercise, _learners_files(exercise))
     judged.note(verdict)
+    remember(verdict)
+    if verdict.outcome is not Outcome.CORRECT:
+        raise CheckError(verdict.text)
+    print(verdict.text)
+
+
+def remember(verdict: Verdict) -> None:
+    """Write into the ledger what a check found."""
     if verdict.outcome is Outcome.CORRECT:
-        ledger.mark_solved(number)
-        print(verdict.text)
-        return
-    if verdict.outcome is not Outcome.NOT_ATTEMPTED:
-        ledger.count_check(number)
-    raise CheckError(verdict.text)
+        ledger.mark_solved(verdict.exercise)
+    elif verdict.outcome is not Outcome.NOT_ATTEMPTED:
+        ledger.count_check(verdict.exercise)
 
 
 def hint(number: str) -> None:

@@ -60,13 +60,12 @@ def check(wanted: list[Exercise], course: Path) -> int:
 
 
 def _standing(examiner: Examiner, exercise: Exercise, answer: Answer | NotebookError) -> Standing:
-    """Judge one answer, and remember it if it is correct."""
+    """Judge one answer, and remember what came of it."""
     if isinstance(answer, NotebookError):
         return Standing(exercise, None, (f"{answer}.\nTo keep a copy of it and start anew: {_reset(exercise)}",))
-    standing = Standing(exercise, examiner.judge(exercise, answer), answer.remarks, not answer.missing)
-    if standing.outcome is Outcome.CORRECT:
-        ledger.mark_solved(exercise.number)
-    return standing
+    verdict = examiner.judge(exercise, answer)
+    engine.remember(verdict)
+    return Standing(exercise, verdict, answer.remarks, not answer.missing)
 
 
 def _reset(exercise: Exercise) -> str:

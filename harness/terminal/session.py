@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.checks import ledger
 from harness.checks.answers import Answer
 from harness.checks.course import exercises
-from harness.checks.engine import next_hint
+from harness.checks.engine import next_hint, remember
 from harness.checks.exercise import Exercise
 from harness.checks.verdict import Outcome, Verdict
 from harness.checks.workspace import notebook_path, read_answers
@@ -166,9 +166,9 @@ class Session:
             self.remark = f"{exercise.number} could not be checked: {outcome}"
             return
         self.verdicts[exercise.number] = outcome
-        if outcome.outcome is Outcome.CORRECT:
-            ledger.mark_solved(exercise.number)
-            self.hint = "" if exercise is self.current else self.hint
+        remember(outcome)
+        if outcome.outcome is Outcome.CORRECT and exercise is self.current:
+            self.hint = ""
         self.solved = ledger.solved()
 
     def _pressed(self, key: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stderr
+from io import StringIO
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -106,8 +108,19 @@ def _following(course: Path, events: SimpleQueue[Event]) -> AbstractContextManag
 @contextmanager
 def _screen(out: Console, program: str) -> Iterator[Show]:
     """Draw on a screen of its own, and give the one of before back."""
-    with Live(console=out, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as live:
-        yield lambda session: live.update(Page(session, program), refresh=True)
+    said = StringIO()  # by the ledger, in a line on the standard error
+
+    def show(session: Session) -> None:
+        if said.getvalue():
+            session.troubles["progress"] = said.getvalue().strip().rstrip(".")
+        live.update(Page(session, program), refresh=True)
+
+    live = Live(console=out, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+    try:
+        with redirect_stderr(said), live:
+            yield show
+    finally:
+        sys.stderr.write(said.getvalue())
 
 
 @contextmanager
