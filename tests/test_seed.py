@@ -56,7 +56,7 @@ def test_the_trace_shows_how_hop_by_hop(lab):
     trace = lab.trace("task1")
     origin, (attempt,) = trace.task.origin, trace.attempts
     assert (origin.file, origin.function) == ("tutorial/controllers/default.py", "gen_task")
-    assert origin.source == "taskqueue.add(url=URL('task_do'),"
+    assert origin.source.startswith("taskqueue.add(url=URL('task_do'),\n")
     assert trace.task.state is TaskState.DONE
     assert attempt.request.header("X-AppEngine-TaskName") == "task1"
     assert attempt.response.route.action == "tutorial/default/task_do"

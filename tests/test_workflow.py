@@ -133,13 +133,13 @@ def test_the_page_shows_workflows_in_which_the_linters_find_nothing(findings):
 def test_the_test_on_the_page_passes_in_a_project_that_has_only_the_harness(pytester: pytest.Pytester):
     (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     pytester.makepyfile(test_tasks=example)
-    pytester.runpytest_inprocess("-W", "error").assert_outcomes(passed=1)
+    pytester.runpytest_subprocess("-W", "error").assert_outcomes(passed=1)
 
 
 def test_the_page_shows_what_a_check_says():
     shown = " ".join(PAGE.split())
     assert not_attempted(find_exercise("2.3")).headline in shown
-    silent = find_exercise("2.1").mistakes["silent"]
+    silent = find_exercise("2.1").mistakes["no-address"]
     assert f"2.1 not right yet: {silent.says} Reread lesson 02, “{silent.reread}”." in shown
 
 
