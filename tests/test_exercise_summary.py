@@ -24,7 +24,9 @@ ENTRIES = """\
     call that looks right”.
 2.2 correct
 2.3 error in your code: NameError: name 'jsn' is not defined
-    (tutorial/controllers/ex2_3.py, line 19)
+    (tutorial/controllers/ex2_3.py, line 19). Is it misspelt, or a text without
+    its quotes? A function knows its own variables only, and a worker none of
+    the action that queued it: what came with a request is in request.vars.
 cell 16 (id "ex2-4-answer"): SourceError: tutorial/controllers/ex2_4.py, line
     31; IndentationError: unindent does not match any outer indentation level
 2.4 not attempted: run the cell `%%controller ex2_4` first.
@@ -38,7 +40,7 @@ def half_done() -> Notebook:
     """Exercise 02 with a wrong answer, a right one, one that raises, one that does not compile, and one not begun."""
     exercise, solution = (files.read(ROOT / folder / f"{MIXED}.ipynb") for folder in ("exercises", "solutions"))
     solved = {cell.id: cell.source for cell in solution.cells}
-    silent = next(answer for answer in read_answers("wrong_answers", "2.1") if answer.key == "silent")
+    silent = next(answer for answer in read_answers("wrong_answers", "2.1") if answer.key == "no-address")
     changed = {
         "ex2-1-answer": fill(solved["ex2-1-answer"], silent.text),
         "ex2-2-answer": solved["ex2-2-answer"],

@@ -108,7 +108,8 @@ def test_stumbles_are_counted_as_the_bank_has_them():
     for exercise in exercises():
         counted = Counter(answer.key for answer in read_answers("wrong_answers", exercise.number))
         found = stumbles(ROOT, exercise)
-        assert sum(len(stumble.forms) for stumble in found) == sum(counted.values()) - counted["error"]
+        known = sum(count for key, count in counted.items() if not key.startswith("error"))
+        assert sum(len(stumble.forms) for stumble in found) == known
         sizes = [len(stumble.forms) for stumble in found]
         assert sizes == sorted(sizes, reverse=True)
         assert min(sizes) >= 1
