@@ -124,6 +124,11 @@ def test_a_cookie_of_ones_own_goes_instead(browser):
     assert browser.request("GET", "default/x", headers={"Cookie": "a=b"}).header("cookie") == "a=b"
 
 
+def test_an_empty_cookie_is_none_at_all(browser):
+    cookies_after(browser, "session=1")
+    assert browser.request("GET", "default/x", headers={"Cookie": ""}).header("cookie") is None
+
+
 def test_a_malformed_cookie_is_ignored_as_browsers_do(browser):
     assert cookies_after(browser, "b@d[=1", "good=1") == "good=1"
 

@@ -13,6 +13,7 @@ from harness.checks import ledger
 from harness.checks.course import body, exercises, find_exercise, lessons, solution_cells, stub_cells
 from harness.checks.layout import WIDTH, wrap
 from harness.checks.ledger.session import Session
+from harness.checks.trial import Decided, Trial
 from harness.errors import CheckError, CourseError, LabClosedError
 from harness.state import VARIABLE
 
@@ -185,3 +186,16 @@ def test_course_without_its_solutions_says_where_they_are(
     with pytest.raises(CourseError, match="solutions of lesson 01 are not installed"):
         solution("1.1", give_up=True)
     course.solution_cells.cache_clear()
+
+
+def test_an_exception_in_a_worker_is_told_long_before_the_cap(lab: Lab) -> None:
+    lab.write("controllers/default.py", """
+from google.appengine.api import taskqueue
+def start(): taskqueue.add(url=URL('work'))
+def work(): raise KeyError('stars')
+""")  # fmt: skip
+    lab.get("default/start")
+    with pytest.raises(Decided) as decided:
+        Trial(find_exercise("1.1"), lab, {}).run()
+    assert "KeyError: 'stars'" in decided.value.verdict.text
+    assert len(lab.attempts) == 30

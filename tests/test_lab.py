@@ -320,3 +320,18 @@ def test_a_lab_that_nobody_holds_is_not_the_current_one():
         Lab()
         gc.collect()
         assert current_lab() is held
+
+
+def test_a_worker_that_answers_404_itself_is_not_taken_for_one_without_a_view(lab):
+    lab.write("controllers/default.py", "def gone(): raise HTTP(404, 'no such letter')\ndef seen(): return dict()\n")
+    add(lab, "/tutorial/default/gone")
+    assert (lab.step().status, lab.attempts[-1].response.hint) == (404, "")
+    add(lab, "/tutorial/default/seen")
+    assert "the view default/seen.html is not" in lab.step().response.hint
+
+
+def test_an_address_that_web2py_cannot_read_says_so(lab):
+    add(lab, "/tutorial/def-ault/f")
+    attempt = lab.step()
+    assert attempt.status == 400
+    assert "cannot read '/tutorial/def-ault/f'" in attempt.response.hint

@@ -229,6 +229,7 @@ def test_parametric_routes_know_a_controller_written_after_them(site: Site) -> N
         ("routes_in = [", ["routes.py, line 1", "Close that bracket"]),
         ("a = 1\nroutes_in = nothing", ["routes.py, line 2\n    routes_in = nothing", "NameError"]),
         ("routes_in = [('(', '/x')]", ["routes.py", "error: missing )"]),
+        ("routes_in = ('/go', '/tutorial/default/f')", ["routes.py", "lists of pairs: [('/from', '/to')]"]),
         ("routers = dict(tutorial=dict(colour=1))", ["routes.py", "unknown key(s) ('colour',)"]),
         ("raise SystemExit", ["routes.py, line 1\n    raise SystemExit", "SystemExit"]),
     ],
