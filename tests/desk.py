@@ -65,9 +65,10 @@ class Desk:
         lines = [line for line in source.splitlines() if not line.strip().startswith((BEGIN, END, "### START"))]
         self.write(number, "\n".join(lines))
 
-    def mistake(self, number: str, key: str) -> None:
-        """Give a wrong answer of the bank."""
-        self.answer(number, next(each.text for each in read_answers("wrong_answers", number) if each.key == key))
+    def spoil(self, number: str) -> None:
+        """Give the first wrong answer of the bank that has a diagnosis."""
+        known = [each for each in read_answers("wrong_answers", number) if not each.key.startswith("error")]
+        self.answer(number, next(each.text for each in known if not each.text.lstrip().startswith("%%")))
 
     def write(self, number: str, source: str) -> None:
         """Write a whole answer cell, run it, and save."""

@@ -28,7 +28,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """Exercises 01 and 02, half done; they are the current folder."""
     desk = Desk(tmp_path, "01", "02")
     desk.solve("1.1")
-    desk.mistake("1.2", "no-values")
+    desk.spoil("1.2")
     desk.answer("2.1", "taskqueue.add(")
     monkeypatch.chdir(desk.folder)
     return desk

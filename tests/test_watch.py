@@ -164,7 +164,7 @@ def test_h_gives_the_hints_and_a_right_answer_ends_them(desk: Desk, session: Ses
 
 def test_l_shows_the_course_and_hides_it(desk: Desk, session: Session, solved: set[str]) -> None:
     solved.add("1.2")
-    desk.mistake("1.3", "still-slow")
+    desk.spoil("1.3")
     session.handle(Saved(FIRST))
     check(session)
     press(session, "l")
@@ -244,7 +244,7 @@ def test_that_saves_cannot_be_followed_is_told(session: Session) -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (60, 20), (40, 10), (200, 60), (20, 3)])
 def test_the_screen_fits_into_the_window(desk: Desk, session: Session, width: int, height: int) -> None:
-    desk.mistake("2.1", "no-address")
+    desk.spoil("2.1")
     session.handle(Saved(frozenset({"02_passing_data.ipynb"})))
     check(session)
     press(session, "h")
@@ -254,7 +254,7 @@ def test_the_screen_fits_into_the_window(desk: Desk, session: Session, width: in
 
 
 def test_what_does_not_fit_is_told(desk: Desk, session: Session) -> None:
-    desk.mistake("2.1", "no-address")
+    desk.spoil("2.1")
     session.handle(Saved(frozenset({"02_passing_data.ipynb"})))
     check(session)
     shown = seen(session, height=14)
