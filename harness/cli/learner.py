@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from shutil import get_terminal_size
 
 import click
 
@@ -20,7 +21,7 @@ from harness.checks.workspace import read_answers
 from harness.cli.asked import Exercises, Number, in_course, program, say
 from harness.errors import CourseError, NotebookError
 from harness.terminal.lines import STYLES, console, progress_table, verdict_line
-from harness.terminal.words import in_terminal
+from harness.terminal.words import in_terminal, refit
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,8 @@ def solution(number: str, give_up: bool) -> None:
     try:
         click.echo(engine.solution_text(number, give_up), nl=False)
     except CourseError as error:
-        raise CourseError(in_terminal(str(error), program())) from None
+        said = wrap(in_terminal(str(error), program()))
+        raise CourseError(refit(said, get_terminal_size().columns)) from None
 
 
 @click.command()
