@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -327,7 +328,7 @@ def test_in_a_terminal_a_save_a_hint_and_q_and_the_terminal_is_as_it_was(desk: D
     shell = pexpect.spawn("/bin/sh", env={**environment, "PS1": "ready> "}, dimensions=(30, 90), timeout=60)
     try:
         shell.sendline("stty -a > before")
-        shell.sendline(" ".join(command))
+        shell.sendline(shlex.join(command))
         shell.expect_exact("1.1 not attempted.")
         desk.answer("1.1", "import os; os.write(1, b'smear' + b'ed')")
         shell.expect_exact("1.1 not right yet.")

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from harness.cells import Target, cell_body, cell_target
 from harness.checks.exercise import Exercise, Lesson, Misconception, Prediction, Run
-from harness.errors import CourseError, MagicError
+from harness.errors import CourseError
 from harness.notebooks.exercise import blank_regions, to_exercise
 from harness.notebooks.files import Notebook, read
 
@@ -79,21 +79,11 @@ def solution_cells(exercise: Exercise) -> dict[str, str]:
     return _cells(exercise, "solutions")
 
 
-def answer_cells(notebook: Notebook, exercise: Exercise) -> dict[str, str]:
-    """Return, for each file of an exercise that a notebook writes, the source of the last cell that does."""
-    written: dict[str, str] = {}
-    for cell in notebook.cells:
-        try:
-            target = cell_target(cell.source) if cell.cell_type == "code" else None
-        except MagicError:  # of no file at all
-            continue
-        if target is not None:
-            written[file_key(target)] = cell.source
-    return {name: written[name] for name in exercise.files if name in written}
-
-
 def _cells(exercise: Exercise, folder: str) -> dict[str, str]:
-    return answer_cells(read(_path(exercise.lesson, folder)), exercise)
+    """Return, for each file of an exercise, the source of the cell that writes it in a notebook of the course."""
+    code = [cell.source for cell in read(_path(exercise.lesson, folder)).cells if cell.cell_type == "code"]
+    written = {file_key(target): source for source in code if (target := cell_target(source))}
+    return {name: written[name] for name in exercise.files}
 
 
 def _path(lesson: str, folder: str) -> Path:

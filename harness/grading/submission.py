@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from tempfile import TemporaryDirectory
 
-from harness.checks.course import answer_cells, body, find_exercise, stub_cells
+from harness.checks.answers import read_answer
+from harness.checks.course import find_exercise, stub_cells
 from harness.checks.verdict import Outcome
 from harness.errors import GradingError
 from harness.notebooks.files import Notebook
@@ -39,7 +40,7 @@ def grade(notebook: Notebook, numbers: Iterable[str]) -> list[Grade]:
     """Judge the answers of a notebook; none of its other cells is looked at, and none runs here.
 
     Args:
-        notebook: where several cells write one file, the last one counts.
+        notebook: where several cells write one file, the one run last counts, and without their counts the lowest.
         numbers: the exercises ("1.1").
 
     Raises:
@@ -51,8 +52,7 @@ def grade(notebook: Notebook, numbers: Iterable[str]) -> list[Grade]:
         return []
     answers: list[Answer] = []
     for exercise in exercises:
-        files = {name: body(source) for name, source in answer_cells(notebook, exercise).items()}
-        answers.append((exercise.number, files, stub_cells(exercise)))
+        answers.append((exercise.number, read_answer(notebook, exercise).files, stub_cells(exercise)))
     return judge_apart(answers)
 
 
