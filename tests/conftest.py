@@ -4,6 +4,9 @@ import os
 import shutil
 import signal
 import tempfile
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -27,3 +30,23 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, so that no worker is left alone with one at the end."""
     items.sort(key=lambda item: item.path.name not in _LONGEST)
+
+
+@pytest.fixture
+def service(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A task queue service that Google's client is connected to, with what the test's module calls QUEUES."""
+    from harness.clock import Clock
+    from harness.taskqueue import TaskQueueService, connect, preload
+
+    service = TaskQueueService(Clock(), request.module.QUEUES)
+    with connect(service):
+        preload()
+        yield service
+
+
+@pytest.fixture
+def taskqueue(service: Any) -> ModuleType:
+    """Google's client."""
+    from google.appengine.api import taskqueue
+
+    return taskqueue

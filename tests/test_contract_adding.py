@@ -12,7 +12,7 @@ import pytest
 from harness import Lab
 from harness.clock import START, Clock
 from harness.records import TaskState, find_header
-from harness.taskqueue import Task, TaskQueueService, connect, parse_queue_yaml, preload
+from harness.taskqueue import Task, TaskQueueService, connect, parse_queue_yaml
 
 QUEUES = parse_queue_yaml("""
 queue:
@@ -28,21 +28,6 @@ def gen_task():
     taskqueue.add(url=URL('task_do'))
     raise RuntimeError('too late')
 """
-
-
-@pytest.fixture
-def service() -> Iterator[TaskQueueService]:
-    service = TaskQueueService(Clock(), QUEUES)
-    with connect(service):
-        preload()
-        yield service
-
-
-@pytest.fixture
-def taskqueue(service: TaskQueueService) -> ModuleType:
-    from google.appengine.api import taskqueue
-
-    return taskqueue
 
 
 @pytest.fixture

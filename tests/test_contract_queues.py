@@ -1,7 +1,7 @@
 """Rows T40 to T44 of harness/FIDELITY.md: what can be done with whole queues (queue.yaml is in test_queueyaml.py)."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import ModuleType
 from typing import NoReturn
 
@@ -10,7 +10,7 @@ import pytest
 from harness.clock import START, Clock
 from harness.dispatcher import Dispatcher
 from harness.records import Response, TaskState
-from harness.taskqueue import QueueConfig, Task, TaskQueueService, connect, parse_queue_yaml, preload
+from harness.taskqueue import QueueConfig, Task, TaskQueueService, connect, parse_queue_yaml
 
 NOW = START.timestamp()
 QUEUES = parse_queue_yaml("""
@@ -24,21 +24,6 @@ queue:
   retry_parameters:
     task_retry_limit: 3
 """)
-
-
-@pytest.fixture
-def service() -> Iterator[TaskQueueService]:
-    service = TaskQueueService(Clock(), QUEUES)
-    with connect(service):
-        preload()
-        yield service
-
-
-@pytest.fixture
-def taskqueue(service: TaskQueueService) -> ModuleType:
-    from google.appengine.api import taskqueue
-
-    return taskqueue
 
 
 @pytest.fixture

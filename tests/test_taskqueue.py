@@ -1,10 +1,8 @@
 """The queue by itself: the order of tasks, their names, what a dispatcher does with them, and retry arithmetic."""
 
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -12,15 +10,16 @@ from google.appengine.runtime.apiproxy_errors import ApplicationError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.clock import START, Clock
+from harness.clock import START
 from harness.records import Frame, TaskInfo, TaskState
-from harness.taskqueue import Queue, QueueConfig, RetryParameters, Task, TaskQueueService, connect, preload
+from harness.taskqueue import Queue, QueueConfig, RetryParameters, Task
 from harness.taskqueue.errorcodes import ErrorCode
 from harness.taskqueue.etaorder import EtaOrder
 from harness.taskqueue.pull import PullQueue
 from harness.taskqueue.tombstones import Tombstones
 
 NOW = START.timestamp()
+QUEUES = [QueueConfig("mail")]
 
 
 def new_task(name: str, eta: float = NOW) -> Task:
@@ -37,21 +36,6 @@ def new_queue(*etas: float) -> Queue:
 
 def names(tasks: list[Task]) -> list[str]:
     return [task.name for task in tasks]
-
-
-@pytest.fixture
-def service() -> Iterator[TaskQueueService]:
-    service = TaskQueueService(Clock(), [QueueConfig("mail")])
-    with connect(service):
-        preload()
-        yield service
-
-
-@pytest.fixture
-def taskqueue(service: TaskQueueService) -> ModuleType:
-    from google.appengine.api import taskqueue
-
-    return taskqueue
 
 
 def test_tasks_wait_in_the_order_of_eta_then_of_arrival():

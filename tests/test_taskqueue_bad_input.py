@@ -2,36 +2,19 @@
 
 import os
 import traceback
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from types import ModuleType
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.clock import START, Clock
-from harness.taskqueue import TaskQueueService, connect, parse_queue_yaml, preload
+from harness.clock import START
+from harness.taskqueue import TaskQueueService, parse_queue_yaml
 
 EXAMPLES = int(os.environ.get("HARNESS_SOAK", "100"))
 QUEUES = parse_queue_yaml("queue:\n- name: later\n  mode: pull")
 NAN, INF = float("nan"), float("inf")
-
-
-@pytest.fixture
-def service() -> Iterator[TaskQueueService]:
-    service = TaskQueueService(Clock(), QUEUES)
-    with connect(service):
-        preload()
-        yield service
-
-
-@pytest.fixture
-def taskqueue(service: TaskQueueService) -> ModuleType:
-    from google.appengine.api import taskqueue
-
-    return taskqueue
 
 
 def size(service: TaskQueueService) -> int:
