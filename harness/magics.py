@@ -58,7 +58,7 @@ def view(line: str, cell: str) -> None:
 def routes(line: str, cell: str) -> None:
     """Write routes.py of the newest lab, which maps incoming and outgoing URLs for all its applications.
 
-        %%routes
+    %%routes
     """
     _write("routes", line, cell)
 

@@ -403,7 +403,9 @@ def test_a_runaway_is_told_with_the_busiest_url_first_and_with_what_to_do() -> N
         stage.add(f"t{number}", url=url)
     with pytest.raises(RunawayError) as caught:
         stage.run(cap=8)
-    assert str(caught.value) == """\
+    assert (
+        str(caught.value)
+        == """\
 stopped after 8 attempts, and tasks still wait:
   /z: 3 attempts of 3 tasks, the last of them 't3' on queue 'default', retries 0
   /y: 2 attempts of 2 tasks, the last of them 't5' on queue 'default', retries 0
@@ -413,6 +415,7 @@ stopped after 8 attempts, and tasks still wait:
 A handler that adds a task for itself needs an end to it; a task that always fails needs
 a task_retry_limit. If so many tasks are meant, run again: the queue goes on where it
 stopped."""
+    )
 
 
 def test_a_runaway_tells_of_its_own_run_in_the_order_of_starts() -> None:

@@ -50,9 +50,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Generator[
 
     from harness.pytest_plugin.notebook import NotebookFile
 
-    return [
-        NotebookFile.from_parent(parent, path=file_path) if isinstance(node, IPyNbFile) else node for node in found
-    ]
+    return [NotebookFile.from_parent(parent, path=file_path) if isinstance(node, IPyNbFile) else node for node in found]
 
 
 class NotAskedFor(pytest.File):
