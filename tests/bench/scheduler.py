@@ -25,7 +25,7 @@ class UntilDone(Scheduler):
 
     def wrapped_report_task(self, task, report):
         super().wrapped_report_task(task, report)
-        self.reported += 1
+        self.reported += report.status == 'COMPLETED'  # not one that met a locked database, and comes again
         if self.reported == {TASKS}:
             self.give_up()
 
@@ -35,7 +35,8 @@ UntilDone(db, dict(task_do=task_do), heartbeat=1)
 QUEUE = f"""
 for _ in range({TASKS}):
     db.scheduler_task.validate_and_insert(
-        function_name='task_do', task_name='task_do', args='[]', vars='{{"old": "original text"}}')
+        function_name='task_do', task_name='task_do', args='[]', vars='{{"old": "original text"}}',
+        retry_failed=-1)
 db.commit()
 """
 WORK = "current._scheduler.loop()"
