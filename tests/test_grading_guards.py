@@ -65,6 +65,8 @@ ACTS = {
     "an end to itself": "import os; os._exit(0)",
     "a loop": "while True: pass",
     "a loop that swallows": "while True:\n    try:\n        while True: pass\n    finally: continue",
+    "a wait that no signal ends": "import select, signal\n"
+    "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])\nselect.select([], [], [])",
     "a patched judge": "from harness.checks import trial, verdict\n"
     "def passes(self, *a, **k): raise trial.Decided(verdict.correct(self.exercise))\n"
     "trial.Trial.wrong = trial.Trial.expect = passes",
@@ -121,6 +123,10 @@ def test_what_is_graded_after_all_attacks_is_graded_as_ever(verdicts):
 @pytest.mark.parametrize("attack", ["its file", "a fork", "a connection"])
 def test_the_student_reads_what_was_refused(verdicts, attack):
     assert "an answer that is being graded may not" in " ".join(verdicts[attack].text.split())
+
+
+def test_what_uses_no_processor_and_hears_no_signal_is_ended_from_outside(verdicts):
+    assert "did not come to an end, and was stopped" in " ".join(verdicts["a wait that no signal ends"].text.split())
 
 
 def test_a_forged_message_is_not_believed():
