@@ -55,7 +55,8 @@ OVER = f"""() => {{
     const cells = window.jupyterapp.shell.currentWidget.content.model.sharedModel.toJSON().cells
         .filter(cell => cell.cell_type === 'code');
     const stops = cell => cell.execution_count !== null  // it comes after the output, with the kernel's answer
-        && !cell.metadata.tags?.includes('raises-exception') && cell.outputs.some(output => output.output_type === 'error');
+        && !cell.metadata.tags?.includes('raises-exception')
+        && cell.outputs.some(output => output.output_type === 'error');
     return (cells.every(cell => cell.execution_count !== null) || cells.some(stops)) && ({IDLE})();
 }}"""
 PATH = "() => window.jupyterapp.shell.currentWidget?.context?.path"
