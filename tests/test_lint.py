@@ -92,7 +92,7 @@ def good_solution() -> list[Cell]:
             code(ANSWER.format(name=f"1_{place}"), count=2 * place, metadata={"nbgrader": answer}),
             code(f'check("1.{place}")', count=2 * place + 1, metadata={"nbgrader": check}),
         ]
-    return cells
+    return [*cells, text_cell("Well done. On to [lesson 02](../notebooks/02_second.ipynb).")]
 
 
 def save(root: Path, name: str, *cells: Cell) -> Path:
@@ -114,8 +114,6 @@ def says(rule, course: Path, *cells: Cell, name: str = "notebooks/01_first.ipynb
 
 
 def test_a_course_in_form_has_nothing_to_mend(course):
-    course.joinpath("notebooks", "02_second.ipynb").unlink()
-    save(course, "notebooks/01_first.ipynb", *good_lesson()[:-1], text_cell(WRAP_UP.replace("02_second", "01_first")))
     assert [str(finding) for finding in lint(course)] == []
 
 
@@ -468,6 +466,15 @@ def test_a_solution_links_back_to_its_lesson(course):
     assert "has no lesson of the same name" in solution(course, rule)[0]
 
 
+def test_a_solution_ends_with_a_link_to_the_next_lesson(course):
+    rule, name, broken = rules_for_exercises.way_on, "solutions/01_first.ipynb", ("../notebooks/02_second", "02_second")
+    assert solution(course, rule) == []
+    assert "the next lesson, ../notebooks/02_second" in solution(course, rule, broken)[0]
+    assert "does not end with a link" in says(rule, course, *good_solution(), code("1"), name=name)
+    (course / "notebooks" / "02_second.ipynb").unlink()
+    assert solution(course, rule, broken) == []
+
+
 def test_an_exercise_is_what_its_solution_gives(course):
     rule, name = rules_for_exercises.generated, "exercises/01_first.ipynb"
     assert found(rule, course, name=name) == []
@@ -492,8 +499,6 @@ def test_a_file_that_is_no_notebook_is_a_finding_among_others(course):
 
 
 def test_the_command_prints_its_findings(course, monkeypatch, capsys):
-    save(course, "notebooks/02_second.ipynb", *good_lesson()[:-1], text_cell(WRAP_UP.replace("02_second", "01_first")))
-    (course / "notebooks" / "02_second.ipynb").rename(course / "notebooks" / "03_third.ipynb")
     monkeypatch.chdir(course)
     assert main(["lint", "exercises/01_first.ipynb"]) == 0
     assert capsys.readouterr().out == "all notebooks are in form\n"

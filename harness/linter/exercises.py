@@ -117,6 +117,13 @@ def way_back(page: Page) -> Found:
         yield None, f"has no lesson of the same name, notebooks/{page.path.name}"
 
 
+def way_on(page: Page) -> Found:
+    """Who has solved the last exercise goes on from there, without a way back through the lesson."""
+    last = page.cells[-1].source if page.cells[-1:] == page.markdown[-1:] else ""
+    if page.following and f"../notebooks/{page.following}" not in markdown.links(last):
+        yield None, f"does not end with a link to the next lesson, ../notebooks/{page.following}"
+
+
 def generated(page: Page) -> Found:
     """An exercise is what its solution gives, byte for byte."""
     source = page.sibling("solutions")

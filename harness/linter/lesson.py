@@ -40,9 +40,8 @@ def wrap_up(page: Page) -> Found:
 def _ways_on(page: Page, targets: list[str]) -> Found:
     if page.sibling("solutions").exists() and f"../exercises/{page.path.name}" not in targets:
         yield None, f"does not end with a link to its exercises, ../exercises/{page.path.name}"
-    following = page.number and sorted(page.path.parent.glob(f"{int(page.number) + 1:02}_*.ipynb"))
-    if following and following[0].name not in targets:
-        yield None, f"does not end with a link to the next lesson, {following[0].name}"
+    if page.following and page.following not in targets:
+        yield None, f"does not end with a link to the next lesson, {page.following}"
 
 
 def predictions(page: Page) -> Found:

@@ -70,6 +70,12 @@ class Page:
         """Return the notebook of the same name in another folder of the course."""
         return self.root / folder / self.path.name
 
+    @property
+    def following(self) -> str:
+        """The file name of the next lesson, or nothing for the last and where the file's name has no number."""
+        names = self.root.glob(f"notebooks/{int(self.number) + 1:02}_*.ipynb") if self.number else ()
+        return min((path.name for path in names), default="")
+
     def finding(self, cell: Cell | None, says: str) -> Finding:
         label = "" if cell is None else files.cell_label(cell, self.notebook.cells.index(cell))
         return Finding(self.path.relative_to(self.root).as_posix(), label, says)

@@ -44,6 +44,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         exercises.regions_have_checks,
         exercises.grading,
         exercises.way_back,
+        exercises.way_on,
     ),
     "exercises": (*EVERYWHERE, exercises.generated),
 }
