@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, TimeoutError, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 240  # for anything that the browser waits for; ten times what a quiet machine needs
@@ -41,7 +41,7 @@ STARTED = """async () => {
 READY = """path => {
     const panel = window.jupyterapp?.shell?.currentWidget;
     const kernel = panel?.sessionContext?.session?.kernel;
-    return Boolean(panel?.context?.isReady && (path === null || panel.context.path === path)
+    return Boolean(panel?.context?.isReady && panel.context.path === path
         && kernel?.connectionStatus === 'connected' && kernel.status === 'idle');
 }"""
 CELLS = "() => window.jupyterapp.shell.currentWidget.content.model.sharedModel.toJSON().cells"
@@ -59,6 +59,20 @@ OVER = f"""() => {{
         && cell.outputs.some(output => output.output_type === 'error');
     return (cells.every(cell => cell.execution_count !== null) || cells.some(stops)) && ({IDLE})();
 }}"""
+# What somebody would look at who waits in vain.
+STATE = """() => {
+    const app = window.jupyterapp;
+    const panel = app?.shell?.currentWidget;
+    const kernel = panel?.sessionContext?.session?.kernel;
+    const cells = panel?.content?.model?.sharedModel?.toJSON().cells ?? [];
+    return {
+        tabs: app ? [...app.shell.widgets('main')].map(widget => widget.title.label) : null,
+        path: panel?.context?.path, ready: panel?.context?.isReady, disposed: panel?.isDisposed,
+        kernel: kernel && [kernel.status, kernel.connectionStatus],
+        counts: cells.filter(cell => cell.cell_type === 'code').map(cell => cell.execution_count),
+        dialogs: [...document.querySelectorAll('.jp-Dialog')].map(dialog => dialog.innerText),
+    };
+}"""
 PATH = "() => window.jupyterapp.shell.currentWidget?.context?.path"
 CLOSE = """async () => {
     for (const panel of [...window.jupyterapp.shell.widgets('main')].filter(widget => widget.sessionContext)) {
@@ -146,7 +160,7 @@ class Window:
         page.on("request", lambda request: self.requests.append(request.url))
         page.set_default_timeout(SECONDS * 1000)
         page.goto(f"{server.url}/lab/workspaces/w1?token={TOKEN}&reset")
-        page.wait_for_function(STARTED)
+        self.wait(STARTED)
 
     def open(self, path: str) -> "Notebook":
         """Open a notebook and wait until its kernel is ready."""
@@ -155,8 +169,16 @@ class Window:
 
     def notebook(self, path: str) -> "Notebook":
         """Wait until a notebook is open and its kernel is ready."""
-        self.page.wait_for_function(READY, arg=path)
+        self.wait(READY, path)
         return Notebook(self)
+
+    def wait(self, condition: str, argument: Any = None) -> None:
+        """Wait until a condition of the page holds; a wait in vain says how the page stands then."""
+        try:
+            self.page.wait_for_function(condition, arg=argument)
+        except TimeoutError as error:
+            error.add_note(f"the page: {self.page.evaluate(STATE)}\nthe server:\n{self.server.log.read_text()[-2000:]}")
+            raise
 
     def choose_theme(self, theme: str) -> None:
         self.execute("apputils:change-theme", {"theme": theme})
@@ -189,14 +211,14 @@ class Notebook:
         """
         self.window.execute("notebook:clear-all-cell-outputs")
         self.window.execute("notebook:run-all-cells")
-        self.page.wait_for_function(OVER)
+        self.window.wait(OVER)
 
     def run(self, cell: str) -> str:
         """Run one cell, as Ctrl-Enter does, and return what a learner then reads below it."""
         shown = self._cell(cell)
         shown.locator(".jp-InputPrompt").click()
         self.window.execute("notebook:run-cell")
-        self.page.wait_for_function(IDLE)
+        self.window.wait(IDLE)
         return "\n".join(shown.locator(".jp-OutputArea-output").all_inner_texts())
 
     def source(self, cell: str) -> str:
