@@ -74,11 +74,14 @@ STATE = """() => {
     };
 }"""
 PATH = "() => window.jupyterapp.shell.currentWidget?.context?.path"
+# A panel is gone a moment after it was told to close; opened again meanwhile, a notebook would get the one that goes.
 CLOSE = """async () => {
     for (const panel of [...window.jupyterapp.shell.widgets('main')].filter(widget => widget.sessionContext)) {
+        const gone = new Promise(resolve => panel.disposed.connect(resolve));
         await panel.sessionContext.shutdown();
         panel.context.model.dirty = false;  // JupyterLab would ask whether to save
         panel.close();
+        await gone;
     }
 }"""
 # The height of all cells, once it has been the same for a moment: JupyterLab lays them out piece by piece.
