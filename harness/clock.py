@@ -102,7 +102,7 @@ class Clock:
         """Return the instant so many seconds, 0 or more, from now; BadValueError when the clock cannot go there."""
         try:
             timestamp = self._timestamp + _checked_seconds(seconds)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise BadValueError(f"the clock cannot be moved: {error}") from None
         if timestamp > _LATEST:
             raise BadValueError(f"the clock cannot be moved by {seconds!r} seconds, beyond the year 9998")

@@ -37,14 +37,14 @@ class Lab:
     Args:
         queue_yaml: the text of a queue.yaml; without it there is the queue "default" only.
         apps: the names of the applications; the first is the one that relative paths belong to.
-        seed: what chance there is (`shuffle`, `duplicates`) is drawn from this number.
+        seed: what chance there is (`shuffle`, `duplicates`) is drawn from this whole number.
         shuffle: run tasks that are due at the same time in a random order (T21).
         duplicates: the share of tasks, 0 to 1, that are delivered twice (T37).
 
     Raises:
         QueueConfigError: a mistake in queue.yaml.
         NameRefusedError: an application name that web2py refuses.
-        BadValueError: `duplicates` is no share.
+        BadValueError: `duplicates` is no share, or `seed` no whole number.
         Web2pyNotFoundError: WEB2PY_PATH names no web2py.
     """
 
@@ -153,6 +153,7 @@ class Lab:
             The attempts; a note says which tasks are held back all the same (a paused queue, a rate of 0).
 
         Raises:
+            BadValueError: a cap that is no whole number, or below 0.
             RunawayError: the cap is reached, and still tasks wait.
         """
         engine = self._engine
@@ -163,7 +164,7 @@ class Lab:
         """Let virtual seconds pass, running what falls due meanwhile; else like `run`.
 
         Raises:
-            BadValueError: seconds that are no number, or below 0, or lead beyond the year 9998.
+            BadValueError: seconds that are no number, or below 0, or lead beyond the year 9998; or such a cap.
             RunawayError: see `run`.
         """
         engine = self._engine

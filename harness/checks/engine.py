@@ -97,9 +97,8 @@ def predict(name: str, choice: str | None = None, *, reveal: bool = False) -> No
     elif choice is None:
         options = [wrap(text, f"  {letter}", indent=5) for letter, text in asked.options.items()]
         print("\n".join([wrap(asked.question), *options, f'Say what you think: predict("{name}", "A")']))
-    elif choice.strip().upper() in asked.options:
-        ledger.choose(name, choice.strip().upper())
-        letter = choice.strip().upper()
+    elif (letter := str(choice).strip().upper()) in asked.options:
+        ledger.choose(name, letter)
         print(wrap(f"You say {letter}: {asked.options[letter]} The next cell decides."))
     else:
         raise CourseError(f"prediction {name} has no option {choice!r}; choose one of {', '.join(asked.options)}")
