@@ -1,7 +1,6 @@
 """The lab as a learner drives it: files, users, the queue, and what happened."""
 
 import gc
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,12 +13,6 @@ from harness.lab import current_lab
 from harness.records import Outcome, TaskState
 from harness.taskqueue import preload
 from tests.labs import ADD, add, deliver, names, visit, write
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with Lab() as lab:
-        yield lab
 
 
 def test_the_exports_are_what_a_notebook_needs():

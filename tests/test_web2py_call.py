@@ -2,7 +2,6 @@
 
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,13 +13,6 @@ from harness.records import Headers, Request, Response
 from harness.web2py import Site
 
 FORM: Headers = (("Content-Type", "application/x-www-form-urlencoded"),)
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    site = Site()
-    yield site
-    site.close()
 
 
 def get(site: Site, url: str, **parts: Any) -> Response:
