@@ -21,6 +21,7 @@ from typing import Any
 
 from harness.errors import BadValueError, HarnessError
 
+DEADLINE = 600.0  # virtual seconds that a handler may take, user's request or task (T34; Docs)
 START = datetime(2012, 9, 3, 9, 0, tzinfo=UTC)
 _LATEST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
