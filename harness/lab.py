@@ -67,18 +67,18 @@ class Lab:
     def write(self, path: str, source: str, app: str | None = None) -> None:
         """Write a file of an application: "controllers/default.py", "models/db.py", "views/default/index.html".
 
-        "routes.py" and "queue.yaml" belong to no application. Python is compiled first, so that a mistake is told
-        here and the file of before stays.
+        "routes.py" and "queue.yaml" belong to no application, any other file to `app` (None: the lab's first). Python
+        is compiled first, so that a mistake is told here and the file of before stays.
 
         Raises:
-            SourceError: the source does not compile.
-            NameRefusedError: web2py would not find a file of that name.
+            SourceError: the source does not compile, or is no text.
+            NameRefusedError: web2py would not find a file of that name, or there is no such application.
             QueueConfigError: a mistake in queue.yaml.
         """
         self._engine.write(path, source, self._app(app))
 
     def read(self, path: str, app: str | None = None) -> str:
-        """Return the text of a file of an application; NameRefusedError when there is none."""
+        """Return the text of a file of an application (None: the lab's first); NameRefusedError when there is none."""
         return self._engine.read(path, self._app(app))
 
     def mount(self, prefix: str, app: WSGIApp) -> None:
@@ -90,11 +90,12 @@ class Lab:
         self._engine.server.mount(prefix, app)
 
     def table(self, name: str, app: str | None = None) -> Table[dict[str, Any]]:
-        """Return the rows of a table, as the application's own database connection sees them.
+        """Return the rows of a table, in the order of their id, as the application's own database connection sees them.
 
         Raises:
             UnknownTableError: no model defines it.
             SourceError: a model does not work.
+            NameRefusedError: there is no such application.
         """
         return rows_table(self._engine.server.rows(name, self._app(app)), name)
 
@@ -124,7 +125,7 @@ class Lab:
         return engine.visit(engine.browser.request("POST", path, data=data, headers=headers))
 
     def tasks(self, queue: str | None = None) -> Table[TaskInfo]:
-        """Return what waits, in the order of ETA, in one queue or in all."""
+        """Return what waits, in the order of ETA, in one queue or in all; UnknownQueueError when it is not there."""
         return tasks_table([task.info() for task in self._engine.waiting(queue)], self.now)
 
     def queue(self, name: str) -> QueueConsole:
@@ -136,7 +137,7 @@ class Lab:
         return self._engine.console(name)
 
     def step(self) -> Attempt:
-        """Run exactly one attempt, moving the clock to its end.
+        """Run exactly one attempt, of the task that is due first, moving the clock to its end; return the attempt.
 
         Raises:
             NothingDueError: no task waits, or all that wait are held back.
@@ -191,14 +192,15 @@ class Lab:
         """Follow one task hop by hop: the `add`, the stored task, each attempt.
 
         Args:
-            name: its name; where two queues have had one of that name, say which queue.
+            name: its name; where several tasks have had that name, the newest is followed.
+            queue: the queue that it was in; None for any.
 
         Raises:
             UnknownTaskError: there never was such a task.
         """
         task = self._engine.task(name, queue).info()
         every = self._engine.dispatcher.attempts
-        return Trace(task, tuple(each for each in every if (each.task.queue, each.task.name) == (task.queue, name)))
+        return Trace(task, tuple(attempt for attempt in every if attempt.task.identity == task.identity))
 
     def timeline(self) -> Figure:
         """Draw what users, queue and workers did over virtual time."""

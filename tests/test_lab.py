@@ -256,6 +256,16 @@ def test_a_trace_of_a_name_on_two_queues_asks_for_the_queue():
             lab.trace("same", "other")
 
 
+def test_a_trace_of_a_name_that_was_used_again_follows_the_newest_task_alone(lab):
+    write(lab, {"first": "return ''", "second": "return ''"})
+    add(lab, "/tutorial/default/first", name="weekly")
+    lab.run()
+    lab.advance(10 * 86400)  # by when the tombstone has lapsed
+    add(lab, "/tutorial/default/second", name="weekly")
+    lab.run()
+    assert [attempt.request.url for attempt in lab.trace("weekly").attempts] == ["/tutorial/default/second"]
+
+
 def test_an_unknown_task_is_answered_with_the_first_ones_that_there_were(lab):
     with pytest.raises(UnknownTaskError, match="'task1'; none was added yet"):
         lab.trace("task1")
