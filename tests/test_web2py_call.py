@@ -286,6 +286,7 @@ def test_columns_come_in_the_order_of_the_table(site: Site) -> None:
     site.write("models/z.py", f"db.define_table('numbers', *[Field(name) for name in {names}])")
     values = ", ".join(f"{name}=1" for name in sorted(names))
     response = run(site, f"db.numbers.insert({values})\ndb(db.numbers).update({values})\nreturn ''")
+    assert [statement.partition(" ")[0] for statement in response.sql] == ["INSERT", "UPDATE"]
     for statement in response.sql:
         assert re.findall(r'"(\w+)"[,=)]', statement.partition(" WHERE")[0])[-6:] == names
 

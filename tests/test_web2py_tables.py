@@ -1,6 +1,5 @@
 """Looking at a table from outside of a request."""
 
-
 import pytest
 
 from harness.errors import NameRefusedError, SourceError, UnknownTableError
