@@ -126,3 +126,10 @@ def test_a_file_that_is_too_large_says_how_to_make_it_smaller(desk: Desk, monkey
     monkeypatch.setattr(saved, "LARGEST", 1000)
     with pytest.raises(NotebookError, match="Clear Outputs of All Cells"):
         read_saved(desk.path("01"))
+
+
+def test_a_file_that_cannot_be_replaced_leaves_no_draft_behind(tmp_path: Path) -> None:
+    (tmp_path / "x.ipynb").mkdir()
+    with pytest.raises(OSError, match="x.ipynb"):
+        files.write(tmp_path / "x.ipynb", "text")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.ipynb"]
