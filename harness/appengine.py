@@ -111,7 +111,8 @@ class AppEngine:
     def task(self, name: str, queue: str | None) -> Task:
         """Return the newest task of a name; UnknownTaskError when there never was one."""
         history = self.service.history
-        found = [task for task in history.get(name, ()) if queue in (None, task.queue)]
+        named = history.get(name, ()) if isinstance(name, str) else ()
+        found = [task for task in named if queue in (None, task.queue)]
         if not found:
             place = "" if queue is None else f" in the queue {queue!r}"
             raise UnknownTaskError(f"there never was a task named {name!r}{place}; {_name_some(list(history))}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from http.cookies import CookieError, SimpleCookie
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from http.cookies import CookieError, Morsel, SimpleCookie
 from typing import Any
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
@@ -59,11 +61,21 @@ class Browser:
         return Request(method, url, tuple(own.items()), body)
 
     def remember(self, response: Response) -> None:
-        """Keep the cookies that a response sets; one that is malformed is ignored, as browsers do."""
+        """Keep the cookies that a response sets, as browsers do.
+
+        One that ends at once (Max-Age=0, or Expires in the past) is dropped, one that is malformed ignored.
+        """
         for name, value in response.headers:
             if name.lower() == "set-cookie":
                 with suppress(CookieError):
-                    self._cookies.load(value)
+                    self._keep(SimpleCookie(value), response)
+
+    def _keep(self, cookies: SimpleCookie, response: Response) -> None:
+        for name, cookie in cookies.items():
+            if _ends_at_once(cookie, response):
+                self._cookies.pop(name, None)
+            else:
+                self._cookies[name] = cookie
 
     def _url(self, path: str, query: Mapping[str, Any]) -> str:
         parts = self._split(path)
@@ -89,6 +101,17 @@ class Browser:
         if parts.fragment:
             raise BadRequestError(f"{path!r} has a fragment (#{parts.fragment}); a browser never sends that part")
         return parts
+
+
+def _ends_at_once(cookie: Morsel[str], response: Response) -> bool:
+    if cookie["max-age"]:  # goes before Expires (RFC 6265)
+        return str(cookie["max-age"]).startswith(("0", "-"))
+    if response.started is None:
+        return False
+    try:
+        return parsedate_to_datetime(cookie["expires"]) <= response.started + timedelta(seconds=response.elapsed)
+    except (TypeError, ValueError):  # no date
+        return False
 
 
 def _encode_form(values: Mapping[str, Any]) -> str:

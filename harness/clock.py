@@ -21,6 +21,7 @@ from typing import Any
 
 from harness.errors import BadValueError, HarnessError
 
+DEADLINE = 600.0  # virtual seconds that a handler may take, user's request or task (T34; Docs)
 START = datetime(2012, 9, 3, 9, 0, tzinfo=UTC)
 _LATEST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
@@ -102,7 +103,7 @@ class Clock:
         """Return the instant so many seconds, 0 or more, from now; BadValueError when the clock cannot go there."""
         try:
             timestamp = self._timestamp + _checked_seconds(seconds)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise BadValueError(f"the clock cannot be moved: {error}") from None
         if timestamp > _LATEST:
             raise BadValueError(f"the clock cannot be moved by {seconds!r} seconds, beyond the year 9998")

@@ -67,7 +67,7 @@ class QueueConsole:
             UnknownTaskError: it holds no task of that name (any more).
         """
         queue = self._queue
-        if queue.delete(name, self._clock.timestamp):
+        if not isinstance(name, str) or queue.delete(name, self._clock.timestamp):
             waiting = ", ".join(task.name for task in queue.waiting()[:10]) or "none"
             raise UnknownTaskError(
                 f"the queue {self.name!r} holds no task {name!r}, or no longer; those that wait: {waiting}"

@@ -37,14 +37,14 @@ class Lab:
     Args:
         queue_yaml: the text of a queue.yaml; without it there is the queue "default" only.
         apps: the names of the applications; the first is the one that relative paths belong to.
-        seed: what chance there is (`shuffle`, `duplicates`) is drawn from this number.
+        seed: what chance there is (`shuffle`, `duplicates`) is drawn from this whole number.
         shuffle: run tasks that are due at the same time in a random order (T21).
         duplicates: the share of tasks, 0 to 1, that are delivered twice (T37).
 
     Raises:
         QueueConfigError: a mistake in queue.yaml.
         NameRefusedError: an application name that web2py refuses.
-        BadValueError: `duplicates` is no share.
+        BadValueError: `duplicates` is no share, or `seed` no whole number.
         Web2pyNotFoundError: WEB2PY_PATH names no web2py.
     """
 
@@ -67,18 +67,18 @@ class Lab:
     def write(self, path: str, source: str, app: str | None = None) -> None:
         """Write a file of an application: "controllers/default.py", "models/db.py", "views/default/index.html".
 
-        "routes.py" and "queue.yaml" belong to no application. Python is compiled first, so that a mistake is told
-        here and the file of before stays.
+        "routes.py" and "queue.yaml" belong to no application, any other file to `app` (None: the lab's first). Python
+        is compiled first, so that a mistake is told here and the file of before stays.
 
         Raises:
-            SourceError: the source does not compile.
-            NameRefusedError: web2py would not find a file of that name.
+            SourceError: the source does not compile, or is no text.
+            NameRefusedError: web2py would not find a file of that name, or there is no such application.
             QueueConfigError: a mistake in queue.yaml.
         """
         self._engine.write(path, source, self._app(app))
 
     def read(self, path: str, app: str | None = None) -> str:
-        """Return the text of a file of an application; NameRefusedError when there is none."""
+        """Return the text of a file of an application (None: the lab's first); NameRefusedError when there is none."""
         return self._engine.read(path, self._app(app))
 
     def mount(self, prefix: str, app: WSGIApp) -> None:
@@ -90,11 +90,12 @@ class Lab:
         self._engine.server.mount(prefix, app)
 
     def table(self, name: str, app: str | None = None) -> Table[dict[str, Any]]:
-        """Return the rows of a table, as the application's own database connection sees them.
+        """Return the rows of a table, in the order of their id, as the application's own database connection sees them.
 
         Raises:
             UnknownTableError: no model defines it.
             SourceError: a model does not work.
+            NameRefusedError: there is no such application.
         """
         return rows_table(self._engine.server.rows(name, self._app(app)), name)
 
@@ -124,7 +125,7 @@ class Lab:
         return engine.visit(engine.browser.request("POST", path, data=data, headers=headers))
 
     def tasks(self, queue: str | None = None) -> Table[TaskInfo]:
-        """Return what waits, in the order of ETA, in one queue or in all."""
+        """Return what waits, in the order of ETA, in one queue or in all; UnknownQueueError when it is not there."""
         return tasks_table([task.info() for task in self._engine.waiting(queue)], self.now)
 
     def queue(self, name: str) -> QueueConsole:
@@ -136,7 +137,7 @@ class Lab:
         return self._engine.console(name)
 
     def step(self) -> Attempt:
-        """Run exactly one attempt, moving the clock to its end.
+        """Run exactly one attempt, of the task that is due first, moving the clock to its end; return the attempt.
 
         Raises:
             NothingDueError: no task waits, or all that wait are held back.
@@ -153,6 +154,7 @@ class Lab:
             The attempts; a note says which tasks are held back all the same (a paused queue, a rate of 0).
 
         Raises:
+            BadValueError: a cap that is no whole number, or below 0.
             RunawayError: the cap is reached, and still tasks wait.
         """
         engine = self._engine
@@ -163,7 +165,7 @@ class Lab:
         """Let virtual seconds pass, running what falls due meanwhile; else like `run`.
 
         Raises:
-            BadValueError: seconds that are no number, or below 0, or lead beyond the year 9998.
+            BadValueError: seconds that are no number, or below 0, or lead beyond the year 9998; or such a cap.
             RunawayError: see `run`.
         """
         engine = self._engine
@@ -190,14 +192,15 @@ class Lab:
         """Follow one task hop by hop: the `add`, the stored task, each attempt.
 
         Args:
-            name: its name; where two queues have had one of that name, say which queue.
+            name: its name; where several tasks have had that name, the newest is followed.
+            queue: the queue that it was in; None for any.
 
         Raises:
             UnknownTaskError: there never was such a task.
         """
         task = self._engine.task(name, queue).info()
         every = self._engine.dispatcher.attempts
-        return Trace(task, tuple(each for each in every if (each.task.queue, each.task.name) == (task.queue, name)))
+        return Trace(task, tuple(attempt for attempt in every if attempt.task.identity == task.identity))
 
     def timeline(self) -> Figure:
         """Draw what users, queue and workers did over virtual time."""

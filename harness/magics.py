@@ -68,7 +68,7 @@ def queue_yaml(line: str, cell: str) -> None:
 
         %%queue_yaml
 
-    A queue that stays keeps its tasks; one that is left out loses them.
+    A queue that stays keeps its tasks; one that is left out keeps them too, and is paused until it comes back.
     """
     _write("queue_yaml", line, cell)
 

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from harness.clock import Clock, DeadlineExceeded, to_datetime
+from harness.clock import DEADLINE, Clock, DeadlineExceeded, to_datetime
 from harness.errors import BadRequestError, SourceError
 from harness.guard import Stopped, is_harness, limit
 from harness.records import Request, Response, Ticket
@@ -21,7 +21,6 @@ from harness.wsgi import WSGIApp, call, to_environ
 
 T = TypeVar("T")
 _ROUTES = "<string>"  # web2py runs routes.py as a string
-DEADLINE = 600.0  # virtual seconds that a handler may take, user's request or task (T34)
 
 
 class Server:

@@ -1,16 +1,22 @@
 """What all tests need."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness.state import VARIABLE
+
+if TYPE_CHECKING:
+    from harness import Lab
+    from harness.web2py import Site
 
 _LONGEST = ("test_browser.py", "test_notebooks.py", "test_exercises.py")
 
@@ -30,6 +36,25 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, so that no worker is left alone with one at the end."""
     items.sort(key=lambda item: item.path.name not in _LONGEST)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """A web2py root with one application."""
+    from harness.web2py import Site
+
+    site = Site()
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    """A lab as it is without any options."""
+    from harness import Lab
+
+    with Lab() as lab:
+        yield lab
 
 
 @pytest.fixture

@@ -98,11 +98,23 @@ def test_a_file_that_web2py_would_never_use_is_refused_by_name(path, lab):
     assert repr(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("path", ["controllers/x.py", "views/x/y.html", "routes.py", "queue.yaml"])
+@pytest.mark.parametrize("source", [None, 5, ["x = 1"], b"\xff"])
+def test_a_source_that_is_no_text_is_refused_by_the_name_of_its_file(path, source, lab):
+    with pytest.raises((SourceError, QueueConfigError), match=path):
+        lab.write(path, source)
+
+
 @pytest.mark.parametrize("apps", ["my app", ("tutorial", "a-b"), "", ("",), ("ä",), (5,), "../x"])
 def test_an_application_name_that_web2py_refuses_is_quoted(apps):
     with pytest.raises(NameRefusedError) as caught:
         Lab(apps=apps)
     assert repr(apps if isinstance(apps, str) else apps[-1]) in str(caught.value)
+
+
+def test_an_application_name_that_is_too_long_for_a_folder_is_told_so():
+    with pytest.raises(NameRefusedError, match="'aaaaaaaaaaaaaaaaaaaa'… is too long"):
+        Lab(apps="a" * 300)
 
 
 @pytest.mark.parametrize("apps", [(), [], None, 5])
@@ -163,16 +175,15 @@ def test_a_table_that_no_model_defines_is_named_with_those_that_there_are(lab):
 
 
 @pytest.mark.parametrize(
-    "source", ["queue: 5", "- a", "queue:\n- rate: 5/s", "queue:\n- name: a\n  rate: 5/x", "a: [", ""]
+    "source", ["queue: 5", "- a", "queue:\n- rate: 5/s", "queue:\n- name: a\n  rate: 5/x", "a: [", "", 5]
 )
 def test_a_queue_yaml_with_a_mistake_leaves_the_queues_of_before(source, lab):
     lab.write("queue.yaml", "queue:\n- name: mail\n")
     add(lab, "/x", queue_name="mail", name="kept", countdown=9999)
-    if source:
-        with pytest.raises(QueueConfigError, match="queue.yaml"):
-            lab.write("queue.yaml", source)
-        with pytest.raises(QueueConfigError):
-            Lab(source)
+    with pytest.raises(QueueConfigError, match="queue.yaml"):
+        lab.write("queue.yaml", source)
+    with pytest.raises(QueueConfigError):
+        Lab(source)
     assert lab.queue("mail").statistics().tasks == 1
     lab.queue("mail").purge()
 
@@ -182,6 +193,13 @@ def test_a_share_of_duplicates_that_is_none_is_quoted(duplicates):
     with pytest.raises(BadValueError, match="duplicates") as caught:
         Lab(duplicates=duplicates)
     assert repr(duplicates) in str(caught.value)
+
+
+@pytest.mark.parametrize("seed", ["x", None, 1.5, [1]])
+def test_a_seed_that_is_no_whole_number_is_quoted(seed):
+    with pytest.raises(BadValueError, match="seed") as caught:
+        Lab(seed=seed)
+    assert repr(seed) in str(caught.value)
 
 
 # -- requests --
@@ -363,12 +381,23 @@ def test_a_runaway_within_an_instant_is_stopped_while_time_advances_too(lab):
     lab.queue("default").purge()
 
 
-@pytest.mark.parametrize("seconds", [-1, "5", None, float("inf"), float("nan"), 1e12, [5]])
+@pytest.mark.parametrize("seconds", [-1, "5", None, float("inf"), float("nan"), 1e12, [5], 10**400])
 def test_seconds_that_no_clock_can_advance_by_run_nothing(seconds, lab):
     add(lab, "/x")
-    with pytest.raises(BadValueError) as caught:
+    with pytest.raises(BadValueError, match="the clock cannot be moved") as caught:
         lab.advance(seconds)
-    assert repr(seconds) in str(caught.value)
+    assert repr(seconds) in str(caught.value) or seconds == 10**400
+    assert (lab.now, lab.attempts, len(lab.tasks())) == (START, [], 1)
+    lab.queue("default").purge()
+
+
+@pytest.mark.parametrize("cap", [-1, "5", None, 2.0, float("nan"), True])
+def test_a_cap_that_counts_no_attempts_runs_nothing(cap, lab):
+    add(lab, "/x")
+    for act in (lab.run, lambda cap: lab.advance(5, cap)):
+        with pytest.raises(BadValueError, match="cap") as caught:
+            act(cap)
+        assert repr(cap) in str(caught.value)
     assert (lab.now, lab.attempts, len(lab.tasks())) == (START, [], 1)
     lab.queue("default").purge()
 
@@ -376,8 +405,11 @@ def test_seconds_that_no_clock_can_advance_by_run_nothing(seconds, lab):
 def test_an_unknown_task_and_a_step_into_the_void_say_what_there_is(lab):
     with pytest.raises(UnknownTaskError, match="'task7'; none was added yet"):
         lab.trace("task7")
-    with pytest.raises(UnknownTaskError, match="None"):
-        lab.trace(None)
+    for name in (None, ["task1"], b"task1"):
+        with pytest.raises(UnknownTaskError, match="never was a task named"):
+            lab.trace(name)
+        with pytest.raises(UnknownTaskError, match="holds no task"):
+            lab.queue("default").delete(name)
     with pytest.raises(NothingDueError, match="add one first"):
         lab.step()
 

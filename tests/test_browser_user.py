@@ -3,6 +3,7 @@
 import pytest
 
 from harness.browser import Browser
+from harness.clock import START
 from harness.errors import BadRequestError
 from harness.records import Response
 
@@ -117,6 +118,29 @@ def test_cookies_are_kept_and_sent_back(browser):
     assert browser.request("GET", "default/x").header("cookie") is None
     assert cookies_after(browser, "session=1; Path=/; HttpOnly", "lang=de") == "session=1; lang=de"
     assert cookies_after(browser, "session=2") == "session=2; lang=de"
+
+
+@pytest.mark.parametrize("end", ["Max-Age=0", "Max-Age=-1", "Expires=Thu, 01 Jan 1970 00:00:00 GMT"])
+def test_a_cookie_that_is_taken_back_is_sent_no_more(browser, end):
+    def answer(value: str) -> Response:
+        return Response(200, headers=(("Set-Cookie", value),), started=START)
+
+    browser.remember(answer("lang=de"))
+    browser.remember(answer("user=ada; Expires=Thu, 01 Jan 2037 00:00:00 GMT"))
+    browser.remember(answer(f"user=; {end}"))
+    assert browser.request("GET", "default/x").header("cookie") == "lang=de"
+    browser.remember(answer("user=ada; Max-Age=60"))
+    assert browser.request("GET", "default/x").header("cookie") == "lang=de; user=ada"
+
+
+def test_an_action_takes_its_cookie_back(lab):
+    lab.write(
+        "controllers/default.py",
+        "def f():\n    response.cookies['user'] = 'ada'\n    return ''\n\n"
+        "def g():\n    response.cookies['user'] = ''\n    response.cookies['user']['expires'] = 0\n    return ''\n\n"
+        "def h():\n    return str('user' in request.cookies)\n",
+    )
+    assert [lab.get(f"default/{action}").text for action in "fhgh"] == ["", "True", "", "False"]
 
 
 def test_a_cookie_of_ones_own_goes_instead(browser):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,12 +21,6 @@ from harness.state import VARIABLE
 def fresh_learner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, str(tmp_path / "state"))
     monkeypatch.setattr(ledger, "_session", Session())
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with Lab() as lab:
-        yield lab
 
 
 def write(lab: Lab, number: str, *, solved: bool) -> None:
@@ -58,10 +51,11 @@ def test_check_without_a_lab_says_how_to_make_one() -> None:
         check("1.1")
 
 
-@pytest.mark.parametrize("number", ["1.11", "", "one", "9.9"])
+@pytest.mark.parametrize("number", ["1.11", "", "one", "9.9", 1.1, None, ["1.1"]])
 def test_unknown_exercise_names_near_ones(lab: Lab, number: str) -> None:
-    with pytest.raises(CourseError, match=r"there is no exercise .*did you mean '\d\."):
-        check(number)
+    for ask in (check, hint, solution):
+        with pytest.raises(CourseError, match=r"there is no exercise .*did you mean '\d\."):
+            ask(number)
 
 
 def test_check_leaves_the_learners_lab_alone(lab: Lab) -> None:
@@ -75,6 +69,8 @@ def test_check_can_be_repeated_after_other_exercises(lab: Lab) -> None:
     for number in ("1.1", "1.2", "1.1"):
         write(lab, number, solved=True)
         check(number)
+    assert ledger.saved_entries()["1.1"].checks == 2
+    assert ledger.solved() == {"1.1", "1.2"}
 
 
 def test_exercises_do_not_step_on_each_other(lab: Lab) -> None:
@@ -84,6 +80,7 @@ def test_exercises_do_not_step_on_each_other(lab: Lab) -> None:
     for exercise in exercises():
         if exercise.lesson == "01":
             check(exercise.number)
+    assert ledger.solved() == {"1.1", "1.2", "1.3", "1.4"}
 
 
 def test_hints_come_one_after_the_other_and_the_last_stays(capsys: pytest.CaptureFixture[str]) -> None:
@@ -157,6 +154,8 @@ def test_prediction_that_was_right_is_told_so(capsys: pytest.CaptureFixture[str]
 def test_prediction_with_an_unknown_option_lists_them() -> None:
     with pytest.raises(CourseError, match="no option 'D'; choose one of A, B, C"):
         predict("1.a", "D")
+    with pytest.raises(CourseError, match="no option 1; choose one of A, B, C"):
+        predict("1.a", 1)  # type: ignore[arg-type]
     with pytest.raises(CourseError, match="there is no prediction '1.z'"):
         predict("1.z")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import threading
 from contextlib import suppress
@@ -84,6 +85,43 @@ def test_what_keeps_the_process_from_starting_is_told(monkeypatch: pytest.Monkey
     monkeypatch.setenv("WEB2PY_PATH", str(tmp_path))
     with Examiner() as examiner, pytest.raises(HarnessError, match="WEB2PY_PATH"):
         examiner.judge(EXERCISE, RIGHT)
+
+
+def test_no_room_for_a_process_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(self: Examiner) -> None:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(Examiner, "_started", no_room)
+    with Examiner() as examiner, pytest.raises(HarnessError, match="no process can be started .*: Resource temp"):
+        examiner.judge(EXERCISE, RIGHT)
+
+
+class SlowToDie:
+    """A process that lives on after `kill`, until it is waited for; as its own line it never answers."""
+
+    alive, exitcode = True, -signal.SIGKILL
+
+    def is_alive(self) -> bool:
+        return self.alive
+
+    def send(self, message: object) -> None:
+        pass
+
+    def poll(self, seconds: float) -> bool:
+        return False
+
+    def kill(self) -> None:
+        pass
+
+    def join(self) -> None:
+        self.alive = False
+
+
+def test_a_process_that_was_ended_is_gone_before_the_next_answer_comes() -> None:
+    with Examiner() as examiner:
+        examiner._process = examiner._line = process = SlowToDie()  # type: ignore[assignment]
+        assert "Your code never came to an end" in examiner.judge(EXERCISE, RIGHT).text
+        assert not process.alive
 
 
 def test_a_check_that_fails_itself_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:

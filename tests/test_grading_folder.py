@@ -29,7 +29,9 @@ def test_each_exercise_of_the_course_has_one_check_with_points(tmp_path):
 
 def test_no_cell_waits_for_a_grade_by_hand(tmp_path):
     lay_out(ROOT, tmp_path, say=lambda line: None)
-    for path in tmp_path.glob("source/*/*.ipynb"):
+    sources = list(tmp_path.glob("source/*/*.ipynb"))
+    assert sources
+    for path in sources:
         for cell in files.read(path).cells:
             note = cell.metadata.get("nbgrader", {})
             assert not (note.get("grade") and note.get("solution")) and not note.get("task")

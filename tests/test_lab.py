@@ -1,7 +1,6 @@
 """The lab as a learner drives it: files, users, the queue, and what happened."""
 
 import gc
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,12 +13,6 @@ from harness.lab import current_lab
 from harness.records import Outcome, TaskState
 from harness.taskqueue import preload
 from tests.labs import ADD, add, deliver, names, visit, write
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with Lab() as lab:
-        yield lab
 
 
 def test_the_exports_are_what_a_notebook_needs():
@@ -261,6 +254,16 @@ def test_a_trace_of_a_name_on_two_queues_asks_for_the_queue():
         assert lab.trace("same", "default").task.queue == "default"
         with pytest.raises(UnknownTaskError, match="'same' in the queue 'other'; the tasks so far: same"):
             lab.trace("same", "other")
+
+
+def test_a_trace_of_a_name_that_was_used_again_follows_the_newest_task_alone(lab):
+    write(lab, {"first": "return ''", "second": "return ''"})
+    add(lab, "/tutorial/default/first", name="weekly")
+    lab.run()
+    lab.advance(10 * 86400)  # by when the tombstone has lapsed
+    add(lab, "/tutorial/default/second", name="weekly")
+    lab.run()
+    assert [attempt.request.url for attempt in lab.trace("weekly").attempts] == ["/tutorial/default/second"]
 
 
 def test_an_unknown_task_is_answered_with_the_first_ones_that_there_were(lab):

@@ -88,6 +88,8 @@ def test_in_a_file_or_a_pipe_there_is_no_bar(terminal, monkeypatch):
 
 def test_without_a_stderr_there_is_no_bar(terminal):
     run(meter.MANY + 10, None)
+    with redirect_stderr(None):
+        assert meter._make_bar() is None
 
 
 def test_no_thread_of_tqdm_watches_a_clock_that_travels(terminal):

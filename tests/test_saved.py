@@ -78,6 +78,10 @@ def test_a_notebook_that_breaks_off_says_so(desk: Desk, part: float) -> None:
         read_saved(desk.path("01"))
 
 
+# The parser of JSON takes more levels than what makes a notebook of them.
+NESTED = b'{"nbformat": 4, "cells": [], "metadata": {"x": %s}}' % (b"[" * 700 + b"]" * 700)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -91,6 +95,7 @@ def test_a_notebook_that_breaks_off_says_so(desk: Desk, part: float) -> None:
         (b'{"nbformat": 4, "cells": [1], "metadata": {}}', "not a valid notebook"),
         (b"\x89PNG\r\n\x1a\n", "not a notebook: byte 0 of the file is no text"),
         (b"[" * 100_000, "nested too deeply"),
+        (NESTED, "nested too deeply"),
     ],
 )
 def test_what_is_no_notebook_says_why(tmp_path: Path, content: bytes, said: str) -> None:
@@ -99,6 +104,15 @@ def test_what_is_no_notebook_says_why(tmp_path: Path, content: bytes, said: str)
     with pytest.raises(NotebookError, match=said):
         read_saved(path)
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, NESTED], ids=["text", "notebook"])
+def test_what_is_nested_too_deeply_is_named_where_the_courses_own_notebooks_are_read(
+    tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "x.ipynb").write_bytes(content)
+    with pytest.raises(NotebookError, match="x.ipynb: not a notebook: its JSON is nested too deeply"):
+        files.read(tmp_path / "x.ipynb")
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
@@ -112,3 +126,10 @@ def test_a_file_that_is_too_large_says_how_to_make_it_smaller(desk: Desk, monkey
     monkeypatch.setattr(saved, "LARGEST", 1000)
     with pytest.raises(NotebookError, match="Clear Outputs of All Cells"):
         read_saved(desk.path("01"))
+
+
+def test_a_file_that_cannot_be_replaced_leaves_no_draft_behind(tmp_path: Path) -> None:
+    (tmp_path / "x.ipynb").mkdir()
+    with pytest.raises(OSError, match="x.ipynb"):
+        files.write(tmp_path / "x.ipynb", "text")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.ipynb"]

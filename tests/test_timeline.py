@@ -104,6 +104,7 @@ def lane_names(figure: Any) -> list[str]:
 def test_no_text_is_cut_or_covers_another(figure: Any) -> None:
     figure.draw_without_rendering()
     boxes = [(text.get_text(), text.get_window_extent()) for text in texts(figure)]
+    assert boxes
     for words, box in boxes:
         assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1, f"{words!r} is cut at a side"
         assert figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1, f"{words!r} is cut above or below"

@@ -2,7 +2,6 @@
 
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,13 +13,6 @@ from harness.records import Headers, Request, Response
 from harness.web2py import Site
 
 FORM: Headers = (("Content-Type", "application/x-www-form-urlencoded"),)
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    site = Site()
-    yield site
-    site.close()
 
 
 def get(site: Site, url: str, **parts: Any) -> Response:
@@ -294,6 +286,7 @@ def test_columns_come_in_the_order_of_the_table(site: Site) -> None:
     site.write("models/z.py", f"db.define_table('numbers', *[Field(name) for name in {names}])")
     values = ", ".join(f"{name}=1" for name in sorted(names))
     response = run(site, f"db.numbers.insert({values})\ndb(db.numbers).update({values})\nreturn ''")
+    assert [statement.partition(" ")[0] for statement in response.sql] == ["INSERT", "UPDATE"]
     for statement in response.sql:
         assert re.findall(r'"(\w+)"[,=)]', statement.partition(" WHERE")[0])[-6:] == names
 

@@ -19,13 +19,6 @@ from harness.records import Request, Response
 from harness.web2py import Site
 
 
-@pytest.fixture
-def site() -> Iterator[Site]:
-    site = Site()
-    yield site
-    site.close()
-
-
 def run(site: Site, *lines: str) -> Response:
     site.write("controllers/default.py", "\n    ".join(["def f():", *lines]) + "\n")
     return site.call(Request("GET", "/tutorial/default/f"))

@@ -1,19 +1,10 @@
 """Looking at a table from outside of a request."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from harness.errors import NameRefusedError, SourceError, UnknownTableError
 from harness.records import Request
 from harness.web2py import Site
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    site = Site()
-    yield site
-    site.close()
 
 
 def test_a_new_table_is_empty(site: Site) -> None:

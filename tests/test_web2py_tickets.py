@@ -1,19 +1,11 @@
 """What a learner sees of an exception: the ticket, with their own lines and no others."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.records import Request, Response
 from harness.web2py import Site
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    site = Site()
-    yield site
-    site.close()
 
 
 def run(site: Site, *lines: str) -> Response:

@@ -2,20 +2,12 @@
 
 import os
 import sys
-from collections.abc import Iterator
 
 import pytest
 
 from harness.errors import LabClosedError, NameRefusedError, SourceError
 from harness.records import Request
 from harness.web2py import Site
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    site = Site()
-    yield site
-    site.close()
 
 
 def get(site: Site, url: str) -> str:

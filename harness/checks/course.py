@@ -127,7 +127,7 @@ def body(source: str) -> str:
 
 
 def _look_up(known: dict[str, T], name: str, kind: str) -> T:
-    if name in known:
+    if isinstance(name, str) and name in known:
         return known[name]
     near = get_close_matches(str(name), known, n=3, cutoff=0.3) or list(known)[:3]
     raise CourseError(f"there is no {kind} {name!r}; did you mean {' or '.join(map(repr, near))}?")

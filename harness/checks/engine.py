@@ -42,7 +42,11 @@ def remember(verdict: Verdict) -> None:
 
 
 def hint(number: str) -> None:
-    """Give the next hint for an exercise: the idea, then the place, then nearly the code."""
+    """Give the next hint for an exercise ("1.1"): the idea, then the place, then nearly the code.
+
+    Raises:
+        CourseError: there is no such exercise.
+    """
     print(next_hint(number))
 
 
@@ -56,8 +60,12 @@ def next_hint(number: str, *, go_on: bool = False) -> str:
 def solution(number: str, give_up: bool = False) -> None:
     """Show the solution of an exercise that is solved, or that the learner gives up.
 
+    Args:
+        number: "1.1".
+        give_up: show it though the exercise is not solved.
+
     Raises:
-        CourseError: the exercise is neither.
+        CourseError: the exercise is neither, or there is none of that number.
     """
     print(solution_text(number, give_up), end="")
 
@@ -97,9 +105,8 @@ def predict(name: str, choice: str | None = None, *, reveal: bool = False) -> No
     elif choice is None:
         options = [wrap(text, f"  {letter}", indent=5) for letter, text in asked.options.items()]
         print("\n".join([wrap(asked.question), *options, f'Say what you think: predict("{name}", "A")']))
-    elif choice.strip().upper() in asked.options:
-        ledger.choose(name, choice.strip().upper())
-        letter = choice.strip().upper()
+    elif (letter := str(choice).strip().upper()) in asked.options:
+        ledger.choose(name, letter)
         print(wrap(f"You say {letter}: {asked.options[letter]} The next cell decides."))
     else:
         raise CourseError(f"prediction {name} has no option {choice!r}; choose one of {', '.join(asked.options)}")

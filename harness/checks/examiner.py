@@ -51,15 +51,16 @@ class Examiner:
         """Decide how an answer stands, as `harness.checks.judge.judge` does.
 
         Raises:
-            HarnessError: the check itself cannot be made (no web2py, no room for its files).
+            HarnessError: the check itself cannot be made (no web2py, no room for its files, no process).
         """
         if answer.missing or is_stub(exercise, answer.files, stub_cells(exercise)):
             return verdict.not_attempted(exercise, answer.missing)
+        line = self._ready_line()
         try:
-            line = self._ready_line()
             line.send((exercise.number, answer.files))
             if not line.poll(self._limit):
                 self._kill()
+                self._ended()  # one that is still on its way out would be taken for ready by the next answer
                 return verdict.never_ended(exercise, self._limit)
             reply = line.recv()
         except (EOFError, OSError):
@@ -82,12 +83,15 @@ class Examiner:
         """Return the line to the process, once it is ready: web2py takes a second to load, which no answer pays for."""
         if self._process is not None and self._process.is_alive() and self._line is not None:
             return self._line
-        self._process, self._line = self._started()
+        try:
+            self._process, self._line = self._started()
+        except OSError as error:
+            raise HarnessError(f"no process can be started to check answers: {error.strerror or error}") from None
         if self._closed:
             self._kill()
         try:
             ready = self._line.recv()
-        except EOFError:
+        except (EOFError, OSError):
             raise HarnessError(f"the process that checks answers did not start (status {self._ended()})") from None
         if isinstance(ready, HarnessError):
             raise ready

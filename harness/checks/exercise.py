@@ -28,6 +28,7 @@ class Misconception:
     lesson: str = ""
 
     def explains(self, exception: str) -> bool:
+        """Tell whether an exception ("InvalidTaskError: POST method …") is what this mistake ends with."""
         return bool(self.raises) and re.search(self.raises, exception) is not None
 
 

@@ -18,12 +18,14 @@ class Chance:
         duplicates: the probability, 0 to 1, that a task that succeeded is delivered once more (T37; Docs).
 
     Raises:
-        BadValueError: `duplicates` is no probability.
+        BadValueError: `duplicates` is no probability, or `seed` no integer.
     """
 
     def __init__(self, seed: int, shuffle: bool, duplicates: float) -> None:
         if not isinstance(duplicates, (int, float)) or not 0 <= duplicates <= 1:
             raise BadValueError(f"duplicates is a probability: choose a number from 0 to 1, not {duplicates!r}")
+        if not isinstance(seed, int):
+            raise BadValueError(f"seed is a whole number, from which chance is drawn, not {seed!r}")
         self._shuffle = shuffle
         self._duplicates = duplicates
         self._order = Random(f"order {seed}")

@@ -22,7 +22,7 @@ from harness.dispatcher.lane import Lane
 from harness.dispatcher.lanes import Lanes
 from harness.dispatcher.reports import nothing_due, runaway
 from harness.dispatcher.verdict import Verdict, count, deadline_of, judge
-from harness.errors import RunawayError
+from harness.errors import BadValueError, RunawayError
 from harness.records import Attempt, Outcome, QueueSample, Request, Response, TaskState
 from harness.taskqueue import TaskQueueService
 
@@ -110,8 +110,11 @@ class Dispatcher:
             The attempts that ended, in the order in which they began.
 
         Raises:
+            BadValueError: a cap that is no whole number, or below 0.
             RunawayError: the cap is reached and still a task could start; another run goes on from there (T36).
         """
+        if isinstance(cap, bool) or not isinstance(cap, int) or cap < 0:
+            raise BadValueError(f"cap is how many attempts to start at most, a whole number, not {cap!r}")
         ended: list[Attempt] = []
         last, first = math.inf if until is None else until, self._started
         self._lanes.refresh(self._clock.timestamp)

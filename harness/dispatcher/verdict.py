@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from harness.clock import DEADLINE
 from harness.dispatcher.bucket import instant
 from harness.records import Outcome, Response, TaskState
 from harness.taskqueue import QueueConfig, Task
-
-DEADLINE = 600.0
 
 
 class Verdict(NamedTuple):

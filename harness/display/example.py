@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from harness.records import Attempt, Frame, Outcome, Request, Response, Route, TaskInfo, TaskState, Ticket
@@ -65,19 +66,6 @@ _FAILED = Response(500, "INTERNAL SERVER ERROR", elapsed=3.0, route=_ROUTE, sql=
 _GOOD = Response(200, "OK", (), b"saved", elapsed=0.5, route=_ROUTE, sql=(_SQL,), output="told the partner\n")
 
 _first = _attempt(1, _STORED, _FAILED, Outcome.RETRY, "status 500")
-_again = TaskInfo(
-    name="task1",
-    queue="default",
-    method="POST",
-    url=_URL,
-    eta=_ADDED + timedelta(seconds=3.1),
-    created=_ADDED,
-    headers=(_FORM,),
-    body=_BODY,
-    retries=1,
-    executions=1,
-    first_try=_ADDED,
-    origin=_STORED.origin,
-)
+_again = replace(_STORED, eta=_ADDED + timedelta(seconds=3.1), retries=1, executions=1, first_try=_ADDED)
 ATTEMPTS = (_first, _attempt(2, _again, _GOOD, Outcome.DONE))
-TASK = TaskInfo(**{name: getattr(_again, name) for name in _again.__slots__} | {"state": TaskState.DONE})
+TASK = replace(_again, state=TaskState.DONE)

@@ -48,7 +48,7 @@ def header_lines(headers: Headers) -> Iterator[str]:
             yield f"{name}: {value}"
 
 
-def params(method: str, url: str, headers: Headers, body: bytes) -> list[tuple[str, str]]:
+def params(url: str, headers: Headers, body: bytes) -> list[tuple[str, str]]:
     """Decode the parameters of a request: those in a form-encoded body, else, without a body, those in the URL."""
     if body and (find_header(headers, "content-type") or "").startswith(FORM):
         return _decoded(body.decode("utf-8", "replace"))
@@ -62,9 +62,9 @@ def _decoded(query: str) -> list[tuple[str, str]]:
         return []
 
 
-def param_lines(method: str, url: str, headers: Headers, body: bytes) -> Iterator[str]:
+def param_lines(url: str, headers: Headers, body: bytes) -> Iterator[str]:
     """Yield "name = 'value'" for each parameter."""
-    return (f"{name} = {literal(value)}" for name, value in params(method, url, headers, body))
+    return (f"{name} = {literal(value)}" for name, value in params(url, headers, body))
 
 
 def response_card(response: Response) -> Card:

@@ -42,12 +42,12 @@ def life(task: TaskInfo) -> str:
 def task_facts(task: TaskInfo, now: datetime) -> list[Fact | None]:
     """Show what the queue stores of a task; its ETA as seen from an instant."""
     own = [f"{name}: {value}" for name, value in task.headers if name.lower() not in _USUAL]
-    decoded = params(task.method, task.url, task.headers, task.body)
+    decoded = params(task.url, task.headers, task.body)
     return [
         fact("name", task.name),
         fact("queue", task.queue),
         fact("request", f"{task.method} {task.url}"),
-        fact("params", param_lines(task.method, task.url, task.headers, task.body), code=True),
+        fact("params", param_lines(task.url, task.headers, task.body), code=True),
         fact("body", "" if decoded else of_bytes(task.body), code=True),
         fact("headers", own),
         fact("ETA", f"{clock(task.eta, now)} ({relative(task.eta, now)})"),
@@ -57,7 +57,7 @@ def task_facts(task: TaskInfo, now: datetime) -> list[Fact | None]:
 
 def task_data(task: TaskInfo) -> str:
     """Return what a task carries, on one line: "old='original text', new='new text'"."""
-    decoded = params(task.method, task.url, task.headers, task.body)
+    decoded = params(task.url, task.headers, task.body)
     return ", ".join(f"{name}={literal(value)}" for name, value in decoded) or of_bytes(task.body)
 
 

@@ -15,13 +15,13 @@ from typing import Any
 
 from harness import errors
 from harness.appengine import AppEngine
-from harness.clock import to_datetime
+from harness.clock import DEADLINE, to_datetime
 from harness.errors import GradingError, HarnessError
 from harness.grading.confine import Limits, confine
 from harness.grading.fork import ChildLost, run_apart
 from harness.grading.plain import dump, load
 from harness.records import Request, Response
-from harness.server import DEADLINE, Server
+from harness.server import Server
 from harness.wsgi import WSGIApp
 
 _MOST_CALLS = 10_000  # to the task queue, in one request

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ def parse(text: str, name: str) -> Notebook:
         raw = json.loads(text)
     except json.JSONDecodeError as error:
         raise NotebookError(f"{name}, line {error.lineno}, column {error.colno}: broken JSON: {error.msg}") from None
+    except RecursionError:
+        raise too_deep(name) from None
     return to_notebook(raw, name)
 
 
@@ -51,8 +54,15 @@ def to_notebook(raw: object, name: str) -> Notebook:
         notebook = to_node(raw)
         join_lines(notebook)
         return notebook
+    except RecursionError:  # a Node for each dict takes more of the stack than the parser did
+        raise too_deep(name) from None
     except (AttributeError, TypeError, KeyError) as error:
         raise NotebookError(f"{name}: not a valid notebook: {error!r}") from None
+
+
+def too_deep(name: str) -> NotebookError:
+    """Return the error of a file whose lists and objects stand in each other by the hundred, as no notebook's do."""
+    return NotebookError(f"{name}: not a notebook: its JSON is nested too deeply")
 
 
 def dump(notebook: Notebook) -> str:
@@ -76,8 +86,13 @@ def write(path: Path, text: str) -> None:
     """Replace a file at once, so that an interrupted build leaves the old notebook and not half of the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(draft, path)
+    try:
+        draft.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(draft, path)
+    except BaseException:
+        with suppress(OSError):
+            draft.unlink()
+        raise
 
 
 def cell_label(cell: Cell, position: int) -> str:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from harness.errors import NotebookError
-from harness.notebooks.files import Notebook, to_notebook
+from harness.notebooks.files import Notebook, to_notebook, too_deep
 
 LARGEST = 50_000_000  # bytes; JupyterLab itself hardly opens more
 CONFLICT = re.compile(r"^(?:<{7}|>{7})(?: |$)", re.MULTILINE)
@@ -28,7 +28,7 @@ def read_saved(path: Path) -> Notebook:
     except json.JSONDecodeError as error:
         raise NotebookError(f"{path}, line {error.lineno}: {_why_broken(text, error)}") from None
     except RecursionError:
-        raise NotebookError(f"{path}: not a notebook: its JSON is nested too deeply") from None
+        raise too_deep(str(path)) from None
     return _upgraded(raw, path)
 
 

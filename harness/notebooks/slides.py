@@ -13,7 +13,6 @@ import re
 from harness.notebooks.files import Cell, Notebook
 
 OVERRULED = {"slide-here": "subslide", "slide-on": "-", "slide-skip": "skip"}
-TYPES = {"slide", "subslide", "fragment", "-", "skip"}
 SCREEN = 18.0  # lines of text that a slide of 1280 by 720 shows, at the size that the slides are written in
 _TIGHT = 20.0  # the same in the smaller letters that a text and its code may take to stay together
 _COLUMNS = 88  # letters in such a line

@@ -44,6 +44,11 @@ class TaskInfo(Record):
     origin: Frame | None = None
 
     @property
+    def identity(self) -> tuple[str, str, datetime]:
+        """What tells it from every other task of the lab: a name may be used again when its tombstone has lapsed."""
+        return self.queue, self.name, self.created
+
+    @property
     def text(self) -> str:
         """The body as text."""
         return self.body.decode("utf-8", "replace")

@@ -40,13 +40,13 @@ class RetryParameters:
             None when it runs again; otherwise the limit in words ("task_retry_limit 3 reached"). With both limits it
             runs again until both are reached.
         """
-        reached, open_ended = [], self.task_retry_limit is None and self.task_age_limit is None
+        reached = []
         if self.task_retry_limit is not None and retries >= self.task_retry_limit:
             reached.append(f"task_retry_limit {self.task_retry_limit}")
         if self.task_age_limit is not None and age_seconds > self.task_age_limit:
             reached.append(f"task_age_limit {self.task_age_limit:g} s")
         limits = (self.task_retry_limit is not None) + (self.task_age_limit is not None)
-        return None if open_ended or len(reached) < limits else f"{' and '.join(reached)} reached"
+        return f"{' and '.join(reached)} reached" if reached and len(reached) == limits else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,8 @@ def _line(mark: Any) -> int:
 def _decoded(text: str | bytes) -> str:
     if isinstance(text, str):
         return text
+    if not isinstance(text, bytes):
+        raise QueueConfigError(f"queue.yaml is text, such as 'queue:\\n- name: mail\\n', and not {text!r}")
     try:
         return text.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -100,11 +100,11 @@ def make_scene(
     first = min([*starts, *(task.created for task in tasks), *(attempt.started for attempt in attempts)], default=now)
     tries: dict[tuple[str, str, datetime], list[Attempt]] = defaultdict(list)
     for attempt in attempts:
-        tries[_identity(attempt.task)].append(attempt)
+        tries[attempt.task.identity].append(attempt)
     at = (now - first).total_seconds()
     lanes = _choose_lanes(tasks)
     lives = sorted(
-        (_live(task, lanes[task.queue], tries[_identity(task)], first, at) for task in tasks),
+        (_live(task, lanes[task.queue], tries[task.identity], first, at) for task in tasks),
         key=lambda life: life.added,
     )
     pending = any(life.state in (TaskState.WAITING, TaskState.RUNNING) for life in lives)
@@ -119,10 +119,6 @@ def _choose_lanes(tasks: Iterable[TaskInfo]) -> dict[str, str]:
         del large[_LANES - 1 :]
     others = f"{len(sizes) - len(large)}{_OTHERS}"
     return {queue: queue if queue in large else others for queue in sizes}
-
-
-def _identity(task: TaskInfo) -> tuple[str, str, datetime]:
-    return task.queue, task.name, task.created  # a name may be used again after its tombstone has lapsed
 
 
 def _visits(responses: Iterable[Response], first: datetime) -> Iterator[Span]:

@@ -11,13 +11,7 @@ from harness.timeline.scene import Life, Mark, Scene
 
 _FEW = 4  # tasks or requests that the alt text tells one by one
 _FAILURES = (Mark.FAILED, Mark.STOPPED, Mark.DROPPED)
-_STATES = {
-    TaskState.DONE: "done",
-    TaskState.RUNNING: "running",
-    TaskState.WAITING: "waiting",
-    TaskState.DROPPED: "dropped",
-    TaskState.DELETED: "deleted",
-}
+_STATES = (TaskState.DONE, TaskState.RUNNING, TaskState.WAITING, TaskState.DROPPED, TaskState.DELETED)  # as told
 
 
 def title(scene: Scene) -> str:
@@ -33,9 +27,7 @@ def title(scene: Scene) -> str:
     failed = sum(span.mark in _FAILURES for span in tries)
     parts.append(count(len(tries), "attempt") + (f" ({failed:,} failed)" if failed else ""))
     states = Counter(life.state for life in scene.lives)
-    return f"{', '.join(parts)}: " + ", ".join(
-        f"{states[state]:,} {word}" for state, word in _STATES.items() if states[state]
-    )
+    return f"{', '.join(parts)}: " + ", ".join(f"{states[state]:,} {state}" for state in _STATES if states[state])
 
 
 def alt_text(scene: Scene) -> str:

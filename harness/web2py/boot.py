@@ -30,6 +30,7 @@ from harness.web2py.kernel import KernelState
 # lab does not have, which takes a quarter of their start.
 _NO_SERVER = "rocket3"
 _NO_DRIVERS = ("gluon.contrib.pymysql", "gluon.contrib.pypyodbc", "gluon.contrib.pg8000")
+LOCAL_HOSTS = ("127.0.0.1", "::ffff:127.0.0.1", "::1")  # else web2py asks the DNS which these are
 _INSTALL = "pip install web2py-gluon==2.26.1"
 
 
@@ -151,7 +152,7 @@ def _parts() -> Gluon:
 
 def _settle(gluon: Gluon) -> None:
     """Set what would else be looked up on the network, or differ from run to run."""
-    gluon.settings.global_settings.local_hosts = ["127.0.0.1", "::ffff:127.0.0.1", "::1"]  # else it asks the DNS
+    gluon.settings.global_settings.local_hosts = list(LOCAL_HOSTS)
     # Session ids and form keys come from `web2py_uuid`: from here on from `utils.random` alone, which is each site's
     # own generator. No lab is on the network, so there is nothing to guess.
     gluon.utils.HAVE_URANDOM = False

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 
 from harness.records import Request
 from harness.web2py.address import Address
-from harness.web2py.boot import boot
+from harness.web2py.boot import LOCAL_HOSTS, boot
 
 if TYPE_CHECKING:
     from harness.web2py.site import Site
-
-_LOCAL = ("127.0.0.1", "::ffff:127.0.0.1", "::1")
 
 
 def explain_404(site: Site, request: Request) -> str | None:
@@ -93,7 +91,7 @@ def _explain_definition(name: str, source: str) -> str | None:
 def _explain_view(folder: Path, address: Address, request: Request) -> str | None:
     view = f"{address.controller}/{address.function}.{address.extension}"
     generic = folder / "views" / f"generic.{address.extension}"
-    if (folder / "views" / view).is_file() or (request.remote_addr in _LOCAL and generic.is_file()):
+    if (folder / "views" / view).is_file() or (request.remote_addr in LOCAL_HOSTS and generic.is_file()):
         return None
     return (
         f"The action {address.controller}/{address.function} is there, but the view {view} is not. If the action "

@@ -15,6 +15,7 @@ from harness.errors import NameRefusedError
 
 ROUTES = "routes.py"
 _NAME = "[A-Za-z0-9_]+"
+_LONGEST = 100  # characters; file systems take from 143 on
 _NAME_RULE = "letters a-z and A-Z, digits and _"
 
 
@@ -52,6 +53,8 @@ def check_app(name: object) -> str:
     """
     if not isinstance(name, str) or not re.fullmatch(_NAME, name):
         raise NameRefusedError(f"{name!r} cannot be an application: web2py allows {_NAME_RULE}, at least one")
+    if len(name) > _LONGEST:
+        raise NameRefusedError(f"an application has a folder of its name, and {name[:20]!r}… is too long for one")
     return name
 
 

@@ -74,11 +74,13 @@ class Site:
 
         Raises:
             NameRefusedError: there is no such application, or web2py would not find a file of that name.
-            SourceError: the source does not compile, or is empty where web2py needs a function.
+            SourceError: the source is no text, does not compile, or is empty where web2py needs a function.
         """
         self._require_open()
         file = self._find(check_path(path), app)
         name = path if path == ROUTES else f"{app}/{path}"
+        if not isinstance(source, str):
+            raise SourceError(f"{name} is a file of text: give its source as str, not as {type(source).__name__}")
         if path.endswith(".py"):
             check_python(source, name, needs_code=path.startswith("controllers/"))
         try:
