@@ -8,7 +8,9 @@ import os
 import pickle
 import signal
 import socket
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import indent
@@ -19,7 +21,7 @@ from harness.checks import course
 from harness.checks.course import find_exercise, solution_cells, stub_cells
 from harness.checks.verdict import Outcome
 from harness.errors import GradingError
-from harness.grading import capabilities, landlock
+from harness.grading import capabilities, fork, landlock
 from harness.grading.audit import watch
 from harness.grading.confine import Limits, become_nobody, limit
 from harness.grading.fork import ChildLost, run_apart
@@ -31,7 +33,7 @@ ROOT = Path(__file__).parents[1]
 SOLUTION = ROOT / "solutions" / "01_first_task.ipynb"
 STRICT = """
 from harness.grading import __main__, engine
-engine.ApartEngine.limits = engine.Limits(seconds=4, file=1 << 20)
+engine.ApartEngine.limits = engine.Limits(seconds=4, patience=4, file=1 << 20)
 __main__.main()
 """
 ADD = "taskqueue.add(url=URL('log_edit'), params=dict(old=old, new=new))"
@@ -72,6 +74,7 @@ ACTS = {
     "trial.Trial.wrong = trial.Trial.expect = passes",
     "noise to the judge": "import os\nfor number in range(3, 40):\n    try: os.write(number, bytes(64))\n"
     "    except OSError: pass\n" + ADD,
+    "a forged verdict": """import os; os.write(1, b'["correct", "forged", null]\\n')""",
     "a huge answer": "db.rollback(); return 'x' * (40 << 20)",
 }
 
@@ -220,6 +223,82 @@ def test_a_child_that_says_nothing_is_ended_with_what_it_started():
 def test_a_judge_that_breaks_down_gives_no_grade():
     with pytest.raises(GradingError, match=r"did not end as it should: ValueError: broken"):
         judge_apart([answer("pass")], ("-c", "raise ValueError('broken')"))
+
+
+BREAKS = """
+import os
+from harness.grading import __main__
+judge = __main__.judge
+
+def judge_or_break(exercise, files, stubs):
+    source = "".join(files.values())
+    if "raises" in source:
+        raise AssertionError("a check that is wrong itself")
+    if "exits" in source:
+        raise SystemExit("a check that exits")
+    if "dies" in source:
+        os.abort()
+    return judge(exercise, files, stubs)
+
+__main__.judge = judge_or_break
+__main__.main()
+"""
+
+
+def test_a_check_that_breaks_down_gives_no_points_for_that_answer_alone():
+    answers = [answer(body) for body in ("raises = 1", ADD, "exits = 1", "dies = 1", ADD)]
+    raises, before, exits, dies, after = judge_apart(answers, ("-c", BREAKS))
+    assert (before.is_correct, after.is_correct) == (True, True)
+    assert [each.outcome for each in (raises, exits, dies)] == [Outcome.ERROR] * 3
+    assert raises.text == "1.1 could not be checked: AssertionError: a check that is wrong itself"
+    assert exits.text == "1.1 could not be checked: the judge did not end as it should: a check that exits."
+    assert dies.text.startswith("1.1 could not be checked: the judge did not end as it should: ")
+
+
+def test_a_judge_that_does_not_come_to_an_end_is_ended_with_what_it_said_so_far(monkeypatch):
+    def late(*command, **options):
+        raise subprocess.TimeoutExpired("judge", 600, b'"ready"\n["correct", "1.1 correct", null]\n["wrong", "half a ')
+
+    monkeypatch.setattr(subprocess, "run", late)
+    before, grade = judge_apart([answer(ADD), answer("pass")])
+    assert before.is_correct
+    assert grade.outcome is Outcome.ERROR
+    assert grade.text == "1.1 could not be checked: the judge did not come to an end within 1200 seconds."
+
+
+def test_time_in_line_for_the_processor_counts_neither_for_a_request_nor_for_the_answer(monkeypatch):
+    """As on a busy machine; this child has no turn until its parent has looked at the clock three times."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    begun, looks, spent = time.monotonic(), list[int](), list[float]()
+
+    def in_line(process: int) -> float:
+        looks.append(process)
+        if len(looks) == 3:
+            os.kill(process, signal.SIGUSR1)
+        return time.monotonic() - begun
+
+    monkeypatch.setattr(fork, "queued", in_line)
+    try:
+        said = run_apart(lambda: signal.sigwait([signal.SIGUSR1]).name.encode(), 0.05, spent.append)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
+    assert said == b"SIGUSR1"
+    assert len(looks) >= 4
+    assert spent[0] <= 0.05
+
+
+SLOW = """
+from harness.grading import __main__, engine
+run_apart = engine.run_apart
+engine.run_apart = lambda action, seconds, spend: run_apart(action, seconds, lambda own: spend(50.0))
+__main__.main()
+"""
+
+
+def test_many_slow_requests_use_up_what_one_answer_may_take():
+    grade, after = judge_apart([answer(ADD), answer("pass")], ("-c", SLOW))
+    assert "your code took more than 120 seconds in all" in " ".join(grade.text.split())
+    assert after.outcome is Outcome.WRONG  # the next begins anew
 
 
 def test_where_the_solutions_are_not_installed_the_stub_comes_from_the_exercises(tmp_path, monkeypatch):
