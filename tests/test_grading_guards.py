@@ -6,6 +6,7 @@ Each attack is an answer to exercise 1.1 that would be right, or end soon, if it
 import json
 import os
 import pickle
+import select
 import signal
 import socket
 import subprocess
@@ -33,7 +34,7 @@ ROOT = Path(__file__).parents[1]
 SOLUTION = ROOT / "solutions" / "01_first_task.ipynb"
 STRICT = """
 from harness.grading import __main__, engine
-engine.ApartEngine.limits = engine.Limits(seconds=4, patience=4, file=1 << 20)
+engine.ApartEngine.limits = engine.Limits(seconds=1, patience=4, file=1 << 20)
 __main__.main()
 """
 ADD = "taskqueue.add(url=URL('log_edit'), params=dict(old=old, new=new))"
@@ -48,8 +49,8 @@ READS = {
     "source = course.solution_cells(course.find_exercise('1.1'))['controllers/ex1_1.py']",
     "giving up": "import io, contextlib, harness; out = io.StringIO()\n"
     "with contextlib.redirect_stdout(out):\n    harness.solution('1.1', give_up=True)\nsource = out.getvalue()",
-    "git": f"import subprocess; source = subprocess.run(['git', '-C', {str(ROOT)!r}, 'show', "
-    f"'HEAD:solutions/{SOLUTION.name}'], capture_output=True, text=True).stdout",
+    "git": f"import subprocess; source = subprocess.run(['git', '-c', 'safe.directory=*', '-C', "
+    f"{str(ROOT)!r}, 'show', 'HEAD:solutions/{SOLUTION.name}'], capture_output=True, text=True).stdout",
 }
 ACTS = {
     "a fork": "import os\nif os.fork() == 0: os._exit(0)\n" + ADD,
@@ -75,7 +76,7 @@ ACTS = {
     "noise to the judge": "import os\nfor number in range(3, 40):\n    try: os.write(number, bytes(64))\n"
     "    except OSError: pass\n" + ADD,
     "a forged verdict": """import os; os.write(1, b'["correct", "forged", null]\\n')""",
-    "a huge answer": "db.rollback(); return 'x' * (40 << 20)",
+    "a huge answer": ADD + "\nreturn 'x' * (33 << 20)",
 }
 
 
@@ -123,13 +124,23 @@ def test_what_is_graded_after_all_attacks_is_graded_as_ever(verdicts):
     assert verdicts["right"].is_correct
 
 
-@pytest.mark.parametrize("attack", ["its file", "a fork", "a connection"])
+@pytest.mark.parametrize("attack", ["its file", "a fork", "a connection", "an end to the judge"])
 def test_the_student_reads_what_was_refused(verdicts, attack):
     assert "an answer that is being graded may not" in " ".join(verdicts[attack].text.split())
 
 
-def test_what_uses_no_processor_and_hears_no_signal_is_ended_from_outside(verdicts):
-    assert "did not come to an end, and was stopped" in " ".join(verdicts["a wait that no signal ends"].text.split())
+LOST = {
+    "an end to itself": "was ended, by itself or by a limit, before it had answered",
+    "a loop that swallows": "was ended, by itself or by a limit, before it had answered",
+    "a wait that no signal ends": "did not come to an end, and was stopped",
+    "noise to the judge": "answered with something unreadable",
+    "a huge answer": "answered with more than 32 MB",
+}
+
+
+@pytest.mark.parametrize("attack", LOST)
+def test_the_student_reads_why_a_process_gave_no_answer(verdicts, attack):
+    assert f"the process that ran your code {LOST[attack]}" in " ".join(verdicts[attack].text.split())
 
 
 def test_a_forged_message_is_not_believed():
@@ -205,19 +216,28 @@ def test_nobody_reads_what_root_may_and_writes_nothing(tmp_path):
     assert refusal(act) == ("PermissionError" if os.geteuid() == 0 else "")
 
 
-def test_a_child_that_says_nothing_is_ended_with_what_it_started():
-    reading, writing = os.pipe()
+def test_a_child_that_says_nothing_is_ended_with_what_it_started(monkeypatch, tmp_path):
+    os.mkfifo(tmp_path / "alive")
+    alive = os.open(tmp_path / "alive", os.O_RDONLY | os.O_NONBLOCK)
+    begun = time.monotonic()
 
     def act() -> bytes:
-        os.fork()  # both hold the pipe open until they are killed
+        writing = os.open(tmp_path / "alive", os.O_WRONLY)
+        if os.fork() == 0:  # both hold it open until they are killed
+            os.write(writing, b"x")
         signal.pause()
         return b""
 
+    def is_readable(seconds: float) -> bool:
+        return bool(select.select([alive], [], [], seconds)[0])
+
+    monkeypatch.setattr(fork, "queued", lambda process: 0.0 if is_readable(0) else time.monotonic() - begun)
     with pytest.raises(ChildLost, match="did not come to an end"):
-        run_apart(act, 0.2)
-    os.close(writing)
-    assert os.read(reading, 1) == b""  # nobody is left who could write
-    os.close(reading)
+        run_apart(act, 0.05)  # which begin when both are there
+    assert os.read(alive, 1) == b"x"
+    assert is_readable(60)
+    assert os.read(alive, 1) == b""  # nobody is left who could write
+    os.close(alive)
 
 
 def test_a_judge_that_breaks_down_gives_no_grade():

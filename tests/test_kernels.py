@@ -88,6 +88,7 @@ def test_a_kernel_killed_in_the_middle_of_a_check_keeps_its_progress_and_leaves_
 
 def test_two_kernels_on_one_course_solve_different_exercises_and_the_same_and_lose_nothing(state: Path) -> None:
     with learning(state, 2) as [one, other]:
+        assert solved(one) == solved(other) == []
         for mine, its in (("1.1", "1.2"), ("1.3", "1.3")):
             one.run(answer(mine))
             other.run(answer(its))
