@@ -31,7 +31,7 @@ Handler = Callable[[int, FrameType | None], Any]
 REAL_SECONDS = 5.0
 _BUSY = 0.8  # the share of them in which it must have had the processor
 _PATIENCE = 6  # so many times REAL_SECONDS whatever it had, without the time it stood in line for the processor
-_SCHEDULED = "/proc/thread-self/schedstat"  # nanoseconds on a processor, nanoseconds in line for one, and how often
+_SCHEDULED = "/proc/{}/schedstat"  # nanoseconds on a processor, nanoseconds in line for one, and how often
 _HARNESS = str(Path(__file__).parent / "_").removesuffix("_")
 _AGAIN = 0.1  # real seconds between the signals after the first
 
@@ -89,10 +89,10 @@ class Watch:
         """Tell whether the handler has had its share of the processor, or more than enough time without it."""
         if time.process_time() - self._worked >= _BUSY * REAL_SECONDS:
             return True
-        queued = _queued()
+        in_line = queued()
         if self._queued is None:
-            self._queued = queued
-        return time.perf_counter() - self._begun - (queued - self._queued) >= _PATIENCE * REAL_SECONDS
+            self._queued = in_line
+        return time.perf_counter() - self._begun - (in_line - self._queued) >= _PATIENCE * REAL_SECONDS
 
     def _tracer(self, frame: FrameType, event: str, argument: Any) -> Any:
         # Only "line": an exception raised at event "exception" would land in the very `except:` that swallows it.
@@ -116,10 +116,14 @@ class Watch:
         return [] if frame is None else found
 
 
-def _queued() -> float:
-    """Return the seconds that this thread has stood in line for a processor since it began; 0 where nobody knows."""
+def queued(process: int | None = None) -> float:
+    """Return the seconds that a thread has stood in line for a processor since it began; 0 where nobody knows.
+
+    Args:
+        process: whose first thread is meant; without it, the thread that asks.
+    """
     try:
-        with open(_SCHEDULED, encoding="ascii") as file:
+        with open(_SCHEDULED.format(process or "thread-self"), encoding="ascii") as file:
             return int(file.read().split()[1]) / 1e9
     except (OSError, ValueError, IndexError):
         return 0.0

@@ -100,11 +100,11 @@ def main() -> None:
         said = []
         for line in process.stdout:
             said.append(line)
-            if found := re.search(rf"(http://127\.0\.0\.1:{port})/lab\S*\?token=(\w+)", line):
+            if found := re.search(rf"(http://127\.0\.0\.1:{port})/lab[^?\s]*(?:\?token=(\w+))?", line):
                 break
         else:
             raise SystemExit("JupyterLab did not start:\n" + "".join(said))
-        base, token = found.groups()
+        base, token = found.group(1), found.group(2) or ""
         await_server(base)
         result = answers(base, token, process.pid)
         result["token"] = len(token)

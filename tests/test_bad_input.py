@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -588,57 +587,6 @@ def test_a_visit_that_is_interrupted_anywhere_is_either_made_or_not(lab):
         assert rows in (before, before + 1)
         line, before = line + 29, rows
     assert 0 < before < line / 29
-
-
-def test_an_interrupted_kernel_keeps_its_lab_and_its_tasks(tmp_path):
-    from jupyter_client.manager import start_new_kernel
-
-    manager, client = start_new_kernel(
-        kernel_name="python3", startup_timeout=60, cwd=str(tmp_path), stderr=subprocess.DEVNULL
-    )
-    try:
-
-        def run(source: str) -> dict[str, Any]:
-            return client.execute_interactive(source, timeout=60, output_hook=lambda message: None)["content"]
-
-        begun = tmp_path / "begun"
-        setup = f"""
-from harness import Lab
-lab = Lab()
-lab.write("controllers/default.py", '''
-import os
-def add():
-    {ADD.strip()}
-    taskqueue.add(url=URL('wait'))
-    return ''
-def wait():
-    open({str(begun)!r}, 'w').close()
-    while not os.path.exists({str(tmp_path / "go")!r}):
-        pass
-    return ''
-''')
-lab.get("default/add")
-"""
-        assert run(setup)["status"] == "ok"
-        message = client.execute("lab.run()", stop_on_error=False)  # else what comes next may be aborted with it
-        wait_for(begun.exists)
-        manager.interrupt_kernel()
-        while (reply := client.get_shell_msg(timeout=60))["parent_header"].get("msg_id") != message:
-            pass
-        assert (reply["content"]["status"], reply["content"]["ename"]) == ("error", "KeyboardInterrupt")
-        (tmp_path / "go").touch()
-        reply = run("assert len(lab.tasks()) == 1 and not lab.attempts\nassert lab.run()[0].ok and not lab.tasks()")
-        assert reply["status"] == "ok", reply
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "it did not happen within a minute"
-        threading.Event().wait(0.01)
 
 
 # -- the machine --

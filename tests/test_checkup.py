@@ -177,6 +177,16 @@ def test_a_folder_that_is_no_course_is_told(tmp_path, probe):
     assert "--course" in probe(tmp_path).mend
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_a_folder_within_the_course_is_as_good_as_the_course_itself(monkeypatch, course, capsys, named):
+    monkeypatch.setattr(run, "PROBES", {"one": lambda folder: Finding(State.OK, str(folder))})
+    inside = course / "notebooks" / "figures"
+    inside.mkdir()
+    monkeypatch.chdir(inside if not named else course.parent)
+    assert main(["doctor", *(["--course", "course/notebooks/figures"] if named else [])]) == 0
+    assert f" {course}\n" in " ".join(capsys.readouterr().out.split(" "))
+
+
 def test_progress_is_counted_and_its_place_told(course, folder):
     assert said(places.progress(course)) == ("ok", f"0 of 30 exercises solved; kept in {folder}")
     ledger.mark_solved("1.1")

@@ -6,9 +6,12 @@ Each attack is an answer to exercise 1.1 that would be right, or end soon, if it
 import json
 import os
 import pickle
+import select
 import signal
 import socket
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import indent
@@ -19,7 +22,7 @@ from harness.checks import course
 from harness.checks.course import find_exercise, solution_cells, stub_cells
 from harness.checks.verdict import Outcome
 from harness.errors import GradingError
-from harness.grading import capabilities, landlock
+from harness.grading import capabilities, fork, landlock
 from harness.grading.audit import watch
 from harness.grading.confine import Limits, become_nobody, limit
 from harness.grading.fork import ChildLost, run_apart
@@ -31,7 +34,7 @@ ROOT = Path(__file__).parents[1]
 SOLUTION = ROOT / "solutions" / "01_first_task.ipynb"
 STRICT = """
 from harness.grading import __main__, engine
-engine.ApartEngine.limits = engine.Limits(seconds=4, file=1 << 20)
+engine.ApartEngine.limits = engine.Limits(seconds=1, patience=4, file=1 << 20)
 __main__.main()
 """
 ADD = "taskqueue.add(url=URL('log_edit'), params=dict(old=old, new=new))"
@@ -46,8 +49,8 @@ READS = {
     "source = course.solution_cells(course.find_exercise('1.1'))['controllers/ex1_1.py']",
     "giving up": "import io, contextlib, harness; out = io.StringIO()\n"
     "with contextlib.redirect_stdout(out):\n    harness.solution('1.1', give_up=True)\nsource = out.getvalue()",
-    "git": f"import subprocess; source = subprocess.run(['git', '-C', {str(ROOT)!r}, 'show', "
-    f"'HEAD:solutions/{SOLUTION.name}'], capture_output=True, text=True).stdout",
+    "git": f"import subprocess; source = subprocess.run(['git', '-c', 'safe.directory=*', '-C', "
+    f"{str(ROOT)!r}, 'show', 'HEAD:solutions/{SOLUTION.name}'], capture_output=True, text=True).stdout",
 }
 ACTS = {
     "a fork": "import os\nif os.fork() == 0: os._exit(0)\n" + ADD,
@@ -72,7 +75,8 @@ ACTS = {
     "trial.Trial.wrong = trial.Trial.expect = passes",
     "noise to the judge": "import os\nfor number in range(3, 40):\n    try: os.write(number, bytes(64))\n"
     "    except OSError: pass\n" + ADD,
-    "a huge answer": "db.rollback(); return 'x' * (40 << 20)",
+    "a forged verdict": """import os; os.write(1, b'["correct", "forged", null]\\n')""",
+    "a huge answer": ADD + "\nreturn 'x' * (33 << 20)",
 }
 
 
@@ -120,13 +124,23 @@ def test_what_is_graded_after_all_attacks_is_graded_as_ever(verdicts):
     assert verdicts["right"].is_correct
 
 
-@pytest.mark.parametrize("attack", ["its file", "a fork", "a connection"])
+@pytest.mark.parametrize("attack", ["its file", "a fork", "a connection", "an end to the judge"])
 def test_the_student_reads_what_was_refused(verdicts, attack):
     assert "an answer that is being graded may not" in " ".join(verdicts[attack].text.split())
 
 
-def test_what_uses_no_processor_and_hears_no_signal_is_ended_from_outside(verdicts):
-    assert "did not come to an end, and was stopped" in " ".join(verdicts["a wait that no signal ends"].text.split())
+LOST = {
+    "an end to itself": "was ended, by itself or by a limit, before it had answered",
+    "a loop that swallows": "was ended, by itself or by a limit, before it had answered",
+    "a wait that no signal ends": "did not come to an end, and was stopped",
+    "noise to the judge": "answered with something unreadable",
+    "a huge answer": "answered with more than 32 MB",
+}
+
+
+@pytest.mark.parametrize("attack", LOST)
+def test_the_student_reads_why_a_process_gave_no_answer(verdicts, attack):
+    assert f"the process that ran your code {LOST[attack]}" in " ".join(verdicts[attack].text.split())
 
 
 def test_a_forged_message_is_not_believed():
@@ -202,24 +216,109 @@ def test_nobody_reads_what_root_may_and_writes_nothing(tmp_path):
     assert refusal(act) == ("PermissionError" if os.geteuid() == 0 else "")
 
 
-def test_a_child_that_says_nothing_is_ended_with_what_it_started():
-    reading, writing = os.pipe()
+def test_a_child_that_says_nothing_is_ended_with_what_it_started(monkeypatch, tmp_path):
+    os.mkfifo(tmp_path / "alive")
+    alive = os.open(tmp_path / "alive", os.O_RDONLY | os.O_NONBLOCK)
+    begun = time.monotonic()
 
     def act() -> bytes:
-        os.fork()  # both hold the pipe open until they are killed
+        writing = os.open(tmp_path / "alive", os.O_WRONLY)
+        if os.fork() == 0:  # both hold it open until they are killed
+            os.write(writing, b"x")
         signal.pause()
         return b""
 
+    def is_readable(seconds: float) -> bool:
+        return bool(select.select([alive], [], [], seconds)[0])
+
+    monkeypatch.setattr(fork, "queued", lambda process: 0.0 if is_readable(0) else time.monotonic() - begun)
     with pytest.raises(ChildLost, match="did not come to an end"):
-        run_apart(act, 0.2)
-    os.close(writing)
-    assert os.read(reading, 1) == b""  # nobody is left who could write
-    os.close(reading)
+        run_apart(act, 0.05)  # which begin when both are there
+    assert os.read(alive, 1) == b"x"
+    assert is_readable(60)
+    assert os.read(alive, 1) == b""  # nobody is left who could write
+    os.close(alive)
 
 
 def test_a_judge_that_breaks_down_gives_no_grade():
     with pytest.raises(GradingError, match=r"did not end as it should: ValueError: broken"):
         judge_apart([answer("pass")], ("-c", "raise ValueError('broken')"))
+
+
+BREAKS = """
+import os
+from harness.grading import __main__
+judge = __main__.judge
+
+def judge_or_break(exercise, files, stubs):
+    source = "".join(files.values())
+    if "raises" in source:
+        raise AssertionError("a check that is wrong itself")
+    if "exits" in source:
+        raise SystemExit("a check that exits")
+    if "dies" in source:
+        os.abort()
+    return judge(exercise, files, stubs)
+
+__main__.judge = judge_or_break
+__main__.main()
+"""
+
+
+def test_a_check_that_breaks_down_gives_no_points_for_that_answer_alone():
+    answers = [answer(body) for body in ("raises = 1", ADD, "exits = 1", "dies = 1", ADD)]
+    raises, before, exits, dies, after = judge_apart(answers, ("-c", BREAKS))
+    assert (before.is_correct, after.is_correct) == (True, True)
+    assert [each.outcome for each in (raises, exits, dies)] == [Outcome.ERROR] * 3
+    assert raises.text == "1.1 could not be checked: AssertionError: a check that is wrong itself"
+    assert exits.text == "1.1 could not be checked: the judge did not end as it should: a check that exits."
+    assert dies.text.startswith("1.1 could not be checked: the judge did not end as it should: ")
+
+
+def test_a_judge_that_does_not_come_to_an_end_is_ended_with_what_it_said_so_far(monkeypatch):
+    def late(*command, **options):
+        raise subprocess.TimeoutExpired("judge", 600, b'"ready"\n["correct", "1.1 correct", null]\n["wrong", "half a ')
+
+    monkeypatch.setattr(subprocess, "run", late)
+    before, grade = judge_apart([answer(ADD), answer("pass")])
+    assert before.is_correct
+    assert grade.outcome is Outcome.ERROR
+    assert grade.text == "1.1 could not be checked: the judge did not come to an end within 1200 seconds."
+
+
+def test_time_in_line_for_the_processor_counts_neither_for_a_request_nor_for_the_answer(monkeypatch):
+    """As on a busy machine; this child has no turn until its parent has looked at the clock three times."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    begun, looks, spent = time.monotonic(), list[int](), list[float]()
+
+    def in_line(process: int) -> float:
+        looks.append(process)
+        if len(looks) == 3:
+            os.kill(process, signal.SIGUSR1)
+        return time.monotonic() - begun
+
+    monkeypatch.setattr(fork, "queued", in_line)
+    try:
+        said = run_apart(lambda: signal.sigwait([signal.SIGUSR1]).name.encode(), 0.05, spent.append)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
+    assert said == b"SIGUSR1"
+    assert len(looks) >= 4
+    assert spent[0] <= 0.05
+
+
+SLOW = """
+from harness.grading import __main__, engine
+run_apart = engine.run_apart
+engine.run_apart = lambda action, seconds, spend: run_apart(action, seconds, lambda own: spend(50.0))
+__main__.main()
+"""
+
+
+def test_many_slow_requests_use_up_what_one_answer_may_take():
+    grade, after = judge_apart([answer(ADD), answer("pass")], ("-c", SLOW))
+    assert "your code took more than 120 seconds in all" in " ".join(grade.text.split())
+    assert after.outcome is Outcome.WRONG  # the next begins anew
 
 
 def test_where_the_solutions_are_not_installed_the_stub_comes_from_the_exercises(tmp_path, monkeypatch):

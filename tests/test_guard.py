@@ -174,7 +174,7 @@ class Clocks:
         self.wall = self.processor = self.line = 100.0
         monkeypatch.setattr(time, "perf_counter", lambda: self.wall)
         monkeypatch.setattr(time, "process_time", lambda: self.processor)
-        monkeypatch.setattr(guard, "_queued", lambda: self.line)
+        monkeypatch.setattr(guard, "queued", lambda: self.line)
 
     def pass_by(self, seconds: float, *, processor: float = 0.0, line: float = 0.0) -> None:
         """Let time pass, of which so much on a processor and so much in line for one."""
@@ -219,11 +219,11 @@ def test_time_in_line_for_the_processor_is_no_waiting(monkeypatch):
 def test_the_line_for_the_processor_is_told_where_there_is_a_proc_file_and_else_nought(tmp_path, monkeypatch):
     file = tmp_path / "schedstat"
     monkeypatch.setattr(guard, "_SCHEDULED", str(file))
-    assert guard._queued() == 0.0
+    assert guard.queued() == 0.0
     file.write_text("7000000000 2500000000 9\n", encoding="ascii")
-    assert guard._queued() == 2.5
+    assert guard.queued() == 2.5
     file.write_text("another format\n", encoding="ascii")
-    assert guard._queued() == 0.0
+    assert guard.queued() == 0.0
 
 
 def test_a_second_limit_begins_anew(impatient):

@@ -39,7 +39,7 @@ TABLE = {
     "linter": "errors cells notebooks",
     "checks": "errors state records cells display lab notebooks",
     "workshop": "errors notebooks linter checks",
-    "grading": "errors records clock wsgi server appengine cells lab notebooks checks",
+    "grading": "errors records clock guard wsgi server appengine cells lab notebooks checks",
     "checkup": "errors state web2py lab notebooks checks",
     "jupyterlab": "errors",
     "pytest_plugin": "errors notebooks",

@@ -384,21 +384,3 @@ def test_on_a_full_disk_the_old_file_stays_whole_and_what_is_new_waits(folder, d
     told = " ".join(done.stderr.split())
     assert told.count("Progress cannot be saved in") == 1, told
     assert ("No space left on device" if disk == "tmpfs" else "File too large") in told
-
-
-KILLED_IN_A_CHECK = """
-from harness import Lab, check
-lab = Lab()
-lab.write("controllers/ex1_1.py", "def save():\\n    import os\\n    os.kill(os.getpid(), 9)\\n")
-check("1.1")
-"""
-
-
-def test_a_kernel_killed_in_the_middle_of_a_check_leaves_progress_whole(folder, monkeypatch):
-    ledger.mark_solved("1.2")
-    before = (folder / "progress.json").read_bytes()
-    run(python(KILLED_IN_A_CHECK), expected=-signal.SIGKILL)
-    assert (folder / "progress.json").read_bytes() == before
-    next_session(monkeypatch)
-    ledger.mark_solved("1.1")
-    assert set(saved(folder)) == {"1.1", "1.2"}

@@ -1,6 +1,7 @@
 """What a notebook shows of an exception: the learner's own lines, and none of ours or of Google's."""
 
 import re
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,8 @@ from tests.shells import Shell, ipython
 
 
 @pytest.fixture
-def cell(tmp_path) -> Iterator[Shell]:
+def cell(tmp_path, monkeypatch) -> Iterator[Shell]:
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)  # as in a kernel, not as in pytest
     preload()  # the client of SDK 3.1.0 warns while it is imported, which is an error here
     with ipython(tmp_path) as shell, Lab() as lab:
         shell.shell.user_ns["lab"] = lab
@@ -64,6 +66,30 @@ def test_an_interrupted_run_shows_the_cell_alone(cell):
     assert frames(cell.text) == ["cell 3"]
 
 
+THREAD = "import threading\ndef work():\n    {}\nthread = threading.Thread(target=work); thread.start(); thread.join()"
+
+
+@pytest.mark.parametrize(
+    ("line", "last"),
+    [
+        ("lab.step()", "NothingDueError: no task waits on any push queue; add one first"),
+        ("lab.attempts[7]", "IndexError: tuple index out of range"),
+        ("taskqueue.add(url='/x', name='a b')", "InvalidTaskNameError: The task name does not match"),
+    ],
+)
+def test_a_thread_of_the_learners_shows_its_own_lines_alone(line, last, cell):
+    cell.run(THREAD.format(line))
+    assert cell.text.startswith("Exception in thread Thread-")
+    assert (cell.text.count("File "), cell.text.count("threading.py")) == (3, 2)
+    assert ", line 3, in work" in cell.text
+    assert last in cell.text.splitlines()[-1]
+
+
+def test_a_thread_that_ends_in_another_exception_shows_it_as_ever(cell):
+    cell.run(THREAD.format("import json; json.loads('{')"))
+    assert (cell.text.count("File "), "json/decoder.py" in cell.text) == (6, True)
+
+
 def test_other_exceptions_are_shown_as_ever(cell):
     cell.run("try:", "    1/0", "except ZeroDivisionError as error:", "    raise KeyError('a') from error")
     assert "ZeroDivisionError" in cell.text
@@ -83,3 +109,4 @@ def test_a_second_load_wraps_nothing_twice(cell):
     shown = cell.shell.InteractiveTB.structured_traceback
     cell.run("%reload_ext harness")
     assert cell.shell.InteractiveTB.structured_traceback == shown
+    assert threading.excepthook.__wrapped__ is threading.__excepthook__

@@ -9,14 +9,18 @@ from pathlib import Path
 
 import click
 
-from harness.errors import ProgressError
+from harness.checks.workspace import find_course
+from harness.errors import CourseError, ProgressError
 
 _WIDEST = 110  # characters; longer lines are hard to read
 
 
 @click.command()
 @click.option(
-    "--course", type=click.Path(path_type=Path), default=".", help="The course's folder; this one by default."
+    "--course",
+    type=click.Path(path_type=Path),
+    default=".",
+    help="The folder that holds exercises/; without it the current one, or one above it.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, to be put into an issue.")
 def doctor(course: Path, as_json: bool) -> int:
@@ -26,12 +30,20 @@ def doctor(course: Path, as_json: bool) -> int:
 
     width = min(shutil.get_terminal_size().columns, _WIDEST)
     findings = {}
-    for name, found in checkup(course.absolute()):
+    for name, found in checkup(_course(course)):
         findings[name] = found
         if not as_json:
             click.echo(lines(name, found, width, sys.stdout.encoding))
     click.echo(dump(to_json(findings)) if as_json else f"\n{summary(findings)}")
     return 1 if any(found.state is State.PROBLEM for found in findings.values()) else 0
+
+
+def _course(folder: Path) -> Path:
+    """Return the folder of the course that a folder is in, or the folder: that it is none is a finding."""
+    try:
+        return find_course(folder).absolute()
+    except CourseError:
+        return folder.absolute()
 
 
 @click.command()

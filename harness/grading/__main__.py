@@ -1,7 +1,8 @@
 """The judge's process: `python -m harness.grading` reads answers from its input (JSON) and writes verdicts.
 
-Input: a list of [exercise, files, stubs]; the last two map names, as in `Exercise.files`, to text. Output: a list of
-[outcome, text, mistake], in the same order. It gets the stubs, and never sees a solution.
+Input: a list of [exercise, files, stubs]; the last two map names, as in `Exercise.files`, to text. Output: a line
+"ready", and then, as soon as it is known, a line [outcome, text, mistake] for each, in the same order. It gets the
+stubs, and never sees a solution.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from harness.grading.confine import become_nobody
 from harness.grading.engine import ApartEngine, Budget
 from harness.lab import Lab
 
-SECONDS = 120.0  # for one exercise; the slowest right answer of the course takes 2, on a machine that has time
+SECONDS = 120.0  # for one exercise, to run or to wait; the slowest right answer of the course takes 2
 _WARM_UP = """
 def index():
     from google.appengine.api import taskqueue
@@ -37,7 +38,13 @@ def main() -> None:
     become_nobody()
     # `Lab` looks the class up when it is called.
     harness.appengine.AppEngine = ApartEngine  # type: ignore[misc, assignment]
-    json.dump([_verdict(*answer) for answer in answers], sys.stdout)
+    _say("ready")
+    for answer in answers:
+        _say(_verdict(*answer))
+
+
+def _say(what: object) -> None:
+    print(json.dumps(what), flush=True)
 
 
 def _warm_up() -> None:

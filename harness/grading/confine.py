@@ -27,13 +27,16 @@ class Limits:
     """What one request may use up.
 
     Args:
-        seconds: real ones, and as many of the processor's; web2py's own share is far below one.
+        seconds: of the processor; web2py's own share is far below one.
+        patience: real seconds in which it runs or waits, without those in line for the processor.
         memory: bytes beyond what the process has already.
         file: bytes of the largest file.
         files: how many files it may open for writing.
     """
 
-    seconds: float = 12.0  # above the 5 and more after which harness.guard stops a handler, with better words
+    # Both are above those after which harness.guard stops a handler (4 and 30), with better words.
+    seconds: float = 12.0
+    patience: float = 36.0
     memory: int = 256 << 20
     file: int = 8 << 20
     files: int = 64

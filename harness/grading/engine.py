@@ -8,7 +8,6 @@ with any instance.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -29,15 +28,19 @@ _ROUTES = "routes.py"
 
 
 class Budget:
-    """How long one answer may take in all, in real seconds, however many requests it takes them for."""
+    """How long one answer may run or wait in all (`fork.Stopwatch`), however many requests it takes that for."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._end = time.monotonic() + seconds
+        self._spent = 0.0
+
+    def spend(self, seconds: float) -> None:
+        """Take note of what a request took."""
+        self._spent += seconds
 
     def left(self) -> float:
         """Return what is left; GradingError when that is nothing."""
-        left = self._end - time.monotonic()
+        left = self._seconds - self._spent
         if left <= 0:
             raise GradingError(f"your code took more than {self._seconds:g} seconds in all; is there an endless loop?")
         return left
@@ -88,9 +91,9 @@ class ApartServer:
 
     def _apart(self, action: Callable[[], Any]) -> Any:
         """Return what an action in a child returns, or raise its HarnessError, after making its calls to the queue."""
-        seconds = min(self._limits.seconds, self._budget.left())
+        seconds = min(self._limits.patience, self._budget.left())
         try:
-            data = run_apart(lambda: self._in_the_child(action), seconds)
+            data = run_apart(lambda: self._in_the_child(action), seconds, self._budget.spend)
             kind, value, calls = load(data)
             for name, message, moment in calls[:_MOST_CALLS]:
                 self._make_call(str(name), bytes(message), float(moment))

@@ -8,8 +8,8 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from harness.checks.answers import read_answer
 from harness.checks.course import find_exercise, stub_cells
@@ -18,7 +18,7 @@ from harness.errors import GradingError
 from harness.notebooks.files import Notebook
 
 Answer = tuple[str, dict[str, str], dict[str, str]]  # an exercise, the files, the stubs
-_SECONDS = 150  # for one exercise: what the judge allows it, and a share of the start
+_SECONDS = 600  # real ones for one exercise: far above what the judge allows it, for a machine that is busy
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "WEB2PY_PATH")  # of the environment
 
 
@@ -44,7 +44,7 @@ def grade(notebook: Notebook, numbers: Iterable[str]) -> list[Grade]:
         numbers: the exercises ("1.1").
 
     Raises:
-        GradingError: the judge's process did not end as it should.
+        GradingError: the judge's process does not start as it should.
         CourseError: there is no such exercise.
     """
     exercises = [find_exercise(number) for number in numbers]
@@ -62,26 +62,48 @@ def judge_apart(answers: Sequence[Answer], command: Sequence[str] = ("-m", "harn
     Args:
         answers: the exercise, the files and the stubs of each.
         command: what Python is to run.
+
+    An answer on which the process breaks down gets no points, and says so; the next has a process of its own.
+
+    Raises:
+        GradingError: it broke down before it came to any answer.
     """
-    said = json.loads(_run(command, json.dumps(answers), _SECONDS * len(answers)))
-    return [
-        Grade(number, Outcome(outcome), text, mistake)
-        for (number, *_), (outcome, text, mistake) in zip(answers, said, strict=True)
-    ]
+    grades: list[Grade] = []
+    while len(grades) < len(answers):
+        left = answers[len(grades) :]
+        said, trouble = _run(command, json.dumps(left), _SECONDS * len(left))
+        if not said:
+            raise GradingError(trouble)
+        judged = zip(left, said[1:], strict=False)
+        grades += [Grade(number, Outcome(outcome), *rest) for (number, *_), (outcome, *rest) in judged]
+        if len(said) <= len(left):
+            number = left[len(said) - 1][0]
+            grades.append(Grade(number, Outcome.ERROR, f"{number} could not be checked: {trouble}."))
+    return grades
 
 
-def _run(command: Sequence[str], answers: str, seconds: float) -> str:
-    """Run the judge's process, with a folder for all that it and the answers leave behind."""
+def _run(command: Sequence[str], answers: str, seconds: float) -> tuple[list[Any], str]:
+    """Run the judge's process, with a folder for all that it and the answers leave behind.
+
+    Returns:
+        What it said, line by line, and what became of it, where that is not well.
+    """
     with TemporaryDirectory(prefix="harness-grading-") as folder:
         os.chmod(folder, 0o1777 if os.geteuid() == 0 else 0o700)  # root's process becomes somebody else
         environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
         environment |= {"TMPDIR": folder, "PYTHONDONTWRITEBYTECODE": "1"}
-        call = partial(subprocess.run, [sys.executable, *command], env=environment, cwd=folder)
+        call = [sys.executable, *command]
         try:
-            done = call(input=answers, capture_output=True, text=True, timeout=seconds)
-        except subprocess.TimeoutExpired:
-            raise GradingError(f"the judge did not come to an end within {seconds:g} seconds") from None
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-        raise GradingError(f"the judge did not end as it should: {last}")
-    return str(done.stdout)
+            done = subprocess.run(
+                call, input=answers.encode(), capture_output=True, timeout=seconds, env=environment, cwd=folder
+            )
+        except subprocess.TimeoutExpired as late:
+            return _read(late.stdout), f"the judge did not come to an end within {seconds:g} seconds"
+    last = (done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+    return _read(done.stdout), f"the judge did not end as it should: {last}"
+
+
+def _read(said: bytes | None) -> list[Any]:
+    """Return what whole lines of JSON say; the judge may have been ended in the midst of one."""
+    *lines, _ = (said or b"").split(b"\n")
+    return [json.loads(line) for line in lines]
