@@ -256,6 +256,8 @@ def judge_or_break(exercise, files, stubs):
         raise AssertionError("a check that is wrong itself")
     if "exits" in source:
         raise SystemExit("a check that exits")
+    if "swells" in source:
+        return repr("x" * (3 << 30))
     if "dies" in source:
         os.abort()
     return judge(exercise, files, stubs)
@@ -266,11 +268,12 @@ __main__.main()
 
 
 def test_a_check_that_breaks_down_gives_no_points_for_that_answer_alone():
-    answers = [answer(body) for body in ("raises = 1", ADD, "exits = 1", "dies = 1", ADD)]
-    raises, before, exits, dies, after = judge_apart(answers, ("-c", BREAKS))
+    answers = [answer(body) for body in ("raises = 1", ADD, "swells = 1", "exits = 1", "dies = 1", ADD)]
+    raises, before, swells, exits, dies, after = judge_apart(answers, ("-c", BREAKS))
     assert (before.is_correct, after.is_correct) == (True, True)
-    assert [each.outcome for each in (raises, exits, dies)] == [Outcome.ERROR] * 3
+    assert [each.outcome for each in (raises, swells, exits, dies)] == [Outcome.ERROR] * 4
     assert raises.text == "1.1 could not be checked: AssertionError: a check that is wrong itself"
+    assert swells.text.startswith("1.1 could not be checked: MemoryError")
     assert exits.text == "1.1 could not be checked: the judge did not end as it should: a check that exits."
     assert dies.text.startswith("1.1 could not be checked: the judge did not end as it should: ")
 

@@ -14,10 +14,11 @@ import harness.appengine
 from harness.checks.course import find_exercise
 from harness.checks.judge import judge
 from harness.errors import HarnessError
-from harness.grading.confine import become_nobody
+from harness.grading.confine import become_nobody, limit_memory
 from harness.grading.engine import ApartEngine, Budget
 from harness.lab import Lab
 
+MEMORY = 2 << 30  # bytes for the judge itself: what an answer sends back may be small, and its `repr` without end
 SECONDS = 120.0  # for one exercise, to run or to wait; the slowest right answer of the course takes 2
 _WARM_UP = """
 def index():
@@ -35,6 +36,7 @@ def main() -> None:
     """Judge all answers of the input."""
     answers = json.load(sys.stdin)
     _warm_up()
+    limit_memory(MEMORY)
     become_nobody()
     # `Lab` looks the class up when it is called.
     harness.appengine.AppEngine = ApartEngine  # type: ignore[misc, assignment]

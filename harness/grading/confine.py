@@ -62,8 +62,13 @@ def limit(limits: Limits) -> None:
     _set(resource.RLIMIT_CORE, 0)
     _set(resource.RLIMIT_CPU, int(limits.seconds) + 1)
     _set(resource.RLIMIT_FSIZE, limits.file)
-    _set(resource.RLIMIT_AS, _address_space() + limits.memory)
+    limit_memory(limits.memory)
     _set(resource.RLIMIT_NPROC, 0)  # holds everybody but root; see `become_nobody`
+
+
+def limit_memory(more: int) -> None:
+    """Let this process, and those that it forks, take so many bytes beyond what it has; beyond that is a MemoryError."""
+    _set(resource.RLIMIT_AS, _address_space() + more)
 
 
 def become_nobody() -> None:
