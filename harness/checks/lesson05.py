@@ -88,10 +88,11 @@ def _once_a_day(trial: Trial) -> None:
             happened=f"one more visit for {day} was answered {answer.status}",
             expected="the same answer as to the first",
         )
+        waiting = quantity(len(trial.lab.tasks()), "task")
         trial.expect(
             not trial.lab.tasks(),
             "every-time",
-            happened=f"the digest was mailed; one more visit, hours later: {quantity(len(trial.lab.tasks()), 'task')} waiting",
+            happened=f"the digest was mailed; one more visit, hours later: {waiting} waiting",
             expected="no new task",
         )
     rows = [(new,) for old, new in trial.rows("mytable", "old", "new") if old == "digest"]

@@ -141,7 +141,7 @@ def _best(votes: list[str]) -> _Places:
 
 
 def _vote(trial: Trial, article: str, moments: list[_Places], what: str) -> None:
-    """Vote, and look at the front page after each attempt: it shows one of the two moments, and in the end the second."""
+    """Vote, and look at the front page after each attempt: it shows one of two moments, and in the end the second."""
     trial.get("ex7_3/vote", article=article)
     while trial.lab.tasks():
         attempt = trial.step(may_fail=True)
