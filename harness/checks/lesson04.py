@@ -89,9 +89,7 @@ def _idempotent(trial: Trial) -> None:
     with own_instance(trial):
         _rate_once_more(trial)
         _rate_once_more(trial, "remembers-names", "the same rating was queued again, a new task")
-    _rate_once_more(
-        trial, "own-memory", "the same rating once more, and another instance of the application ran its task"
-    )
+    _rate_once_more(trial, "own-memory", "the same rating once more, and another instance ran its task")
 
 
 def _rate_once_more(trial: Trial, mistake: str | None = None, what: str = "a rating was queued") -> None:
