@@ -55,7 +55,7 @@ def _write_the_worker(trial: Trial) -> None:
 
 def _move_the_mail(trial: Trial) -> None:
     for address in ("ada@example.com", "björn+news@example.com"):
-        sent = trial.rows("mytable", "old", "new")
+        sent = _mails(trial)
         answer = trial.get("ex1_3/register", address=address)
         trial.expect(
             answer.elapsed < 1,
@@ -64,7 +64,7 @@ def _move_the_mail(trial: Trial) -> None:
             expected="the user waits for less than 1 s",
         )
         trial.expect(
-            trial.rows("mytable", "old", "new") == sent,
+            _mails(trial) == sent,
             "changed",
             happened="the mail was sent during the visit, in no time",
             expected="no mail yet: send_mail takes 3 s",
@@ -73,7 +73,7 @@ def _move_the_mail(trial: Trial) -> None:
         attempt = trial.step()
         trial.succeed(attempt, "wrong-address")
         expect_no_echo(trial)
-        mails = trial.rows("mytable", "old", "new")[len(sent) :]
+        mails = _mails(trial)[len(sent) :]
         trial.expect(
             mails and attempt.elapsed >= 3,
             "changed" if mails else "not-sent",
@@ -87,6 +87,11 @@ def _move_the_mail(trial: Trial) -> None:
             happened=f"mails: {mails}",
             expected=f"one mail, to {address}",
         )
+
+
+def _mails(trial: Trial) -> Rows:
+    """Return what send_mail wrote; the learner's own code may keep rows of another kind."""
+    return [row for row in trial.rows("mytable", "old", "new") if row[0] == "mail sent to"]
 
 
 def _two_tasks(trial: Trial) -> None:

@@ -93,7 +93,7 @@ def _round_trip_mistake(rows: Rows, expected: Rows) -> str | None:
     if len(rows) != len(expected):
         return "none-text" if "None" in sections else "lists-in-one"
     if set(points) != {row[1] for row in expected}:
-        return "text-number"
+        return "text-number" if len(str(points[0])) > 9 else "points"
     sent, arrived = expected[0][2], comments[0]
     changes = {None: "none-lost" if sent == "None" else "comment-lost", "": "empty-text"}
     return changes.get(arrived, None if sent else "none-text")
@@ -125,7 +125,9 @@ def _tide_mistake(rows: Rows, expected: tuple[Any, ...]) -> str | None:
         return "no-row"
     if set(rows[0]) <= {None, False}:
         return "no-values"
-    return "not-highest" if len(rows) > 1 or rows[0][1] != expected[1] else None
+    if len(rows) > 1 or rows[0][1] != expected[1]:
+        return "not-highest"
+    return "storm-lost" if rows[0][0] == expected[0] else None
 
 
 def _expect_json(trial: Trial, task: TaskInfo, tides: dict[str, Any]) -> None:

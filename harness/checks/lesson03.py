@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 from harness.checks.delivery import Rows, expect_no_echo, expect_nothing_new
+from harness.checks.rewriting import rewritten
 from harness.checks.trial import Trial
 from harness.records import Attempt, Outcome, TaskInfo
 
@@ -11,15 +14,6 @@ _EDITS = (("Ferry late", "Ferry on time"), ("Nightfall", "Nächtlicher Nebel & W
 _COUNTS = (("Ada", "Ferry on time"), ("Björn & Co.", "Sturm: 50 % mehr Möwen"))
 _ARTICLES = (("17", "Fish & chips: 1/2 price?"), ("4", "Ferry on time"), ("17", "Möwen über Ærø, 100 % sicher"))
 _DEFAULT = "/_ah/queue/default"
-_NEWS = """
-def index():
-    from google.appengine.api import taskqueue
-    taskqueue.add(url='/corrections/log', params=dict(new=request.vars['new']))
-    return URL(c='ex3_5', f='save')
-
-def catalogue():
-    return URL('catalogue')
-"""
 
 
 def _another_controller(trial: Trial) -> None:
@@ -33,6 +27,12 @@ def _another_controller(trial: Trial) -> None:
             mistake = _misread_archive(app, trial.one_task(missing="not-queued"))
             _deliver(trial, mistake)
             _expect_row(trial, before, edit, mistake, app)
+            trial.expect(
+                mistake == "wrong-address",  # the one that an address gets in which none of the others is found
+                mistake,
+                happened=f"the task went to {trial.lab.attempts[-1].request.url}",
+                expected=f"log in ex3_1_archive of {app}, and the page log in ex3_1 as it was",
+            )
 
 
 def _misread_archive(app: str, task: TaskInfo) -> str:
@@ -94,6 +94,12 @@ def _args_and_params(trial: Trial) -> None:
         attempt = trial.step()
         trial.succeed(attempt, _unanswered(attempt, number))
         expect_no_echo(trial)
+        trial.expect(
+            "?" not in task.url,
+            "headline-in-query",
+            happened=f"the task's address is {task.url}",
+            expected=f"an address that ends with /{number}",
+        )
         args = _path(task).rstrip("/").partition("/rename/")[2].split("/")
         _expect_row(trial, before, (number, headline), _lost(trial, before, (number, headline), args))
         trial.expect(
@@ -115,13 +121,18 @@ def _lost(trial: Trial, before: Rows, row: tuple[str, str], args: list[str]) -> 
     if not rows or rows[-1] == row[::-1]:
         return "swapped" if rows else "not-written"
     (old, new), number = rows[-1], row[0]
-    if len(args) > 1 and old == number:
+    if len(args) > 1 and (old == number or _letters(row[1]) in _letters(unquote("".join(args)))):
         return "headline-in-args"
     if old is None or new is None or (old != number and number in args and old in args):
         return "looked-elsewhere"
     if old == number:
         return "headline-in-args" if "_" in new else None
     return "whole-args" if number in old else "fixed-values"
+
+
+def _letters(text: str) -> str:
+    """Return what web2py leaves of a text in an address."""
+    return "".join(filter(str.isalnum, text))
 
 
 def _never_stops(trial: Trial) -> None:
@@ -154,68 +165,6 @@ def _expect_success(trial: Trial, attempt: Attempt, mistake: str | None = None) 
     )
 
 
-def _rewritten(trial: Trial) -> None:
-    trial.lab.write("controllers/ex3_5_news.py", _NEWS)
-    page = _visit(trial, "/tutorial/ex3_5_news/catalogue", "ex3_5_news/catalogue", "")
-    _visit(trial, page, "ex3_5_news/catalogue", "")
-    link = _visit(trial, "/tutorial/ex3_5_news/index", "ex3_5_news/index", "Nebel & Wind über Ærø")
-    _visit(trial, link, "ex3_5/save", "Ferry on time")
-    tasks = sorted(trial.lab.tasks(), key=lambda task: "Ferry" in task.text)
-    trial.expect(len(tasks) == 2, happened=f"{len(tasks) - 1} new tasks waiting", expected="one new task waiting")
-    _expect_arrivals(trial, tasks[0])
-    trial.called = "as a user: GET /ex3_5/save"
-    trial.expect(
-        _path(tasks[1]) == "/corrections/log",
-        "not-out",
-        happened=f"the new task's address is {tasks[1].url}",
-        expected="the address /corrections/log",
-    )
-
-
-def _visit(trial: Trial, path: str, action: str, new: str) -> str:
-    """Visit a page that is to stay where it is, and return what it says."""
-    trial.called = f"as a user: GET {path}"
-    answer = trial.lab.get(path, new=new)
-    if answer.ticket is not None:
-        trial.failed(answer.ticket)
-    seen = answer.route.action if answer.route else f"nobody, with {answer.status}"
-    trial.expect(
-        seen == f"tutorial/{action}",
-        "catch-all",
-        happened=f"the page {path} was answered by {seen}",
-        expected=f"by tutorial/{action}: all other pages stay where they are",
-    )
-    return answer.text
-
-
-def _expect_arrivals(trial: Trial, old: TaskInfo) -> None:
-    """Run the task that waits with the old address, and that of `save`."""
-    attempts = [trial.step(), trial.step()]
-    trial.called = "lab.step(), with a task that waited for /corrections/log"
-    attempt = next(each for each in attempts if each.task.name == old.name)
-    trial.expect(
-        attempt.ok,
-        _misrouted(trial, attempt),
-        happened=f"{attempt.request.url} was answered {attempt.status}. {attempt.response.hint}",
-        expected="a status of 200 to 299",
-    )
-    rows = trial.rows("mytable", *_FIELDS)
-    trial.expect(
-        sorted(rows) == [("logged", "Ferry on time"), ("logged", "Nebel & Wind über Ærø")],
-        None if rows else "wrong-target",
-        happened=f"the two tasks wrote {rows or 'no row'}",
-        expected="one row for the old task, and one for that of save",
-    )
-
-
-def _misrouted(trial: Trial, attempt: Attempt) -> str:
-    """Tell why the old address leads nowhere."""
-    untouched = "no application 'corrections'"
-    if untouched not in attempt.response.hint:
-        return "wrong-target"
-    return "reversed" if untouched in trial.lab.get("/tutorial/ex3_5/log").hint else "not-in"
-
-
 def _deliver(trial: Trial, mistake: str | None) -> None:
     """Run the task once; it must succeed, and leave no other behind."""
     trial.succeed(trial.step(), mistake)
@@ -245,5 +194,5 @@ RUNS = {
     "3.2": _another_application,
     "3.3": _args_and_params,
     "3.4": _never_stops,
-    "3.5": _rewritten,
+    "3.5": rewritten,
 }

@@ -34,6 +34,11 @@ def index():
         db.subscriber.insert(email='ebbe%s.larsen@example.com' % number, token='tok-zq%s-%s' % (number, 4711 + number))
     db(db.subscriber.id == 2).delete()
     return 'filled'
+
+def change():
+    number = int(request.vars.id) - 1
+    subscriber = db(db.subscriber.id == request.vars.id)
+    subscriber.update(email='vera%s@example.org' % number, token='tok-%s' % (8150 + number))
 """
 
 
@@ -116,11 +121,14 @@ def _forged(trial: Trial) -> None:
     _nothing(trial, _replay(trial, task, own), f"a copy with the headers {', '.join(own)}", "custom-header", expected)
     everything = {**own, **_AGENT, **_ADDRESS, **_QUEUE}
     _nothing(trial, _replay(trial, task, everything), "a copy with all headers", "together", expected)
+    trial.get("ex6_2/order", reader="Ebbe")
+    copy = _replay(trial, trial.one_task(missing="not-queued"), own)
+    _nothing(trial, copy, "a copy of a task that still waits", "secret", expected)
 
 
 def _nothing(trial: Trial, answer: Response, said: str, mistake: str | None, rows: list[tuple[object, ...]]) -> None:
     trial.expect(
-        trial.rows("mytable", "old", "new") == rows,
+        [row for row in trial.rows("mytable", "old", "new") if row[0] == "free month"] == rows,
         mistake,
         happened=f"{said} was answered {answer.status}, and noted down a free month",
         expected="403, and no free month",
@@ -142,25 +150,33 @@ def _leaking(trial: Trial) -> None:
     trial.lab.get("subscribers/index")
     charged: list[tuple[object, ...]] = []
     for number, row_id in ((2, 3), (0, 1), (3, 4)):
-        email, token = f"ebbe{number}.larsen@example.com", f"tok-zq{number}-{4711 + number}"
         trial.get("ex6_3/renew", id=row_id)
         expect_nothing_new(trial, charged)
         task = trial.one_task(missing="not-queued")
-        carried = unquote_plus(" ".join((task.name, task.url, task.text, repr(task.headers), task.tag or "")))
-        hidden = any(text in carried for secret in (email, token) for text in _disguises(secret))
-        leak = "token" if token in carried else "email" if email in carried else "disguised" if hidden else None
-        if leak is None and (token[-4:] in carried or _letters(email.partition("@")[0]) in _letters(carried)):
-            leak = "part"
-        trial.expect(
-            leak is None,
-            leak,
-            happened=f"the task carries {task.text or task.url}",
-            expected="neither the e-mail nor the token in it",
-        )
+        _expect_no_leak(trial, task, f"ebbe{number}.larsen@example.com", f"tok-zq{number}-{4711 + number}")
+        trial.lab.get("subscribers/change", id=row_id)
         trial.succeed(trial.step(), "wrong-address")
-        charged.append((email, f"card {token[-4:]}"))
+        trial.called = "renew; then the subscriber got a new e-mail and a new card; then lab.step()"
+        was_before = [*charged, (f"ebbe{number}.larsen@example.com", f"card {4711 + number}")]
+        charged.append((f"vera{number}@example.org", f"card {8150 + number}"))
         rows = trial.rows("mytable", "old", "new")
-        trial.expect(rows == charged, "wrong-card", happened=f"charged: {rows}", expected=f"{charged}")
+        mistake = "disguised" if rows == was_before else "wrong-card"
+        trial.expect(rows == charged, mistake, happened=f"charged: {rows}", expected=f"{charged}")
+
+
+def _expect_no_leak(trial: Trial, task: TaskInfo, email: str, token: str) -> None:
+    carried = unquote_plus(" ".join((task.name, task.url, task.text, repr(task.headers), task.tag or "")))
+    hidden = any(text in carried for secret in (email, token) for text in _disguises(secret))
+    leak = "token" if token in carried else "email" if email in carried else "disguised" if hidden else None
+    parts = [token[-4:], *map(_letters, email.split("@"))]
+    if leak is None and any(part in text for part in parts for text in (carried, _letters(carried))):
+        leak = "part"
+    trial.expect(
+        leak is None,
+        leak,
+        happened=f"the task carries {task.text or task.url}",
+        expected="neither the e-mail nor the token in it",
+    )
 
 
 RUNS = {"6.1": _task_only, "6.2": _forged, "6.3": _leaking}

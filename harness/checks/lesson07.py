@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from random import Random
 from typing import Any
 
+from harness.checks.instance import own_instance
 from harness.checks.trial import SLIPS, Trial, quantity
 
 _SEEDS = (1, 2, 3)
+_WEEK = 7 * 24 * 3600  # seconds; a name is kept for nine days
 _ARTICLES = ("ferry", "chess", "harbour")
 # A model runs before each action: this one lets a third of the tasks fail before they have begun, once or twice.
 _CHAOS = """
@@ -19,6 +21,16 @@ if _retries is not None:
     if int(_retries) < sum(map(ord, _name)) % 3 - 1:
         raise HTTP(503, 'chaos')
 """
+# This one stops the first two attempts of a task in the middle, as an instance that goes down would.
+_STOPPED = """
+def _stop(row):
+    if int(request.env.http_x_appengine_taskretrycount or 9) < 2 and row.get('place') == {place}:
+        raise RuntimeError('chaos: stopped in the middle')
+
+db.top3._before_insert.append(_stop)
+db.top3._before_update.append(lambda rows, row: _stop(row))
+"""
+_Places = list[tuple[int, str]]  # place and article, as the front page shows them
 
 
 @contextmanager
@@ -48,7 +60,8 @@ def _expect_popular(trial: Trial, table: str, truth: dict[str, list[int]], what:
     key = "too-much" if votes > due else "too-little" if votes < due else "wrong-sum"
     if len(found) > len(right):
         key = "two-rows"
-    trial.expect(found == right, key, happened=f"{table} holds {found}", expected=f"{right}")
+    more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+    trial.expect(found == right, key, happened=f"{table} holds {found[:5]}{more}", expected=f"{right}")
 
 
 def _right_whatever_comes(trial: Trial) -> None:
@@ -66,6 +79,10 @@ def _right_whatever_comes(trial: Trial) -> None:
             )
             unlucky.run()
             _expect_popular(unlucky, "popular1", truth, f"20 ratings, and their tasks under chaos (seed {seed})")
+            for article in _ARTICLES:
+                _rate(unlucky, "ex7_1/rate", article, random.randint(1, 5), truth)
+            unlucky.run()
+            _expect_popular(unlucky, "popular1", truth, "20 ratings, and when they were counted, three more")
 
 
 def _few_tasks(trial: Trial) -> None:
@@ -86,8 +103,16 @@ def _few_tasks(trial: Trial) -> None:
             ):
                 unlucky.lab.advance(seconds=later)
                 _rate(unlucky, "ex7_2/rate", article, stars, truth)
+            rated = unlucky.lab.now
             unlucky.run()
             _expect_popular(unlucky, "popular2", truth, "three more ratings within half a minute, much later")
+            unlucky.lab.advance(seconds=_WEEK - (unlucky.lab.now - rated).total_seconds())
+            with own_instance(unlucky):
+                _rate(unlucky, "ex7_2/rate", "ferry", 2, truth)
+            _rate(unlucky, "ex7_2/rate", "ferry", 3, truth)
+            _expect_gathered(unlucky, "ferry", "own-memory")
+            unlucky.run()
+            _expect_popular(unlucky, "popular2", truth, "two more ratings at the same minute, a week later")
 
 
 def _until_next_minute(trial: Trial) -> float:
@@ -95,12 +120,12 @@ def _until_next_minute(trial: Trial) -> float:
     return 360 - trial.lab.now.timestamp() % 60
 
 
-def _expect_gathered(trial: Trial, article: str) -> None:
+def _expect_gathered(trial: Trial, article: str, mistake: str = "many-tasks") -> None:
     tasks: list[Any] = [task for task in trial.lab.tasks() if f"article={article}" in f"{task.url} {task.text}&"]
     fresh = [task for task in tasks if task.retries == 0 and task.first_try is None]
     trial.expect(
         len(fresh) <= 1,
-        "many-tasks",
+        mistake,
         happened=f"{len(fresh)} tasks are waiting for {article!r}",
         expected="one at the most",
     )
@@ -115,34 +140,47 @@ def _expect_gathered(trial: Trial, article: str) -> None:
 
 def _top_three(trial: Trial) -> None:
     votes = ["ferry", "chess", "choir", "ferry", "tides", "ferry", "chess", "tides", "tides", "tides", "choir", "choir"]
-    moments: list[list[tuple[int, str]]] = [[]]
+    moments: list[_Places] = [[]]
     for number, article in enumerate(votes, 1):
-        trial.get("ex7_3/vote", article=article)
-        names = votes[:number]
-        best = sorted(set(names), key=lambda name: (-names.count(name), name))[:3]
-        moments.append(list(enumerate(best, 1)))
-        while trial.lab.tasks():
-            attempt = trial.step(may_fail=True)
-            ticket = attempt.response.ticket
-            if ticket is not None and ticket.exception in SLIPS:
-                trial.failed(ticket)
-            shown = sorted(trial.rows("top3", "place", "article"))
-            trial.called = f"{quantity(number, 'vote')}, and the attempt that was answered {attempt.status}"
-            trial.expect(
-                shown in moments[-2:] and (shown or number == 1),
-                "empty" if not shown else "places" if [name for _, name in shown] == best else "mixed",
-                happened=f"top3 holds {shown or 'nothing'}",
-                expected=f"{moments[-2] or 'nothing'} or {moments[-1]}",
-            )
-            if attempt.number > 60:
-                trial.wrong("never", happened="the tasks never come to an end", expected="success at the second try")
+        moments.append(_best(votes[:number]))
+        _vote(trial, article, moments[-2:], quantity(number, "vote"))
+    for place in (1, 2, 3):
+        trial.lab.write("models/z_stopped.py", _STOPPED.format(place=place))
+        votes.append(article := ("chess", "ferry", "choir")[place - 1])
+        moments.append(_best(votes))
+        _vote(trial, article, moments[-2:], f"a vote whose worker is stopped just before it writes place {place}")
+
+
+def _best(votes: list[str]) -> _Places:
+    return list(enumerate(sorted(set(votes), key=lambda name: (-votes.count(name), name))[:3], 1))
+
+
+def _vote(trial: Trial, article: str, moments: list[_Places], what: str) -> None:
+    """Vote, and look at the front page after each attempt: it shows one of two moments, and in the end the second."""
+    trial.get("ex7_3/vote", article=article)
+    while trial.lab.tasks():
+        attempt = trial.step(may_fail=True)
+        ticket = attempt.response.ticket
+        if ticket is not None and ticket.exception in SLIPS:
+            trial.failed(ticket)
+        trial.called = f"{what}, and the attempt that was answered {attempt.status}"
         shown = sorted(trial.rows("top3", "place", "article"))
+        names = [sorted(name for _, name in moment) for moment in moments]
         trial.expect(
-            shown == moments[-1],
-            "gives-up",
-            happened=f"all tasks are done, and top3 holds {shown or 'nothing'}",
-            expected=f"{moments[-1]}",
+            shown in moments,
+            "empty" if not shown else "places" if sorted(str(name) for _, name in shown) in names else "mixed",
+            happened=f"top3 holds {shown or 'nothing'}",
+            expected=f"{moments[0] or 'nothing'} or {moments[1]}",
         )
+        if attempt.number > 60:
+            trial.wrong("never", happened="the tasks never come to an end", expected="success at the second try")
+    shown = sorted(trial.rows("top3", "place", "article"))
+    trial.expect(
+        shown == moments[1],
+        "gives-up",
+        happened=f"all tasks are done, and top3 holds {shown or 'nothing'}",
+        expected=f"{moments[1]}",
+    )
 
 
 RUNS = {"7.1": _right_whatever_comes, "7.2": _few_tasks, "7.3": _top_three}

@@ -129,7 +129,7 @@ class Trial:
             attempt.ok,
             _missed(attempt, mistake),
             happened=_answered(attempt),
-            expected="a status of 200 to 299",
+            expected="a status of 200 to 299; after any other the queue tries again",
         )
 
     def one_task(self, *, missing: str, queue: str | None = None) -> TaskInfo:

@@ -96,7 +96,7 @@ def _error(exercise: Exercise, what: str, said: list[str], short: str, advice: s
 def wrong(exercise: Exercise, finding: Finding, key: str | None, mistake: Misconception | None) -> Verdict:
     """The code ran and did something else than it should."""
     facts = {"We called": finding.called, "What happened": finding.happened, "Expected": finding.expected}
-    short = f"{finding.happened}; expected: {finding.expected}"
+    short = f"{finding.happened.rstrip('.')}; expected: {finding.expected}"
     if mistake is not None:
         facts |= {
             "Diagnosis": mistake.says,

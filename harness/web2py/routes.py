@@ -33,4 +33,5 @@ def _explain(error: BaseException, tenancy: Tenancy) -> str:
     advice = "Correct that line." if lines else "Correct the rule that it names; the routes of before stay in force."
     if "compile_regex()" in str(error):
         advice = "routes_in and routes_out are lists of pairs: [('/from', '/to')]; the routes of before stay in force."
-    return f"{where}\n{type(error).__name__}: {message_of(error)}\n{advice}"
+    said = f"{type(error).__name__}: {message_of(error)}"
+    return f"{where}{chr(10) if lines else ': '}{said}\n{advice}"

@@ -1,6 +1,6 @@
 """Photograph a notebook as JupyterLab shows it after a run, as one tall picture.
 
-    python -m tests.browser.screenshot notebooks/01_first_task.ipynb lesson.png [--dark]
+python -m tests.browser.screenshot notebooks/01_first_task.ipynb lesson.png [--dark]
 """
 
 import argparse
