@@ -18,10 +18,10 @@ from tests.scratch import code, save
 ROOT = Path(__file__).parents[1]
 MIXED, SOLVED = "02_passing_data", "01_first_task"
 ENTRIES = """\
-2.1 not right yet: The address stands first, without its keyword, and so it is
-    the payload. The task goes to the queue's default address, where nobody
-    answers, and no error ever shows. Write url=URL(...). Reread lesson 02, “The
-    call that looks right”.
+2.1 not right yet: The task has no address: what stands first, without its
+    keyword, is the payload. So it goes to the queue's default address, where
+    nobody answers, and no error ever shows. Write url=URL(...). Reread lesson
+    02, “The call that looks right”.
 2.2 correct
 2.3 error in your code: NameError: name 'jsn' is not defined
     (tutorial/controllers/ex2_3.py, line 19). Is it misspelt, or a text without
@@ -90,12 +90,12 @@ def test_the_list_of_exercises_is_the_last_thing_on_the_screen(run):
 
 
 def test_a_line_of_the_short_summary_begins_with_the_exercise_and_its_outcome(run):
-    assert run.summary(MIXED).startswith(f"FAILED {MIXED}.ipynb::ex2-1-check - 2.1 not right yet: The address")
+    assert run.summary(MIXED).startswith(f"FAILED {MIXED}.ipynb::ex2-1-check - 2.1 not right yet: The task has")
 
 
 def test_a_check_that_failed_shows_its_headline_and_then_all_that_the_notebook_shows(run):
     first, source, *said = run.failures[MIXED][2].splitlines()
-    assert first.startswith("2.1 not right yet: The address stands first, without its keyword")
+    assert first.startswith("2.1 not right yet: The task has no address: what stands first")
     assert source == "   1  check('2.1')"
     assert said[0] == "CheckError: 2.1 not right yet."
     assert said[-1] == 'Stuck? hint("2.1")'

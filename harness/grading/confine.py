@@ -67,7 +67,7 @@ def limit(limits: Limits) -> None:
 
 
 def limit_memory(more: int) -> None:
-    """Let this process, and those that it forks, take so many bytes beyond what it has; beyond that is a MemoryError."""
+    """Let this process, and those that it forks, take so many bytes beyond what it has, and no more."""
     _set(resource.RLIMIT_AS, _address_space() + more)
 
 
