@@ -28,16 +28,20 @@ from __future__ import annotations
 
 from itertools import takewhile
 
+_LONGEST = 1000  # characters of a line
+
 
 class HarnessError(Exception):
     """Base of all errors of the harness: a message for the learner, shown without a traceback.
 
     IPython, nbval and nbclient ask an exception for `_render_traceback_`; the answer is the class and the message, so
-    a notebook shows what went wrong and what to do next instead of the harness's frames.
+    a notebook shows what went wrong and what to do next instead of the harness's frames. A line that quotes a megabyte
+    is cut there; `str` has all of it.
     """
 
     def _render_traceback_(self) -> list[str]:
-        return [f"{type(self).__name__}: {self}"]
+        lines = f"{type(self).__name__}: {self}".split("\n")
+        return ["\n".join(line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…" for line in lines)]
 
 
 def one_line(message: str) -> str:

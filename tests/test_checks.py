@@ -10,9 +10,11 @@ import pytest
 from harness import Lab, check, hint, predict, progress, solution
 from harness.checks import ledger
 from harness.checks.course import body, exercises, find_exercise, lessons, solution_cells, stub_cells
+from harness.checks.judge import judge
 from harness.checks.layout import WIDTH, wrap
 from harness.checks.ledger.session import Session
 from harness.checks.trial import Decided, Trial
+from harness.checks.verdict import Outcome
 from harness.errors import CheckError, CourseError, LabClosedError
 from harness.state import VARIABLE
 
@@ -33,6 +35,13 @@ def test_check_of_a_right_answer_says_what_it_proves(lab: Lab, capsys: pytest.Ca
     write(lab, "1.1", solved=True)
     check("1.1")
     assert capsys.readouterr().out.startswith("1.1 correct: the visit only queued the edit")
+
+
+@pytest.mark.parametrize("source", ["x = " + "-" * 3000 + "1", "x = " + "+".join("1" * 3000)])
+def test_an_answer_that_python_cannot_take_apart_is_an_error_in_it(source: str) -> None:
+    verdict = judge(find_exercise("1.1"), {"controllers/ex1_1.py": source})
+    assert verdict.outcome is Outcome.ERROR
+    assert "nested too deeply, or too long" in verdict.headline
 
 
 def test_check_of_a_stub_raises_not_attempted(lab: Lab) -> None:

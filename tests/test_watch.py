@@ -18,7 +18,11 @@ from rich.console import Console
 
 from harness.checks.answers import Answer
 from harness.checks.course import exercises, find_exercise
+from harness.checks.examiner import Examiner
+from harness.checks.exercise import Exercise
+from harness.checks.verdict import Verdict
 from harness.errors import HarnessError
+from harness.terminal import watch as watching
 from harness.terminal.page import Page
 from harness.terminal.saves import saves
 from harness.terminal.session import Event, Failed, Following, Judged, Key, Resized, Saved, Session
@@ -236,6 +240,22 @@ def test_a_cell_that_is_gone_is_told_with_the_way_back(desk: Desk, session: Sess
 def test_a_check_that_cannot_be_made_is_a_remark(session: Session) -> None:
     session.handle(Judged(find_exercise("1.1"), HarnessError("there is no web2py")))
     assert "1.1 could not be checked: there is no web2py" in seen(session)
+
+
+def test_whatever_a_check_raises_the_next_one_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def judge(examiner: Examiner, exercise: Exercise, answer: Answer) -> Verdict:
+        raise ValueError(exercise.number)
+
+    monkeypatch.setattr(Examiner, "judge", judge)
+    events: SimpleQueue[Event] = SimpleQueue()
+    with watching._examining(events) as examine:
+        for number in ("1.1", "1.2"):
+            examine((find_exercise(number), Answer({})))
+        outcomes = [events.get(timeout=60) for _ in range(2)]
+    assert [str(each.outcome) for each in outcomes if isinstance(each, Judged)] == [
+        "the check itself failed: ValueError: 1.1",
+        "the check itself failed: ValueError: 1.2",
+    ]
 
 
 def test_that_saves_cannot_be_followed_is_told(session: Session) -> None:

@@ -130,10 +130,23 @@ def test_other_files_may_be_empty(path: str, site: Site) -> None:
     assert site.read(path) == ""
 
 
-@pytest.mark.parametrize("source", ["x = '\0'", "x = '\ud800'", "(" * 5000, "-" * 100_000 + "1"])
-def test_source_that_breaks_the_compiler_is_refused(source: str, site: Site) -> None:
-    with pytest.raises(SourceError, match="tutorial/models/db.py"):
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("x = '\0'", "source code string cannot contain null bytes"),
+        ("x = '\ud800'", "cannot be compiled: 'utf-8' codec can't encode"),
+        ("(" * 5000, "too many nested parentheses"),
+        ("-" * 100_000 + "1", "cannot be compiled: an expression in it is nested too deeply, or too long"),
+        ("+".join("1" * 5000), "cannot be compiled: an expression in it is nested too deeply, or too long"),
+    ],
+)
+def test_source_that_breaks_the_compiler_is_refused(source: str, message: str, site: Site) -> None:
+    with pytest.raises(SourceError, match="tutorial/models/db.py") as refusal:
         site.write("models/db.py", source)
+    assert message in str(refusal.value)
+    (shown,) = refusal.value._render_traceback_()
+    assert message in shown
+    assert max(map(len, shown.splitlines())) <= 1001
 
 
 def test_a_view_that_is_no_text_is_refused(site: Site) -> None:

@@ -17,6 +17,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import TracebackType
+from typing import TypeVar
 
 from harness.checks import verdict
 from harness.checks.answers import Answer
@@ -27,6 +28,7 @@ from harness.checks.verdict import Verdict
 from harness.errors import HarnessError
 from harness.lab import Lab
 
+T = TypeVar("T")
 LIMIT = 20.0  # real seconds for one check
 
 
@@ -129,7 +131,7 @@ def _work(line: Connection, folder: str, limit: float) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started this
     tempfile.tempdir = folder
     _be_silent()
-    ready = _attempt(lambda: Lab().close())
+    ready = attempt(lambda: Lab().close())
     line.send(ready)
     while ready is None:
         try:
@@ -137,7 +139,7 @@ def _work(line: Connection, folder: str, limit: float) -> None:
         except (EOFError, OSError):
             return
         with _at_most(3 * limit):
-            outcome = _attempt(partial(_judge, number, files))
+            outcome = attempt(partial(_judge, number, files))
         line.send(outcome)
 
 
@@ -160,8 +162,8 @@ def _judge(number: str, files: Mapping[str, str]) -> Verdict:
     return judge(find_exercise(number), files)
 
 
-def _attempt(action: Callable[[], object]) -> object:
-    """Return what comes of an action: its result, or a HarnessError where it raised."""
+def attempt(action: Callable[[], T]) -> T | HarnessError:
+    """Return what comes of a check: its result, or a HarnessError where it raised, whatever it was."""
     try:
         return action()
     except HarnessError as error:

@@ -48,7 +48,7 @@ def _meaning(source: str) -> str:
     """Return what a file says: the structure of Python, the lines of anything else."""
     try:
         return ast.dump(ast.parse(source))
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two: nested by the thousand
         return "\n".join(line for line in source.splitlines() if line.partition("#")[0].strip())
 
 

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stderr
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from queue import SimpleQueue
@@ -14,11 +15,10 @@ from rich.console import Console
 from rich.live import Live
 
 from harness.checks.answers import Answer
-from harness.checks.examiner import Examiner
+from harness.checks.examiner import Examiner, attempt
 from harness.checks.exercise import Exercise
 from harness.checks.verdict import Verdict
 from harness.checks.workspace import FOLDER
-from harness.errors import HarnessError
 from harness.terminal.keys import can_read_keys, keys, signals
 from harness.terminal.lines import console
 from harness.terminal.page import Page
@@ -141,7 +141,4 @@ def _examining(events: SimpleQueue[Event]) -> Iterator[Callable[[Job], None]]:
 def _examine(examiner: Examiner, jobs: SimpleQueue[Job | None], events: SimpleQueue[Event]) -> None:
     while job := jobs.get():
         exercise, answer = job
-        try:
-            events.put(Judged(exercise, examiner.judge(exercise, answer)))
-        except HarnessError as error:
-            events.put(Judged(exercise, error))
+        events.put(Judged(exercise, attempt(partial(examiner.judge, exercise, answer))))

@@ -50,7 +50,9 @@ def check_python(source: str, name: str, *, needs_code: bool = False) -> None:
             compile(tree, name, "exec", dont_inherit=True)
     except SyntaxError as error:
         raise SourceError(_explain(error, source, name)) from None
-    except (ValueError, RecursionError, MemoryError) as error:  # null bytes, lone surrogates, a thousand brackets
+    except (RecursionError, MemoryError):
+        raise SourceError(f"{name} cannot be compiled: an expression in it is nested too deeply, or too long") from None
+    except ValueError as error:  # lone surrogates; null bytes, in some versions
         raise SourceError(f"{name} cannot be compiled: {error}. {_advice(str(error), '')}") from None
     if needs_code and not tree.body:
         raise SourceError(f"{name} holds no code yet; web2py needs a function in it: def index(): return 'hello'")
