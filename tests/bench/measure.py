@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gc
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import ceil
 
 ROUNDS = 7
 Contestant = Callable[[], float]  # does its work, returns the seconds that count
@@ -46,10 +49,14 @@ def timed(work: Callable[[], object], count: int = 1) -> float:
     return (time.perf_counter() - start) / count
 
 
+def fresh(program: str) -> float:
+    """Return the number that a program prints in an interpreter of its own."""
+    return float(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout)
+
+
 def percentile(values: list[float], share: float) -> float:
     """Return the smallest value that at least `share` (0 to 1) of the values do not exceed."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+    return sorted(values)[max(0, ceil(share * len(values)) - 1)]
 
 
 @contextmanager

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 from harness import Lab
-from tests.bench.measure import Row, in_turns, timed
+from tests.bench.measure import Row, fresh, in_turns, timed
 
 _IMPORT = "import time; t = time.perf_counter(); import harness; print(time.perf_counter() - t)"
 _FIRST = "import time; t = time.perf_counter(); from harness import Lab; Lab(); print(time.perf_counter() - t)"
@@ -17,8 +14,8 @@ def rows() -> list[Row]:
     Lab().close()
     seconds = in_turns(
         {
-            "import harness": lambda: _fresh(_IMPORT),
-            "import and first Lab()": lambda: _fresh(_FIRST),
+            "import harness": lambda: fresh(_IMPORT),
+            "import and first Lab()": lambda: fresh(_FIRST),
             "second Lab()": lambda: timed(lambda: Lab().close()),
         }
     )
@@ -39,7 +36,3 @@ def _machine() -> float:
         return total
 
     return timed(add)
-
-
-def _fresh(program: str) -> float:
-    return float(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout)
