@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from harness.clock import Clock, to_datetime
 from harness.display.card import Card, Fact, card, fact
 from harness.display.times import clock as clock_face
-from harness.display.times import count, duration
+from harness.display.times import duration, quantity
 from harness.errors import BadValueError, UnknownTaskError
 from harness.records import QueueSample, QueueStatistics
 from harness.taskqueue import Queue, QueueConfig, RetryParameters
@@ -131,7 +131,7 @@ class QueueConsole:
 
     def _card(self) -> Card:
         queue, oldest = self._queue, self._queue.oldest_eta()
-        holds = count(len(queue), "task") + f", {len(queue.in_flight)} of them running" * bool(queue.in_flight)
+        holds = quantity(len(queue), "task") + f", {len(queue.in_flight)} of them running" * bool(queue.in_flight)
         earliest = "" if oldest is None else clock_face(to_datetime(oldest), self._clock.now)
         facts = [fact("holds", holds), fact("earliest ETA", earliest), *_settings(queue.config)]
         state = "paused" if queue.paused else queue.config.mode
@@ -141,7 +141,7 @@ class QueueConsole:
 def held_back(queue: Queue) -> str:
     """Say in words what keeps the tasks of a queue from running although time passes; "" where nothing does."""
     config = queue.config
-    holds = f"and holds {count(len(queue), 'task')}"
+    holds = f"and holds {quantity(len(queue), 'task')}"
     if not len(queue):
         return ""
     if config.mode == "pull":

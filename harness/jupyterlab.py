@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.errors import NotebookError
 
 CONFIG = Path(__file__).parent / "jupyter"  # turns the news off, which would ask the network
+PORT = 8888  # on 127.0.0.1, or the next one that is free
 
 
 def serve(root: Path, port: int, *, browser: bool) -> int:

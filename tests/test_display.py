@@ -13,7 +13,7 @@ import pytest
 import harness.display
 import harness.records
 from harness.display.example import ATTEMPTS, RESPONSES, TASK
-from harness.display.times import clock, count, duration, relative
+from harness.display.times import clock, duration, quantity, relative
 from harness.display.values import clean, literal, shorten, width
 from harness.records import (
     Attempt,
@@ -238,7 +238,7 @@ def test_relative_looks_both_ways() -> None:
 
 
 def test_counts_have_their_plural() -> None:
-    assert [count(number, "retry") for number in (0, 1, 1000)] == ["no retries", "1 retry", "1,000 retries"]
+    assert [quantity(number, "retry") for number in (0, 1, 1000)] == ["no retries", "1 retry", "1,000 retries"]
 
 
 def test_shortening_keeps_both_ends_and_whole_graphemes() -> None:

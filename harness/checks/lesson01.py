@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from harness.checks.delivery import Rows, expect_address, expect_no_echo, expect_nothing_new
-from harness.checks.trial import Trial, quantity
+from harness.checks.trial import Trial
+from harness.display.times import quantity
 
 _EDITS = (("Ferry late", "Ferry on time"), ("Nightfall", "Nächtlicher Nebel & Wind"))
 

@@ -16,7 +16,8 @@ from harness.checks.delivery import (
     is_plain,
     work,
 )
-from harness.checks.trial import Trial, quantity
+from harness.checks.trial import Trial
+from harness.display.times import quantity
 from harness.records import TaskInfo
 
 _EDITS = (("Ferry late", "Ferry on time"), ("Nacht & Nebel, 100 %", "Ночь + туман = 夜"), ("Ebb", "Flood"))

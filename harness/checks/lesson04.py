@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from harness.checks.delivery import expect_address
+from harness.checks.delivery import Rows, expect_address
 from harness.checks.instance import own_instance
 from harness.checks.trial import SLIPS, Trial
 from harness.records import Attempt, Outcome
 
 _LONG = 30  # attempts; who needs more has set no limit
-_Rows = list[tuple[object, ...]]
 
 
 def _attempts(trial: Trial, most: int, *, may_fail: bool = True) -> list[Attempt]:
@@ -77,7 +76,7 @@ def _idempotent(trial: Trial) -> None:
                 happened=f"a delivery was answered {failed.status}, so it is tried again",
                 expected="the second delivery finds nothing to do, and answers 200",
             )
-        rows: _Rows = unlucky.rows("mytable", "old", "new")
+        rows: Rows = unlucky.rows("mytable", "old", "new")
         numbers = sorted(str(row[0]) for row in rows)
         key = "twice" if len(rows) > len(set(rows)) else "too-few" if rows else "no-row"
         unlucky.expect(
@@ -102,7 +101,7 @@ def _rate_once_more(trial: Trial, mistake: str | None = None, what: str = "a rat
 
 def _no_rows(trial: Trial) -> None:
     for pages in ("8", "16"):
-        done: _Rows = trial.rows("mytable", "old", "new")
+        done: Rows = trial.rows("mytable", "old", "new")
         trial.get("ex4_3/order", pages=pages)
         for number in (1, 2):
             attempt = trial.step(may_fail=True)
@@ -145,7 +144,7 @@ def _dead_letter(trial: Trial) -> None:
     strange = [ticket for ticket in tickets if ticket is not None and ticket.exception != "RuntimeError"]
     if strange:
         trial.failed(strange[0])
-    rows: _Rows = trial.rows("dead_letter", "letter", "attempts")
+    rows: Rows = trial.rows("dead_letter", "letter", "attempts")
     key = "too-early" if len(attempts) < 4 else "too-late" if len(attempts) > 4 else "no-letter"
     if attempts[-1].outcome is Outcome.DROPPED:
         key = "dropped"

@@ -8,7 +8,8 @@ from itertools import pairwise
 
 from harness.checks.delivery import expect_no_echo, work
 from harness.checks.instance import own_instance
-from harness.checks.trial import Trial, quantity
+from harness.checks.trial import Trial
+from harness.display.times import quantity
 from harness.display.values import shorten
 from harness.records import Attempt
 

@@ -8,7 +8,8 @@ from random import Random
 from typing import Any
 
 from harness.checks.instance import own_instance
-from harness.checks.trial import SLIPS, Trial, quantity
+from harness.checks.trial import SLIPS, Trial
+from harness.display.times import quantity
 
 _SEEDS = (1, 2, 3)
 _WEEK = 7 * 24 * 3600  # seconds; a name is kept for nine days

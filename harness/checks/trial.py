@@ -10,6 +10,7 @@ from urllib.parse import unquote_plus, urlencode
 
 from harness.checks.exercise import Exercise
 from harness.checks.verdict import Finding, Verdict, error, wrong
+from harness.display.times import quantity
 from harness.display.values import shorten
 from harness.errors import RunawayError
 from harness.lab import Lab
@@ -196,8 +197,3 @@ def _answered(attempt: Attempt) -> str:
     if request.url.startswith("/_ah/queue/"):
         said += " It is the address of a task that has none of its own: url=URL(...) gives it one."
     return said
-
-
-def quantity(number: int, noun: str) -> str:
-    """Return a number of things in words for the learner: "no tasks", "1 task", "2 tasks"."""
-    return f"{number or 'no'} {noun}{'s' * (number != 1)}"

@@ -16,12 +16,12 @@ from harness.checks.ledger.schema import VERSION, BrokenFile, NewerFile, parse
 from harness.checkup.finding import Finding, note, ok, problem
 from harness.checkup.packages import some
 from harness.errors import NotebookError, ProgressError
+from harness.jupyterlab import PORT
 from harness.notebooks import files
 from harness.notebooks.saved import read_saved
 from harness.state import VARIABLE, state_folder
 
 _TRIAL = bytes(64 * 1024)  # more than progress will ever take
-PORT = 8888
 
 
 def lessons(course: Path) -> Finding:

@@ -13,6 +13,7 @@ import click
 
 from harness.checkup.finding import Finding, State
 from harness.checkup.packages import installed
+from harness.display.times import quantity
 
 _LOOK = {State.OK: ("✓", "+", "green"), State.NOTE: ("•", "*", "yellow"), State.PROBLEM: ("✗", "X", "red")}
 _WORD = max(len(state) for state in State)
@@ -41,9 +42,9 @@ def summary(findings: Mapping[str, Finding]) -> str:
     """Return the last line: what is in the way, if anything."""
     problems = [name for name, found in findings.items() if found.state is State.PROBLEM]
     if problems:
-        return f"{_count(len(problems), 'problem')} to mend: {', '.join(problems)}."
+        return f"{quantity(len(problems), 'problem')} to mend: {', '.join(problems)}."
     notes = sum(found.state is State.NOTE for found in findings.values())
-    return f"The course can run; {_count(notes, 'note')} above." if notes else "All is well."
+    return f"The course can run; {quantity(notes, 'note')} above." if notes else "All is well."
 
 
 def to_json(findings: Mapping[str, Finding]) -> dict[str, Any]:
@@ -80,7 +81,3 @@ def _can_show(sign: str, encoding: str) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from harness.jupyterlab import PORT
+
 
 @click.command()
-@click.option("--port", default=8888, show_default=True, help="The port on 127.0.0.1.")
+@click.option("--port", default=PORT, show_default=True, help="The port on 127.0.0.1.")
 @click.option("--browser/--no-browser", default=True, help="Open a browser, or only print the URL.")
 def lab(port: int, browser: bool) -> int:
     """Open the course in JupyterLab."""

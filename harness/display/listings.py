@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.display.table import Column, Table
 from harness.display.task import retry_words, task_data
-from harness.display.times import clock, count, duration, relative
+from harness.display.times import clock, duration, quantity, relative
 from harness.display.values import plain
 from harness.records import Attempt, Outcome, TaskInfo, TaskState
 
@@ -33,9 +33,9 @@ def list_tasks(tasks: Iterable[TaskInfo], now: datetime) -> Table[TaskInfo]:
 def _count_states(tasks: Sequence[TaskInfo]) -> str:
     states = Counter(task.state for task in tasks)
     if list(states) == [TaskState.WAITING]:
-        return f"{count(len(tasks), 'task')} {'waits' if len(tasks) == 1 else 'wait'}"
+        return f"{quantity(len(tasks), 'task')} {'waits' if len(tasks) == 1 else 'wait'}"
     parts = [f"{states[state]:,} {state}" for state in TaskState if states[state]]
-    return f"{count(len(tasks), 'task')}: {', '.join(parts)}"
+    return f"{quantity(len(tasks), 'task')}: {', '.join(parts)}"
 
 
 def list_attempts(attempts: Sequence[Attempt], note: str = "") -> Table[Attempt]:
@@ -73,13 +73,13 @@ def _count_outcomes(attempts: Sequence[Attempt]) -> str:
     }
     outcomes = Counter(attempt.outcome for attempt in attempts)
     parts = [f"{outcomes[outcome]:,} {words[outcome]}" for outcome in Outcome if outcomes[outcome]]
-    return f"{count(len(attempts), 'attempt')}: {', '.join(parts)}"
+    return f"{quantity(len(attempts), 'attempt')}: {', '.join(parts)}"
 
 
 def list_rows(rows: Sequence[dict[str, Any]], name: str) -> Table[dict[str, Any]]:
     """See `harness.display.rows_table`."""
     columns = [_row_column(key, rows) for key in dict.fromkeys(key for row in rows for key in row)]
-    return Table(rows, columns, lambda rows: f"{name}: {count(len(rows), 'row')}", f"{name} is empty")
+    return Table(rows, columns, lambda rows: f"{name}: {quantity(len(rows), 'row')}", f"{name} is empty")
 
 
 def _row_column(key: str, rows: Sequence[dict[str, Any]]) -> Column[dict[str, Any]]:
@@ -102,7 +102,7 @@ def list_exercises(exercises: Iterable[tuple[str, str, bool]]) -> Table[dict[str
 
 def _count_solved(rows: Sequence[Mapping[str, str]]) -> str:
     solved = sum(row["solved"] == "yes" for row in rows)
-    return f"{solved} of {count(len(rows), 'exercise')} solved"
+    return f"{solved} of {quantity(len(rows), 'exercise')} solved"
 
 
 if __name__ == "__main__":

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from harness.display.card import Card, card, fact
-from harness.display.times import clock, count
+from harness.display.times import clock, quantity
 from harness.records import QueueSample, QueueStatistics
 
 
 def statistics_card(figures: QueueStatistics) -> Card:
     """Show what App Engine reports about a queue."""
-    tasks, rate = count(figures.tasks, "task"), f"{figures.enforced_rate:g}/s"
+    tasks, rate = quantity(figures.tasks, "task"), f"{figures.enforced_rate:g}/s"
     facts = [
         fact("tasks", tasks),
         fact("oldest ETA", clock(figures.oldest_eta) if figures.oldest_eta else "none"),
@@ -23,7 +23,7 @@ def statistics_card(figures: QueueStatistics) -> Card:
 
 def sample_card(sample: QueueSample) -> Card:
     """Show the figures of a queue at one instant."""
-    waiting, running = count(sample.waiting, "task"), count(sample.running, "task")
+    waiting, running = quantity(sample.waiting, "task"), quantity(sample.running, "task")
     facts = [fact("tokens", f"{sample.tokens:g}"), fact("waiting", waiting), fact("running", running)]
     line = (
         f"QueueSample {clock(sample.at)}: {sample.tokens:g} tokens, {sample.waiting} waiting, {sample.running} running"

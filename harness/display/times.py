@@ -50,8 +50,8 @@ def relative(at: datetime, now: datetime) -> str:
     return f"in {duration(seconds)}" if seconds > 0 else f"{duration(-seconds)} ago"
 
 
-def count(number: int, noun: str) -> str:
-    """Count things in words: "1 task", "no tasks", "2 retries"."""
+def quantity(number: int, noun: str) -> str:
+    """Return a number of things in words: "1 task", "no tasks", "2 retries"."""
     if number == 1:
         return f"1 {noun}"
     plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"

@@ -8,7 +8,7 @@ from harness.display.card import Card, card, fact
 from harness.display.code import place
 from harness.display.exchange import status
 from harness.display.task import attempt_facts, task_facts, verdict, what_next
-from harness.display.times import clock, count
+from harness.display.times import clock, quantity
 from harness.records import Attempt, Frame, Outcome, TaskState, Trace
 
 _MANY = 6  # attempts that are told in full; of more, the first and the last two
@@ -24,7 +24,7 @@ def trace_card(trace: Trace) -> Card:
 
 
 def _ending(trace: Trace) -> str:
-    tries = count(len(trace.attempts), "attempt")
+    tries = quantity(len(trace.attempts), "attempt")
     if trace.task.state is TaskState.WAITING:
         return f"waits in the queue {trace.task.queue}, {tries} so far"
     return f"{trace.task.state}, {tries}"
@@ -42,7 +42,7 @@ def _steps(trace: Trace) -> Iterator[Card]:
         elif position < _ENDS + _LINES:
             yield card(f"{_attempt_at(position + 1, attempt)}: {what_next(attempt)}")
         elif position == _ENDS + _LINES:
-            yield card(f"… {count(len(short) - _LINES, 'attempt')} more like these …")
+            yield card(f"… {quantity(len(short) - _LINES, 'attempt')} more like these …")
     yield from _waits(trace)
 
 

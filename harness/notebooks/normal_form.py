@@ -20,7 +20,6 @@ METADATA = {
     "language_info": {"name": "python"},
 }
 _CELL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _OVERWRITTEN = re.compile(r"^.*\r(?!\n)", re.MULTILINE)
 _COUNT = re.compile(r"Cell In\[(\d+)\]")
 # IPython writes `File ~/somewhere/site-packages/x.py:1, in f()`, Python itself `File "/somewhere/x.py", line 1`.
@@ -106,5 +105,7 @@ def _normalise_output(output: Any, cell: Cell, counts: dict[int, int]) -> Any:
 
 
 def _normalise_traceback(text: str, counts: dict[int, int]) -> str:
-    plain = _MACHINE_PATH.sub(r"\1", _ANSI.sub("", text))
+    from click import unstyle  # here: `import harness` does not wait for it
+
+    plain = _MACHINE_PATH.sub(r"\1", unstyle(text))
     return _COUNT.sub(lambda match: f"Cell In[{counts.get(int(match[1]), int(match[1]))}]", plain)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from difflib import unified_diff
 from typing import Any
+
+from click import unstyle
 
 from harness.errors import one_line
 
 _LINES = 40
 _WIDTH = 160
-_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 def error_line(error: Mapping[str, Any]) -> str:
@@ -22,7 +22,7 @@ def error_line(error: Mapping[str, Any]) -> str:
 def failure_text(headline: str, source: str, details: str | None) -> str:
     """Compose a failure; pytest's summary shows its first line."""
     numbered = [f"{number:4}  {line}" for number, line in enumerate(source.splitlines(), 1)]
-    return "\n".join([headline, *numbered, *_shortened(_ANSI.sub("", details or ""))])
+    return "\n".join([headline, *numbered, *_shortened(unstyle(details or ""))])
 
 
 def difference(reference: list[Any], test: list[Any]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from matplotlib.ticker import NullLocator
 
-from harness.display.times import count, duration
+from harness.display.times import duration, quantity
 from harness.timeline.picture import BAND, FAINT, GRID, Picture, notice, printable, style, width_of
 from harness.timeline.sheet import LANE_WIDTH, LEFT, WIDTH
 
@@ -97,7 +97,7 @@ def _summary(delays: Sequence[float]) -> str:
         return "no retries, one attempt only"
     shortest, longest = duration(min(delays)), duration(max(delays))
     waits = f"a wait of {shortest}" if shortest == longest else f"waits of {shortest} to {longest}"
-    return f"{count(len(delays), 'retry')}, each after {waits}" if len(delays) > 1 else f"1 retry, after {waits}"
+    return f"{quantity(len(delays), 'retry')}, each after {waits}" if len(delays) > 1 else f"1 retry, after {waits}"
 
 
 def _story(delays: Sequence[float]) -> str:

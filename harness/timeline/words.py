@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from harness.display.times import clock, count, duration
+from harness.display.times import clock, duration, quantity
 from harness.records import TaskState
 from harness.timeline.scene import Life, Mark, Scene
 
@@ -19,13 +19,13 @@ def title(scene: Scene) -> str:
     tries, queues = scene.tries, {life.queue for life in scene.lives}
     if not scene.visits and not scene.lives:
         return "Nothing has happened yet: no request, no task"
-    parts = [count(len(scene.visits), "request"), count(len(scene.lives), "task")]
+    parts = [quantity(len(scene.visits), "request"), quantity(len(scene.lives), "task")]
     if len(queues) > 1:
-        parts[-1] += f" in {count(len(queues), 'queue')}"
+        parts[-1] += f" in {quantity(len(queues), 'queue')}"
     if not scene.lives:
         return ", ".join(parts)
     failed = sum(span.mark in _FAILURES for span in tries)
-    parts.append(count(len(tries), "attempt") + (f" ({failed:,} failed)" if failed else ""))
+    parts.append(quantity(len(tries), "attempt") + (f" ({failed:,} failed)" if failed else ""))
     states = Counter(life.state for life in scene.lives)
     return f"{', '.join(parts)}: " + ", ".join(f"{states[state]:,} {state}" for state in _STATES if states[state])
 
@@ -47,7 +47,7 @@ def _visits(scene: Scene) -> Iterator[str]:
         yield f"User: {visit.label or 'a request'} at {duration(visit.start)} takes {took}{fails}."
     if len(scene.visits) > _FEW:
         longest = max(visit.end - visit.start for visit in scene.visits)
-        yield f"User: {count(len(scene.visits), 'request')}, the longest takes {duration(longest)}."
+        yield f"User: {quantity(len(scene.visits), 'request')}, the longest takes {duration(longest)}."
 
 
 def _tasks(scene: Scene) -> Iterator[str]:
@@ -58,7 +58,7 @@ def _tasks(scene: Scene) -> Iterator[str]:
     for lane in scene.lanes:
         lives = [life for life in scene.lives if life.lane == lane]
         waited = [sum(wait.end - wait.start for wait in life.waits) for life in lives]
-        yield f"Queue {lane}: {count(len(lives), 'task')}, the longest waits {duration(max(waited))} in all."
+        yield f"Queue {lane}: {quantity(len(lives), 'task')}, the longest waits {duration(max(waited))} in all."
     kinds = Counter(span.mark for span in scene.tries)
     if kinds:
         yield f"Worker: {', '.join(f'{kinds[mark]:,} × {mark}' for mark in Mark if kinds[mark])}."
