@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from harness.jupyterlab import PORT
+
 ROOT = Path(__file__).parents[1]
 CLASSROOM = ROOT / ".venv" / "classroom" / "bin"  # `make classroom` fills it, and `make test` calls that
 PARSE = """
@@ -115,9 +117,8 @@ def test_the_dev_container_offers_one_python_and_names_the_port_of_make_lab(cont
     assert code["extensions"] == ["ms-python.python", "ms-toolsai.jupyter"]
     assert code["settings"]["python.defaultInterpreterPath"].endswith("/.venv/bin/python")
     assert "/usr/local/bin/python" in code["settings"]["jupyter.kernels.excludePythonEnvironments"]
-    (port,) = container["forwardPorts"]
-    assert f'"--port", default={port}' in (ROOT / "harness" / "cli" / "course.py").read_text(encoding="utf-8")
-    assert "make lab" in container["portsAttributes"][str(port)]["label"]
+    assert container["forwardPorts"] == [PORT]
+    assert "make lab" in container["portsAttributes"][str(PORT)]["label"]
 
 
 def test_the_dev_container_carries_nothing_from_the_machine_into_the_container(container):
