@@ -38,10 +38,15 @@ STARTED = """async () => {
     return Boolean(app?.commands.hasCommand('docmanager:open') && app.commands.hasCommand('notebook:run-all-cells'));
 }"""
 # The idle indicator alone is not enough: before the kernel is connected, "run all" succeeds and runs nothing.
+# JupyterLab puts its launcher where nothing is open, a moment later, and so in front of a notebook opened meanwhile.
 READY = """path => {
-    const panel = window.jupyterapp?.shell?.currentWidget;
+    const shell = window.jupyterapp.shell;
+    const panel = [...shell.widgets('main')].find(widget => widget.context?.path === path);
+    if (panel && shell.currentWidget !== panel) {
+        shell.activateById(panel.id);
+    }
     const kernel = panel?.sessionContext?.session?.kernel;
-    return Boolean(panel?.context?.isReady && panel.context.path === path
+    return Boolean(panel?.context.isReady && shell.currentWidget === panel
         && kernel?.connectionStatus === 'connected' && kernel.status === 'idle');
 }"""
 CELLS = "() => window.jupyterapp.shell.currentWidget.content.model.sharedModel.toJSON().cells"
