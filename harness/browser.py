@@ -104,8 +104,8 @@ class Browser:
 
 
 def _ends_at_once(cookie: Morsel[str], response: Response) -> bool:
-    if cookie["max-age"]:  # goes before Expires (RFC 6265)
-        return str(cookie["max-age"]).startswith(("0", "-"))
+    with suppress(ValueError):  # one that is no number does not count (RFC 6265)
+        return int(cookie["max-age"]) <= 0  # and one that is goes before Expires
     if response.started is None:
         return False
     try:
