@@ -26,12 +26,12 @@ def load_routes(tenancy: Tenancy) -> None:
 def _explain(error: BaseException, tenancy: Tenancy) -> str:
     """Say what is wrong. web2py runs the file as a string, so that its frames are those of the file "<string>"."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == "<string>"]
-    where = ROUTES
+    where = f"{ROUTES}: "
     if lines:
         number = lines[-1] or 1
-        where = show_line(ROUTES, number, None, (tenancy.root / ROUTES).read_text("utf-8").splitlines()[number - 1])
+        source = (tenancy.root / ROUTES).read_text("utf-8").splitlines()
+        where = show_line(ROUTES, number, None, source[number - 1]) + "\n"
     advice = "Correct that line." if lines else "Correct the rule that it names; the routes of before stay in force."
     if "compile_regex()" in str(error):
         advice = "routes_in and routes_out are lists of pairs: [('/from', '/to')]; the routes of before stay in force."
-    said = f"{type(error).__name__}: {message_of(error)}"
-    return f"{where}{chr(10) if lines else ': '}{said}\n{advice}"
+    return f"{where}{type(error).__name__}: {message_of(error)}\n{advice}"
