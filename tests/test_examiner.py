@@ -124,7 +124,7 @@ def test_a_process_that_was_ended_is_gone_before_the_next_answer_comes() -> None
         assert not process.alive
 
 
-def test_a_check_that_fails_itself_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_that_fails_itself_is_no_verdict() -> None:
     failed = module.attempt(lambda: 1 // 0)
     assert isinstance(failed, HarnessError)
     assert "ZeroDivisionError" in str(failed)
