@@ -2,8 +2,10 @@
 
 import json
 import os
+import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from harness.errors import NotebookError
 from harness.notebooks import files
 from harness.notebooks.build import build, check_source
 from harness.notebooks.execute import execute, kernel_environment
-from harness.notebooks.exercise import blank_regions, to_exercise
+from harness.notebooks.exercise import blank_regions, is_stub, to_exercise
 from harness.notebooks.syntax import syntax_error
 from harness.state import VARIABLE
 from tests.scratch import code, markdown, notebook, result, save
@@ -34,6 +36,8 @@ def gen_task():
     title = request.vars.title
     ...  # YOUR CODE HERE
     return 'queued'"""
+
+KEPT_ORPHAN = "it has no solution, but it was changed after the build or git does not track it"
 
 
 @pytest.fixture
@@ -174,19 +178,189 @@ def test_a_second_build_changes_nothing_in_another_folder_and_time_zone(course, 
 
 
 def test_a_check_says_what_would_change_and_changes_nothing(course, report):
-    save(course / "exercises" / "09_old.ipynb", markdown("# Old"))
     before = texts(course)
-    assert build(course, check=True, say=report.append) == 4
+    assert build(course, check=True, say=report.append) == 3
     assert texts(course) == before
     assert "would rebuild exercises/01_one.ipynb" in report
-    assert "would remove exercises/09_old.ipynb: it has no solution" in report
 
 
-def test_an_exercise_without_a_solution_goes(course, report):
-    orphan = save(course / "exercises" / "09_old.ipynb", markdown("# Old"))
-    build(course, say=report.append)
-    assert not orphan.exists()
-    assert "removed exercises/09_old.ipynb: it has no solution" in report
+# What a build does with exercises that somebody changed
+
+
+def write_solution(root: Path, name: str, title: str = "# An exercise") -> Path:
+    grade = {"nbgrader": {"grade_id": "answer", "solution": True}}
+    answer = code("### BEGIN SOLUTION\nanswer = 42\n### END SOLUTION", metadata=grade)
+    return save(root / "solutions" / f"{name}.ipynb", markdown(title), answer, code("1 + 1", count=1))
+
+
+def write_stub(root: Path, name: str, title: str = "# An exercise") -> Path:
+    exercise = root / "exercises" / f"{name}.ipynb"
+    files.write(exercise, files.dump(to_exercise(files.read(write_solution(root, name, title)), name)))
+    return exercise
+
+
+def save_as_jupyterlab_does(exercise: Path, answer: str | None = None) -> None:
+    """Answer where an answer is given; run the cells, and leave an empty one below them, as Shift-Enter does."""
+    edited = files.read(exercise)
+    edited.cells[1].source = answer or edited.cells[1].source
+    edited.cells[1].execution_count, edited.cells[1].outputs = 1, [result("Ellipsis")]
+    edited.cells.append(notebook(code("", id="empty")).cells[0])
+    edited.metadata["language_info"] = {"name": "python", "version": "3.11.2"}
+    exercise.write_text(files.dump(edited), encoding="utf-8")
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@dataclass
+class Rebuilt:
+    """A course before and after a build, and what that said; and the same of `build --check`, which ran first."""
+
+    root: Path
+    before: dict[str, bytes]
+    checked: dict[str, bytes]
+    check_said: list[str]
+    said: list[str]
+
+    def is_kept(self, name: str) -> bool:
+        file = self.root / "exercises" / f"{name}.ipynb"
+        return file.exists() and file.read_bytes() == self.before[str(file.relative_to(self.root))]
+
+    def is_stub(self, name: str) -> bool:
+        exercise, solution = (self.root / folder / f"{name}.ipynb" for folder in ("exercises", "solutions"))
+        return exercise.read_text(encoding="utf-8") == files.dump(to_exercise(files.read(solution), name))
+
+    def backups(self, name: str) -> list[Path]:
+        return list((self.root / "exercises" / "backups").glob(f"{name}.*.ipynb"))
+
+    def lines(self, name: str) -> list[str]:
+        return [line for line in self.said if f"exercises/{name}.ipynb" in line]
+
+
+@pytest.fixture(scope="module")
+def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> Rebuilt:
+    """One build of a course in which each exercise was changed in a way of its own."""
+    root = tmp_path_factory.mktemp("changed")
+    for name in ("answered", "torn", "run", "retired", "retired_answered"):
+        write_stub(root, name)
+    for name in ("answered_stale", "edited_twice"):
+        write_stub(root, name, "# First version")
+    for name in ("answered", "answered_stale", "retired_answered"):
+        save_as_jupyterlab_does(root / "exercises" / f"{name}.ipynb", "answer = 6 * 7")
+    save(root / "exercises" / "my_committed.ipynb", markdown("# Mine"))
+    git(root, "init", "-q")
+    git(root, "add", ".")
+    git(root, "commit", "-qm", "the course, with answers")
+    save_as_jupyterlab_does(root / "exercises" / "run.ipynb")
+    (root / "exercises" / "torn.ipynb").write_text("<<<<<<< HEAD\n{}\n", encoding="utf-8")
+    write_solution(root, "answered_stale", "# Second version")
+    write_stub(root, "edited_twice", "# Second version")
+    write_solution(root, "edited_twice", "# Third version")
+    for name in ("retired", "retired_answered"):
+        (root / "solutions" / f"{name}.ipynb").unlink()
+    save(root / "exercises" / "my_scratch.ipynb", markdown("# Mine"))
+    (root / "exercises" / "my_torn.ipynb").write_text("{", encoding="utf-8")
+    (write_stub(root, "untracked").parents[1] / "solutions" / "untracked.ipynb").unlink()
+    before, check_said, said = texts(root), list[str](), list[str]()
+    build(root, check=True, say=check_said.append)
+    checked = texts(root)
+    build(root, say=said.append)
+    return Rebuilt(root, before, checked, check_said, said)
+
+
+def test_an_answered_exercise_is_kept_and_named(rebuilt):
+    assert rebuilt.is_kept("answered")
+    [line] = rebuilt.lines("answered")
+    assert line == "kept exercises/answered.ipynb: it was changed after the build, and its solution was not"
+
+
+def test_an_answered_exercise_whose_solution_changed_is_copied_before_it_is_replaced(rebuilt):
+    assert rebuilt.is_stub("answered_stale")
+    [backup] = rebuilt.backups("answered_stale")
+    assert backup.read_bytes() == rebuilt.before["exercises/answered_stale.ipynb"]
+    kept = f"the previous notebook is kept in exercises/backups/{backup.name}"
+    assert rebuilt.lines("answered_stale") == [f"rebuilt exercises/answered_stale.ipynb; {kept}"]
+
+
+def test_an_exercise_that_cannot_be_read_is_copied_before_it_is_replaced(rebuilt):
+    assert rebuilt.is_stub("torn")
+    [backup] = rebuilt.backups("torn")
+    assert backup.read_text(encoding="utf-8") == "<<<<<<< HEAD\n{}\n"
+
+
+@pytest.mark.parametrize("name", ["edited_twice", "run"])
+def test_a_stub_is_replaced_without_a_backup_even_if_it_was_never_committed_or_was_run(rebuilt, name):
+    assert rebuilt.is_stub(name)
+    assert rebuilt.backups(name) == []
+    assert rebuilt.lines(name) == [f"rebuilt exercises/{name}.ipynb"]
+
+
+def test_a_stub_whose_solution_is_gone_is_removed(rebuilt):
+    assert not (rebuilt.root / "exercises" / "retired.ipynb").exists()
+    assert rebuilt.lines("retired") == ["removed exercises/retired.ipynb: it has no solution"]
+
+
+@pytest.mark.parametrize("name", ["retired_answered", "untracked"])
+def test_an_exercise_whose_solution_is_gone_stays_if_it_was_answered_or_git_does_not_track_it(rebuilt, name):
+    assert rebuilt.is_kept(name)
+    assert rebuilt.lines(name) == [f"kept exercises/{name}.ipynb: {KEPT_ORPHAN}"]
+
+
+@pytest.mark.parametrize("name", ["my_scratch", "my_torn", "my_committed"])
+def test_a_learners_own_notebook_stays_and_is_not_mentioned(rebuilt, name):
+    assert rebuilt.is_kept(name)
+    assert rebuilt.lines(name) == []
+
+
+def test_a_check_announces_what_the_build_then_does_and_changes_nothing(rebuilt):
+    assert rebuilt.checked == rebuilt.before
+    [line] = [line for line in rebuilt.check_said if "answered_stale" in line and "exercises" in line]
+    kept = "the previous notebook would be kept in exercises/backups/"
+    assert line == f"would rebuild exercises/answered_stale.ipynb; {kept}"
+    assert "would remove exercises/retired.ipynb: it has no solution" in rebuilt.check_said
+
+
+def test_without_git_no_exercise_is_removed(tmp_path, monkeypatch, report):
+    write_solution(tmp_path, "01_one")
+    stub = write_stub(tmp_path, "02_two")
+    (tmp_path / "solutions" / "02_two.ipynb").unlink()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    build(tmp_path, say=report.append)
+    assert stub.exists()
+    assert f"kept exercises/02_two.ipynb: {KEPT_ORPHAN}" in report
+
+
+def test_an_exercise_that_cannot_be_copied_is_not_replaced(tmp_path, report):
+    exercise = write_stub(tmp_path, "01_one")
+    save_as_jupyterlab_does(exercise, "answer = 6 * 7")
+    saved = exercise.read_bytes()
+    write_solution(tmp_path, "01_one", "# Second version")
+    write_solution(tmp_path, "02_two")
+    (tmp_path / "exercises" / "backups").write_text("a file, where the folder should be", encoding="utf-8")
+    with pytest.raises(NotebookError, match="01_one.ipynb: no backup can be made"):
+        build(tmp_path, say=report.append)
+    assert exercise.read_bytes() == saved
+    assert "rebuilt exercises/02_two.ipynb" in report
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda cells: cells[0].update(source="# An exercise\n\nI must remember this."),
+        lambda cells: cells[1].update(source="answer = 42"),
+        lambda cells: cells[1].update(cell_type="markdown"),
+        lambda cells: cells.append(cells[1] | {"id": "scratch"}),
+        lambda cells: cells.reverse(),
+        lambda cells: cells.pop(),
+    ],
+)
+def test_whatever_a_learner_writes_moves_or_deletes_an_exercise_is_no_stub_any_more(tmp_path, change):
+    exercise = files.read(write_stub(tmp_path, "01_one"))
+    assert is_stub(exercise)
+    change(exercise.cells)
+    assert not is_stub(exercise)
 
 
 def test_one_notebook_can_be_built_alone(course, report):

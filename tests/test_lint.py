@@ -1,8 +1,11 @@
 """The notebook linter: each rule seen to fail and to pass; and the course itself."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from nbformat import from_dict
 
 from harness.cli import main
 from harness.errors import NotebookError
@@ -10,7 +13,7 @@ from harness.linter import Page, form, lesson, links, lint, markdown, privacy, t
 from harness.linter import exercises as rules_for_exercises
 from harness.linter.run import RULES
 from harness.notebooks import files
-from harness.notebooks.exercise import to_exercise
+from harness.notebooks.exercise import DIGEST, to_exercise
 from harness.notebooks.normal_form import normalise
 from harness.notebooks.slides import with_slides
 from tests.scratch import Cell, code, display, notebook, result
@@ -475,11 +478,78 @@ def test_a_solution_ends_with_a_link_to_the_next_lesson(course):
     assert solution(course, rule, broken) == []
 
 
-def test_an_exercise_is_what_its_solution_gives(course):
-    rule, name = rules_for_exercises.generated, "exercises/01_first.ipynb"
-    assert found(rule, course, name=name) == []
-    assert "is not what solutions/01_first.ipynb gives" in says(rule, course, code("1"), name=name)
-    assert "has no solution" in says(rule, course, code("1"), name="exercises/09_old.ipynb")
+EXERCISE = "exercises/01_first.ipynb"
+
+
+def saved_exercise(course: Path, change: Callable[[list[Any]], object], name: str = EXERCISE) -> list[str]:
+    """What the rule says once the cells of the exercise were changed and saved under a name."""
+    exercise = files.read(course / EXERCISE)
+    change(exercise.cells)
+    files.write(course / name, files.dump(exercise))
+    return found(rules_for_exercises.generated, course, name=name)
+
+
+def run(cells: list[Any]) -> None:
+    for count, cell in enumerate((cell for cell in cells if cell.cell_type == "code"), 1):
+        cell.execution_count = count
+
+
+def test_an_exercise_that_was_run_and_not_changed_passes(course):
+    assert found(rules_for_exercises.generated, course, name=EXERCISE) == []
+    assert saved_exercise(course, run) == []
+
+
+def test_a_stub_of_another_version_of_its_solution_is_to_be_rebuilt(course):
+    path = course / "solutions" / "01_first.ipynb"
+    path.write_text(path.read_text(encoding="utf-8").replace("def f():", "def g():"), encoding="utf-8")
+    expected = f"{EXERCISE}: is not what solutions/01_first.ipynb gives; python -m harness build"
+    assert says(rules_for_exercises.generated, course, name=EXERCISE) == expected
+
+
+def test_a_stub_whose_digest_a_merge_left_behind_is_to_be_rebuilt(course):
+    path = course / EXERCISE
+    digest = files.read(path).metadata[DIGEST]
+    path.write_text(path.read_text(encoding="utf-8").replace(digest, "0" * 16), encoding="utf-8")
+    assert "is not what solutions/01_first.ipynb gives" in says(rules_for_exercises.generated, course, name=EXERCISE)
+
+
+def test_a_stub_without_a_solution_is_found_and_a_copy_of_another_stub_is_not(course):
+    assert saved_exercise(course, lambda cells: None, "exercises/my_copy.ipynb") == []
+    (course / "solutions" / "01_first.ipynb").unlink()
+    assert "has no solution, solutions/01_first.ipynb" in says(rules_for_exercises.generated, course, name=EXERCISE)
+
+
+@pytest.mark.parametrize("has_run", [False, True])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda cells: cells[3].update(source="%%controller ex1_1\ndef f(:\n" + "    pass\n" * 30),
+        lambda cells: cells.append(code("print('/Users" + "/ann')", id="mine")),
+        lambda cells: cells.insert(1, text_cell("### the url<br>of [my notes](gone.ipynb)", id="note")),
+    ],
+)
+def test_what_a_learner_writes_is_held_to_no_rule(course, change, has_run):
+    exercise = files.read(course / EXERCISE)
+    assert exercise.cells[3].source == "%%controller ex1_1\ndef f():\n    ...  # YOUR CODE HERE"
+    change(exercise.cells)
+    if has_run:
+        exercise = from_dict(exercise)
+        run(exercise.cells)
+    files.write(course / EXERCISE, files.dump(exercise))
+    assert [str(finding) for finding in lint(course)] == []
+
+
+def test_a_learners_own_notebook_is_held_to_no_rule(course):
+    save(course, "exercises/my_scratch.ipynb", code("print('/Users" + "/ann'"))
+    assert [str(finding) for finding in lint(course)] == []
+
+
+@pytest.mark.parametrize("change", [lambda cells: cells[0].update(source="# Mine"), lambda cells: cells.pop(0)])
+def test_an_edit_in_an_exercise_that_belongs_in_its_solution_is_found(course, change):
+    [finding] = saved_exercise(course, change)
+    lacking = 'lacks cell 1 (id "cell-1") of solutions/01_first.ipynb'
+    assert finding == f"{EXERCISE}: {lacking}; edit that file, then python -m harness build"
+    assert saved_exercise(course, run) == []
 
 
 # The run

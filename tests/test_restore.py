@@ -10,9 +10,10 @@ import pytest
 
 from harness.checks.course import exercise_notebook
 from harness.checks.restore import Restored, restore
-from harness.checks.workspace import BACKUPS, back_up, select
+from harness.checks.workspace import select
 from harness.errors import NotebookError
 from harness.notebooks import files
+from harness.notebooks.files import BACKUPS, back_up
 from tests.desk import Desk
 
 NOW = datetime(2026, 11, 24, 15, 12, 0)

@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.checks.answers import find_cells, original_cell
 from harness.checks.course import exercise_notebook
 from harness.checks.exercise import Exercise
-from harness.checks.workspace import back_up, notebook_path, select
+from harness.checks.workspace import notebook_path, select
 from harness.errors import NotebookError
 from harness.notebooks import files
 from harness.notebooks.files import Cell, Notebook
@@ -67,7 +67,7 @@ def _made_anew(path: Path, wanted: list[Exercise], error: NotebookError, now: da
 
 
 def _replace(path: Path, notebook: Notebook, now: datetime) -> Path | None:
-    backup = back_up(path, now) if path.exists() else None
+    backup = files.back_up(path, now) if path.exists() else None
     try:
         files.write(path, files.dump(notebook))
     except OSError as error:

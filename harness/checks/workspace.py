@@ -1,9 +1,8 @@
-"""The learner's copy of the course: where its exercise notebooks are, and where those of before a reset go."""
+"""The learner's copy of the course: where its exercise notebooks are, and the answers in them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 
 from harness.checks.answers import Answer, read_answer
@@ -14,7 +13,6 @@ from harness.notebooks.files import Notebook
 from harness.notebooks.saved import read_saved
 
 FOLDER = "exercises"
-BACKUPS = "backups"  # a folder among the exercises: in JupyterLab's file browser it is there where one looks
 
 
 def find_course(start: Path) -> Path:
@@ -76,40 +74,3 @@ def _notebook_or_error(path: Path) -> Notebook:
         return read_saved(path)
     except NotebookError as error:
         return error
-
-
-def back_up(path: Path, now: datetime) -> Path:
-    """Copy a notebook, byte for byte, into the folder of backups.
-
-    Args:
-        path: the notebook.
-        now: the moment that the copy's name tells, in local time.
-
-    Returns:
-        The copy; one of before is never overwritten.
-
-    Raises:
-        NotebookError: it cannot be written.
-    """
-    try:
-        data = path.read_bytes()
-        folder = path.parent / BACKUPS
-        folder.mkdir(exist_ok=True)
-        for copy in _names(folder, f"{path.stem}.{now:%Y-%m-%d-%H%M%S}"):
-            try:
-                with copy.open("xb") as file:
-                    file.write(data)
-            except FileExistsError:
-                continue
-            return copy
-    except OSError as error:
-        raise NotebookError(f"{path}: no backup can be made ({error.strerror}), and so nothing was changed") from None
-    raise AssertionError("the names never end")
-
-
-def _names(folder: Path, stem: str) -> Iterator[Path]:
-    yield folder / f"{stem}.ipynb"
-    number = 2
-    while True:
-        yield folder / f"{stem}-{number}.ipynb"
-        number += 1

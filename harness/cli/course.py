@@ -23,7 +23,11 @@ def lab(port: int, browser: bool) -> int:
 @click.argument("notebooks", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--check", is_flag=True, help="Change nothing; fail if anything would change.")
 def build(notebooks: tuple[Path, ...], check: bool) -> int:
-    """Run lessons and solutions (all without NOTEBOOKS), make exercises of solutions, normalise."""
+    """Run lessons and solutions (all without NOTEBOOKS), make exercises of solutions, normalise.
+
+    An exercise that you changed stays as it is. If its solution was changed too, the exercise is rebuilt, and a copy of
+    yours is kept in exercises/backups/.
+    """
     from harness.notebooks.build import build
 
     changes = build(Path.cwd(), list(notebooks), check=check)

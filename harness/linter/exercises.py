@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from harness.cells import MAGICS
 from harness.errors import NotebookError
@@ -13,8 +15,8 @@ from harness.linter.lesson import calls
 from harness.linter.page import Found, Page
 from harness.notebooks import files
 from harness.notebooks.build import check_source
-from harness.notebooks.exercise import has_region, to_exercise
-from harness.notebooks.files import Cell
+from harness.notebooks.exercise import digest, has_region, is_stub, origin, to_exercise
+from harness.notebooks.files import Cell, Notebook
 
 PARTS = {"It works when": r"It works when", "its size ('About 3 lines')": r"\b[Aa]bout \d+ lines?\b"}
 
@@ -125,9 +127,31 @@ def way_on(page: Page) -> Found:
 
 
 def generated(page: Page) -> Found:
-    """An exercise is what its solution gives, byte for byte."""
-    source = page.sibling("solutions")
-    if not source.exists():
-        yield None, f"has no solution, solutions/{page.path.name}; exercises are generated"
-    elif files.dump(to_exercise(files.read(source), str(source))) != page.text:
-        yield None, f"is not what solutions/{page.path.name} gives; python -m harness build"
+    """An exercise has the cells that its solution gives; a learner writes answers and adds cells."""
+    name = f"solutions/{page.path.name}"
+    if not page.sibling("solutions").exists():
+        if is_stub(page.notebook) and origin(page.notebook) not in map(origin, _stubs(page.root)):
+            yield None, f"has no solution, {name}; delete it, or run python -m harness build"
+        return
+    solution = files.read(page.sibling("solutions"))
+    stub = to_exercise(solution, name)
+    if is_stub(page.notebook) or digest(page.notebook) == digest(stub):
+        if origin(page.notebook) != origin(stub):
+            yield None, f"is not what {name} gives; python -m harness build"
+    elif not any(cell.get("execution_count") or cell.get("outputs") for cell in page.code):
+        yield from _edited(page, solution, stub)
+
+
+def _stubs(root: Path) -> Iterator[Notebook]:
+    """Yield the exercises that the solutions give: a learner may keep a copy of one under another name."""
+    return (to_exercise(files.read(path), path.name) for path in files.find(root, "solutions"))
+
+
+def _edited(page: Page, solution: Notebook, stub: Notebook) -> Found:
+    """Find the cells that a learner leaves alone, in a notebook that was never run, and so is not a learner's."""
+    answers = {cell.get("id") for cell in solution.cells if has_region(cell)}
+    found = [(cell.cell_type, cell.source) for cell in page.cells]
+    for position, cell in enumerate(stub.cells):
+        if cell.id not in answers and (cell.cell_type, cell.source) not in found:
+            label = files.cell_label(cell, position)
+            yield None, f"lacks {label} of solutions/{page.path.name}; edit that file, then python -m harness build"

@@ -21,7 +21,7 @@ LINES_OF_A_FILE = 20  # a cell that begins with %%controller and the like
 
 
 def normal_form(page: Page) -> Found:
-    if files.dump(normalise(page.notebook, blank=page.folder == "exercises")) != page.text:
+    if files.dump(normalise(page.notebook)) != page.text:
         yield None, "not in normal form; python -m harness build"
 
 

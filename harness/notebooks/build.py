@@ -1,18 +1,27 @@
-"""`python -m harness build`: run lessons and solutions, make exercises from solutions, normalise them all."""
+"""`python -m harness build`: run lessons and solutions, make exercises from solutions, normalise them all.
+
+A build replaces an exercise only while it is the stub that an earlier build wrote. An exercise that was changed since
+then stays if its solution still gives the same stub. Otherwise the changed notebook is copied to exercises/backups/
+first. A build deletes a file only if git tracks it and the file is such a stub without a solution.
+"""
 
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from enum import Enum, auto
 from pathlib import Path
 
 from harness.errors import NotebookError
 from harness.notebooks import files
 from harness.notebooks.execute import execute
-from harness.notebooks.exercise import to_exercise
+from harness.notebooks.exercise import digest, is_stub, origin, to_exercise
 from harness.notebooks.files import Notebook, cell_label
 from harness.notebooks.normal_form import normalise
+from harness.notebooks.saved import read_saved
 from harness.notebooks.slides import with_slides
 from harness.notebooks.syntax import syntax_error
 
@@ -36,11 +45,11 @@ def build(root: Path, paths: Sequence[Path] = (), *, check: bool = False, say: C
     problems: list[str] = []
     changes = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for outcome in pool.map(_try_to_build, sources):
-            if isinstance(outcome, NotebookError):
-                problems.append(str(outcome))
-                continue
-            changes += sum(_replace(root, path, text, check, say) for path, text in outcome)
+        for future in [pool.submit(_all_built, path) for path in sources]:
+            try:
+                changes += sum(_replace(root, path, text, check, say) for path, text in future.result())
+            except NotebookError as error:
+                problems.append(str(error))
     if not paths:
         changes += sum(_remove(root, path, check, say) for path in _orphans(root))
     if problems:
@@ -84,11 +93,8 @@ def _all_sources(root: Path) -> list[Path]:
     return sources
 
 
-def _try_to_build(path: Path) -> list[tuple[Path, str]] | NotebookError:
-    try:
-        return list(built(path))
-    except NotebookError as error:
-        return error
+def _all_built(path: Path) -> list[tuple[Path, str]]:
+    return list(built(path))
 
 
 def _text(notebook: Notebook, path: Path) -> str:
@@ -96,12 +102,41 @@ def _text(notebook: Notebook, path: Path) -> str:
     return files.dump(notebook)
 
 
+class _Fate(Enum):
+    """What a build does with a file that is not as it should be."""
+
+    REPLACE = auto()
+    BACK_UP = auto()  # and then replace
+    KEEP = auto()
+
+
+def _fate(path: Path, text: str) -> _Fate:
+    if path.parent.name != "exercises" or not path.exists():
+        return _Fate.REPLACE
+    stub = files.parse(text, path.name)
+    try:
+        notebook = read_saved(path)
+    except NotebookError:
+        return _Fate.BACK_UP
+    if is_stub(notebook) or digest(notebook) == digest(stub):
+        return _Fate.REPLACE
+    return _Fate.KEEP if origin(notebook) == origin(stub) else _Fate.BACK_UP
+
+
 def _replace(root: Path, path: Path, text: str, check: bool, say: Callable[[str], None]) -> bool:
     if path.exists() and path.read_bytes() == text.encode():
         return False
+    name, fate = os.path.relpath(path, root), _fate(path, text)
+    if fate is _Fate.KEEP:
+        say(f"kept {name}: it was changed after the build, and its solution was not")
+        return False
+    kept = ""
+    if fate is _Fate.BACK_UP:
+        copy = f"exercises/{files.BACKUPS}/" if check else os.path.relpath(files.back_up(path, datetime.now()), root)
+        kept = f"; the previous notebook {'would be' if check else 'is'} kept in {copy}"
     if not check:
         files.write(path, text)
-    say(f"{'would rebuild' if check else 'rebuilt'} {os.path.relpath(path, root)}")
+    say(f"{'would rebuild' if check else 'rebuilt'} {name}{kept}")
     return True
 
 
@@ -110,7 +145,25 @@ def _orphans(root: Path) -> list[Path]:
 
 
 def _remove(root: Path, path: Path, check: bool, say: Callable[[str], None]) -> bool:
+    """Remove a stub whose solution is gone. A notebook of the learner's own has no digest, and stays."""
+    name = os.path.relpath(path, root)
+    try:
+        notebook = read_saved(path)
+    except NotebookError:
+        return False
+    if not is_stub(notebook) or not _is_tracked(path):
+        if origin(notebook):
+            say(f"kept {name}: it has no solution, but it was changed after the build or git does not track it")
+        return False
     if not check:
         path.unlink()
-    say(f"{'would remove' if check else 'removed'} {os.path.relpath(path, root)}: it has no solution")
+    say(f"{'would remove' if check else 'removed'} {name}: it has no solution")
     return True
+
+
+def _is_tracked(path: Path) -> bool:
+    command = ["git", "--literal-pathspecs", "ls-files", "--error-unmatch", "--", path.name]
+    try:
+        return subprocess.run(command, cwd=path.parent, capture_output=True).returncode == 0
+    except FileNotFoundError:  # without git, nothing can bring a deleted file back
+        return False

@@ -1,8 +1,14 @@
-"""Exercises are made from solutions: each region between the two markers becomes a place to fill in."""
+"""Exercises are made from solutions: each region between the two markers becomes a place to fill in.
+
+An exercise notebook carries a digest of its cells in its metadata. An answer, a note or a scratch cell changes the
+cells but not that digest, so the build can see whether a notebook is still the stub that it wrote.
+"""
 
 from __future__ import annotations
 
 import copy
+import json
+from hashlib import sha256
 
 from harness.errors import NotebookError
 from harness.notebooks.files import Cell, Notebook, cell_label
@@ -12,10 +18,11 @@ BEGIN = "### BEGIN SOLUTION"
 END = "### END SOLUTION"
 STUB = "...  # YOUR CODE HERE"
 START = "### START"  # begins a line of the code that the learner starts from, where that is not the stub
+DIGEST = "course_stub"  # in the notebook's metadata, which JupyterLab keeps when it saves
 
 
 def to_exercise(solution: Notebook, name: str) -> Notebook:
-    """Return the exercise notebook of a solution notebook, in normal form.
+    """Return the exercise notebook of a solution notebook, in normal form, with the digest of its cells.
 
     Args:
         solution: the solution notebook; it is not changed.
@@ -28,7 +35,32 @@ def to_exercise(solution: Notebook, name: str) -> Notebook:
     for position, cell in enumerate(exercise.cells):
         if cell.cell_type == "code":
             cell.source = blank_regions(cell.source, f"{name}, {cell_label(cell, position)}")
-    return normalise(exercise, blank=True)
+    exercise = normalise(exercise, blank=True)
+    exercise.metadata[DIGEST] = digest(exercise)
+    return exercise
+
+
+def origin(notebook: Notebook) -> str:
+    """Return the digest that the build gave an exercise; "" for any other notebook."""
+    return str(notebook.get("metadata", {}).get(DIGEST, ""))
+
+
+def is_stub(notebook: Notebook) -> bool:
+    """Return whether an exercise still has the cells that the build wrote; outputs don't count."""
+    return origin(notebook) == digest(notebook)
+
+
+def digest(notebook: Notebook) -> str:
+    """Return a digest of what a person writes in a notebook, and of what nbgrader needs; empty cells don't count."""
+    cells = [_essence(cell) for cell in notebook.cells if str(cell.get("source", "")).strip()]
+    return sha256(json.dumps(cells, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _essence(cell: Cell) -> tuple[object, ...]:
+    metadata = cell.get("metadata")
+    kept = metadata if isinstance(metadata, dict) else {}
+    source = str(cell.get("source")).rstrip()
+    return cell.get("cell_type"), cell.get("id"), source, kept.get("nbgrader"), kept.get("tags")
 
 
 def has_region(cell: Cell) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ Notebook = Any  # a Node, or nbformat's NotebookNode, which is alike
 Cell = Any
 
 FOLDERS = ("notebooks", "solutions", "exercises")
+BACKUPS = "backups"  # a folder in exercises/, so that JupyterLab's file browser shows it beside the notebooks
 
 
 def read(path: Path) -> Notebook:
@@ -93,6 +96,43 @@ def write(path: Path, text: str) -> None:
         with suppress(OSError):
             draft.unlink()
         raise
+
+
+def back_up(path: Path, now: datetime) -> Path:
+    """Copy a notebook, byte for byte, into the folder of backups.
+
+    Args:
+        path: the notebook.
+        now: the moment that the copy's name tells, in local time.
+
+    Returns:
+        The copy; one of before is never overwritten.
+
+    Raises:
+        NotebookError: it cannot be written.
+    """
+    try:
+        data = path.read_bytes()
+        folder = path.parent / BACKUPS
+        folder.mkdir(exist_ok=True)
+        for copy in _names(folder, f"{path.stem}.{now:%Y-%m-%d-%H%M%S}"):
+            try:
+                with copy.open("xb") as file:
+                    file.write(data)
+            except FileExistsError:
+                continue
+            return copy
+    except OSError as error:
+        raise NotebookError(f"{path}: no backup can be made ({error.strerror}), and so nothing was changed") from None
+    raise AssertionError("the names never end")
+
+
+def _names(folder: Path, stem: str) -> Iterator[Path]:
+    yield folder / f"{stem}.ipynb"
+    number = 2
+    while True:
+        yield folder / f"{stem}-{number}.ipynb"
+        number += 1
 
 
 def cell_label(cell: Cell, position: int) -> str:
