@@ -4,10 +4,12 @@ One run of a half-done exercise and of a solved one serves all tests.
 """
 
 import re
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 
+from harness.checks.course import exercise_notebook
 from harness.errors import one_line
 from harness.notebooks import files
 from harness.notebooks.files import Notebook
@@ -38,7 +40,7 @@ SAVE = "pytest reads what is saved: save the notebook before you run\nthis again
 
 def half_done() -> Notebook:
     """Exercise 02 with a wrong answer, a right one, one that raises, one that does not compile, and one not begun."""
-    exercise, solution = (files.read(ROOT / folder / f"{MIXED}.ipynb") for folder in ("exercises", "solutions"))
+    exercise, solution = deepcopy(exercise_notebook("02")), files.read(ROOT / "solutions" / f"{MIXED}.ipynb")
     solved = {cell.id: cell.source for cell in solution.cells}
     silent = next(answer for answer in read_answers("wrong_answers", "2.1") if answer.key == "no-address")
     changed = {

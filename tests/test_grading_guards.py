@@ -29,6 +29,7 @@ from harness.grading.fork import ChildLost, run_apart
 from harness.grading.plain import dump, load
 from harness.grading.submission import Grade, judge_apart
 from harness.records import Response
+from tests.desk import Desk
 
 ROOT = Path(__file__).parents[1]
 SOLUTION = ROOT / "solutions" / "01_first_task.ipynb"
@@ -327,7 +328,7 @@ def test_many_slow_requests_use_up_what_one_answer_may_take():
 def test_where_the_solutions_are_not_installed_the_stub_comes_from_the_exercises(tmp_path, monkeypatch):
     exercise = find_exercise("1.3")
     expected = stub_cells(exercise)
-    (tmp_path / "exercises").symlink_to(ROOT / "exercises")
+    Desk(tmp_path)
     monkeypatch.setattr(course, "_ROOT", tmp_path)
     assert stub_cells.__wrapped__(exercise) == expected
 

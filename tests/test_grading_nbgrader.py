@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+from copy import deepcopy
 from html import unescape
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from answers import fill, read_answers
 
 from harness.cells import cell_target
-from harness.checks.course import file_key, find_exercise, solution_cells, stub_cells
+from harness.checks.course import exercise_notebook, file_key, find_exercise, solution_cells, stub_cells
 from harness.grading.course_folder import lay_out
 from harness.notebooks import files
 from harness.notebooks.normal_form import normalise
@@ -49,7 +50,7 @@ def commands(folder: Path, *names: str) -> dict[str, object]:
 
 def solved(answers: dict[str, str]) -> files.Notebook:
     """Return the exercise with these cells in the place of the stubs."""
-    notebook = files.read(ROOT / "exercises" / NAME)
+    notebook = deepcopy(exercise_notebook("01"))
     for cell in notebook.cells:
         target = cell_target(cell.source) if cell.cell_type == "code" else None
         if target is not None:
@@ -138,7 +139,7 @@ def test_students_get_the_courses_own_exercise(graded, folder):
         notes = cell.metadata.get("nbgrader", {})
         for added in ("checksum", "cell_type"):
             notes.pop(added, None)
-    assert files.dump(normalise(released, blank=True)) == (ROOT / "exercises" / NAME).read_text("utf-8")
+    assert files.dump(normalise(released, blank=True)) == files.dump(normalise(exercise_notebook("01")))
 
 
 def test_checks_are_locked_and_the_answers_can_be_edited(graded, folder):

@@ -38,7 +38,7 @@ def text() -> str:
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
     """What the notes are made from, for a test to change."""
-    for folder in ("notebooks", "exercises", "tests/wrong_answers"):
+    for folder in ("notebooks", "solutions", "tests/wrong_answers"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     return tmp_path
 

@@ -97,14 +97,24 @@ def test_a_deck_is_the_lesson_and_a_slide_for_each_exercise_with_its_check(path)
     slides = deck(path)
     files.validate(slides, path.name)
     checks = [place for place, cell in enumerate(slides.cells) if re.fullmatch(r"check\('\d\.\d'\)", cell.source)]
-    exercises = ROOT / "exercises" / path.name
-    asked = re.findall(r"## (\d\.\d) ", exercises.read_text(encoding="utf-8")) if exercises.exists() else []
+    solution = ROOT / "solutions" / path.name
+    asked = re.findall(r"## (\d\.\d) ", solution.read_text(encoding="utf-8")) if solution.exists() else []
     for place, number in zip(checks[-len(asked) :], asked, strict=True) if asked else []:
         story, check = slides.cells[place - 1], slides.cells[place]
         assert story.source.startswith(f"## {number} ")
         assert (story.metadata.slideshow.slide_type, check.metadata.slideshow.slide_type) == ("subslide", "-")
         assert check.source == f"check('{number}')"
     assert not any(cell.cell_type == "code" and "YOUR CODE HERE" in cell.source for cell in slides.cells)
+
+
+def test_an_exercise_on_a_slide_comes_from_the_solution_and_not_from_a_learners_notebook(tmp_path):
+    lesson = save(tmp_path / "notebooks" / "01_first.ipynb", *with_slides(notebook(TITLE)).cells)
+    answer = code("### BEGIN SOLUTION\nx = 1\n### END SOLUTION")
+    cells = [markdown("# Exercises"), markdown("## 1.1 Do it"), answer, code("check('1.1')", stream("1.1 correct\n"))]
+    save(tmp_path / "solutions" / "01_first.ipynb", *cells)
+    save(tmp_path / "exercises" / "01_first.ipynb", markdown("# Mine"), code("check('1.1', my mistake"))
+    shown = [(cell.source, cell.get("outputs", [])) for cell in deck(lesson).cells[1:]]
+    assert shown == [("## Exercises", []), ("## 1.1 Do it", []), ("check('1.1')", [])]
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)

@@ -11,6 +11,7 @@ from pathlib import Path
 from harness.checks.course import find_prediction
 from harness.checks.exercise import Prediction
 from harness.notebooks import files
+from harness.notebooks.exercise import to_exercise
 from harness.notebooks.files import Cell, Notebook
 from harness.notebooks.slides import ASKS, SCREEN, TELLS, height, parts, room_taken
 
@@ -21,16 +22,17 @@ def deck(lesson: Path) -> Notebook:
     """Return the slides of a lesson: its cells, then each of its exercises with the command that checks it.
 
     Args:
-        lesson: the notebook in notebooks/; its exercises, where it has any, are beside it in exercises/.
+        lesson: the notebook in notebooks/. Its exercises, if it has any, come from solutions/, because a notebook in
+            exercises/ may hold somebody's answers.
 
     Raises:
         NotebookError: a notebook that cannot be read.
     """
     notebook = copy.deepcopy(files.read(lesson))
-    exercises = lesson.parents[1] / "exercises" / lesson.name
+    solution = lesson.parents[1] / "solutions" / lesson.name
     cells = list(_lesson(notebook.cells))
-    if exercises.exists():
-        cells += _exercises(files.read(exercises).cells)
+    if solution.exists():
+        cells += _exercises(to_exercise(files.read(solution), str(solution)).cells)
     for cell in cells:
         if cell.cell_type == "markdown":
             cell.source = _LINK.sub(r"\1", cell.source)

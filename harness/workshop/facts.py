@@ -53,7 +53,7 @@ def facts(root: Path) -> dict[str, Facts]:
     """Return the facts of all lessons, by number, in order.
 
     Args:
-        root: the folder that holds notebooks/ and exercises/.
+        root: the folder that holds notebooks/ and solutions/.
 
     Raises:
         NotebookError: there is no lesson, or one does not say how long it takes.
@@ -69,8 +69,8 @@ def _facts(path: Path) -> Facts:
     minutes = _MINUTES.search(cells[0].source)
     if minutes is None:
         raise NotebookError(f"{path}: its first cell does not say how many minutes the lesson takes")
-    exercises = path.parents[1] / "exercises" / path.name
-    lines = _lines(files.read(exercises).cells) if exercises.exists() else {}
+    solution = path.parents[1] / "solutions" / path.name
+    lines = _lines(files.read(solution).cells) if solution.exists() else {}
     return Facts(path.name[:2], path.name, int(minutes[1]), _votes(cells), lines)
 
 

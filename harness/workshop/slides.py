@@ -22,7 +22,7 @@ def make_slides(
     """Write the slides of lessons.
 
     Args:
-        root: the folder that holds notebooks/ and exercises/.
+        root: the folder that holds notebooks/ and solutions/.
         reveal: a folder of reveal.js 5, with dist/ and plugin/ in it.
         target: the folder to write to; what is in it stays, but for files of the same names.
         paths: the lessons; all when empty.

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, TimeoutError, sync_playwright
 
+from tests.desk import Desk
+
 ROOT = Path(__file__).parents[2]
 SECONDS = 240  # for anything that the browser waits for; ten times what a quiet machine needs
 TOKEN = "for-tests-on-this-machine-only"
@@ -298,9 +300,10 @@ def jupyterlab(root: Path, home: Path) -> Iterator[Server]:
 
 
 def copy_course(target: Path) -> Path:
-    """Copy the notebooks, so that what a browser saves does not change them."""
-    for folder in ("notebooks", "exercises", "solutions"):
+    """Copy the notebooks, so that what a browser saves does not change them; the exercises are unsolved."""
+    for folder in ("notebooks", "solutions"):
         shutil.copytree(ROOT / folder, target / folder, ignore=shutil.ignore_patterns(".*"))
+    Desk(target)
     return target
 
 

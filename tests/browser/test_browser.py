@@ -16,7 +16,7 @@ from tests.scratch import code, markdown, save
 
 pytestmark = pytest.mark.browser
 
-EXERCISES = [path.name for path in files.find(ROOT, "exercises")]
+EXERCISES = [path.name for path in files.find(ROOT, "solutions")]
 LESSONS = [path.name for path in files.find(ROOT, "notebooks")]
 
 
