@@ -17,6 +17,7 @@ from harness.checks.trial import Decided, Trial
 from harness.checks.verdict import Outcome
 from harness.errors import CheckError, CourseError, LabClosedError
 from harness.state import VARIABLE
+from tests.labs import deliver
 
 
 @pytest.fixture(autouse=True)
@@ -207,3 +208,24 @@ def work(): raise KeyError('stars')
         Trial(find_exercise("1.1"), lab, {}).run()
     assert "KeyError: 'stars'" in decided.value.verdict.text
     assert len(lab.attempts) == 30
+
+
+def test_a_mistake_that_the_exercise_does_not_define_is_an_error_even_where_it_was_not_made(lab: Lab) -> None:
+    trial = Trial(find_exercise("1.1"), lab, {})
+    attempt = deliver(lab, "return ''")
+    facts = {"happened": "this", "expected": "that"}
+    for name in (
+        lambda: trial.expect(True, "not-queud", **facts),
+        lambda: trial.wrong("not-queud", **facts),
+        lambda: trial.succeed(attempt, "not-queud"),
+        lambda: trial.one_task(missing="not-queud"),
+    ):
+        with pytest.raises(
+            LookupError, match="1.1 has no mistake 'not-queud'.*lesson01.toml.*did you mean 'not-queued'"
+        ):
+            name()
+
+
+def test_a_mistake_that_not_every_exercise_has_is_asked_for_by_another_name(lab: Lab) -> None:
+    trial = Trial(find_exercise("1.1"), lab, {})
+    assert (trial.if_known("not-queued"), trial.if_known("failure")) == ("not-queued", None)
