@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from harness.wsgi import WSGIApp
 
 _labs: list[weakref.ref[Lab]] = []  # the newest last
+_written: dict[tuple[str | None, str], str] = {}  # sources by application and path, the newest last
+_MOST_WRITTEN = 200  # entries; a file of a first application has two
+_OF_NO_APP = ("routes.py", "queue.yaml")
 
 
 def current_lab() -> Lab:
@@ -29,6 +32,26 @@ def current_lab() -> Lab:
         if lab is not None and not lab.closed:
             return lab
     raise LabClosedError("there is no open lab; make one first:\n    from harness import Lab\n    lab = Lab()")
+
+
+def last_written(path: str, app: str | None = None) -> str | None:
+    """Return what was written last into a file, in whichever lab of this process, or None.
+
+    The lab may be closed or gone. Only the most recent files are remembered.
+
+    Args:
+        path: "controllers/default.py", "routes.py", "queue.yaml".
+        app: an application; None for the first one of the lab that was written to.
+    """
+    return _written.get((app, path))
+
+
+def _remember(path: str, source: str, apps: Iterable[str | None]) -> None:
+    for key in [(app, path) for app in apps]:
+        _written.pop(key, None)
+        _written[key] = source
+    for key in list(_written)[:-_MOST_WRITTEN]:
+        del _written[key]
 
 
 class Lab:
@@ -48,6 +71,8 @@ class Lab:
         Web2pyNotFoundError: WEB2PY_PATH names no web2py.
     """
 
+    _is_learners = True  # what is written into it is the learner's; a check's own labs differ
+
     def __init__(
         self,
         queue_yaml: str | None = None,
@@ -63,6 +88,8 @@ class Lab:
         self._appengine = engine
         self._end = weakref.finalize(self, engine.close)
         _labs.append(weakref.ref(self, _labs.remove))
+        if queue_yaml is not None and self._is_learners:
+            _remember("queue.yaml", queue_yaml, [None])
 
     def write(self, path: str, source: str, app: str | None = None) -> None:
         """Write a file of an application: "controllers/default.py", "models/db.py", "views/default/index.html".
@@ -75,7 +102,10 @@ class Lab:
             NameRefusedError: web2py would not find a file of that name, or there is no such application.
             QueueConfigError: a mistake in queue.yaml.
         """
-        self._engine.write(path, source, self._app(app))
+        app, first = self._app(app), self._app(None)
+        self._engine.write(path, source, app)
+        if self._is_learners:
+            _remember(path, source, [app, None] if app == first or path in _OF_NO_APP else [app])
 
     def read(self, path: str, app: str | None = None) -> str:
         """Return the text of a file of an application (None: the lab's first); NameRefusedError when there is none."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
+import weakref
 from pathlib import Path
 
 import pytest
 
+import harness.lab
 from harness import Lab, check, hint, predict, progress, solution
 from harness.checks import ledger
 from harness.checks.course import body, exercises, find_exercise, lessons, solution_cells, stub_cells
@@ -15,21 +18,31 @@ from harness.checks.layout import WIDTH, wrap
 from harness.checks.ledger.session import Session
 from harness.checks.trial import Decided, Trial
 from harness.checks.verdict import Outcome
-from harness.errors import CheckError, CourseError, LabClosedError
+from harness.errors import CheckError, CourseError, LabClosedError, SourceError
 from harness.state import VARIABLE
 from tests.labs import deliver
+from tests.shells import ipython
 
 
 @pytest.fixture(autouse=True)
 def fresh_learner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, str(tmp_path / "state"))
     monkeypatch.setattr(ledger, "_session", Session())
+    monkeypatch.setattr(harness.lab, "_written", {})
 
 
 def write(lab: Lab, number: str, *, solved: bool) -> None:
-    cells = (solution_cells if solved else stub_cells)(find_exercise(number))
-    for name, source in cells.items():
-        lab.write(name, body(source))
+    for name in find_exercise(number).files:
+        write_file(lab, number, name, solved=solved)
+
+
+def write_file(lab: Lab, number: str, name: str, *, solved: bool) -> None:
+    app, _, path = name.rpartition(":")
+    lab.write(path, source_of(number, name, solved=solved), app or None)
+
+
+def source_of(number: str, name: str, *, solved: bool = True) -> str:
+    return body((solution_cells if solved else stub_cells)(find_exercise(number))[name])
 
 
 def test_check_of_a_right_answer_says_what_it_proves(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,6 +67,79 @@ def test_check_of_a_stub_raises_not_attempted(lab: Lab) -> None:
 def test_check_before_the_cell_was_run_names_the_cell(lab: Lab) -> None:
     with pytest.raises(CheckError, match="Run the cell `%%controller ex1_1` first"):
         check("1.1")
+
+
+def test_an_answer_is_found_after_another_lab_was_made(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    write(lab, "1.1", solved=True)
+    with Lab():
+        check("1.1")
+    assert capsys.readouterr().out.startswith("1.1 correct")
+
+
+def test_an_answer_is_found_after_its_lab_was_closed_or_replaced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Lab() as lab:
+        write(lab, "1.1", solved=True)
+    check("1.1")
+    with ipython(tmp_path) as cell:
+        cell.run("%load_ext harness", "from harness import Lab, check", "lab = Lab()")
+        cell.run(*solution_cells(find_exercise("1.2"))["controllers/ex1_2.py"].splitlines())
+        cell.run("lab = Lab()", "check('1.2')")
+        assert cell.text.startswith("1.2 correct")
+        cell.run("lab.close()")
+
+
+def test_of_two_labs_the_one_written_last_counts(lab: Lab) -> None:
+    with Lab() as newer:
+        write(lab, "1.1", solved=False)
+        write(newer, "1.1", solved=True)
+        check("1.1")
+        write(lab, "1.1", solved=False)
+        with pytest.raises(CheckError, match="not attempted. Fill `save`"):
+            check("1.1")
+
+
+def test_what_a_lab_refuses_does_not_replace_an_answer(lab: Lab) -> None:
+    write(lab, "1.1", solved=True)
+    with Lab() as newer, pytest.raises(SourceError):
+        newer.write("controllers/ex1_1.py", "def save(:")
+    check("1.1")
+
+
+def test_the_files_of_one_answer_may_be_in_several_labs() -> None:
+    first, second = find_exercise("3.2").files
+    with Lab(apps=("tutorial", "stats")) as one, Lab(apps=("stats", "tutorial")) as other:
+        write_file(one, "3.2", first, solved=True)
+        other.write(second.partition(":")[2], source_of("3.2", second), app=None)
+        check("3.2")
+
+
+def test_a_queue_yaml_that_a_lab_was_made_with_is_an_answer() -> None:
+    with Lab(queue_yaml=source_of("5.3", "queue.yaml")):
+        check("5.3")
+
+
+def test_what_a_check_writes_is_not_the_learners_answer(lab: Lab) -> None:
+    write(lab, "6.1", solved=True)
+    check("6.1")  # writes a queue.yaml of its own
+    with pytest.raises(CheckError, match="Run the cell `%%queue_yaml` first"):
+        check("5.3")
+
+
+def test_the_memory_of_what_was_written_has_a_limit_and_keeps_no_lab(lab: Lab) -> None:
+    write(lab, "1.1", solved=True)
+    other = Lab()
+    for number in range(300):
+        other.write(f"views/f{number}.html", "x" * 100)
+        if number % 100 == 99:
+            write(lab, "1.1", solved=True)
+    kept = weakref.ref(other)
+    del other
+    gc.collect()
+    assert kept() is None
+    assert (harness.lab.last_written("views/f0.html"), harness.lab.last_written("views/f299.html")) == (None, "x" * 100)
+    check("1.1")
 
 
 def test_check_without_a_lab_says_how_to_make_one() -> None:

@@ -9,12 +9,15 @@ from harness.checks.judge import judge
 from harness.checks.layout import wrap
 from harness.checks.verdict import Outcome, Verdict
 from harness.display import Table, progress_table
-from harness.errors import CheckError, CourseError, NameRefusedError
-from harness.lab import current_lab
+from harness.errors import CheckError, CourseError
+from harness.lab import current_lab, last_written
 
 
 def check(number: str) -> None:
-    """Check one exercise, and say how it stands.
+    """Check one exercise, and print that it is correct.
+
+    The answer is what was written last into the files of the exercise, by cells such as `%%controller` or by
+    `lab.write`, in whichever lab of this kernel; each file counts by itself.
 
     Args:
         number: "1.1".
@@ -22,6 +25,7 @@ def check(number: str) -> None:
     Raises:
         CheckError: not attempted, an error in the learner's code, or wrong; its message is for the learner.
         CourseError: there is no such exercise.
+        LabClosedError: nothing was written, and there is no lab.
     """
     __tracebackhide__ = True
     exercise = find_exercise(number)
@@ -123,13 +127,13 @@ def _reveal(chosen: str | None, answer: str, option: str, why: str) -> str:
 
 
 def _learners_files(exercise: Exercise) -> dict[str, str]:
-    """Read what the learner wrote into the newest lab; files that are not there are left out."""
-    lab = current_lab()
+    """Return what was written last into each file of an exercise; files that were not written are left out."""
     found = {}
     for name in exercise.files:
         app, _, path = name.rpartition(":")
-        try:
-            found[name] = lab.read(path, app or None)
-        except NameRefusedError:
-            continue
+        source = last_written(path, app or None)
+        if source is not None:
+            found[name] = source
+    if not found:
+        current_lab()  # LabClosedError, which says how to make a lab
     return found

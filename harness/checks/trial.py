@@ -24,6 +24,12 @@ _SAID = 60  # columns of the data that a POST brought
 _RAISED = 400  # columns of what an exception says; Google's may quote a whole batch of tasks
 
 
+class TrialLab(Lab):
+    """A lab of a check: what is written into it is not the learner's answer to an exercise."""
+
+    _is_learners = False
+
+
 class Decided(Exception):
     """Carries a verdict out of a check as soon as it is certain."""
 
@@ -58,7 +64,7 @@ class Trial:
     @contextmanager
     def again(self, **options: Any) -> Iterator[Trial]:
         """Yield another trial of the same files, in a lab with options of its own (`duplicates=1`, `seed=3`)."""
-        with Lab(apps=self.exercise.apps, **options) as lab:
+        with TrialLab(apps=self.exercise.apps, **options) as lab:
             other = Trial(self.exercise, lab, self._files)
             other.install()
             yield other
