@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from harness.display import Table, attempts_table, rows_table, tasks_table
-from harness.errors import LabClosedError
+from harness.errors import BadRequestError, LabClosedError
 from harness.records import Attempt, Response, TaskInfo, Trace
 
 if TYPE_CHECKING:
@@ -129,19 +129,27 @@ class Lab:
         """
         return rows_table(self._engine.server.rows(name, self._app(app)), name)
 
-    def get(self, path: str, /, headers: Mapping[str, str] | None = None, **query: Any) -> Response:
-        """Send a user's GET request, and wait for the answer; the clock moves by as long as it takes.
+    def get(
+        self,
+        path: str,
+        /,
+        headers: Mapping[str, str] | None = None,
+        *,
+        query: Mapping[str, Any] | None = None,
+        **variables: Any,
+    ) -> Response:
+        """Send a user's GET request, and return the response; the clock moves by as long as it takes.
 
         Args:
             path: "controller/function", or "/application/controller/function"; it may hold args and a query string.
             headers: further request headers.
-            **query: the query string.
+            query: variables of the query string, of any name: query={"headers": "all"}.
+            **variables: further variables of the query string; a list repeats its name.
 
         Raises:
             BadRequestError: a request that no browser could send.
         """
-        engine = self._engine
-        return engine.visit(engine.browser.request("GET", path, query=query, headers=headers))
+        return self._visit("GET", path, headers, query, variables)
 
     def post(
         self,
@@ -149,10 +157,26 @@ class Lab:
         /,
         data: Mapping[str, Any] | str | bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        *,
+        query: Mapping[str, Any] | None = None,
+        **variables: Any,
     ) -> Response:
-        """Send a user's POST request: a dict goes as a form, text and bytes as they are; else like `get`."""
-        engine = self._engine
-        return engine.visit(engine.browser.request("POST", path, data=data, headers=headers))
+        """Send a user's POST request, and return the response; see `get`.
+
+        The same keyword means the same in both: `**variables` go into the query string (`request.get_vars`). The fields
+        of a form (`request.post_vars`) are in `data`.
+
+        Args:
+            path: see `get`.
+            data: the body: a dict is sent as a form, str as UTF-8, bytes as they are.
+            headers: see `get`.
+            query: see `get`.
+            **variables: see `get`.
+
+        Raises:
+            BadRequestError: a request that no browser could send.
+        """
+        return self._visit("POST", path, headers, query, variables, data)
 
     def tasks(self, queue: str | None = None) -> Table[TaskInfo]:
         """Return what waits, in the order of ETA, in one queue or in all; UnknownQueueError when it is not there."""
@@ -268,6 +292,24 @@ class Lab:
     def _engine(self) -> AppEngine:
         self._appengine.require_open()
         return self._appengine
+
+    def _visit(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None,
+        query: Mapping[str, Any] | None,
+        variables: dict[str, Any],
+        data: Mapping[str, Any] | str | bytes | None = None,
+    ) -> Response:
+        if not isinstance(query, Mapping | None):
+            raise BadRequestError(
+                f'query must be a dict such as {{"page": 2}}, not {query!r}. To send a variable named query: '
+                f'query={{"query": {query!r}}}'
+            )
+        engine = self._engine
+        request = engine.browser.request(method, path, {**(query or {}), **variables}, data, headers)
+        return engine.visit(request)
 
     def _app(self, app: str | None) -> str:
         return self._engine.site.apps[0] if app is None else app
