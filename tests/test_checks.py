@@ -147,11 +147,40 @@ def test_check_without_a_lab_says_how_to_make_one() -> None:
         check("1.1")
 
 
-@pytest.mark.parametrize("number", ["1.11", "", "one", "9.9", 1.1, None, ["1.1"]])
-def test_unknown_exercise_names_near_ones(lab: Lab, number: str) -> None:
-    for ask in (check, hint, solution):
-        with pytest.raises(CourseError, match=r"there is no exercise .*did you mean '\d\."):
-            ask(number)
+ASKS = {"check": check, "hint": hint, "solution": solution}
+
+
+@pytest.mark.parametrize("name", ASKS)
+@pytest.mark.parametrize(
+    ("given", "says", "typed"),
+    [
+        (["1.11"], "there is no exercise '1.11'; did you mean '1.1' or ", "1.1"),
+        (["one"], "there is no exercise 'one'; did you mean ", "1.1"),
+        (["9.9"], "there is no exercise '9.9'; did you mean ", None),
+        ([["1.1"]], r"there is no exercise \['1.1'\]; did you mean '1.1' or ", "1.1"),
+        ([True], "there is no exercise True; did you mean ", None),
+        ([2.3], "exercises are named by strings, so 2.3 needs quotes", "2.3"),
+        (["3"], "lesson 03 has the exercises 3.1, 3.2, 3.3, 3.4, 3.5", "3.1"),
+        (["03"], "lesson 03 has the exercises 3.1, 3.2, 3.3, 3.4, 3.5", "3.1"),
+        ([3], "lesson 03 has the exercises 3.1, 3.2, 3.3, 3.4, 3.5", "3.1"),
+        ([], "which exercise\\? There are 1.1 to 1.4, 2.1 to 2.5, 3.1 to 3.5, 4.1 to 4.5, 5.1 to 5.5,", "1.1"),
+        ([None], "which exercise\\? There are 1.1 to 1.4, ", "1.1"),
+        ([" "], "which exercise\\? There are 1.1 to 1.4, ", "1.1"),
+    ],
+)
+def test_what_names_no_exercise_is_answered_with_exercises_and_with_what_to_type(
+    lab: Lab, name: str, given: list[str], says: str, typed: str | None
+) -> None:
+    with pytest.raises(CourseError, match=f"^{says}") as caught:
+        ASKS[name](*given)
+    assert str(caught.value).endswith(f' Type, for example, {name}("{typed}").' if typed else '").')
+
+
+def test_what_names_no_prediction_is_answered_with_predictions_and_with_what_to_type() -> None:
+    with pytest.raises(CourseError, match=r'^which prediction\? There are 0.a, 1.a .*predict\("0.a"\)\.$'):
+        predict()
+    with pytest.raises(CourseError, match=r'^lesson 06 has the predictions 6.a, 6.b, 6.c\. .*predict\("6.a"\)\.$'):
+        predict("6")
 
 
 def test_check_leaves_the_learners_lab_alone(lab: Lab) -> None:
