@@ -11,13 +11,13 @@ import pytest
 
 import harness.lab
 from harness import Lab, check, hint, predict, progress, solution
-from harness.checks import ledger
+from harness.checks import judged, ledger
 from harness.checks.course import body, exercises, find_exercise, lessons, solution_cells, stub_cells
 from harness.checks.judge import judge
 from harness.checks.layout import WIDTH, wrap
 from harness.checks.ledger.session import Session
 from harness.checks.trial import Decided, Trial
-from harness.checks.verdict import Outcome
+from harness.checks.verdict import Outcome, Verdict
 from harness.errors import CheckError, CourseError, LabClosedError, SourceError
 from harness.state import VARIABLE
 from tests.labs import deliver
@@ -344,3 +344,16 @@ def test_a_mistake_that_the_exercise_does_not_define_is_an_error_even_where_it_w
 def test_a_mistake_that_not_every_exercise_has_is_asked_for_by_another_name(lab: Lab) -> None:
     trial = Trial(find_exercise("1.1"), lab, {})
     assert (trial.if_known("not-queued"), trial.if_known("failure")) == ("not-queued", None)
+
+
+def test_what_checks_said_is_kept_until_it_is_asked_for_up_to_a_limit() -> None:
+    judged.drain()
+    verdicts = [Verdict(f"{number}", Outcome.CORRECT, "", headline=f"{number} correct") for number in range(5000)]
+    for verdict in verdicts[:3]:
+        judged.note(verdict)
+    assert judged.drain() == "0 correct\n1 correct\n2 correct"
+    for verdict in verdicts:
+        judged.note(verdict)
+    said = judged.drain().splitlines()
+    assert said == [f"{number} correct" for number in range(4000, 5000)]
+    assert judged.drain() == ""
