@@ -148,7 +148,10 @@ def _surrogate(error: UnicodeEncodeError) -> BadRequestError:
 
 def _checked_headers(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     if not isinstance(headers, Mapping):
-        raise BadRequestError(f'headers must be a dict such as {{"Accept": "text/html"}}, not {headers!r}')
+        raise BadRequestError(
+            f'headers must be a dict such as {{"Accept": "text/html"}}, not {headers!r}. To send a variable named '
+            f'headers: query={{"headers": {headers!r}}}'
+        )
     for name, value in headers.items():
         if not _is_header(name, value):
             raise BadRequestError(f"a header is a name and one line of text in latin letters, not {name!r}: {value!r}")

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from harness.display import Table, attempts_table, rows_table, tasks_table
-from harness.errors import LabClosedError
+from harness.errors import BadRequestError, LabClosedError
 from harness.records import Attempt, Response, TaskInfo, Trace
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from harness.wsgi import WSGIApp
 
 _labs: list[weakref.ref[Lab]] = []  # the newest last
+_written: dict[tuple[str | None, str], str] = {}  # sources by application and path, the newest last
+_MOST_WRITTEN = 200  # entries; a file of a first application has two
+_OF_NO_APP = ("routes.py", "queue.yaml")
 
 
 def current_lab() -> Lab:
@@ -29,6 +32,26 @@ def current_lab() -> Lab:
         if lab is not None and not lab.closed:
             return lab
     raise LabClosedError("there is no open lab; make one first:\n    from harness import Lab\n    lab = Lab()")
+
+
+def last_written(path: str, app: str | None = None) -> str | None:
+    """Return what was written last into a file, in whichever lab of this process, or None.
+
+    The lab may be closed or gone. Only the most recent files are remembered.
+
+    Args:
+        path: "controllers/default.py", "routes.py", "queue.yaml".
+        app: an application; None for the first one of the lab that was written to.
+    """
+    return _written.get((app, path))
+
+
+def _remember(path: str, source: str, apps: Iterable[str | None]) -> None:
+    for key in [(app, path) for app in apps]:
+        _written.pop(key, None)
+        _written[key] = source
+    for key in list(_written)[:-_MOST_WRITTEN]:
+        del _written[key]
 
 
 class Lab:
@@ -48,6 +71,8 @@ class Lab:
         Web2pyNotFoundError: WEB2PY_PATH names no web2py.
     """
 
+    _is_learners = True  # what is written into it is the learner's; a check's own labs differ
+
     def __init__(
         self,
         queue_yaml: str | None = None,
@@ -63,6 +88,8 @@ class Lab:
         self._appengine = engine
         self._end = weakref.finalize(self, engine.close)
         _labs.append(weakref.ref(self, _labs.remove))
+        if queue_yaml is not None and self._is_learners:
+            _remember("queue.yaml", queue_yaml, [None])
 
     def write(self, path: str, source: str, app: str | None = None) -> None:
         """Write a file of an application: "controllers/default.py", "models/db.py", "views/default/index.html".
@@ -75,7 +102,10 @@ class Lab:
             NameRefusedError: web2py would not find a file of that name, or there is no such application.
             QueueConfigError: a mistake in queue.yaml.
         """
-        self._engine.write(path, source, self._app(app))
+        app, first = self._app(app), self._app(None)
+        self._engine.write(path, source, app)
+        if self._is_learners:
+            _remember(path, source, [app, None] if app == first or path in _OF_NO_APP else [app])
 
     def read(self, path: str, app: str | None = None) -> str:
         """Return the text of a file of an application (None: the lab's first); NameRefusedError when there is none."""
@@ -99,19 +129,27 @@ class Lab:
         """
         return rows_table(self._engine.server.rows(name, self._app(app)), name)
 
-    def get(self, path: str, /, headers: Mapping[str, str] | None = None, **query: Any) -> Response:
-        """Send a user's GET request, and wait for the answer; the clock moves by as long as it takes.
+    def get(
+        self,
+        path: str,
+        /,
+        headers: Mapping[str, str] | None = None,
+        *,
+        query: Mapping[str, Any] | None = None,
+        **variables: Any,
+    ) -> Response:
+        """Send a user's GET request, and return the response; the clock moves by as long as it takes.
 
         Args:
             path: "controller/function", or "/application/controller/function"; it may hold args and a query string.
             headers: further request headers.
-            **query: the query string.
+            query: variables of the query string, of any name: query={"headers": "all"}.
+            **variables: further variables of the query string; a list repeats its name.
 
         Raises:
             BadRequestError: a request that no browser could send.
         """
-        engine = self._engine
-        return engine.visit(engine.browser.request("GET", path, query=query, headers=headers))
+        return self._visit("GET", path, headers, query, variables)
 
     def post(
         self,
@@ -119,10 +157,26 @@ class Lab:
         /,
         data: Mapping[str, Any] | str | bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        *,
+        query: Mapping[str, Any] | None = None,
+        **variables: Any,
     ) -> Response:
-        """Send a user's POST request: a dict goes as a form, text and bytes as they are; else like `get`."""
-        engine = self._engine
-        return engine.visit(engine.browser.request("POST", path, data=data, headers=headers))
+        """Send a user's POST request, and return the response; see `get`.
+
+        The same keyword means the same in both: `**variables` go into the query string (`request.get_vars`). The fields
+        of a form (`request.post_vars`) are in `data`.
+
+        Args:
+            path: see `get`.
+            data: the body: a dict is sent as a form, str as UTF-8, bytes as they are.
+            headers: see `get`.
+            query: see `get`.
+            **variables: see `get`.
+
+        Raises:
+            BadRequestError: a request that no browser could send.
+        """
+        return self._visit("POST", path, headers, query, variables, data)
 
     def tasks(self, queue: str | None = None) -> Table[TaskInfo]:
         """Return what waits, in the order of ETA, in one queue or in all; UnknownQueueError when it is not there."""
@@ -238,6 +292,24 @@ class Lab:
     def _engine(self) -> AppEngine:
         self._appengine.require_open()
         return self._appengine
+
+    def _visit(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None,
+        query: Mapping[str, Any] | None,
+        variables: dict[str, Any],
+        data: Mapping[str, Any] | str | bytes | None = None,
+    ) -> Response:
+        if not isinstance(query, Mapping | None):
+            raise BadRequestError(
+                f'query must be a dict such as {{"page": 2}}, not {query!r}. To send a variable named query: '
+                f'query={{"query": {query!r}}}'
+            )
+        engine = self._engine
+        request = engine.browser.request(method, path, {**(query or {}), **variables}, data, headers)
+        return engine.visit(request)
 
     def _app(self, app: str | None) -> str:
         return self._engine.site.apps[0] if app is None else app

@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
+import weakref
 from pathlib import Path
 
 import pytest
 
+import harness.lab
 from harness import Lab, check, hint, predict, progress, solution
-from harness.checks import ledger
+from harness.checks import judged, ledger
 from harness.checks.course import body, exercises, find_exercise, lessons, solution_cells, stub_cells
 from harness.checks.judge import judge
 from harness.checks.layout import WIDTH, wrap
 from harness.checks.ledger.session import Session
 from harness.checks.trial import Decided, Trial
-from harness.checks.verdict import Outcome
-from harness.errors import CheckError, CourseError, LabClosedError
+from harness.checks.verdict import Outcome, Verdict
+from harness.errors import CheckError, CourseError, LabClosedError, SourceError
 from harness.state import VARIABLE
+from tests.labs import deliver
+from tests.shells import ipython
 
 
 @pytest.fixture(autouse=True)
 def fresh_learner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, str(tmp_path / "state"))
     monkeypatch.setattr(ledger, "_session", Session())
+    monkeypatch.setattr(harness.lab, "_written", {})
 
 
 def write(lab: Lab, number: str, *, solved: bool) -> None:
-    cells = (solution_cells if solved else stub_cells)(find_exercise(number))
-    for name, source in cells.items():
-        lab.write(name, body(source))
+    for name in find_exercise(number).files:
+        write_file(lab, number, name, solved=solved)
+
+
+def write_file(lab: Lab, number: str, name: str, *, solved: bool) -> None:
+    app, _, path = name.rpartition(":")
+    lab.write(path, source_of(number, name, solved=solved), app or None)
+
+
+def source_of(number: str, name: str, *, solved: bool = True) -> str:
+    return body((solution_cells if solved else stub_cells)(find_exercise(number))[name])
 
 
 def test_check_of_a_right_answer_says_what_it_proves(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,16 +69,118 @@ def test_check_before_the_cell_was_run_names_the_cell(lab: Lab) -> None:
         check("1.1")
 
 
+def test_an_answer_is_found_after_another_lab_was_made(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    write(lab, "1.1", solved=True)
+    with Lab():
+        check("1.1")
+    assert capsys.readouterr().out.startswith("1.1 correct")
+
+
+def test_an_answer_is_found_after_its_lab_was_closed_or_replaced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Lab() as lab:
+        write(lab, "1.1", solved=True)
+    check("1.1")
+    with ipython(tmp_path) as cell:
+        cell.run("%load_ext harness", "from harness import Lab, check", "lab = Lab()")
+        cell.run(*solution_cells(find_exercise("1.2"))["controllers/ex1_2.py"].splitlines())
+        cell.run("lab = Lab()", "check('1.2')")
+        assert cell.text.startswith("1.2 correct")
+        cell.run("lab.close()")
+
+
+def test_of_two_labs_the_one_written_last_counts(lab: Lab) -> None:
+    with Lab() as newer:
+        write(lab, "1.1", solved=False)
+        write(newer, "1.1", solved=True)
+        check("1.1")
+        write(lab, "1.1", solved=False)
+        with pytest.raises(CheckError, match="not attempted. Fill `save`"):
+            check("1.1")
+
+
+def test_what_a_lab_refuses_does_not_replace_an_answer(lab: Lab) -> None:
+    write(lab, "1.1", solved=True)
+    with Lab() as newer, pytest.raises(SourceError):
+        newer.write("controllers/ex1_1.py", "def save(:")
+    check("1.1")
+
+
+def test_the_files_of_one_answer_may_be_in_several_labs() -> None:
+    first, second = find_exercise("3.2").files
+    with Lab(apps=("tutorial", "stats")) as one, Lab(apps=("stats", "tutorial")) as other:
+        write_file(one, "3.2", first, solved=True)
+        other.write(second.partition(":")[2], source_of("3.2", second), app=None)
+        check("3.2")
+
+
+def test_a_queue_yaml_that_a_lab_was_made_with_is_an_answer() -> None:
+    with Lab(queue_yaml=source_of("5.3", "queue.yaml")):
+        check("5.3")
+
+
+def test_what_a_check_writes_is_not_the_learners_answer(lab: Lab) -> None:
+    write(lab, "6.1", solved=True)
+    check("6.1")  # writes a queue.yaml of its own
+    with pytest.raises(CheckError, match="Run the cell `%%queue_yaml` first"):
+        check("5.3")
+
+
+def test_the_memory_of_what_was_written_has_a_limit_and_keeps_no_lab(lab: Lab) -> None:
+    write(lab, "1.1", solved=True)
+    other = Lab()
+    for number in range(300):
+        other.write(f"views/f{number}.html", "x" * 100)
+        if number % 100 == 99:
+            write(lab, "1.1", solved=True)
+    kept = weakref.ref(other)
+    del other
+    gc.collect()
+    assert kept() is None
+    assert (harness.lab.last_written("views/f0.html"), harness.lab.last_written("views/f299.html")) == (None, "x" * 100)
+    check("1.1")
+
+
 def test_check_without_a_lab_says_how_to_make_one() -> None:
     with pytest.raises(LabClosedError, match=r"lab = Lab\(\)"):
         check("1.1")
 
 
-@pytest.mark.parametrize("number", ["1.11", "", "one", "9.9", 1.1, None, ["1.1"]])
-def test_unknown_exercise_names_near_ones(lab: Lab, number: str) -> None:
-    for ask in (check, hint, solution):
-        with pytest.raises(CourseError, match=r"there is no exercise .*did you mean '\d\."):
-            ask(number)
+ASKS = {"check": check, "hint": hint, "solution": solution}
+
+
+@pytest.mark.parametrize("name", ASKS)
+@pytest.mark.parametrize(
+    ("given", "says", "typed"),
+    [
+        (["1.11"], "there is no exercise '1.11'; did you mean '1.1' or ", "1.1"),
+        (["one"], "there is no exercise 'one'; did you mean ", "1.1"),
+        (["9.9"], "there is no exercise '9.9'; did you mean ", None),
+        ([["1.1"]], r"there is no exercise \['1.1'\]; did you mean '1.1' or ", "1.1"),
+        ([True], "there is no exercise True; did you mean ", None),
+        ([2.3], "exercises are named by strings, so 2.3 needs quotes", "2.3"),
+        (["3"], "lesson 03 has the exercises 3.1, 3.2, 3.3, 3.4, 3.5", "3.1"),
+        (["03"], "lesson 03 has the exercises 3.1, 3.2, 3.3, 3.4, 3.5", "3.1"),
+        ([3], "lesson 03 has the exercises 3.1, 3.2, 3.3, 3.4, 3.5", "3.1"),
+        ([], "which exercise\\? There are 1.1 to 1.4, 2.1 to 2.5, 3.1 to 3.5, 4.1 to 4.5, 5.1 to 5.5,", "1.1"),
+        ([None], "which exercise\\? There are 1.1 to 1.4, ", "1.1"),
+        ([" "], "which exercise\\? There are 1.1 to 1.4, ", "1.1"),
+    ],
+)
+def test_what_names_no_exercise_is_answered_with_exercises_and_with_what_to_type(
+    lab: Lab, name: str, given: list[str], says: str, typed: str | None
+) -> None:
+    with pytest.raises(CourseError, match=f"^{says}") as caught:
+        ASKS[name](*given)
+    assert str(caught.value).endswith(f' Type, for example, {name}("{typed}").' if typed else '").')
+
+
+def test_what_names_no_prediction_is_answered_with_predictions_and_with_what_to_type() -> None:
+    with pytest.raises(CourseError, match=r'^which prediction\? There are 0.a, 1.a .*predict\("0.a"\)\.$'):
+        predict()
+    with pytest.raises(CourseError, match=r'^lesson 06 has the predictions 6.a, 6.b, 6.c\. .*predict\("6.a"\)\.$'):
+        predict("6")
 
 
 def test_check_leaves_the_learners_lab_alone(lab: Lab) -> None:
@@ -207,3 +323,37 @@ def work(): raise KeyError('stars')
         Trial(find_exercise("1.1"), lab, {}).run()
     assert "KeyError: 'stars'" in decided.value.verdict.text
     assert len(lab.attempts) == 30
+
+
+def test_a_mistake_that_the_exercise_does_not_define_is_an_error_even_where_it_was_not_made(lab: Lab) -> None:
+    trial = Trial(find_exercise("1.1"), lab, {})
+    attempt = deliver(lab, "return ''")
+    facts = {"happened": "this", "expected": "that"}
+    for name in (
+        lambda: trial.expect(True, "not-queud", **facts),
+        lambda: trial.wrong("not-queud", **facts),
+        lambda: trial.succeed(attempt, "not-queud"),
+        lambda: trial.one_task(missing="not-queud"),
+    ):
+        with pytest.raises(
+            LookupError, match="1.1 has no mistake 'not-queud'.*lesson01.toml.*did you mean 'not-queued'"
+        ):
+            name()
+
+
+def test_a_mistake_that_not_every_exercise_has_is_asked_for_by_another_name(lab: Lab) -> None:
+    trial = Trial(find_exercise("1.1"), lab, {})
+    assert (trial.if_known("not-queued"), trial.if_known("failure")) == ("not-queued", None)
+
+
+def test_what_checks_said_is_kept_until_it_is_asked_for_up_to_a_limit() -> None:
+    judged.drain()
+    verdicts = [Verdict(f"{number}", Outcome.CORRECT, "", headline=f"{number} correct") for number in range(5000)]
+    for verdict in verdicts[:3]:
+        judged.note(verdict)
+    assert judged.drain() == "0 correct\n1 correct\n2 correct"
+    for verdict in verdicts:
+        judged.note(verdict)
+    said = judged.drain().splitlines()
+    assert said == [f"{number} correct" for number in range(4000, 5000)]
+    assert judged.drain() == ""

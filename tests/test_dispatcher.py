@@ -527,6 +527,14 @@ def test_the_queue_knows_what_ran_in_the_last_minute() -> None:
     assert stage.queue().executed_last_minute(stage.clock.timestamp) == 2
 
 
+def test_a_queue_remembers_only_the_executions_of_the_last_minute() -> None:
+    stage = Stage(FAST)
+    for number in range(200):
+        stage.add(f"t{number}", eta=30 * number)
+    stage.run()
+    assert len(stage.queue()._executed) == 2
+
+
 # -- chance
 
 

@@ -13,6 +13,7 @@ from harness.checks.judge import judge
 from harness.checks.verdict import Outcome, Verdict
 from harness.notebooks.files import read
 from tests.answers import Answer, read_answers, to_files
+from tests.named_mistakes import named_mistakes
 from tests.stage import import_deferred
 
 import_deferred()  # some answers do, too
@@ -81,6 +82,25 @@ def test_bank_is_large_enough(number: str) -> None:
     assert len(keys) >= 3
     assert len([answer for answer in RIGHT if answer.exercise == number]) >= 2
     assert keys == set(find_exercise(number).mistakes), "a mistake without an answer that shows it"
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_check_names_only_mistakes_that_its_toml_defines_and_all_of_them(number: str) -> None:
+    exercise = find_exercise(number)
+    named = named_mistakes(exercise)
+    assert named.unreadable == []
+    assert {name: where for name, where in named.required.items() if name not in exercise.mistakes} == {}
+    raised = {name for name, mistake in exercise.mistakes.items() if mistake.raises}
+    assert set(exercise.mistakes) - raised <= named.required.keys() | named.optional.keys()
+
+
+def test_a_mistake_that_a_check_may_lack_is_known_to_another_exercise_with_the_same_check() -> None:
+    named = {exercise: named_mistakes(exercise).optional for exercise in exercises()}
+    places = {(where, name): False for optional in named.values() for name, where in optional.items()}
+    for exercise, optional in named.items():
+        places |= {(where, name): True for name, where in optional.items() if name in exercise.mistakes}
+    assert places
+    assert [place for place, is_known in places.items() if not is_known] == []
 
 
 def test_each_advice_is_given_to_an_answer_of_the_bank() -> None:

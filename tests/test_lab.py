@@ -8,7 +8,7 @@ import pytest
 import harness
 from harness import Lab
 from harness.clock import START
-from harness.errors import NameRefusedError, RunawayError, SourceError, UnknownTaskError
+from harness.errors import BadRequestError, NameRefusedError, RunawayError, SourceError, UnknownTaskError
 from harness.lab import current_lab
 from harness.records import Outcome, TaskState
 from harness.taskqueue import preload
@@ -42,6 +42,24 @@ def test_get_sends_a_query_and_post_a_form(lab):
     assert lab.get("default/f", old="a b").text == "GET {'old': 'a b'} {}"
     assert lab.post("default/f", {"old": "a b"}).text == "POST {} {'old': 'a b'}"
     assert lab.post("default/f?x=1", data={"old": "a"}).text == "POST {'x': '1'} {'old': 'a'}"
+
+
+def test_a_keyword_is_a_query_variable_in_get_and_in_post(lab):
+    write(lab, {"f": "return '%s %s' % (dict(request.get_vars), dict(request.post_vars))"})
+    assert lab.get("default/f", old="a b").text == "{'old': 'a b'} {}"
+    assert lab.post("default/f", old="a b").text == "{'old': 'a b'} {}"
+    assert lab.post("default/f", {"new": "c"}, old="a b").text == "{'old': 'a b'} {'new': 'c'}"
+
+
+def test_a_query_variable_may_be_named_as_an_argument_of_the_lab(lab):
+    write(lab, {"f": "return str(sorted(request.get_vars.items()))"})
+    names = {"headers": "1", "data": "2", "query": "3", "path": "4"}
+    for send in (lab.get, lab.post):
+        assert send("default/f", query=names, more="5").text == str(sorted({**names, "more": "5"}.items()))
+    with pytest.raises(BadRequestError, match=r"query must be a dict .*not 'ferry'.*query=\{\"query\": 'ferry'\}"):
+        lab.get("default/f", query="ferry")
+    with pytest.raises(BadRequestError, match=r"headers must be a dict .*not 'all'.*query=\{\"headers\": 'all'\}"):
+        lab.get("default/f", headers="all")
 
 
 def test_a_variable_may_have_any_name_even_that_of_the_path(lab):

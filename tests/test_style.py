@@ -46,8 +46,8 @@ def exports() -> Iterator[tuple[Path, list[str]]]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=IDS)
-def test_a_module_has_at_most_250_lines(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 250
+def test_a_module_has_at_most_400_lines(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
 
 
 def test_functions_have_8_lines_in_the_middle_and_30_at_the_90th_percentile():

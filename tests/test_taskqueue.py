@@ -301,6 +301,14 @@ def test_threads_that_want_the_same_name_get_it_once(service, taskqueue):
         assert sum(pool.map(add, range(400))) == 50
 
 
+def test_a_pull_queue_remembers_only_the_executions_of_the_last_minute():
+    queue = PullQueue(QueueConfig("later", mode="pull"))
+    queue.add(new_task("a"), NOW)
+    for number in range(200):
+        queue.lease(1, 30, NOW + 30 * number, False, None)
+    assert len(queue._executed) == queue.executed_last_minute(NOW + 30 * 199) == 2
+
+
 class Guarded(PullQueue):
     """A queue that lets nobody at its tasks who does not hold its lock."""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
+from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,16 +57,24 @@ def exercises() -> Iterator[Exercise]:
         yield from lesson.exercises
 
 
-def find_exercise(number: str) -> Exercise:
-    """Return the exercise "1.1"; CourseError, with the nearest ones, when there is none."""
+def find_exercise(number: str, call: str = "") -> Exercise:
+    """Return the exercise "1.1".
+
+    Args:
+        number: its number.
+        call: the function that a learner called with the number ("check"); an error then shows how to call it.
+
+    Raises:
+        CourseError: the course has no such exercise; the message lists some that it has.
+    """
     known = {exercise.number: exercise for exercise in exercises()}
-    return _look_up(known, number, "exercise")
+    return _look_up(known, number, "exercise", call)
 
 
-def find_prediction(name: str) -> Prediction:
-    """Return the prediction "1.a"; CourseError, with the nearest ones, when there is none."""
+def find_prediction(name: str, call: str = "") -> Prediction:
+    """Return the prediction "1.a"; see `find_exercise`."""
     known = {name: asked for lesson in lessons() for name, asked in lesson.predictions.items()}
-    return _look_up(known, name, "prediction")
+    return _look_up(known, name, "prediction", call)
 
 
 def file_key(target: Target) -> str:
@@ -126,8 +135,28 @@ def body(source: str) -> str:
     return "\n".join(line for line in cell_body(source).splitlines() if not line.strip().startswith("### ")) + "\n"
 
 
-def _look_up(known: dict[str, T], name: str, kind: str) -> T:
+def _look_up(known: dict[str, T], name: str, kind: str, call: str) -> T:
     if isinstance(name, str) and name in known:
         return known[name]
-    near = get_close_matches(str(name), known, n=3, cutoff=0.3) or list(known)[:3]
-    raise CourseError(f"there is no {kind} {name!r}; did you mean {' or '.join(map(repr, near))}?")
+    says, best = _unknown(list(known), name, kind)
+    raise CourseError(f'{says} Type, for example, {call}("{best}").' if call else says)
+
+
+def _unknown(known: list[str], name: object, kind: str) -> tuple[str, str]:
+    """Return what to say about a name that is not known, and the known name that is most likely meant."""
+    text = "" if name is None else str(name).strip()
+    if not text:
+        lessons_of = [list(names) for _, names in groupby(known, key=_lesson_of)]
+        spans = (names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}" for names in lessons_of)
+        return f"which {kind}? There are {', '.join(spans)}.", known[0]
+    if text in known and not isinstance(name, str):
+        return f"{kind}s are named by strings, so {text} needs quotes.", text
+    of_lesson = [each for each in known if _lesson_of(each) == text.zfill(2)]
+    if of_lesson:
+        return f"lesson {text.zfill(2)} has the {kind}s {', '.join(of_lesson)}.", of_lesson[0]
+    near = get_close_matches(text, known, n=3, cutoff=0.3) or known[:3]
+    return f"there is no {kind} {name!r}; did you mean {' or '.join(map(repr, near))}?", near[0]
+
+
+def _lesson_of(name: str) -> str:
+    return name.partition(".")[0].zfill(2)

@@ -45,7 +45,7 @@ def work(trial: Trial, task: TaskInfo) -> None:
     ticket = attempt.response.ticket
     if ticket is not None and ticket.exception == "TypeError" and is_plain(task):
         happened = f"the worker ended with a TypeError, {ticket.message!r}"
-        trial.wrong("plain-payload", happened=happened, expected="the worker finds its values")
+        trial.wrong(trial.if_known("plain-payload"), happened=happened, expected="the worker finds its values")
     if ticket is not None:
         trial.failed(ticket)
     trial.succeed(attempt, "wrong-address")
@@ -57,7 +57,7 @@ def expect_no_echo(trial: Trial) -> None:
     done = trial.lab.attempts[-1].request.url
     trial.expect(
         not waiting,
-        "itself" if _action(done) in map(_action, waiting) else None,
+        trial.if_known("itself") if _action(done) in map(_action, waiting) else None,
         happened=f"the task for {done} was done, and left another, for {', '.join(waiting)}",
         expected="an empty queue: one task does the work, and adds no other",
     )

@@ -9,22 +9,26 @@ from harness.checks.judge import judge
 from harness.checks.layout import wrap
 from harness.checks.verdict import Outcome, Verdict
 from harness.display import Table, progress_table
-from harness.errors import CheckError, CourseError, NameRefusedError
-from harness.lab import current_lab
+from harness.errors import CheckError, CourseError
+from harness.lab import current_lab, last_written
 
 
-def check(number: str) -> None:
-    """Check one exercise, and say how it stands.
+def check(number: str = "") -> None:
+    """Check one exercise, and print that it is correct.
+
+    The answer is what was written last into the files of the exercise, by cells such as `%%controller` or by
+    `lab.write`, in whichever lab of this kernel; each file counts by itself.
 
     Args:
-        number: "1.1".
+        number: "1.1"; without it the error lists the exercises.
 
     Raises:
         CheckError: not attempted, an error in the learner's code, or wrong; its message is for the learner.
         CourseError: there is no such exercise.
+        LabClosedError: nothing was written, and there is no lab.
     """
     __tracebackhide__ = True
-    exercise = find_exercise(number)
+    exercise = find_exercise(number, "check")
     verdict = judge(exercise, _learners_files(exercise))
     judged.note(verdict)
     remember(verdict)
@@ -41,7 +45,7 @@ def remember(verdict: Verdict) -> None:
         ledger.count_check(verdict.exercise)
 
 
-def hint(number: str) -> None:
+def hint(number: str = "") -> None:
     """Give the next hint for an exercise ("1.1"): the idea, then the place, then nearly the code.
 
     Raises:
@@ -52,12 +56,12 @@ def hint(number: str) -> None:
 
 def next_hint(number: str, *, go_on: bool = False) -> str:
     """Return what `hint` prints; `go_on` begins after the hints of earlier sessions, not with the first."""
-    exercise = find_exercise(number)
+    exercise = find_exercise(number, "hint")
     step = ledger.next_hint(number, len(exercise.hints), go_on=go_on)
     return wrap(f"Hint {step + 1} of {len(exercise.hints)}: {exercise.hints[step]}")
 
 
-def solution(number: str, give_up: bool = False) -> None:
+def solution(number: str = "", give_up: bool = False) -> None:
     """Show the solution of an exercise that is solved, or that the learner gives up.
 
     Args:
@@ -72,7 +76,7 @@ def solution(number: str, give_up: bool = False) -> None:
 
 def solution_text(number: str, give_up: bool) -> str:
     """Return what `solution` prints."""
-    exercise = find_exercise(number)
+    exercise = find_exercise(number, "solution")
     if not give_up and number not in ledger.solved():
         raise CourseError(
             f'{number} is not solved yet. Try hint("{number}"), or see it all the same: '
@@ -88,7 +92,7 @@ def progress() -> Table[dict[str, str]]:
     return progress_table([(each.number, each.title, each.number in solved) for each in exercises()])
 
 
-def predict(name: str, choice: str | None = None, *, reveal: bool = False) -> None:
+def predict(name: str = "", choice: str | None = None, *, reveal: bool = False) -> None:
     """Ask what an experiment will show, take the answer, and later explain.
 
     Args:
@@ -99,7 +103,7 @@ def predict(name: str, choice: str | None = None, *, reveal: bool = False) -> No
     Raises:
         CourseError: there is no such prediction, or it has no such option.
     """
-    asked = find_prediction(name)
+    asked = find_prediction(name, "predict")
     if reveal:
         print(wrap(_reveal(ledger.choice(name), asked.answer, asked.options[asked.answer], asked.why)))
     elif choice is None:
@@ -123,13 +127,13 @@ def _reveal(chosen: str | None, answer: str, option: str, why: str) -> str:
 
 
 def _learners_files(exercise: Exercise) -> dict[str, str]:
-    """Read what the learner wrote into the newest lab; files that are not there are left out."""
-    lab = current_lab()
+    """Return what was written last into each file of an exercise; files that were not written are left out."""
     found = {}
     for name in exercise.files:
         app, _, path = name.rpartition(":")
-        try:
-            found[name] = lab.read(path, app or None)
-        except NameRefusedError:
-            continue
+        source = last_written(path, app or None)
+        if source is not None:
+            found[name] = source
+    if not found:
+        current_lab()  # LabClosedError, which says how to make a lab
     return found

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from harness.checks import verdict
 from harness.checks.course import body, stub_cells
 from harness.checks.exercise import Exercise
-from harness.checks.trial import Decided, Trial
+from harness.checks.trial import Decided, Trial, TrialLab
 from harness.checks.verdict import Verdict
 from harness.errors import HarnessError
-from harness.lab import Lab
 
 
 def judge(exercise: Exercise, files: Mapping[str, str], stubs: Mapping[str, str] | None = None) -> Verdict:
@@ -27,7 +26,7 @@ def judge(exercise: Exercise, files: Mapping[str, str], stubs: Mapping[str, str]
         return verdict.not_attempted(exercise, f"Run the cell {_magic(missing[0])} first.")
     if is_stub(exercise, files, stub_cells(exercise) if stubs is None else stubs):
         return verdict.not_attempted(exercise)
-    with Lab(apps=exercise.apps) as lab:
+    with TrialLab(apps=exercise.apps) as lab:
         trial = Trial(exercise, lab, files)
         try:
             trial.install()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from harness.checks.verdict import Verdict
 
-_verdicts: list[Verdict] = []
+_headlines: deque[str] = deque(maxlen=1000)  # in a notebook without pytest nothing drains it
 
 
 def note(verdict: Verdict) -> None:
-    """Keep a verdict until somebody asks."""
-    _verdicts.append(verdict)
+    """Keep the headline of a verdict until `drain`."""
+    _headlines.append(verdict.headline)
 
 
 def drain() -> str:
-    """Return the headline of each verdict since the last time, a line for each, and forget them."""
-    headlines = "\n".join(verdict.headline for verdict in _verdicts)
-    _verdicts.clear()
+    """Return the headlines of the verdicts since the last `drain`, at most the newest 1000, one a line; forget them."""
+    headlines = "\n".join(_headlines)
+    _headlines.clear()
     return headlines

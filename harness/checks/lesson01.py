@@ -28,7 +28,10 @@ def _log_one_edit(trial: Trial, old: str, new: str) -> None:
 
 def _expect_one_row(trial: Trial, rows: Rows, old: str, new: str) -> None:
     mistakes: dict[tuple[object, ...], str] = {(None, None): "no-values", (new, old): "swapped"}
-    key = "not-written" if not rows else "twice" if len(rows) > 1 else mistakes.get(rows[0], "fixed-values")
+    if len(rows) == 1:
+        key: str | None = mistakes.get(rows[0], "fixed-values")
+    else:
+        key = trial.if_known("twice") if rows else trial.if_known("not-written")
     trial.expect(
         rows == [(old, new)],
         key,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any, NoReturn
 from urllib.parse import unquote_plus, urlencode
 
@@ -21,6 +22,12 @@ CAP = 300  # attempts; a check that needs more has met tasks without end
 _AT_ONCE = 30  # attempts between two looks at what they raised
 _SAID = 60  # columns of the data that a POST brought
 _RAISED = 400  # columns of what an exception says; Google's may quote a whole batch of tasks
+
+
+class TrialLab(Lab):
+    """A lab of a check: what is written into it is not the learner's answer to an exercise."""
+
+    _is_learners = False
 
 
 class Decided(Exception):
@@ -57,7 +64,7 @@ class Trial:
     @contextmanager
     def again(self, **options: Any) -> Iterator[Trial]:
         """Yield another trial of the same files, in a lab with options of its own (`duplicates=1`, `seed=3`)."""
-        with Lab(apps=self.exercise.apps, **options) as lab:
+        with TrialLab(apps=self.exercise.apps, **options) as lab:
             other = Trial(self.exercise, lab, self._files)
             other.install()
             yield other
@@ -102,7 +109,7 @@ class Trial:
             if ended:
                 return attempts
         happened = f"{CAP} attempts, and tasks still wait. The last: {_answered(attempts[-1])}"
-        self.wrong(_missed(attempts[-1], "runaway"), happened=happened, expected="the tasks come to an end")
+        self.wrong(self._missed(attempts[-1], None), happened=happened, expected="the tasks come to an end")
 
     def _run_some(self) -> bool:
         try:
@@ -120,24 +127,26 @@ class Trial:
         return attempt
 
     def succeed(self, attempt: Attempt, mistake: str | None = None) -> None:
-        """Go on if the worker answered with success.
+        """Require that the worker answered with success.
 
-        `mistake` is the one to name when web2py found nobody at the task's address. Where the address is the queue's
-        own, or the action is there and cannot be served, the mistake is "no-address", "dict-without-view" or
-        "arguments"; an answer that the worker itself chose is a "failure".
+        `mistake` is the one to name when web2py found no action at the task's address. Where the address is the queue's
+        own, or the action exists and cannot be served, the mistake is "no-address", "dict-without-view" or "arguments";
+        an answer that the worker itself chose is a "failure".
         """
+        self._require_known(mistake)
         self.expect(
             attempt.ok,
-            _missed(attempt, mistake),
+            self._missed(attempt, mistake),
             happened=_answered(attempt),
             expected="a status of 200 to 299; after any other the queue tries again",
         )
 
-    def one_task(self, *, missing: str, queue: str | None = None) -> TaskInfo:
-        """Return the only task that waits; `missing` is the mistake when there is none."""
+    def one_task(self, *, missing: str | None, queue: str | None = None) -> TaskInfo:
+        """Return the only task that waits; `missing` is the mistake when none waits."""
+        self._require_known(missing)
         tasks = self.lab.tasks(queue)
         if len(tasks) != 1:
-            key = missing if not tasks else "several-tasks"
+            key = missing if not tasks else self.if_known("several-tasks")
             self.wrong(key, happened=f"{quantity(len(tasks), 'task')} waiting", expected="exactly one task waiting")
         return tasks[0]
 
@@ -146,15 +155,27 @@ class Trial:
         return [tuple(row[field] for field in fields) for row in self.lab.table(table, app=app)]
 
     def expect(self, condition: object, mistake: str | None = None, *, happened: str, expected: str) -> None:
-        """Go on if the condition holds, else the answer is wrong."""
+        """Require that the condition holds; otherwise the answer is wrong. See `wrong`."""
+        self._require_known(mistake)
         if not condition:
             self.wrong(mistake, happened=happened, expected=expected)
 
     def wrong(self, mistake: str | None = None, *, happened: str, expected: str) -> NoReturn:
-        """End the check: the answer is wrong. `mistake` is the key of a misconception of this exercise, if known."""
-        known = self.exercise.mistakes.get(mistake or "")
-        finding = Finding(self.called, happened, expected)
-        raise Decided(wrong(self.exercise, finding, mistake if known else None, known))
+        """End the check, because the answer is wrong.
+
+        `mistake` is the key of a misconception of this exercise, or None when nothing explains what happened. A key
+        that the exercise does not define is a LookupError; for one that only some exercises define, see `if_known`.
+        """
+        self._require_known(mistake)
+        known = self.exercise.mistakes[mistake] if mistake is not None else None
+        raise Decided(wrong(self.exercise, Finding(self.called, happened, expected), mistake, known))
+
+    def if_known(self, mistake: str) -> str | None:
+        """Return the key of a misconception when this exercise defines it, else None.
+
+        It is for code that several exercises share. The key must be written out, because a test collects all keys.
+        """
+        return mistake if mistake in self.exercise.mistakes else None
 
     def failed(self, ticket: Ticket) -> NoReturn:
         """End the check: the learner's code raised; a known mistake is diagnosed by what it raised."""
@@ -165,6 +186,26 @@ class Trial:
                 where = f" at {ticket.where}" if ticket.frames else ""
                 self.wrong(key, happened=f"{said}{where}", expected="no exception")
         raise Decided(error(self.exercise, ticket, self.called))
+
+    def _require_known(self, mistake: str | None) -> None:
+        known = self.exercise.mistakes
+        if mistake is not None and mistake not in known:
+            near = get_close_matches(mistake, known, n=1)
+            raise LookupError(
+                f"exercise {self.exercise.number} has no mistake {mistake!r}; define it in "
+                f"lesson{self.exercise.lesson}.toml" + (f", or did you mean {near[0]!r}?" if near else "")
+            )
+
+    def _missed(self, attempt: Attempt, mistake: str | None) -> str | None:
+        """Return the mistake by which a task found no worker."""
+        hint = attempt.response.hint
+        if attempt.request.url.startswith("/_ah/queue/"):
+            return self.if_known("no-address")
+        if not hint:
+            return self.if_known("failure")
+        if "the view" in hint:
+            return self.if_known("dict-without-view")
+        return self.if_known("arguments") if "takes arguments" in hint else mistake
 
     def _checked(self, response: Response) -> Response:
         if response.ticket is not None:
@@ -179,16 +220,6 @@ class Trial:
             expected="the action that the exercise names",
         )
         return response
-
-
-def _missed(attempt: Attempt, mistake: str | None) -> str | None:
-    """Name the mistake by which a task found nobody."""
-    hint = attempt.response.hint
-    if attempt.request.url.startswith("/_ah/queue/"):
-        return "no-address"
-    if not hint:
-        return "failure"
-    return "dict-without-view" if "the view" in hint else "arguments" if "takes arguments" in hint else mistake
 
 
 def _answered(attempt: Attempt) -> str:

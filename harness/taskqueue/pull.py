@@ -82,7 +82,7 @@ class PullQueue(Queue):
             task.retries += 1
             task.eta = until
             leased.append(task)
-            self._executed.append(now)
+            self._count_execution(now)
         for task in leased:  # only now, or a lease of 0 seconds would come round again at once
             self._schedule(task)
         return leased

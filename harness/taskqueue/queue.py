@@ -71,7 +71,7 @@ class Queue:
             if task is not None:
                 task.state = TaskState.RUNNING
                 self.in_flight[task.name] = task
-                self._executed.append(now)
+                self._count_execution(now)
             return task
 
     def done(self, task: Task, now: float) -> None:
@@ -141,9 +141,17 @@ class Queue:
     def executed_last_minute(self, now: float) -> int:
         """Return how many tasks were taken or leased in the last 60 virtual seconds."""
         with self._lock:
-            while self._executed and self._executed[0] <= now - _MINUTE:
-                self._executed.popleft()
+            self._forget_executions(now)
             return len(self._executed)
+
+    def _count_execution(self, now: float) -> None:
+        self._executed.append(now)
+        self._forget_executions(now)
+
+    def _forget_executions(self, now: float) -> None:
+        """Drop the executions that are older than a minute."""
+        while self._executed and self._executed[0] <= now - _MINUTE:
+            self._executed.popleft()
 
     def _check_free(self, name: str, now: float) -> None:
         if name in self._names:
