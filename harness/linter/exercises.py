@@ -6,7 +6,7 @@ import ast
 import re
 from dataclasses import dataclass, field
 
-from harness.cells import MAGICS
+from harness.cells import cell_magic
 from harness.errors import NotebookError
 from harness.linter import markdown
 from harness.linter.lesson import calls
@@ -73,7 +73,7 @@ def _answer(section: Section) -> Found:
     if len(regions) != 1:
         yield section.check, f"{section.number} has {len(regions)} cells to fill; an exercise has one"
     for cell in regions:
-        if not cell.source.startswith(tuple(f"%%{magic}" for magic in MAGICS)):
+        if not cell_magic(cell.source):
             yield cell, "the cell to fill does not write a file (%%controller, %%model …)"
 
 
