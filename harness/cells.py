@@ -1,4 +1,4 @@
-"""What the first line of a cell says: which file of which application `%%controller default --app stats` writes."""
+"""What the magic of a cell says: which file of which application `%%controller default --app stats` writes."""
 
 from __future__ import annotations
 
@@ -54,19 +54,44 @@ def parse_magic(magic: str, line: str) -> Target:
     return Target(_FOLDERS[magic].format(words[0]), app)
 
 
+def magic_first(source: str) -> str:
+    """Return a cell with our magic in its first line, when only comments and blank lines are above the magic.
+
+    Those lines move below the magic, so that all lines of code keep their numbers. A view shows what is in it, so there
+    they are left out. Any other cell is returned as it is.
+    """
+    lines = source.split("\n")
+    place = next((place for place, line in enumerate(lines) if line.strip() and line.strip()[0] != "#"), 0)
+    magic = _magic_of(lines[place])
+    above = [] if magic == "view" else lines[:place]
+    return "\n".join([lines[place], *above, *lines[place + 1 :]]) if magic else source
+
+
 def cell_target(source: str) -> Target | None:
-    """Return what a cell writes by its first line, or None when it does not begin with one of our magics."""
-    first = source.lstrip().partition("\n")[0]
-    magic, _, line = first.removeprefix("%%").partition(" ")
-    return parse_magic(magic, line) if first.startswith("%%") and magic in MAGICS else None
+    """Return what a cell writes by its magic, or None when it does not begin with one of ours; see `magic_first`."""
+    magic = cell_magic(source)
+    first = magic_first(source).partition("\n")[0]
+    return parse_magic(magic, first.partition(f"%%{magic}")[2]) if magic else None
+
+
+def cell_magic(source: str) -> str:
+    """Return which of our magics a cell begins with ("controller"), or ""; see `magic_first`."""
+    return _magic_of(magic_first(source).partition("\n")[0])
 
 
 def cell_body(source: str) -> str:
-    """Return what a cell writes: all after its first line.
+    """Return what a cell writes: all after its magic.
 
-    A blank line stands for the first, so that web2py counts lines as the cell does.
+    A blank line stands for the magic, so that web2py counts lines as the cell does.
     """
-    return "\n" + source.lstrip().partition("\n")[2]
+    return "\n" + magic_first(source).partition("\n")[2]
+
+
+def _magic_of(line: str) -> str:
+    """Return which of our magics a line begins with ("controller"), or ""."""
+    text = line.strip()
+    name = text.removeprefix("%%").partition(" ")[0]
+    return name if text.startswith("%%") and name in MAGICS else ""
 
 
 def _take_app(magic: str, words: list[str]) -> str | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from harness.cells import MAGICS, Target, cell_body, parse_magic
+from harness.cells import Target, cell_body, cell_magic, magic_first, parse_magic
+from harness.errors import MagicError
 from harness.lab import current_lab
 from harness.tracebacks import shorten_tracebacks
 
@@ -19,8 +20,10 @@ def load_ipython_extension(shell: Any) -> None:
     """Register the magics and shorten tracebacks; IPython calls this at `%load_ext harness`. Twice does no harm."""
     for magic in (controller, model, view, routes, queue_yaml):
         shell.register_magic_function(magic, "cell")
-    if keep_empty not in shell.input_transformers_cleanup:
-        shell.input_transformers_cleanup.append(keep_empty)
+        # Below code, IPython reads the line "%%controller default" as a line magic of the name "%controller".
+        shell.register_magic_function(_refuse_below_code(magic.__name__), "line", f"%{magic.__name__}")
+    if begin_with_magic not in shell.input_transformers_cleanup:
+        shell.input_transformers_cleanup.insert(0, begin_with_magic)  # IPython's own drop blank lines
     shorten_tracebacks(shell)
 
 
@@ -73,14 +76,25 @@ def queue_yaml(line: str, cell: str) -> None:
     _write("queue_yaml", line, cell)
 
 
-def keep_empty(lines: list[str]) -> list[str]:
-    """Let a cell with nothing below one of our magics reach it.
+def begin_with_magic(lines: list[str]) -> list[str]:
+    """Pass a cell to our magic also when comments are above the magic, or nothing is below it.
 
-    IPython (9) refuses such a cell with a UsageError of its own, which says nothing of what belongs there, and which
-    nbval takes for a success.
+    IPython (9) refuses such cells with UsageErrors of its own. They give wrong advice ("Line magic function
+    `%%controller` not found"), and nbval takes them for a success.
     """
-    words = lines[0].split() if len(lines) == 1 else []
-    return [*lines, "\n"] if words and words[0].startswith("%%") and words[0][2:] in MAGICS else lines
+    cell = "".join(lines)
+    if cell_magic(cell):
+        lines = magic_first(cell).splitlines(keepends=True)
+        return [*lines, "\n"] if len(lines) == 1 else lines
+    return lines
+
+
+def _refuse_below_code(magic: str) -> Callable[[str], None]:
+    def refuse(line: str) -> None:
+        """Refuse a cell magic below code."""
+        raise MagicError(f"%%{magic} has code above it. Move that code into a cell of its own, above this one.")
+
+    return refuse
 
 
 def _write(magic: str, line: str, cell: str) -> None:

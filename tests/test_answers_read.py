@@ -52,16 +52,17 @@ def test_every_exercise_as_it_came_is_a_stub(tmp_path: Path) -> None:
         assert is_stub(exercise, read.files, stub_cells(exercise))
 
 
-def test_an_answer_is_what_the_magic_would_have_written(desk: Desk, notebook: dict[str, Any]) -> None:
+@pytest.mark.parametrize("above", ["", "\n", "# mine\n", "\n# mine\n\n"])
+def test_an_answer_is_what_the_magic_would_have_written(desk: Desk, notebook: dict[str, Any], above: str) -> None:
     from IPython.core.interactiveshell import InteractiveShell
 
     from harness import load_ipython_extension
 
-    desk.cell(notebook, "ex1-1-answer")["source"] = MINE
+    desk.cell(notebook, "ex1-1-answer")["source"] = above + MINE
     shell = InteractiveShell()
     load_ipython_extension(shell)
     with Lab() as lab:
-        assert shell.run_cell(MINE).success
+        assert shell.run_cell(above + MINE).success
         assert answer(desk, notebook).files == {"controllers/ex1_1.py": lab.read("controllers/ex1_1.py")}
 
 
@@ -113,7 +114,7 @@ def test_an_answer_cell_that_is_no_code_says_how_to_make_it_code(
 
 
 @pytest.mark.parametrize(
-    "first", ["%%controler ex1_1", "%%controller ex1_1.py", "%%controller", "# mine\n%%controller ex1_1", "x = 1"]
+    "first", ["%%controler ex1_1", "%%controller ex1_1.py", "%%controller", "y = 1\n%%controller ex1_1", "x = 1"]
 )
 def test_a_first_line_that_does_not_fit_is_quoted(desk: Desk, notebook: dict[str, Any], first: str) -> None:
     desk.cell(notebook, "ex1-1-answer")["source"] = f"{first}\ndef save(): pass"
@@ -154,6 +155,11 @@ def test_of_two_cells_that_were_not_run_the_lower_counts(desk: Desk, notebook: d
     read = answer(desk, notebook)
     assert read.files["controllers/ex1_1.py"] == body(MINE)
     assert "none was run, so the lowest counts" in read.remarks[0]
+
+
+def test_a_comment_above_a_cell_is_not_taken_for_its_magic(desk: Desk, notebook: dict[str, Any]) -> None:
+    again(desk, notebook, f"# mine\n{MINE}", None)
+    assert answer(desk, notebook).remarks[0].startswith("The cell `%%controller ex1_1` is there 2 times.")
 
 
 def test_two_cells_that_say_the_same_need_no_remark(desk: Desk, notebook: dict[str, Any]) -> None:

@@ -125,6 +125,8 @@ def test_an_exercise_keeps_ids_text_and_grading_and_loses_outputs():
         "%%queue_yaml\nqueue:\n- name: default\n  rate: 5/s",
         "%%view default/index.html\n{{= oh",
         "%%routes\nroutes_in = []",
+        "# where it goes\n\n%%routes\nroutes_in = []",
+        "# a note\n%%view default/index.html\n{{= oh",
     ],
 )
 def test_what_parses_may_pass(source):
@@ -136,6 +138,8 @@ def test_what_parses_may_pass(source):
     [
         ("a = 1\nb = (", "'(' was never closed (line 2 of the cell)"),
         ("%%controller default\n\ndef index(:\n", "invalid syntax (line 3 of the cell)"),
+        ("# a note\n\n%%controller default\ndef index(:\n", "invalid syntax (line 4 of the cell)"),
+        ("# a note\n%%queue_yaml\nqueue:\n- name: 'x\n", "found unexpected end of stream (line 5 of the cell)"),
         ("%%queue_yaml\nqueue:\n- name: 'x\n", "found unexpected end of stream (line 4 of the cell)"),
         ("%%controler default\n1", "unknown cell magic %%controler; known are %%controller, %%model"),
         ("%%controller\n1", "%%controller needs one name"),

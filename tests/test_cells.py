@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.cells import MAGICS, Target, cell_body, cell_target, parse_magic
+from harness.cells import MAGICS, Target, cell_body, cell_target, magic_first, parse_magic
 from harness.errors import MagicError
 
 
@@ -66,6 +66,26 @@ def test_another_cell_writes_no_file(source):
 def test_a_cell_is_read_whatever_blank_lines_come_first():
     assert cell_target("\n\n%%controller default --app stats\npass") == Target("controllers/default.py", "stats")
     assert cell_target("%%routes") == Target("routes.py")
+
+
+@pytest.mark.parametrize("above", ["# my answer", "#\n\n  # more", "\n# first\n"])
+def test_a_cell_is_read_whatever_comments_come_first_and_its_lines_keep_their_numbers(above):
+    cell = f"{above}\n%%controller default --app stats\ndef f():\n    pass"
+    assert cell_target(cell) == Target("controllers/default.py", "stats")
+    body, lines = cell_body(cell).split("\n"), cell.split("\n")
+    place = lines.index("def f():")
+    assert (len(body), body[place:]) == (len(lines), lines[place:])
+    assert [line for line in body[:place] if line] == [line for line in above.split("\n") if line]
+
+
+def test_comments_above_a_view_are_not_a_part_of_it():
+    assert cell_body("# the page\n\n%%view default/index.html\n<b>") == "\n<b>"
+
+
+@pytest.mark.parametrize("source", ["x = 1\n%%controller default\n", "# a\n%%time\nx", "# a\n%%", "# a\n"])
+def test_only_comments_and_only_our_magics_are_looked_through(source):
+    assert cell_target(source) is None
+    assert magic_first(source) == source
 
 
 def test_the_body_keeps_the_cells_line_numbers():

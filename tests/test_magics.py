@@ -115,6 +115,32 @@ def test_an_empty_controller_says_what_belongs_there(cell, lab):
     assert "def index()" in cell.text
 
 
+def test_comments_and_blank_lines_may_be_above_a_magic(cell, lab):
+    cell.run("# my first answer", "", "%%controller default", "def index():", "    return 1/0")
+    assert (cell.error, cell.text) == (None, "controllers/default.py written. Actions: index.\n")
+    assert lab.read("controllers/default.py") == "\n# my first answer\n\ndef index():\n    return 1/0\n"
+    assert lab.get("default/index").ticket.where == "tutorial/controllers/default.py, line 5"
+    cell.run("", "", "%%controller default", "def index():", "    return 1/0")
+    assert lab.get("default/index").ticket.where == "tutorial/controllers/default.py, line 5"
+    cell.run("# two a second", "%%queue_yaml", "queue:", "- name: mail", "  rate: 2/s")
+    assert (cell.text, lab.queue("mail").config.rate) == ("queue.yaml written.\n", 2)
+    cell.run("  # the page", "  %%view default/index.html", "  <b>page</b>")
+    assert lab.read("views/default/index.html") == "<b>page</b>\n"
+
+
+@pytest.mark.parametrize("magic", ["controller default", "model db", "routes", "view default/index.html", "queue_yaml"])
+def test_code_above_a_magic_is_told_to_move(magic, cell, lab):
+    cell.run("# a note", "x = 1", f"%%{magic}", "y = 2")
+    assert isinstance(cell.error, MagicError)
+    assert f"MagicError: %%{magic.split()[0]} has code above it. Move that code into a cell of its own" in cell.text
+    assert "not found" not in cell.text
+
+
+def test_a_comment_above_another_magic_is_left_to_ipython(cell):
+    cell.run("# a note", "%%time", "x = 1")
+    assert "Line magic function `%%time` not found" in cell.text
+
+
 def test_an_empty_cell_of_another_magic_is_left_to_ipython(cell):
     cell.run("%%time")
     assert "UsageError" in cell.text

@@ -39,6 +39,11 @@ LAX: dict[str, list[Cell]] = {
     "never_run_exercise": [code("a = 1")],
     "raises_in_code": [markdown("# A"), code("a = 1\nint('x')", id="number")],
     "check": [code("from harness.errors import CheckError\nraise CheckError('1.1 is not attempted')")],
+    "comment_above": [
+        code("%load_ext harness\nfrom harness import Lab\nlab = Lab()"),
+        code("# NBVAL_IGNORE_OUTPUT\n%%controller default\ndef index(): return 'hello'"),
+        code("assert lab.get('default/index').text == 'hello'\nlab.close()"),
+    ],
     "many_cells": [code("n = 1"), *(code(f"n += 1; assert n == {n}") for n in range(2, 12))],
 }
 
@@ -89,6 +94,10 @@ def test_1_a_mistyped_magic_fails(lax):
 def test_1_a_mistyped_magic_fails_where_an_exception_is_expected_too(stock_lax, lax):
     assert stock_lax.failures["expected_typo"] == [""]
     assert "UsageError: Line magic function `%laod_ext` not found." in lax.failures["expected_typo"][0]
+
+
+def test_1_a_comment_above_a_magic_is_no_mistake(lax):
+    assert lax.failures["comment_above"] == ["", "", ""]
 
 
 def test_2_a_notebook_that_was_never_run_passes_stock_nbval(stock_strict):

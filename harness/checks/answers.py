@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from harness.cells import cell_body, cell_target
+from harness.cells import cell_body, cell_target, magic_first
 from harness.checks.course import exercise_notebook, file_key
 from harness.checks.exercise import Exercise
 from harness.errors import CourseError, MagicError
@@ -27,7 +27,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A cell of a notebook: its place from the top, counted from 1, its kind, its text, and when it was last run."""
+    """A cell of a notebook: its place from the top, counted from 1, its kind, its text, and when it was last run.
+
+    The text begins with the magic, if it has one; see `magic_first`.
+    """
 
     position: int
     kind: str
@@ -93,7 +96,7 @@ def _place(position: int, cell: Cell) -> Place:
     return Place(
         position,
         kind=str(cell.get("cell_type")),
-        source=_clean(source) if isinstance(source, str) else "",
+        source=magic_first(_clean(source)) if isinstance(source, str) else "",
         count=count if isinstance(count, int) else 0,
         names=frozenset(name for name in names if isinstance(name, str)),
     )
@@ -155,8 +158,8 @@ def _why_missing(places: list[Place], exercise: Exercise, name: str) -> str:
         if place.names & original.names or _resembles(place, magic):
             begins = f"begins with `{place.first_line[:60]}`" if place.first_line else "is empty"
             return (
-                f"Cell {place.position} from the top {begins}; the first line must be `{magic}`, with nothing above it "
-                f"and nothing else on it. To have it as it came: {_reset(exercise)}"
+                f"Cell {place.position} from the top {begins}; the first line must be `{magic}`, with no code above "
+                f"it and nothing else on it. To have it as it came: {_reset(exercise)}"
             )
     return (
         f"The cell `{magic}` is not in the notebook any more. To get it back as it came, with your other answers left "

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.cells import MAGICS
+from harness.cells import cell_magic
 from harness.errors import NotebookError
 from harness.linter import markdown
 from harness.linter.lesson import calls
@@ -75,7 +75,7 @@ def _answer(section: Section) -> Found:
     if len(regions) != 1:
         yield section.check, f"{section.number} has {len(regions)} cells to fill; an exercise has one"
     for cell in regions:
-        if not cell.source.startswith(tuple(f"%%{magic}" for magic in MAGICS)):
+        if not cell_magic(cell.source):
             yield cell, "the cell to fill does not write a file (%%controller, %%model …)"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from statistics import median
 
+from harness.cells import magic_first
 from harness.linter import markdown
 from harness.linter.page import Found, Page
 from harness.notebooks import files
@@ -82,6 +83,6 @@ def lines(page: Page) -> Found:
     """A solution is measured as the learner finds it: with the stub in place of the answer."""
     for cell in page.code:
         count = len(blank_regions(cell.source, "cell").splitlines())
-        most = LINES_OF_A_FILE if cell.source.startswith("%%") else LINES
+        most = LINES_OF_A_FILE if magic_first(cell.source).startswith("%%") else LINES
         if count > most:
             yield cell, f"has {count} lines; {most} are the most"

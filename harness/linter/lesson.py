@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
+from harness.cells import magic_first
 from harness.linter import markdown
 from harness.linter.page import Found, Page
 from harness.notebooks.files import Cell
@@ -75,7 +76,7 @@ def trace_or_timeline(page: Page) -> Found:
 def calls(page: Page) -> Iterator[tuple[Cell, ast.Call]]:
     """Yield every call in the notebook's own Python, not in the files that its cells write."""
     for cell in page.code:
-        if cell.source.startswith("%%"):
+        if magic_first(cell.source).startswith("%%"):
             continue
         try:
             tree = parse_python(python_of(cell.source))

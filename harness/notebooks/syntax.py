@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import warnings
 
-from harness.cells import MAGICS, cell_body, cell_target
+from harness.cells import MAGICS, cell_body, cell_target, magic_first
 from harness.errors import MagicError
 from harness.notebooks.files import Cell
 
@@ -29,7 +29,7 @@ def syntax_error(cell: Cell) -> str | None:
 
     A cell tagged raises-exception may be wrong on purpose.
     """
-    source = cell.source.lstrip()
+    source = magic_first(cell.source).lstrip()
     if "raises-exception" in cell.metadata.get("tags", []):
         return None
     if not source.startswith("%%"):
