@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -117,6 +118,31 @@ def test_a_script_is_executable_and_parses(name):
     subprocess.run(["bash", "-n", ROOT / name], check=True)
     assert os.access(ROOT / name, os.X_OK)
     assert (ROOT / name).read_text(encoding="utf-8").startswith("#!/usr/bin/env bash\n")
+
+
+NEEDS_CLASSROOM = ["tests/test_elsewhere.py", "tests/test_grading_nbgrader.py"]
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the repository as git holds it: without .venv, and so without its classroom environment."""
+    copied = tmp_path_factory.mktemp("fresh")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).exists():
+            (copied / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, copied / name)
+    return copied
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("", "skipped"), ("true", "errors")])
+def test_without_the_classroom_environment_its_tests_are_skipped_at_home_and_fail_in_ci(fresh, ci, outcome):
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rsE", *NEEDS_CLASSROOM]
+    done = subprocess.run(command, cwd=fresh, env={**os.environ, "CI": ci}, capture_output=True, text=True)
+    assert re.search(rf"\d+ {outcome}", done.stdout.splitlines()[-1]), done.stdout
+    assert done.returncode == (1 if ci else 0), done.stdout
+    for program in ("jupyter-repo2docker", "python"):
+        assert f"{program} is not in .venv/classroom: `make classroom` installs it" in done.stdout
 
 
 def test_ci_runs_what_a_person_runs():
