@@ -120,6 +120,6 @@ newest: classroom .venv/reveal/.done  ## test with the newest dependencies that 
 	$(NEWEST) $(PYTEST) $(TESTS)
 
 clean:  ## remove everything that the other targets made
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build harness.egg-info
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find . -name .ipynb_checkpoints -type d -prune -exec rm -rf {} +

@@ -12,6 +12,9 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from tests.bench import __main__ as bench
+from tests.hub import __main__ as hub
+
 ROOT = Path(__file__).parents[1]
 TOP = {
     *("README.md", "environment.yml", "pyproject.toml", "requirements.txt", "Makefile", "LICENSE", "postBuild"),
@@ -89,6 +92,23 @@ def test_make_alone_lists_every_target():
 
 def test_recipes_run_in_a_folder_with_a_space(folder):
     assert "make lab" in make(folder, "help").stdout
+
+
+def test_clean_removes_all_that_git_ignores_but_a_learners_backups(folder):
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+    for line in ignored:
+        made = folder / line.strip("/").replace("*", "harness")
+        made.mkdir(parents=True)
+        (made / "a file").touch()
+    assert make(folder, "clean").returncode == 0
+    left = {f"/{path.parent.relative_to(folder).as_posix()}/" for path in folder.rglob("a file")}
+    assert left == {"/exercises/backups/"}
+    assert left <= set(ignored)
+
+
+@pytest.mark.parametrize("figures", [bench.FOLDER, hub.FIGURES], ids=["bench", "hub-test"])
+def test_what_a_target_measures_is_written_where_clean_removes_it(figures):
+    assert figures.is_relative_to(ROOT / "build")
 
 
 @pytest.mark.parametrize("home", ["", "/nowhere/at/all"])
