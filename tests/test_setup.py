@@ -131,6 +131,8 @@ def test_without_python_3_11_make_says_what_is_missing(folder):
     outcome = make(folder, "PYTHON=", ".venv")
     assert outcome.returncode != 0
     assert "There is no Python 3.11 here" in outcome.stderr
+    (told,) = re.findall(r"\(make (.+) PYTHON=/path/to/python3\.11\)", outcome.stderr)
+    assert f'"{sys.executable}" -m venv .venv' in make(folder, "-n", told, f"PYTHON={sys.executable}").stdout
 
 
 @pytest.mark.parametrize("name", [".ci/run", "postBuild"])

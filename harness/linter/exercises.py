@@ -130,4 +130,4 @@ def generated(page: Page) -> Found:
     if not source.exists():
         yield None, f"has no solution, solutions/{page.path.name}; exercises are generated"
     elif files.dump(to_exercise(files.read(source), str(source))) != page.text:
-        yield None, f"is not what solutions/{page.path.name} gives; python -m harness build"
+        yield None, f"is not what solutions/{page.path.name} gives; taskqueue-course build"
