@@ -38,7 +38,7 @@ help:  ## list the targets
 
 # pip stands in where uv cannot reach what pip.conf alone knows of.
 .venv/.done: requirements.txt pyproject.toml
-	@test -n "$(PYTHON)" || { echo "There is no Python 3.11 here: install it, or name it (make PYTHON=/path/to/python3.11)." >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "There is no Python 3.11 here: install it, or name it (make .venv PYTHON=/path/to/python3.11)." >&2; exit 1; }
 	test -x $(VENV) || "$(PYTHON)" -m venv .venv
 	mkdir -p "$$HOME"
 	$(VENV) -m pip install --quiet uv
@@ -113,13 +113,13 @@ pins: .venv  ## compile the two requirements.txt and environment.yml from pyproj
 # What differs from the pins stands first, so that a failure can be told from its cause.
 newest: classroom .venv/reveal/.done  ## test with the newest dependencies that pyproject.toml allows, in .venv/newest (TESTS=... for a part)
 	rm -rf .venv/newest
-	"$(PYTHON)" -m venv --without-pip .venv/newest
+	"$(PYTHON)" -m venv .venv/newest
 	$(VENV) -m uv pip install --quiet --python $(NEWEST) --upgrade --editable ".[test]"
 	$(VENV) -m uv pip freeze --exclude-editable --python $(NEWEST) > .venv/newest/installed.txt
 	@echo "Not as in requirements.txt:"; sed 's/ ;.*//' requirements.txt | grep -vxF -f - .venv/newest/installed.txt || echo "  nothing"
 	$(NEWEST) $(PYTEST) $(TESTS)
 
 clean:  ## remove everything that the other targets made
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build harness.egg-info
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find . -name .ipynb_checkpoints -type d -prune -exec rm -rf {} +

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from harness.errors import NotebookError
+from harness.state import command
 
 CONFIG = Path(__file__).parent / "jupyter"  # turns the news off, which would ask the network
 PORT = 8888  # on 127.0.0.1, or the next one that is free
@@ -39,10 +42,24 @@ def serve(root: Path, port: int, *, browser: bool) -> int:
     if not server.identity_provider.auth_enabled:
         raise NotebookError(
             "Your settings of Jupyter turn its token off, so that whoever is on this machine could run code as you. "
-            "Take out the empty IdentityProvider.token or ServerApp.token; `jupyter --paths` lists where it may be."
+            "Take out the empty IdentityProvider.token or ServerApp.token; "
+            f"`{command('jupyter')} --paths` lists where it may be."
         )
+    _put_commands_on_path(server)
     server.start()
     return 0
+
+
+def _put_commands_on_path(server: Any) -> None:
+    """Let terminals and kernels find this environment's commands, so that `taskqueue-course` works there.
+
+    A server without a terminal of its own starts login shells, in which /etc/profile may set PATH anew. They become
+    plain shells, unless the user's own settings name a shell.
+    """
+    os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
+    terminals = server.web_app.settings.get("terminal_manager")
+    if terminals is not None and not server.terminado_settings.get("shell_command"):
+        del terminals.shell_command[1:]
 
 
 def arguments(root: Path, port: int, *, browser: bool) -> list[str]:

@@ -1,15 +1,21 @@
-"""Where the course keeps what outlives a session: one folder per user, never beside the notebooks."""
+"""What depends on the user's machine: the folder that keeps progress, and how paths and commands are written there."""
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
+import shutil
+import sys
+import sysconfig
+from contextlib import suppress
 from pathlib import Path
 
 from harness.errors import ProgressError
 
 VARIABLE = "TASKQUEUE_COURSE_STATE"
 _NAME = "taskqueue-course"
+_MODULES = {"taskqueue-course": "harness"}  # a command whose module has another name
 
 
 def state_folder() -> Path:
@@ -52,3 +58,44 @@ def shown(what: object) -> str:
     """Return a path, or a text with paths in it, as it may be passed on: without the name of the user at home there."""
     home = os.path.expanduser("~").rstrip(os.sep)
     return re.sub(rf"{re.escape(home)}(?![\w.-])", "~", str(what)) if os.path.isabs(home) else str(what)
+
+
+def command(name: str) -> str:
+    """Return how to call a command of this environment, so that it runs as printed in the current folder.
+
+    Args:
+        name: "taskqueue-course", "jupyter" or "python".
+
+    Returns:
+        The name if PATH leads to this environment's command, else its path, quoted for a shell. If the environment has
+        no such command, "python -m" with the module, where "python" is found in the same way.
+    """
+    script = sys.executable if name == "python" else shutil.which(name, path=sysconfig.get_path("scripts"))
+    if script is None:
+        return f"{command('python')} -m {_MODULES.get(name, name)}"
+    path = Path(script)
+    found = shutil.which(path.name)
+    # The folders are compared, because python in a virtual environment is a link to the Python outside.
+    is_on_path = found is not None and os.path.samefile(Path(found).parent, path.parent)
+    return path.name if is_on_path else quoted(path)
+
+
+def quoted(path: Path) -> str:
+    """Return a path for a shell in the current folder: relative below that folder, with "~" below the home folder."""
+    home = Path(os.path.expanduser("~"))
+    with suppress(ValueError, OSError):  # the path is elsewhere; the current folder was deleted
+        return shlex.quote(str(path.relative_to(Path.cwd())))
+    if os.name == "posix" and path.is_relative_to(home) and path != home:
+        return f"~/{shlex.quote(str(path.relative_to(home)))}"
+    return shlex.quote(str(path))
+
+
+def pip_install(what: str) -> str:
+    """Return the command that installs packages into this environment: in a kernel for a cell, else for a terminal.
+
+    Args:
+        what: pip's arguments, as a shell takes them.
+    """
+    if getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)() is not None:
+        return f"%pip install {what}"
+    return f"{command('python')} -m pip install {what}"

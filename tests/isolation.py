@@ -9,6 +9,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -62,7 +63,15 @@ def without_network(*command: str) -> list[str]:
     return [*namespace("net"), "sh", "-c", _NO_NETWORK, "sh", *command]
 
 
-def missing(what: str) -> list[str]:
+def classroom(name: str) -> Path:
+    """Return a program of the classroom environment; skip the test where that environment is not installed."""
+    program = ROOT / ".venv" / "classroom" / "bin" / name
+    if not program.exists():
+        missing(f"{name} is not in .venv/classroom: `make classroom` installs it")
+    return program
+
+
+def missing(what: str) -> NoReturn:
     """Skip at home, fail in CI."""
     pytest.fail(what) if os.environ.get("CI") == "true" else pytest.skip(what)
 

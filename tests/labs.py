@@ -53,3 +53,10 @@ def python(source: str, folder: Path, **environ: str | None) -> subprocess.Compl
         text=True,
         timeout=300,
     )
+
+
+def shell(line: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a line as somebody pastes it into a terminal."""
+    return subprocess.run(
+        ["/bin/sh", "-c", line], cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True
+    )

@@ -14,6 +14,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,11 +92,19 @@ def answers(base: str, token: str, pid: int) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+@contextmanager
+def jupyterlab(command: list[str], folder: Path, environment: Mapping[str, str]) -> Iterator[tuple[str, str, int]]:
+    """Start JupyterLab on a free port, without a browser, and yield its address, its token and its process id.
+
+    Args:
+        command: what starts it; --no-browser and --port are added.
+        folder: where it is started.
+        environment: all of its environment.
+    """
     port = free_port()
-    runtime = Path(os.environ["JUPYTER_RUNTIME_DIR"])
-    command = [sys.executable, "-m", "harness", "lab", "--no-browser", f"--port={port}"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    arguments = [*command, "--no-browser", f"--port={port}"]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen(arguments, cwd=folder, env=environment, **pipes)
     assert process.stdout is not None
     try:
         said = []
@@ -104,14 +114,19 @@ def main() -> None:
                 break
         else:
             raise SystemExit("JupyterLab did not start:\n" + "".join(said))
-        base, token = found.group(1), found.group(2) or ""
-        await_server(base)
-        result = answers(base, token, process.pid)
-        result["token"] = len(token)
-        result["others read the token"] = bool(runtime.stat().st_mode & 0o077)
+        await_server(found[1])
+        yield found[1], found[2] or "", process.pid
     finally:
         process.terminate()
         process.communicate()
+
+
+def main() -> None:
+    runtime = Path(os.environ["JUPYTER_RUNTIME_DIR"])
+    with jupyterlab([sys.executable, "-m", "harness", "lab"], ROOT, os.environ) as (base, token, pid):
+        result = answers(base, token, pid)
+        result["token"] = len(token)
+        result["others read the token"] = bool(runtime.stat().st_mode & 0o077)
     print(json.dumps(result))
 
 

@@ -1,6 +1,7 @@
 """`doctor`: what it finds in set-ups that are wrong in one way each, and how it says so."""
 
 import json
+import os
 import socket
 import sys
 from importlib import metadata
@@ -14,7 +15,9 @@ from harness.checkup import Finding, State, engines, packages, places, run
 from harness.checkup.report import lines, summary
 from harness.cli import main
 from harness.errors import NotebookError
-from harness.state import VARIABLE
+from harness.state import VARIABLE, quoted
+from tests.desk import Desk
+from tests.labs import shell
 from tests.scratch import markdown, save
 
 PINS = "rich==15.0.0\nruff==0.17.6\nwinonly==1 ; sys_platform == 'nowhere'\n"
@@ -33,6 +36,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(ledger, "_session", Session())
     (tmp_path / "state").mkdir()
     return tmp_path / "state"
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, which is not in the course."""
+    folder = tmp_path / "some where"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
 
 
 @pytest.fixture
@@ -70,14 +82,20 @@ def test_pins_that_are_all_there_are_counted_for_this_system(world, course):
 
 
 @pytest.mark.parametrize("name", ["rich", "pygments"])
-def test_a_package_that_is_missing_is_named_even_where_only_another_needs_it(world, course, name):
+def test_a_package_that_is_missing_is_named_even_where_only_another_needs_it(world, course, name, tmp_path):
     del world[name]
     found = packages.packages(course)
     if name == "rich":  # and with it what it needs: nobody knows
         assert said(found) == ("problem", "1 missing: rich")
     else:
         assert said(found) == ("problem", "1 missing: pygments")
-    assert found.mend.endswith("-m pip install --requirement requirements.txt")
+    assert found.mend.endswith(f"-m pip install --requirement {quoted(tmp_path / 'requirements.txt')}")
+
+
+def test_the_command_that_installs_the_pins_runs_in_any_folder(world, elsewhere, tmp_path):
+    (tmp_path / "requirements.txt").write_text(f"pytest=={pytest.__version__}\n", encoding="utf-8")
+    done = shell(packages.install_pins(), elsewhere, PATH=os.defpath, PIP_NO_INDEX="1")
+    assert "Requirement already satisfied: pytest==" in done.stdout, done.stderr
 
 
 def test_a_missing_package_of_the_tests_is_only_a_note(world, course):
@@ -93,7 +111,7 @@ def test_another_version_than_pinned_is_a_note_that_names_both(world, course):
 def test_a_course_that_is_not_installed_is_told(world, course):
     del world["harness"]
     assert packages.course(course).state is State.NOTE
-    assert "--no-deps --editable ." in packages.course(course).mend
+    assert f"--no-deps --editable {quoted(packages.ROOT)}" in packages.course(course).mend
 
 
 def test_without_requirements_the_packages_own_needs_are_what_counts(world, course, tmp_path):
@@ -169,6 +187,27 @@ def test_notebooks_are_read_and_a_broken_one_is_named_with_its_line(course):
     assert found.state is State.PROBLEM
     assert found.says.startswith(f"{Path('exercises') / '01_one.ipynb'}, line 2: a merge left its marks")
     assert found.mend.endswith("taskqueue-course reset 01")
+
+
+def test_the_command_for_a_broken_lesson_runs_in_any_folder(course, elsewhere):
+    lesson = course / "notebooks" / "01_one.ipynb"
+    whole = lesson.read_bytes()
+    user = "-c user.name=somebody -c user.email=somebody@example.org"
+    done = shell(f"git init -q && git add . && git {user} commit -qm course", course)
+    assert done.returncode == 0, done.stderr
+    lesson.write_text("{", encoding="utf-8")
+    done = shell(places.lessons(course).mend, elsewhere)
+    assert lesson.read_bytes() == whole, done.stderr
+
+
+def test_the_command_for_a_broken_exercise_runs_in_any_folder(elsewhere, tmp_path, capsys, monkeypatch):
+    desk = Desk(tmp_path, "01")
+    desk.path("01").write_text("{", encoding="utf-8")
+    monkeypatch.setattr(run, "PROBES", {"exercises": places.exercises})
+    assert main(["doctor", "--json", "--course", ".."]) == 1
+    mend = json.loads(capsys.readouterr().out)["findings"][0]["mend"]
+    done = shell(mend.partition("start anew: ")[2], elsewhere)
+    assert "made anew" in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("probe", [places.lessons, places.exercises])

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from harness.jupyterlab import PORT
+from tests.isolation import classroom
 
 ROOT = Path(__file__).parents[1]
-CLASSROOM = ROOT / ".venv" / "classroom" / "bin"  # `make classroom` fills it, and `make test` calls that
 PARSE = """
 import sys
 from rattler import MatchSpec
@@ -32,7 +32,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     for name in ("environment.yml", "postBuild", "requirements.txt", "pyproject.toml"):
         shutil.copy(ROOT / name, folder)
     binders = ["--user-id=1000", "--user-name=jovyan"]  # else it takes the user who runs the test
-    command = [CLASSROOM / "jupyter-repo2docker", "--no-build", "--debug", *binders, folder]
+    command = [classroom("jupyter-repo2docker"), "--no-build", "--debug", *binders, folder]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     joined = re.sub(r"\\\n\s*", "", done.stdout + done.stderr)
@@ -70,7 +70,7 @@ def test_binder_starts_in_the_top_folder_so_that_links_between_lessons_and_exerc
 def test_conda_can_read_what_it_is_asked_for():
     asked = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
     specs = [spec for spec in asked if isinstance(spec, str)]
-    command = [CLASSROOM / "python", "-W", "error", "-c", PARSE, *specs]
+    command = [classroom("python"), "-W", "error", "-c", PARSE, *specs]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == ["python", "pip"]
 
 

@@ -17,9 +17,9 @@ from harness.checks.course import exercise_notebook, file_key, find_exercise, so
 from harness.grading.course_folder import lay_out
 from harness.notebooks import files
 from harness.notebooks.normal_form import normalise
+from tests.isolation import classroom
 
 ROOT = Path(__file__).parents[1]
-PYTHON = ROOT / ".venv" / "classroom" / "bin" / "python"
 SPY = Path(__file__).with_name("network_spy")
 NAME = "01_first_task.ipynb"
 EXERCISES = ("1.1", "1.2", "1.3", "1.4")
@@ -34,11 +34,12 @@ for number in ("1.1", "1.2", "1.3", "1.4"):
 
 
 def commands(folder: Path, *names: str) -> dict[str, object]:
+    python = classroom("python")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "COV_"))}
-    environment |= {"HOME": str(folder), "PATH": f"{PYTHON.parent}:{os.environ['PATH']}"}
+    environment |= {"HOME": str(folder), "PATH": f"{python.parent}:{os.environ['PATH']}"}
     environment |= {"PYTHONPATH": str(shutil.copytree(SPY, folder / "spy"))}
     done = subprocess.run(
-        [PYTHON, Path(__file__).with_name("nbgrader_script.py"), *names],
+        [python, Path(__file__).with_name("nbgrader_script.py"), *names],
         cwd=folder,
         env=environment,
         capture_output=True,

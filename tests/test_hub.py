@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import psutil
 import pytest
@@ -198,11 +199,19 @@ def test_both_hubs_copy_the_same_folders_and_open_the_same_lesson():
     namespace: dict[str, Any] = {"c": _Anything()}
     exec(block("python"), namespace)
     spawner = namespace["c"].Spawner
-    assert spawner.cmd[2].replace("/srv/course/.venv/bin/", "") == values["cmd"][2]
+    assert spawner.cmd[2].replace('export PATH="/srv/course/.venv/bin:$PATH"; ', "") == values["cmd"][2]
     assert spawner.default_url == values["defaultUrl"]
     assert (ROOT / values["defaultUrl"].removeprefix("/lab/tree/")).exists()
     assert spawner.environment == values["extraEnv"]
     assert (ROOT / values["extraEnv"]["JUPYTER_CONFIG_PATH"].removeprefix("/srv/course/")).is_dir()
+
+
+def test_the_link_for_nbgitpuller_opens_a_lesson_of_the_folder_that_it_fetches():
+    (link,) = re.findall(r"https://<hub>/\S*git-pull\?\S*.*", PAGE)
+    asked = parse_qs(link.partition("?")[2])
+    (folder,), (page,) = asked["targetPath"], asked["urlpath"]
+    assert page.startswith(f"lab/tree/{folder}/notebooks/")
+    assert (ROOT / page.removeprefix(f"lab/tree/{folder}/")).exists()
 
 
 def test_the_pages_values_for_kubernetes_leave_room_for_several_kernels():

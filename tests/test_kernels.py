@@ -125,3 +125,14 @@ def wait():
         go.touch()
         counts = "len(lab.tasks()), len(lab.attempts)"
         assert one.run(f"print({counts}, lab.run()[0].ok, {counts})") == "1 0 True 0 1\n"
+
+
+def test_in_a_kernel_the_command_that_installs_web2py_is_one_for_a_cell(tmp_path):
+    (tmp_path / "gluon").mkdir()
+    (tmp_path / "gluon" / "__init__.py").write_text("print 'Python 2'\n")
+    (tmp_path / "gluon" / "main.py").touch()
+    with kernel(tmp_path, **{**os.environ, "WEB2PY_PATH": str(tmp_path), "PIP_NO_INDEX": "1"}) as learner:
+        said = learner.run("from harness import Lab\nLab()")
+        command = said.rpartition("known to work: ")[2].strip()
+        assert command.startswith("%pip ")
+        assert "Requirement already satisfied: web2py-gluon==2.26.1" in learner.run(command)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import ast
+import os
+import re
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
 
+import harness
 from harness.checks.course import exercises, find_exercise
+from harness.checks.layout import COMMAND, wrap
 from harness.cli import learner, main
+from harness.cli.group import COMMANDS
 from harness.errors import HarnessError
-from harness.terminal.words import in_terminal, refit
+from harness.state import VARIABLE, command
+from harness.terminal.words import Program, in_terminal, refit, with_commands
 from tests.desk import Desk, SameProcess, remember_nothing
+from tests.labs import shell
 
 Said = pytest.CaptureFixture[str]
 
@@ -186,7 +195,8 @@ def test_reset_of_all_without_an_answer_changes_nothing(desk: Desk) -> None:
     command = [sys.executable, "-m", "harness", "reset", "all"]
     run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert run.returncode == 130
-    assert run.stdout.endswith("Nothing was changed. In a script: python -m harness reset all --yes\n")
+    assert run.stdout.endswith(" reset all --yes\n")
+    assert "Nothing was changed. In a script: " in run.stdout
     assert desk.path("01").read_text() == before
 
 
@@ -213,10 +223,12 @@ def test_a_reset_that_stops_tells_what_it_did_before(desk: Desk, capsys: Said) -
 
 def test_messages_for_a_notebook_become_commands() -> None:
     said = 'Try hint("1.1"), or solution("1.1", give_up=True), then check("1.1"): taskqueue-course reset 1.1'
-    assert in_terminal(said, "python -m harness") == (
+    assert in_terminal(said, Program("python -m harness", "--course x")) == (
         "Try python -m harness hint 1.1, or python -m harness solution 1.1 --give-up, "
-        "then python -m harness check 1.1: python -m harness reset 1.1"
+        "then python -m harness check 1.1 --course x: python -m harness reset 1.1 --course x"
     )
+    said = 'no check("1.1"); taskqueue-course build'
+    assert with_commands(said, Program("python -m harness")) == 'no check("1.1"); python -m harness build'
 
 
 def test_a_verdict_is_broken_anew_for_a_narrow_window() -> None:
@@ -234,7 +246,7 @@ def test_a_verdict_is_broken_anew_for_a_narrow_window() -> None:
 def test_the_words_of_the_course_name_no_other_calls() -> None:
     """Hints and proofs are said in a terminal as they are."""
     said = [text for each in exercises() for text in (*each.hints, each.fill, each.proves, each.then)]
-    assert [text for text in said if in_terminal(text, "x") != text] == []
+    assert [text for text in said if in_terminal(text, Program("x")) != text] == []
     assert find_exercise("1.1").hints[0] in said
 
 
@@ -246,3 +258,72 @@ def test_a_check_that_cannot_be_made_is_1(desk: Desk, monkeypatch: pytest.Monkey
     monkeypatch.setattr(learner, "Examiner", Unable)
     assert main(["check", "1.1"]) == 1
     assert capsys.readouterr().err == "no web2py\n"
+
+
+@pytest.mark.parametrize("activated", [False, True], ids=["not-activated", "activated"])
+@pytest.mark.parametrize("start", [".venv/bin/taskqueue-course", ".venv/bin/python -m harness", "FROM ELSEWHERE"])
+def test_a_command_in_a_message_runs_as_printed(tmp_path: Path, start: str, activated: bool) -> None:
+    """Also from a folder outside the course; both folders have a space in their names."""
+    for name in ("a course", "the home"):
+        (tmp_path / name).mkdir()
+    desk = Desk(tmp_path / "a course", "01")
+    desk.path("01").write_text("{")
+    (desk.folder / ".venv").symlink_to(sys.prefix)
+    folder, options = desk.folder, ""
+    if start == "FROM ELSEWHERE":
+        folder, options = tmp_path / "the home", " --course '../a course'"
+        start = "'../a course/.venv/bin/taskqueue-course'"
+    path = os.pathsep.join([str(desk.folder / ".venv" / "bin"), os.defpath]) if activated else os.defpath
+    environment = {"PATH": path, "HOME": str(tmp_path / "the home"), VARIABLE: str(tmp_path / "state"), "COLUMNS": "40"}
+
+    said = shell(f"{start} check 1.1{options}", folder, **environment)
+    (printed,) = re.findall(r"start anew:\s+(.+)", said.stdout)
+    assert printed.startswith("taskqueue-course ") == activated
+    done = shell(printed, folder, **environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "made anew" in done.stdout
+
+    said = shell(f"{start} solution 1.2", folder, **environment)
+    (printed,) = re.findall(r"same:\s+(.+)", said.stderr)
+    assert shell(printed, folder, **environment).stdout.startswith("%%controller ex1_2\n")
+
+    said = shell(f"{start} check 9.9", folder, **environment)
+    (printed,) = re.findall(r"Try '(.+)' for help", said.stderr)
+    assert "Check saved answers" in shell(printed, folder, **environment).stdout
+
+
+def test_another_python_on_path_is_not_taken_for_that_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / Path(sys.executable).name).symlink_to(Path(sys.executable).resolve())
+    monkeypatch.setenv("PATH", str(tmp_path))
+    asked = "import sys; print(sys.prefix)"
+    assert shell(f'{command("python")} -c "{asked}"', Path.cwd()).stdout == f"{sys.prefix}\n"
+
+
+def test_where_the_course_is_not_installed_python_is_called_with_the_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
+    assert command("taskqueue-course") == f"{command('python')} -m harness"
+    assert shell(f"{command('taskqueue-course')} progress", Path.cwd(), **{VARIABLE: str(tmp_path)}).returncode == 0
+
+
+def test_a_command_stays_on_one_line() -> None:
+    for words in range(12, 20):
+        text = f"{'words ' * words}taskqueue-course reset 1.1. And so on."
+        assert "taskqueue-course reset 1.1. And" in wrap(text)
+        narrow = in_terminal(text, Program("~/'a course'/.venv/bin/taskqueue-course"), 60)
+        assert "~/'a course'/.venv/bin/taskqueue-course reset 1.1." in narrow
+
+
+def test_messages_name_commands_that_there_are_and_leave_their_place_to_one_function() -> None:
+    texts = []
+    for path in Path(harness.__file__).parent.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        strings = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+        texts += [str(node.value) for node in strings if id(node) not in docstrings]
+    named = {found[1].split()[0] for text in texts for found in COMMAND.finditer(text) if found[1]}
+    assert {"build", "reset"} <= named <= set(COMMANDS)
+    assert [text for text in texts if re.search(r"python -m harness|(?<!-m )(?<!%)pip install", text)] == []

@@ -1,5 +1,8 @@
 """The notebook linter: each rule seen to fail and to pass; and the course itself."""
 
+import os
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from harness.notebooks import files
 from harness.notebooks.exercise import DIGEST, to_exercise
 from harness.notebooks.normal_form import normalise
 from harness.notebooks.slides import with_slides
+from tests.labs import shell
 from tests.scratch import Cell, code, display, notebook, result
 from tests.scratch import markdown as text_cell
 
@@ -120,6 +124,17 @@ def test_a_course_in_form_has_nothing_to_mend(course):
     assert [str(finding) for finding in lint(course)] == []
 
 
+def test_the_command_in_a_finding_brings_a_notebook_into_form(tmp_path):
+    path = save(tmp_path, "notebooks/01_first.ipynb", text_cell("# 01 First"), code("print(6 * 7)", count=1))
+    path.write_text(f"{path.read_text(encoding='utf-8')}\n", encoding="utf-8")
+    lint_it = f"{shlex.quote(sys.executable)} -m harness lint"
+    said = shell(lint_it, tmp_path, PATH=os.defpath).stdout.splitlines()[0]
+    assert said.startswith("notebooks/01_first.ipynb: not in normal form; ")
+    done = shell(said.partition("; ")[2], tmp_path, PATH=os.defpath)
+    assert done.stdout == "rebuilt notebooks/01_first.ipynb\n", done.stderr
+    assert "not in normal form" not in shell(lint_it, tmp_path).stdout
+
+
 def test_every_rule_is_in_use():
     modules = (form, text, lesson, links, privacy, rules_for_exercises)
     used = {rule for rules in RULES.values() for rule in rules}
@@ -140,7 +155,7 @@ def test_every_rule_is_in_use():
 def test_a_notebook_that_is_not_in_normal_form_is_found(course):
     path = course / "notebooks" / "01_first.ipynb"
     path.write_text(path.read_text(encoding="utf-8").replace('"python3"', '"my-env"'), encoding="utf-8")
-    assert says(form.normal_form, course) == "notebooks/01_first.ipynb: not in normal form; python -m harness build"
+    assert says(form.normal_form, course) == "notebooks/01_first.ipynb: not in normal form; taskqueue-course build"
 
 
 @pytest.mark.parametrize("counts", [(None, None), (2, 1), (1, None), (1, 3, 3)])
@@ -503,7 +518,7 @@ def test_an_exercise_that_was_run_and_not_changed_passes(course):
 def test_a_stub_of_another_version_of_its_solution_is_to_be_rebuilt(course):
     path = course / "solutions" / "01_first.ipynb"
     path.write_text(path.read_text(encoding="utf-8").replace("def f():", "def g():"), encoding="utf-8")
-    expected = f"{EXERCISE}: is not what solutions/01_first.ipynb gives; python -m harness build"
+    expected = f"{EXERCISE}: is not what solutions/01_first.ipynb gives; taskqueue-course build"
     assert says(rules_for_exercises.generated, course, name=EXERCISE) == expected
 
 
@@ -549,7 +564,7 @@ def test_a_learners_own_notebook_is_held_to_no_rule(course):
 def test_an_edit_in_an_exercise_that_belongs_in_its_solution_is_found(course, change):
     [finding] = saved_exercise(course, change)
     lacking = 'lacks cell 1 (id "cell-1") of solutions/01_first.ipynb'
-    assert finding == f"{EXERCISE}: {lacking}; edit that file, then python -m harness build"
+    assert finding == f"{EXERCISE}: {lacking}; edit that file, then taskqueue-course build"
     assert saved_exercise(course, run) == []
 
 

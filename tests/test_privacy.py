@@ -19,6 +19,7 @@ from harness.notebooks import files
 from harness.notebooks.execute import execute
 from harness.state import VARIABLE
 from tests.isolation import ROOT, namespace, python, without_network
+from tests.labs import shell
 from tests.scratch import code, notebook
 
 COUNT = 'r=$("$@"); s=$?; grep "^Ip:" /proc/net/snmp >&2; echo "$r"; exit $s'
@@ -122,6 +123,9 @@ def test_jupyterlab_does_not_start_where_a_setting_turns_its_token_off(offline, 
     done = offline("timeout", "200", *command, JUPYTER_CONFIG_DIR=str(tmp_path))
     assert done.returncode == 1, done.stderr
     assert "turn its token off, so that whoever is on this machine could run code as you." in done.stderr
+    (command,) = re.findall(r"`(.+)` lists where it may be", done.stderr)
+    listed = shell(command, ROOT, PATH=os.defpath, JUPYTER_CONFIG_DIR=str(tmp_path))
+    assert str(tmp_path) in listed.stdout, listed.stderr
 
 
 FAILING = """%%controller ex1_1

@@ -3,10 +3,12 @@
 All notebooks are run together, once by stock nbval and once with the plugin, since every start of pytest costs seconds.
 """
 
+import os
 from pathlib import Path
 
 import pytest
 
+from tests.labs import shell
 from tests.nbval_run import Run, pytest_on
 from tests.scratch import Cell, code, failure, markdown, result, save, stream
 
@@ -106,13 +108,22 @@ def test_2_a_notebook_that_was_never_run_passes_stock_nbval(stock_strict):
 
 def test_2_a_notebook_that_was_never_run_fails(strict):
     first, second = strict.failures["never_run"]
-    assert "its execution count is None, not 1: the notebook was not run from top to bottom" in first
+    assert "its execution count is None, not 1, so the notebook was not run from top to bottom" in first
     assert "its execution count is None, not 2" in second
 
 
 def test_2_a_notebook_run_out_of_order_fails(stock_strict, strict):
     assert stock_strict.failures["out_of_order"] == ["", "", ""]
     assert [bool(text) for text in strict.failures["out_of_order"]] == [False, True, False]
+
+
+def test_2_a_notebook_of_ones_own_passes_after_the_command_in_the_failure(tmp_path):
+    save(tmp_path / "my own.ipynb", code("print(6 * 7)", count=5), code("1 / 0", count=1, tags=EXPECTED))
+    failed = pytest_on(tmp_path, tmp_path, "--nbval").failures["my own"][0]
+    _, told, rest = failed.partition("save it: ")
+    done = shell(rest.splitlines()[0], tmp_path, PATH=os.defpath)
+    assert (told, done.returncode) == ("save it: ", 0), done.stderr
+    assert pytest_on(tmp_path, tmp_path, "--nbval").failures["my own"] == ["", ""]
 
 
 def test_2_an_exercise_that_was_never_run_may_pass(lax):

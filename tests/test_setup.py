@@ -4,12 +4,16 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+
+from tests.bench import __main__ as bench
+from tests.hub import __main__ as hub
 
 ROOT = Path(__file__).parents[1]
 TOP = {
@@ -90,6 +94,23 @@ def test_recipes_run_in_a_folder_with_a_space(folder):
     assert "make lab" in make(folder, "help").stdout
 
 
+def test_clean_removes_all_that_git_ignores_but_a_learners_backups(folder):
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+    for line in ignored:
+        made = folder / line.strip("/").replace("*", "harness")
+        made.mkdir(parents=True)
+        (made / "a file").touch()
+    assert make(folder, "clean").returncode == 0
+    left = {f"/{path.parent.relative_to(folder).as_posix()}/" for path in folder.rglob("a file")}
+    assert left == {"/exercises/backups/"}
+    assert left <= set(ignored)
+
+
+@pytest.mark.parametrize("figures", [bench.FOLDER, hub.FIGURES], ids=["bench", "hub-test"])
+def test_what_a_target_measures_is_written_where_clean_removes_it(figures):
+    assert figures.is_relative_to(ROOT / "build")
+
+
 @pytest.mark.parametrize("home", ["", "/nowhere/at/all"])
 def test_a_home_that_is_not_there_is_replaced_by_one_in_venv(folder, home):
     assert probe(folder, HOME=home)[0] == str(folder / ".venv" / "home")
@@ -110,6 +131,8 @@ def test_without_python_3_11_make_says_what_is_missing(folder):
     outcome = make(folder, "PYTHON=", ".venv")
     assert outcome.returncode != 0
     assert "There is no Python 3.11 here" in outcome.stderr
+    (told,) = re.findall(r"\(make (.+) PYTHON=/path/to/python3\.11\)", outcome.stderr)
+    assert f'"{sys.executable}" -m venv .venv' in make(folder, "-n", told, f"PYTHON={sys.executable}").stdout
 
 
 @pytest.mark.parametrize("name", [".ci/run", "postBuild"])
@@ -117,6 +140,31 @@ def test_a_script_is_executable_and_parses(name):
     subprocess.run(["bash", "-n", ROOT / name], check=True)
     assert os.access(ROOT / name, os.X_OK)
     assert (ROOT / name).read_text(encoding="utf-8").startswith("#!/usr/bin/env bash\n")
+
+
+NEEDS_CLASSROOM = ["tests/test_elsewhere.py", "tests/test_grading_nbgrader.py"]
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the repository as git holds it: without .venv, and so without its classroom environment."""
+    copied = tmp_path_factory.mktemp("fresh")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).exists():
+            (copied / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, copied / name)
+    return copied
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("", "skipped"), ("true", "errors")])
+def test_without_the_classroom_environment_its_tests_are_skipped_at_home_and_fail_in_ci(fresh, ci, outcome):
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rsE", *NEEDS_CLASSROOM]
+    done = subprocess.run(command, cwd=fresh, env={**os.environ, "CI": ci}, capture_output=True, text=True)
+    assert re.search(rf"\d+ {outcome}", done.stdout.splitlines()[-1]), done.stdout
+    assert done.returncode == (1 if ci else 0), done.stdout
+    for program in ("jupyter-repo2docker", "python"):
+        assert f"{program} is not in .venv/classroom: `make classroom` installs it" in done.stdout
 
 
 def test_ci_runs_what_a_person_runs():

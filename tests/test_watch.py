@@ -27,6 +27,7 @@ from harness.terminal.page import Page
 from harness.terminal.saves import saves
 from harness.terminal.session import Event, Failed, Following, Judged, Key, Resized, Saved, Session
 from harness.terminal.watch import Job, Lines, follow
+from harness.terminal.words import Program
 from tests.desk import Desk, SameProcess, remember_nothing
 
 FIRST = frozenset({"01_first_task.ipynb"})
@@ -69,7 +70,7 @@ def press(session: Session, keys: str) -> None:
 def seen(session: Session, width: int = 80, height: int = 30, **options: bool) -> str:
     """Return the screen."""
     out = Console(file=StringIO(), width=width, height=height, force_terminal=True, color_system=None, **options)
-    out.print(Page(session, "taskqueue-course"))
+    out.print(Page(session, Program("taskqueue-course")))
     return "\n".join(line.rstrip() for line in out.file.getvalue().splitlines())
 
 
@@ -296,7 +297,7 @@ def test_the_loop_takes_events_until_q(desk: Desk, session: Session) -> None:
 
 def test_without_a_terminal_each_verdict_is_printed_once(desk: Desk, session: Session) -> None:
     out = Console(file=StringIO(), width=60, highlight=False)
-    lines = Lines(out, "python -m harness")
+    lines = Lines(out, Program("python -m harness"))
     lines(session)
     lines(session)
     desk.path("01").write_text("{")
@@ -357,7 +358,7 @@ def test_in_a_terminal_a_save_a_hint_and_q_and_the_terminal_is_as_it_was(desk: D
         desk.answer("1.1", "sum(range(10 ** 15))")
         shell.expect_exact("Checking 1.1")
         shell.send("q")
-        shell.expect_exact("0 of 30 solved. To go on: python -m harness watch")
+        shell.expect_exact("0 of 30 solved. To go on: ")
         shell.sendline("stty -a > after; echo fin''ished")
         shell.expect_exact("finished")
     finally:
@@ -405,5 +406,12 @@ def test_in_a_pipe_the_verdicts_come_line_by_line_until_ctrl_c(desk: Desk) -> No
         rest = watch.stdout.read()
     assert said[0].startswith("1.1 not attempted.")
     assert "\x1b" not in "".join(said)
-    assert rest.endswith("1 of 30 solved. To go on: python -m harness watch\n")
     assert watch.returncode == 0
+    told, _, again = rest.splitlines()[-1].partition(" To go on: ")
+    assert told == "1 of 30 solved."
+    with subprocess.Popen(
+        ["/bin/sh", "-c", f"exec {again}"], env=environment, stdout=subprocess.PIPE, text=True
+    ) as watch:
+        assert watch.stdout is not None
+        assert watch.stdout.readline().startswith("1.2 not attempted.")
+        watch.send_signal(signal.SIGINT)

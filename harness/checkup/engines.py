@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from harness.checkup.finding import Finding, install, note, ok, problem
+from harness.checkup.finding import Finding, note, ok, problem
 from harness.checkup.packages import installed
 from harness.errors import Web2pyNotFoundError
+from harness.state import pip_install
 
 _CONTROLLER = """
 def ask():
@@ -33,7 +34,7 @@ def google(course: Path) -> Finding:
         from google.appengine.api import taskqueue  # noqa: F401
     except ImportError as error:
         says = f"google.appengine.api.taskqueue cannot be imported: {error}"
-        return problem(says, install("appengine-python-standard==3.1.0"))
+        return problem(says, pip_install("appengine-python-standard==3.1.0"))
     return ok(f"appengine-python-standard {installed('appengine-python-standard')}")
 
 
@@ -76,13 +77,13 @@ def kernel(course: Path) -> Finding:
     try:
         folder = KernelSpecManager().get_kernel_spec("python3").resource_dir
     except NoSuchKernel:
-        return problem("Jupyter knows no kernel named python3", install("--force-reinstall ipykernel"))
+        return problem("Jupyter knows no kernel named python3", pip_install("--force-reinstall ipykernel"))
     try:
         prefix = _ask_kernel("import sys, harness; print(sys.prefix)")
     except Exception as error:
         return problem(
             f"the kernel python3 of {folder} does not start: {type(error).__name__}: {error}",
-            install("--force-reinstall ipykernel"),
+            pip_install("--force-reinstall ipykernel"),
         )
     if prefix.strip() != sys.prefix:
         return problem(
@@ -98,7 +99,7 @@ def browser(course: Path) -> Finding:
     if found is None:
         return note("no Chromium; only the browser tests use it", "on Debian and Ubuntu: apt-get install chromium")
     if installed("playwright") is None:
-        return note("no playwright; only the browser tests use it", install("playwright"))
+        return note("no playwright; only the browser tests use it", pip_install("playwright"))
     return ok(found)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -37,10 +36,3 @@ def note(says: str, mend: str = "") -> Finding:
 
 def problem(says: str, mend: str) -> Finding:
     return Finding(State.PROBLEM, says, mend)
-
-
-def install(what: str) -> str:
-    """Return the command that installs something into the environment that runs this."""
-    python = Path(sys.executable)
-    name = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
-    return f"{name} -m pip install {what}"

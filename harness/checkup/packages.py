@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 
-from harness.checkup.finding import ROOT, Finding, install, note, ok, problem
+from harness.checkup.finding import ROOT, Finding, note, ok, problem
+from harness.state import pip_install, quoted
 
 _NAMED = 4  # packages in a message
 
@@ -18,7 +19,7 @@ def python(course: Path) -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info[:2] == (3, 11):
         return ok(version)
-    mend = "make clean && make .venv PYTHON=/path/to/python3.11"
+    mend = f"rm -rf {quoted(ROOT / '.venv')} && make -C {quoted(ROOT)} .venv PYTHON=/path/to/python3.11"
     return problem(f"{version}; web2py imports modules that only Python 3.11 still has", mend)
 
 
@@ -26,9 +27,7 @@ def packages(course: Path) -> Finding:
     """Compare what is installed with requirements.txt, or with the package's own needs where there is no such file."""
     missing = [name for name in needed() if installed(name) is None]
     if missing:
-        pinned = (ROOT / "requirements.txt").is_file()
-        mend = install("--requirement requirements.txt" if pinned else " ".join(missing))
-        return problem(f"{len(missing)} missing: {some(missing)}", mend)
+        return problem(f"{len(missing)} missing: {some(missing)}", install_pins(missing))
     pins = dict(pinned_versions())
     others = [
         f"{name} {found}, not {pins[name]}" for name in pins if (found := installed(name)) not in (None, pins[name])
@@ -36,7 +35,7 @@ def packages(course: Path) -> Finding:
     if others:
         return note(
             f"{len(others)} of another version than tested: {some(others)}",
-            f"if something fails: {install('--requirement requirements.txt')}",
+            f"if something fails: {install_pins()}",
         )
     for_tests = [name for name in pins if installed(name) is None]
     if for_tests:
@@ -48,7 +47,8 @@ def course(folder: Path) -> Finding:
     """Tell the course's own version, and whether it is installed: pytest finds its plugin only then."""
     version = installed("harness")
     if version is None:
-        return note("not installed, so that pytest does not know its notebooks", install("--no-deps --editable ."))
+        says = "not installed, so that pytest does not know its notebooks"
+        return note(says, pip_install(f"--no-deps --editable {quoted(ROOT)}"))
     return ok(version)
 
 
@@ -95,6 +95,12 @@ def pinned_versions() -> Iterator[tuple[str, str]]:
             pin = Requirement(line)
             if pin.marker is None or pin.marker.evaluate():
                 yield pin.name, str(pin.specifier).removeprefix("==")
+
+
+def install_pins(missing: Iterable[str] = ()) -> str:
+    """Return the command that installs what is pinned, or only what is missing where there are no pins."""
+    pins = ROOT / "requirements.txt"
+    return pip_install(f"--requirement {quoted(pins)}" if pins.is_file() else " ".join(missing))
 
 
 def some(names: list[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import locale
 import os
+import shlex
 import socket
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from harness.errors import NotebookError, ProgressError
 from harness.jupyterlab import PORT
 from harness.notebooks import files
 from harness.notebooks.saved import read_saved
-from harness.state import VARIABLE, state_folder
+from harness.state import VARIABLE, quoted, state_folder
 
 _TRIAL = bytes(64 * 1024)  # more than progress will ever take
 
@@ -29,7 +30,7 @@ def lessons(course: Path) -> Finding:
     found, broken = _read_all(course, "notebooks")
     if not found:
         return problem(f"{course} holds no notebooks/", "run this in the course's top folder, or name it: --course")
-    return _broken(broken) if broken else ok(f"{found} in {course / 'notebooks'}")
+    return _broken(broken, course) if broken else ok(f"{found} in {course / 'notebooks'}")
 
 
 def exercises(course: Path) -> Finding:
@@ -38,7 +39,7 @@ def exercises(course: Path) -> Finding:
     if not found:
         return problem(f"{course} holds no exercises/", "run this in the course's top folder, or name it: --course")
     if broken:
-        return _broken(broken)
+        return _broken(broken, course)
     unwritable = [
         path for path in [course / "exercises", *files.find(course, "exercises")] if not os.access(path, os.W_OK)
     ]
@@ -46,7 +47,7 @@ def exercises(course: Path) -> Finding:
         return note(
             f"{some([str(path.relative_to(course)) for path in unwritable])} cannot be written: a check works, saving "
             "answers does not",
-            f"work in a copy: cp -r {course} ~/taskqueue-course",
+            f"work in a copy: cp -r {quoted(course)} ~/taskqueue-course",
         )
     return ok(f"{found} in {course / 'exercises'}, answers can be saved")
 
@@ -116,11 +117,11 @@ def _read_all(course: Path, folder: str) -> tuple[int, list[str]]:
     return len(paths), broken
 
 
-def _broken(broken: list[str]) -> Finding:
+def _broken(broken: list[str], course: Path) -> Finding:
     path = Path(broken[0].partition(".ipynb")[0] + ".ipynb")
     if path.parent.name == "exercises":
         return problem("; ".join(broken), f"or keep a copy and start anew: taskqueue-course reset {path.name[:2]}")
-    return problem("; ".join(broken), f"git checkout {path}")
+    return problem("; ".join(broken), f"git -C {quoted(course)} checkout {shlex.quote(str(path))}")
 
 
 def _try_to_write(folder: Path) -> None:

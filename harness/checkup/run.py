@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.checkup import engines, packages, places
-from harness.checkup.finding import Finding, install, problem
+from harness.checkup.finding import Finding, problem
 from harness.state import shown
 
 PROBES: dict[str, Callable[[Path], Finding]] = {
@@ -47,7 +47,7 @@ def _found(probe: Callable[[Path], Finding], course: Path) -> Finding:
             warnings.simplefilter("ignore")  # what matters of them is found here, and said in a line
             return probe(course)
     except ModuleNotFoundError as error:
-        return problem(f"the package with {error.name} is missing", install("--requirement requirements.txt"))
+        return problem(f"the package with {error.name} is missing", packages.install_pins())
     except Exception as error:
         says = str(error).partition("\n")[0]
-        return problem(f"fails: {type(error).__name__}: {says}", install("--requirement requirements.txt"))
+        return problem(f"fails: {type(error).__name__}: {says}", packages.install_pins())

@@ -12,8 +12,9 @@ from harness.checks.course import find_exercise
 from harness.checks.exercise import Exercise
 from harness.checks.workspace import find_course, select
 from harness.errors import CourseError
+from harness.state import quoted
 from harness.terminal.lines import console
-from harness.terminal.words import in_terminal, refit
+from harness.terminal.words import Program, in_terminal
 
 
 class Exercises(click.ParamType[list[Exercise]]):
@@ -58,13 +59,24 @@ in_course: Callable[[Any], Any] = click.option(
 def say(text: str, style: str = "") -> None:
     """Print a message as it reads in a terminal, as wide as that is; the style is for its first line."""
     out = console()
-    said = in_terminal(text, program())
-    first, newline, rest = (refit(said, out.width) if out.is_terminal else said).partition("\n")
+    said = in_terminal(text, program(), out.width) if out.is_terminal else in_terminal(text, program())
+    first, newline, rest = said.partition("\n")
     out.print(first, style=style, soft_wrap=True)
     if newline:
         out.print(rest, soft_wrap=True)
 
 
-def program() -> str:
-    """Return how the learner called us: "taskqueue-course" or "python -m harness"."""
-    return click.get_current_context().find_root().info_name or "taskqueue-course"
+def program() -> Program:
+    """Return how the learner can call our commands from the current folder, for the course of this one."""
+    context = click.get_current_context()
+    course = context.params.get("course")
+    option = "" if course is None or _is_current(course) else f"--course {quoted(course.absolute())}"
+    return Program(str(context.find_root().info_name), option)
+
+
+def _is_current(course: Path) -> bool:
+    """Return whether the commands find the course without an option."""
+    try:
+        return find_course(Path.cwd()).samefile(course)
+    except (CourseError, OSError):
+        return False

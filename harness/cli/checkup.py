@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -15,11 +16,20 @@ from harness.errors import CourseError, ProgressError
 _WIDEST = 110  # characters; longer lines are hard to read
 
 
+def _course(context: click.Context, parameter: click.Parameter, folder: Path) -> Path:
+    """Return the folder of the course that a folder is in, or the folder: that it is none is a finding."""
+    try:
+        return find_course(folder).absolute()
+    except CourseError:
+        return folder.absolute()
+
+
 @click.command()
 @click.option(
     "--course",
     type=click.Path(path_type=Path),
     default=".",
+    callback=_course,
     help="The folder that holds exercises/; without it the current one, or one above it.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, to be put into an issue.")
@@ -27,23 +37,17 @@ def doctor(course: Path, as_json: bool) -> int:
     """Say what is wrong with this set-up, and how to mend it."""
     from harness.checkup import State, checkup
     from harness.checkup.report import dump, lines, summary, to_json
+    from harness.cli.asked import program
+    from harness.terminal.words import with_commands
 
     width = min(shutil.get_terminal_size().columns, _WIDEST)
     findings = {}
-    for name, found in checkup(_course(course)):
-        findings[name] = found
+    for name, found in checkup(course):
+        findings[name] = found = replace(found, mend=with_commands(found.mend, program()))
         if not as_json:
             click.echo(lines(name, found, width, sys.stdout.encoding))
     click.echo(dump(to_json(findings)) if as_json else f"\n{summary(findings)}")
     return 1 if any(found.state is State.PROBLEM for found in findings.values()) else 0
-
-
-def _course(folder: Path) -> Path:
-    """Return the folder of the course that a folder is in, or the folder: that it is none is a finding."""
-    try:
-        return find_course(folder).absolute()
-    except CourseError:
-        return folder.absolute()
 
 
 @click.command()

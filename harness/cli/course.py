@@ -40,10 +40,12 @@ def build(notebooks: tuple[Path, ...], check: bool) -> int:
 @click.argument("notebooks", nargs=-1, type=click.Path(path_type=Path))
 def lint(notebooks: tuple[Path, ...]) -> int:
     """Hold notebooks (all without NOTEBOOKS) to the form of the course."""
+    from harness.cli.asked import program
     from harness.linter import lint
+    from harness.terminal.words import with_commands
 
     findings = lint(Path.cwd(), list(notebooks))
     for finding in findings:
-        click.echo(finding)
+        click.echo(with_commands(str(finding), program()))
     click.echo(f"{len(findings)} to mend" if findings else "all notebooks are in form")
     return 1 if findings else 0

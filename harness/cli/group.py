@@ -8,6 +8,7 @@ from importlib import import_module
 import click
 
 from harness.errors import HarnessError
+from harness.state import command as how_to_call
 
 # Each command, and the module of harness.cli that defines it.
 COMMANDS = {
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0; 1 when something is wrong; 2 when the command line is.
     """
     try:
-        result = commands.main(arguments, standalone_mode=False)
+        result = commands.main(arguments, prog_name=how_to_call("taskqueue-course"), standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help())
         return 0

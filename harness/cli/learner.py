@@ -21,7 +21,7 @@ from harness.checks.workspace import read_answers
 from harness.cli.asked import Exercises, Number, in_course, program, say
 from harness.errors import CourseError, NotebookError
 from harness.terminal.lines import STYLES, console, progress_table, verdict_line
-from harness.terminal.words import in_terminal, refit
+from harness.terminal.words import in_terminal
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def _list_lesson(standings: list[Standing]) -> None:
 def _in_full(found: list[Standing]) -> str:
     """Say how to see all of a verdict, for the first exercise that needs it."""
     wrong = [standing for standing in found if standing.outcome in (Outcome.WRONG, Outcome.ERROR)]
-    return f" All about one of them: {program()} check {wrong[0].exercise.number}" if wrong else ""
+    return f" All about one of them: {program().line(f'check {wrong[0].exercise.number}')}" if wrong else ""
 
 
 @click.command()
@@ -143,8 +143,7 @@ def solution(number: str, give_up: bool) -> None:
     try:
         click.echo(engine.solution_text(number, give_up), nl=False)
     except CourseError as error:
-        said = wrap(in_terminal(str(error), program()))
-        raise CourseError(refit(said, get_terminal_size().columns)) from None
+        raise CourseError(in_terminal(wrap(str(error)), program(), get_terminal_size().columns)) from None
 
 
 @click.command()

@@ -47,7 +47,7 @@ def _agreed(number: int) -> bool:
     try:
         return click.confirm(f"Put the stubs back into all {number} exercises? Each notebook is copied first")
     except click.Abort:
-        click.echo(f"\nNothing was changed. In a script: {program()} reset all --yes")
+        click.echo(f"\nNothing was changed. In a script: {program().line('reset all --yes')}")
         raise
 
 

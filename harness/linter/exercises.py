@@ -131,13 +131,13 @@ def generated(page: Page) -> Found:
     name = f"solutions/{page.path.name}"
     if not page.sibling("solutions").exists():
         if is_stub(page.notebook) and origin(page.notebook) not in map(origin, _stubs(page.root)):
-            yield None, f"has no solution, {name}; delete it, or run python -m harness build"
+            yield None, f"has no solution, {name}; delete it, or run taskqueue-course build"
         return
     solution = files.read(page.sibling("solutions"))
     stub = to_exercise(solution, name)
     if is_stub(page.notebook) or digest(page.notebook) == digest(stub):
         if origin(page.notebook) != origin(stub):
-            yield None, f"is not what {name} gives; python -m harness build"
+            yield None, f"is not what {name} gives; taskqueue-course build"
     elif not any(cell.get("execution_count") or cell.get("outputs") for cell in page.code):
         yield from _edited(page, solution, stub)
 
@@ -154,4 +154,4 @@ def _edited(page: Page, solution: Notebook, stub: Notebook) -> Found:
     for position, cell in enumerate(stub.cells):
         if cell.id not in answers and (cell.cell_type, cell.source) not in found:
             label = files.cell_label(cell, position)
-            yield None, f"lacks {label} of solutions/{page.path.name}; edit that file, then python -m harness build"
+            yield None, f"lacks {label} of solutions/{page.path.name}; edit that file, then taskqueue-course build"

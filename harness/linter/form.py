@@ -23,22 +23,22 @@ LINES_OF_A_FILE = 20  # a cell that begins with %%controller and the like
 
 def normal_form(page: Page) -> Found:
     if files.dump(normalise(page.notebook)) != page.text:
-        yield None, "not in normal form; python -m harness build"
+        yield None, "not in normal form; taskqueue-course build"
 
 
 def counts(page: Page) -> Found:
     found = [cell.execution_count for cell in page.code]
     if found != list(range(1, len(found) + 1)):
-        yield None, f"execution counts are not 1 to {len(found)} but {found}; python -m harness build"
+        yield None, f"execution counts are not 1 to {len(found)} but {found}; taskqueue-course build"
 
 
 def ids(page: Page) -> Found:
     names = [cell.get("id") for cell in page.cells]
     for cell in page.cells:
         if not cell.get("id"):
-            yield cell, "has no id; python -m harness build"
+            yield cell, "has no id; taskqueue-course build"
         elif names.count(cell.id) > 1:
-            yield cell, "its id stands in the notebook twice; python -m harness build"
+            yield cell, "its id stands in the notebook twice; taskqueue-course build"
 
 
 def tags(page: Page) -> Found:
@@ -55,7 +55,7 @@ def slides(page: Page) -> Found:
     for cell, kind in zip(page.cells, slide_types(page.cells), strict=True):
         found = cell.metadata.get("slideshow", {}).get("slide_type")
         if found != kind:
-            ways = f"python -m harness build, or a tag: {', '.join(OVERRULED)}"
+            ways = f"taskqueue-course build, or a tag: {', '.join(OVERRULED)}"
             yield cell, f"has slide type {found!r}, and the rule says {kind!r}; {ways}"
 
 

@@ -15,6 +15,7 @@ from harness.notebooks import files
 from harness.pytest_plugin.exercises import EXERCISE
 from harness.pytest_plugin.kernel import KernelDied, NotebookKernel
 from harness.pytest_plugin.report import difference, error_line, failure_text
+from harness.state import command, quoted
 
 # What the checks of this process said since the last time; "" where the notebook has nothing to do with the course.
 _VERDICTS = 'getattr(__import__("sys").modules.get("harness.checks.judged"), "drain", str)()'
@@ -80,8 +81,9 @@ class NotebookCell(IPyNbCell):  # type: ignore[misc]  # nbval has no types
         count, expected = self.cell.execution_count, self.cell_num + 1
         if self.options["check"] and count != expected:
             self.raise_cell_error(
-                f"its execution count is {count}, not {expected}: the notebook was not run from top to bottom; "
-                "run it again (python -m harness build) and save it, or compare no outputs (--nbval-lax)"
+                f"its execution count is {count}, not {expected}, so the notebook was not run from top to bottom. "
+                "Compare no outputs (--nbval-lax), or run all of it and save it: "
+                f"{command('jupyter')} execute --inplace {quoted(self.path)}"
             )
 
     def _require_outcome(self) -> None:

@@ -15,7 +15,7 @@ from harness.checks.layout import wrap
 from harness.checks.verdict import Outcome
 from harness.terminal.lines import STYLES, bar, verdict_line
 from harness.terminal.session import Session
-from harness.terminal.words import in_terminal, refit, without_advice
+from harness.terminal.words import Program, in_terminal, refit, without_advice
 
 _KEYS = {"n": "next", "h": "hint", "l": "list", "r": "check again", "q": "quit"}
 _MARKS = {Outcome.WRONG: "x", Outcome.ERROR: "x", Outcome.NOT_ATTEMPTED: "-"}
@@ -27,10 +27,10 @@ class Page:
 
     Args:
         session: what to show.
-        program: how the learner called the commands.
+        program: how the learner can call the commands.
     """
 
-    def __init__(self, session: Session, program: str) -> None:
+    def __init__(self, session: Session, program: Program) -> None:
         self._session = session
         self._program = program
 
@@ -77,7 +77,7 @@ class Page:
         verdict = self._session.verdicts.get(self._session.current.number)
         if verdict is None:
             return
-        text = Text(refit(in_terminal(without_advice(verdict.text), self._program), width))
+        text = Text(in_terminal(without_advice(verdict.text), self._program, width))
         text.stylize(STYLES[verdict.outcome], 0, len(text.plain.partition("\n")[0]))
         if self._session.is_checking:
             text.stylize("dim")
@@ -97,7 +97,7 @@ class Page:
             yield Text(f"{self._said(text, width)}\n", "yellow")
 
     def _said(self, text: str, width: int) -> str:
-        return refit(wrap(in_terminal(text, self._program)), width)
+        return in_terminal(wrap(text), self._program, width)
 
     def _what_next(self) -> Text:
         line = Text(self._next_step(), no_wrap=True, overflow="ellipsis")

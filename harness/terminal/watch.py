@@ -24,18 +24,18 @@ from harness.terminal.lines import console
 from harness.terminal.page import Page
 from harness.terminal.saves import saves
 from harness.terminal.session import Event, Failed, Following, Judged, Key, Resized, Saved, Session
-from harness.terminal.words import in_terminal
+from harness.terminal.words import Program, in_terminal
 
 Show = Callable[[Session], None]
 Job = tuple[Exercise, Answer]
 
 
-def watch(course: Path, program: str) -> None:
+def watch(course: Path, program: Program) -> None:
     """Follow a course until q or Ctrl-C.
 
     Args:
         course: its folder.
-        program: how the learner called the commands.
+        program: how the learner can call the commands.
     """
     session, out = Session(course), console()
     events: SimpleQueue[Event] = SimpleQueue()
@@ -51,7 +51,7 @@ def watch(course: Path, program: str) -> None:
             follow(session, events.get, examine, show)
     except KeyboardInterrupt:
         pass  # the other way to say q
-    out.print(f"{session.done} of {len(session.exercises)} solved. To go on: {program} watch", soft_wrap=True)
+    out.print(f"{session.done} of {len(session.exercises)} solved. To go on: {program.line('watch')}", soft_wrap=True)
 
 
 def follow(session: Session, take: Callable[[], Event], examine: Callable[[Job], None], show: Show) -> None:
@@ -74,7 +74,7 @@ def follow(session: Session, take: Callable[[], Event], examine: Callable[[Job],
 class Lines:
     """Shows a session where there is no terminal to draw on: each verdict and each remark once, as it comes."""
 
-    def __init__(self, out: Console, program: str) -> None:
+    def __init__(self, out: Console, program: Program) -> None:
         self._out = out
         self._program = program
         self._shown: dict[str, Verdict] = {}
@@ -106,7 +106,7 @@ def _following(course: Path, events: SimpleQueue[Event]) -> AbstractContextManag
 
 
 @contextmanager
-def _screen(out: Console, program: str) -> Iterator[Show]:
+def _screen(out: Console, program: Program) -> Iterator[Show]:
     """Draw on a screen of its own, and give the one of before back."""
     said = StringIO()  # by the ledger, in a line on the standard error
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import textwrap
+from dataclasses import dataclass
 
-from harness.checks.layout import WIDTH
+from harness.checks.layout import COMMAND, GLUE, WIDTH
 
-PROGRAM = "taskqueue-course"  # as messages name it; `in_terminal` puts what the learner called in its place
+_OF_A_COURSE = ("check", "reset", "watch", "doctor")  # these commands take --course
 _CALLS = (
     (r'solution\("([\d.]+)", give_up=True\)', r"taskqueue-course solution \1 --give-up"),
     (r'(check|hint|solution)\("([\d.]+)"\)', r"taskqueue-course \1 \2"),
@@ -15,16 +16,48 @@ _CALLS = (
 _FACT = re.compile(r"  \S.*?  +(?=\S)")  # "  Diagnosis      " and the like
 
 
-def in_terminal(text: str, program: str = PROGRAM) -> str:
-    """Turn the calls that a message for a notebook names into commands.
+@dataclass(frozen=True, slots=True)
+class Program:
+    """How the learner can call our commands.
 
     Args:
-        text: the message: 'Stuck? hint("1.1")'.
-        program: how the learner calls the commands ("python -m harness").
+        name: "taskqueue-course", ".venv/bin/taskqueue-course" or "python -m harness".
+        course: "--course FOLDER" where the current folder is not in the course, else "".
+    """
+
+    name: str
+    course: str = ""
+
+    def line(self, arguments: str) -> str:
+        """Return a command line that works in the current folder.
+
+        Args:
+            arguments: "reset 1.1".
+        """
+        option = self.course if arguments.split()[0] in _OF_A_COURSE else ""
+        return " ".join(filter(None, (self.name, arguments, option)))
+
+
+def in_terminal(text: str, program: Program, width: int = WIDTH) -> str:
+    """Turn the calls and commands in a message into command lines that work, and break it for a narrow window.
+
+    Args:
+        text: the message: 'Stuck? hint("1.1")', "To get it back: taskqueue-course reset 1.1".
+        program: how the learner can call the commands.
+        width: columns.
     """
     for pattern, command in _CALLS:
         text = re.sub(pattern, command, text)
-    return text.replace(f"{PROGRAM} ", f"{program} ")
+    return refit(_with_lines(text, program), width).replace(GLUE, " ")
+
+
+def with_commands(text: str, program: Program) -> str:
+    """Turn only the commands in a message into command lines that work; calls such as check("1.1") stay."""
+    return _with_lines(text, program).replace(GLUE, " ")
+
+
+def _with_lines(text: str, program: Program) -> str:
+    return COMMAND.sub(lambda found: program.line(found[1]).replace(" ", GLUE) if found[1] else found[0], text)
 
 
 def without_advice(text: str) -> str:
@@ -65,6 +98,7 @@ def _filled(line: str, indent: int, width: int) -> str:
         line,
         max(width, indent + 20),
         subsequent_indent=" " * indent,
+        break_long_words=False,
         break_on_hyphens=False,
         drop_whitespace=True,
     )

@@ -24,6 +24,7 @@ from types import ModuleType
 from typing import Any
 
 from harness.errors import Web2pyNotFoundError
+from harness.state import pip_install
 from harness.web2py.kernel import KernelState
 
 # Not loaded: no server is ever started, and 2.26.1 and 3.3.3 alike load drivers of their own for databases that the
@@ -31,7 +32,7 @@ from harness.web2py.kernel import KernelState
 _NO_SERVER = "rocket3"
 _NO_DRIVERS = ("gluon.contrib.pymysql", "gluon.contrib.pypyodbc", "gluon.contrib.pg8000")
 LOCAL_HOSTS = ("127.0.0.1", "::ffff:127.0.0.1", "::1")  # else web2py asks the DNS which these are
-_INSTALL = "pip install web2py-gluon==2.26.1"
+_KNOWN = "web2py-gluon==2.26.1"
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +73,7 @@ def boot() -> Gluon:
             reason = str(error).partition("\n")[0]
             raise Web2pyNotFoundError(
                 f"{where} does not start on Python {sys.version_info[0]}.{sys.version_info[1]}: "
-                f"{type(error).__name__}: {reason}\nUse one that is known to work: {_INSTALL}"
+                f"{type(error).__name__}: {reason}\nUse one that is known to work: {pip_install(_KNOWN)}"
             ) from None
         gluon = _parts()
         _settle(gluon)
@@ -89,7 +90,7 @@ def source_tree() -> Path | None:
     if name is None:
         return None
     tree = Path(name).expanduser().absolute()
-    advice = f"Name the folder of a web2py 3 source tree, or unset it to use the installed one ({_INSTALL})."
+    advice = f"Name the folder of a web2py 3 source tree, or unset it to use the installed one ({pip_install(_KNOWN)})."
     if not name.strip():
         raise Web2pyNotFoundError(f"WEB2PY_PATH is set, but empty: {name!r}. {advice}")
     if not tree.is_dir():

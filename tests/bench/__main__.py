@@ -1,4 +1,4 @@
-"""Run all benchmarks, print a table, and write it with a plot into bench/ (which git ignores)."""
+"""Run all benchmarks, print a table, and write it with a plot into build/bench/."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.bench.measure import Row
 
 GROUPS = ("start", "dispatch", "queue", "rivals", "checks")
-FOLDER = Path(__file__).parents[2] / "bench"
+FOLDER = Path(__file__).parents[2] / "build" / "bench"
 
 
 def main() -> None:
@@ -24,11 +24,11 @@ def main() -> None:
         for row in import_module(f"tests.bench.{group}").rows():
             print(_line(row), flush=True)
             rows.append(row)
-    FOLDER.mkdir(exist_ok=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
     (FOLDER / "bench.txt").write_text("\n".join(map(_line, rows)) + "\n", encoding="utf-8")
     _plot(rows).savefig(FOLDER / "bench.svg")
     missed = [row for row in rows if row.verdict == "MISSED"]
-    print(f"{len(rows)} figures, {len(missed)} missed their goal; also in bench/bench.txt and bench/bench.svg")
+    print(f"{len(rows)} figures, {len(missed)} missed their goal; also in build/bench/bench.txt and bench.svg")
 
 
 def _line(row: Row) -> str:

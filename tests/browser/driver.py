@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from playwright.sync_api import Browser, Locator, Page, TimeoutError, sync_playwright
 
 from tests.desk import Desk
+from tests.isolation import missing
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 240  # for anything that the browser waits for; ten times what a quiet machine needs
@@ -274,8 +274,7 @@ def require_chromium() -> str:
     """Return the path of Chromium; without one skip, or fail where CI promises that there is one."""
     found = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if found is None:
-        message = "no Chromium: install it (on Debian: apt-get install chromium), or run .ci/run as root"
-        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+        missing("no Chromium: install it (on Debian: apt-get install chromium), or run .ci/run as root")
     return found
 
 

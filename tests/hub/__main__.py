@@ -19,7 +19,7 @@ from tests.hub.learner import Task
 from tests.hub.workshop import hold
 
 NOTEBOOK = ROOT / "solutions" / "01_first_task.ipynb"
-FIGURES = ROOT / "bench" / "hub.json"  # git ignores the folder
+FIGURES = ROOT / "build" / "hub.json"
 
 
 def main() -> int:
@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.hub", description=__doc__)
     parser.add_argument("--learners", type=int, default=20, help="how many at once (20)")
     parser.add_argument("--notebook", type=Path, default=NOTEBOOK, help="the solved notebook that each runs")
-    parser.add_argument("--json", type=Path, default=FIGURES, help="where the figures go (bench/hub.json)")
+    parser.add_argument("--json", type=Path, default=FIGURES, help="where the figures go (build/hub.json)")
     parser.add_argument("--patience", type=float, default=300, help="seconds for any one answer (300)")
     return parser
 

@@ -59,9 +59,9 @@ class Kernel:
         content = {"code": source, "silent": False, "store_history": True, "user_expressions": {}}
         return await self._ask("execute_request", {**content, "allow_stdin": False, "stop_on_error": True})
 
-    def close(self) -> None:
+    async def close(self) -> None:
         if self._socket is not None:
-            self._socket.close()
+            await leave(self._socket)
 
     async def _ask(self, kind: str, content: dict[str, Any]) -> Reply:
         assert self._socket is not None
@@ -89,6 +89,13 @@ class Kernel:
         if text is None:
             raise ConnectionError("the server closed the kernel's connection")
         return dict(json.loads(text))
+
+
+async def leave(socket: WebSocketClientConnection) -> None:
+    """Close a websocket and wait until the other side has closed it, too."""
+    socket.close()
+    while await socket.read_message() is not None:
+        pass
 
 
 def _output(kind: str, content: dict[str, Any]) -> dict[str, Any] | None:

@@ -124,5 +124,5 @@ class Learner:
     async def leave(self) -> None:
         """Close the browser; the server goes on, as it does in a workshop."""
         if self._kernel is not None:
-            self._kernel.close()
+            await self._kernel.close()
         await self.browser.close()
