@@ -25,6 +25,7 @@ from typing import Any
 
 from harness.errors import Web2pyNotFoundError
 from harness.web2py.kernel import KernelState
+from harness.web2py.pydal_changes import take_back
 
 # Not loaded: no server is ever started, and 2.26.1 and 3.3.3 alike load drivers of their own for databases that the
 # lab does not have, which takes a quarter of their start.
@@ -119,6 +120,8 @@ def _load(tree: Path | None, folder: Path) -> None:
     if not started and spec.loader is not None:
         spec.loader.exec_module(package)
     importlib.import_module("gluon.main")
+    if "gluon._compat" in sys.modules:  # only 2.26.1 has this module
+        take_back(sys.modules["gluon._compat"])
 
 
 def _find(tree: Path | None) -> ModuleSpec:
