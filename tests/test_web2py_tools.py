@@ -172,6 +172,15 @@ def test_a_user_changes_profile_and_password(shop: Lab) -> None:
     assert shop.get("default/index").text == "hello ann@example.com"
 
 
+def test_a_password_has_the_same_hash_in_every_run(shop: Lab) -> None:
+    register(shop)
+    with Lab() as second:
+        second.write("models/db.py", MODEL)
+        second.write("controllers/default.py", CONTROLLER)
+        register(second)
+        assert second.table("auth_user")[0]["password"] == shop.table("auth_user")[0]["password"]
+
+
 def test_mail_with_the_server_logging_is_written_to_the_log(shop: Lab, caplog: pytest.LogCaptureFixture) -> None:
     assert shop.get("default/send").text == "True"
     for line in ("From: lab@example.com", "To: you@example.com", "Subject: Hi", "How are you?"):

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from harness.errors import Web2pyNotFoundError
@@ -160,6 +160,8 @@ def _settle(gluon: Gluon) -> None:
     # own generator. No lab is on the network, so there is nothing to guess.
     gluon.utils.HAVE_URANDOM = False
     gluon.utils.web2py_uuid.__defaults__ = ((0, 0),)
+    validators: Any = importlib.import_module("pydal.validators")  # CRYPT draws the salts of passwords from `uuid4`
+    validators.uuid = SimpleNamespace(uuid4=gluon.utils.web2py_uuid)
     gluon.custom_import.custom_import_install()  # lists the modules that are loaded now; later calls keep that list
 
 
