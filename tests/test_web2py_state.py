@@ -34,6 +34,7 @@ CHANGES: dict[str, tuple[str, Callable[[], object]]] = {
         lambda: builtins.__import__,
     ),
     "bytecode": ("import sys; sys.dont_write_bytecode = not sys.dont_write_bytecode", lambda: sys.dont_write_bytecode),
+    "trace function": ("import sys; sys.settrace(lambda *event: None)", sys.gettrace),
     "locale": (
         "import locale as l; l.setlocale(l.LC_ALL, 'C' if 'UTF' in l.setlocale(l.LC_ALL) else 'C.UTF-8')",
         lambda: locale.setlocale(locale.LC_ALL),

@@ -20,12 +20,13 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from harness.errors import Web2pyNotFoundError
 from harness.state import pip_install
 from harness.web2py.kernel import KernelState
+from harness.web2py.pydal_changes import take_back
 
 # Not loaded: no server is ever started, and 2.26.1 and 3.3.3 alike load drivers of their own for databases that the
 # lab does not have, which takes a quarter of their start.
@@ -120,6 +121,8 @@ def _load(tree: Path | None, folder: Path) -> None:
     if not started and spec.loader is not None:
         spec.loader.exec_module(package)
     importlib.import_module("gluon.main")
+    if "gluon._compat" in sys.modules:  # only 2.26.1 has this module
+        take_back(sys.modules["gluon._compat"])
 
 
 def _find(tree: Path | None) -> ModuleSpec:
@@ -158,6 +161,8 @@ def _settle(gluon: Gluon) -> None:
     # own generator. No lab is on the network, so there is nothing to guess.
     gluon.utils.HAVE_URANDOM = False
     gluon.utils.web2py_uuid.__defaults__ = ((0, 0),)
+    validators: Any = importlib.import_module("pydal.validators")  # CRYPT draws the salts of passwords from `uuid4`
+    validators.uuid = SimpleNamespace(uuid4=gluon.utils.web2py_uuid)
     gluon.custom_import.custom_import_install()  # lists the modules that are loaded now; later calls keep that list
 
 

@@ -18,7 +18,7 @@ _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP
 
 
 class KernelState:
-    """Keeps working folder, `sys.path`, importer, locale, time zone, logging and signals as they are.
+    """Keeps working folder, `sys.path`, importer, trace function, locale, time zone, logging and signals as they are.
 
     A context manager. It compares first and changes only what differs, so that a well-behaved request costs little.
     """
@@ -27,6 +27,7 @@ class KernelState:
         self._folder = _working_folder()
         self._path, self._entries = sys.path, sys.path[:]
         self._importer, self._no_bytecode = builtins.__import__, sys.dont_write_bytecode
+        self._trace = sys.gettrace()
         self._locale = locale.setlocale(locale.LC_ALL)
         self._zone = _zone()
         self._logging = _Logging()
@@ -36,6 +37,8 @@ class KernelState:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         builtins.__import__ = self._importer
+        if sys.gettrace() != self._trace:  # gluon.debug traces every request that follows its import
+            sys.settrace(self._trace)
         sys.dont_write_bytecode = self._no_bytecode
         sys.path = self._path
         sys.path[:] = self._entries

@@ -1,7 +1,7 @@
 """Where the harness looks into web2py while a request runs: its classes and functions, wrapped for that long.
 
-These are the only patches of web2py's code. All are undone when the request has ended, but for three in pydal that do
-no harm outside of a request.
+All are undone when the request has ended, but for three in pydal that do no harm outside of a request. The only other
+patches of web2py's code are those of `pydal_changes`.
 """
 
 from __future__ import annotations
