@@ -1,7 +1,7 @@
 """A deterministic App Engine task queue around real web2py, and a course that is taught with it."""
 
-from harness.checks import check, hint, predict, progress, solution
+from harness.course import check, hint, predict, progress, solution
 from harness.lab import Lab
-from harness.magics import load_ipython_extension
+from harness.notebooks.magics import load_ipython_extension
 
 __all__ = ["Lab", "check", "hint", "load_ipython_extension", "predict", "progress", "solution"]

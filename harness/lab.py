@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from harness.display import Table, attempts_table, rows_table, tasks_table
 from harness.errors import BadRequestError, LabClosedError
 from harness.records import Attempt, Response, TaskInfo, Trace
+from harness.show import Table, attempts_table, rows_table, tasks_table
+from harness.show.progress_bar import Meter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from harness.appengine import AppEngine
-    from harness.console import QueueConsole
-    from harness.wsgi import WSGIApp
+    from harness.appengine.engine import AppEngine
+    from harness.appengine.wsgi import WSGIApp
+    from harness.queue_console import QueueConsole
 
+T = TypeVar("T")
 _labs: list[weakref.ref[Lab]] = []  # the newest last
 _written: dict[tuple[str | None, str], str] = {}  # sources by application and path, the newest last
 _MOST_WRITTEN = 200  # entries; a file of a first application has two
@@ -82,7 +84,7 @@ class Lab:
         shuffle: bool = False,
         duplicates: float = 0.0,
     ) -> None:
-        from harness.appengine import AppEngine  # loads Google's SDK and web2py, which `import harness` does not
+        from harness.appengine.engine import AppEngine  # loads Google's SDK and web2py, which `import harness` does not
 
         engine = AppEngine(queue_yaml, apps, seed, shuffle, duplicates)
         self._appengine = engine
@@ -188,7 +190,10 @@ class Lab:
         Raises:
             UnknownQueueError: queue.yaml has no such queue.
         """
-        return self._engine.console(name)
+        from harness.queue_console import QueueConsole
+
+        engine = self._engine
+        return QueueConsole(name, engine.queue, engine.clock, engine.samples)
 
     def step(self) -> Attempt:
         """Run exactly one attempt, of the task that is due first, moving the clock to its end; return the attempt.
@@ -196,7 +201,7 @@ class Lab:
         Raises:
             NothingDueError: no task waits, or all that wait are held back.
         """
-        return self._engine.work(self._engine.dispatcher.step)
+        return self._work(self._engine.dispatcher.step)
 
     def run(self, cap: int = 10_000) -> Table[Attempt]:
         """Run until nothing waits any more, moving the clock from ETA to ETA.
@@ -212,8 +217,8 @@ class Lab:
             RunawayError: the cap is reached, and still tasks wait.
         """
         engine = self._engine
-        attempts = engine.work(lambda: engine.dispatcher.run(cap=cap))
-        return attempts_table(attempts, engine.note())
+        attempts = self._work(lambda: engine.dispatcher.run(cap=cap))
+        return attempts_table(attempts, self._not_run())
 
     def advance(self, seconds: float, cap: int = 10_000) -> Table[Attempt]:
         """Let virtual seconds pass, running what falls due meanwhile; else like `run`.
@@ -224,8 +229,8 @@ class Lab:
         """
         engine = self._engine
         end = engine.clock.after(seconds)
-        attempts = engine.work(lambda: engine.dispatcher.run(end, cap))
-        return attempts_table(attempts, engine.note())
+        attempts = self._work(lambda: engine.dispatcher.run(end, cap))
+        return attempts_table(attempts, self._not_run())
 
     @property
     def now(self) -> datetime:
@@ -258,7 +263,7 @@ class Lab:
 
     def timeline(self) -> Figure:
         """Draw what users, queue and workers did over virtual time."""
-        from harness.timeline import timeline
+        from harness.show.plots import timeline
 
         engine = self._engine
         tasks = [task.info() for named in engine.service.history.values() for task in named]
@@ -308,8 +313,20 @@ class Lab:
                 f'query={{"query": {query!r}}}'
             )
         engine = self._engine
-        request = engine.browser.request(method, path, {**(query or {}), **variables}, data, headers)
+        request = engine.user_client.request(method, path, {**(query or {}), **variables}, data, headers)
         return engine.visit(request)
+
+    def _work(self, action: Callable[[], T]) -> T:
+        """Let the dispatcher act, with a progress bar if that takes many attempts."""
+        with Meter() as meter:
+            return self._engine.work(action, meter.count)
+
+    def _not_run(self) -> str:
+        """Return a note that lists the tasks that a paused queue or a rate of 0 holds back; "" if there are none."""
+        from harness.queue_console import held_back
+
+        held = [words for queue in self._engine.service.queues.values() if (words := held_back(queue))]
+        return f"Not run: {'; '.join(held)}." if held else ""
 
     def _app(self, app: str | None) -> str:
         return self._engine.site.apps[0] if app is None else app

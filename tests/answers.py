@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.cells import cell_target
-from harness.checks.course import body, file_key, solution_cells, stub_cells
-from harness.checks.exercise import Exercise
-from harness.notebooks.exercise import BEGIN, END
+from harness.course.catalogue import body, file_key, solution_cells, stub_cells
+from harness.course.exercise import Exercise
+from harness.notebooks.cells import cell_target
+from harness.notebooks.stubs import BEGIN, END
 
 _HERE = Path(__file__).parent
 

@@ -16,7 +16,7 @@ from harness.state import VARIABLE
 
 if TYPE_CHECKING:
     from harness import Lab
-    from harness.web2py import Site
+    from harness.appengine.web2py import Site
 
 _LONGEST = ("test_browser.py", "test_notebooks.py", "test_exercises.py")
 
@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def site() -> Iterator[Site]:
     """A web2py root with one application."""
-    from harness.web2py import Site
+    from harness.appengine.web2py import Site
 
     site = Site()
     yield site
@@ -60,8 +60,8 @@ def lab() -> Iterator[Lab]:
 @pytest.fixture
 def service(request: pytest.FixtureRequest) -> Iterator[Any]:
     """A task queue service that Google's client is connected to, with what the test's module calls QUEUES."""
-    from harness.clock import Clock
-    from harness.taskqueue import TaskQueueService, connect, preload
+    from harness.appengine.clock import Clock
+    from harness.appengine.taskqueue import TaskQueueService, connect, preload
 
     service = TaskQueueService(Clock(), request.module.QUEUES)
     with connect(service):

@@ -7,14 +7,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from harness.checks import ledger
-from harness.checks.answers import Answer
-from harness.checks.course import exercise_file, exercise_notebook, find_exercise, solution_cells
-from harness.checks.exercise import Exercise
-from harness.checks.judge import judge
-from harness.checks.verdict import Verdict, not_attempted
-from harness.notebooks.exercise import BEGIN, END
+from harness.course import progress_file
+from harness.course.answers import Answer
+from harness.course.catalogue import exercise_file, exercise_notebook, find_exercise, solution_cells
+from harness.course.checker import check_answer
+from harness.course.exercise import Exercise
+from harness.course.verdict import Verdict, not_attempted
 from harness.notebooks.files import dump
+from harness.notebooks.stubs import BEGIN, END
 from tests.answers import fill, read_answers
 
 
@@ -87,18 +87,18 @@ def remember_nothing(monkeypatch: Any) -> set[str]:
         hints[number] = step + 1
         return step
 
-    monkeypatch.setattr(ledger, "solved", lambda: frozenset(solved))
-    monkeypatch.setattr(ledger, "mark_solved", solved.add)
-    monkeypatch.setattr(ledger, "count_check", checked.append)
-    monkeypatch.setattr(ledger, "next_hint", next_hint)
+    monkeypatch.setattr(progress_file, "solved", lambda: frozenset(solved))
+    monkeypatch.setattr(progress_file, "mark_solved", solved.add)
+    monkeypatch.setattr(progress_file, "count_check", checked.append)
+    monkeypatch.setattr(progress_file, "next_hint", next_hint)
     return solved
 
 
 class SameProcess:
     """Stands for the Examiner, and judges in this process, which has loaded web2py already."""
 
-    def judge(self, exercise: Exercise, answer: Answer) -> Verdict:
-        return not_attempted(exercise, answer.missing) if answer.missing else judge(exercise, answer.files)
+    def check(self, exercise: Exercise, answer: Answer) -> Verdict:
+        return not_attempted(exercise, answer.missing) if answer.missing else check_answer(exercise, answer.files)
 
     def __enter__(self) -> SameProcess:
         return self

@@ -14,9 +14,10 @@ from functools import cache
 from pathlib import Path
 
 import harness.checks
-from harness.checks.exercise import Exercise
 
-_PACKAGE = "harness.checks."
+from harness.course.exercise import Exercise
+
+_PACKAGE = "harness.course."
 _FOLDER = Path(harness.checks.__file__).parent
 _TRIAL = "Trial."  # before the names of its methods
 Place = tuple[str, str]  # a module and a function in it

@@ -29,7 +29,7 @@ class Try(NamedTuple):
 
 @dataclass
 class Story:
-    """Records that grow line by line; `records` is what `harness.timeline.timeline` takes."""
+    """Records that grow line by line; `records` is what `harness.show.plots.timeline` takes."""
 
     responses: list[Response] = field(default_factory=list)
     tasks: list[TaskInfo] = field(default_factory=list)

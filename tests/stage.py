@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
-from harness.clock import START, Clock, DeadlineExceeded
-from harness.dispatcher import Dispatcher
+from harness.appengine.clock import START, Clock, DeadlineExceeded
+from harness.appengine.dispatcher import Dispatcher
+from harness.appengine.taskqueue import Queue, Task, TaskQueueService, connect, parse_queue_yaml, preload
 from harness.records import Attempt, Headers, Request, Response
-from harness.taskqueue import Queue, Task, TaskQueueService, connect, parse_queue_yaml, preload
 
 NOW = START.timestamp()
 Handler = Callable[[Request], int | Response]

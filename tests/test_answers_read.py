@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from harness import Lab
-from harness.checks.answers import Answer, read_answer
-from harness.checks.course import body, exercises, find_exercise, stub_cells
-from harness.checks.judge import is_stub
-from harness.checks.workspace import find_course, read_answers, select
+from harness.course.answers import Answer, read_answer
+from harness.course.catalogue import body, exercises, find_exercise, stub_cells
+from harness.course.checker import is_stub
+from harness.course.workspace import find_course, read_answers, select
 from harness.errors import CourseError, NotebookError
-from harness.notebooks.saved import read_saved
+from harness.notebooks.files import read_saved
 from tests.desk import Desk
 
 MINE = "%%controller ex1_1\ndef save():\n    return 'mine'"

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from harness import Lab, guard
-from harness.clock import START
+from harness import Lab
+from harness.appengine import time_limit
+from harness.appengine.clock import START
 from harness.errors import (
     BadRequestError,
     BadValueError,
@@ -30,6 +31,7 @@ from harness.errors import (
     UnknownTaskError,
 )
 from harness.records import Outcome
+from harness.show.progress_bar import Meter
 from tests.labs import ADD, add, deliver, names, python, visit, write
 
 
@@ -45,7 +47,7 @@ def lab() -> Iterator[Lab]:
 def impatient() -> Iterator[None]:
     """Stop in this scope what spins for 0.3 real seconds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(guard, "REAL_SECONDS", 0.3)
+        patch.setattr(time_limit, "REAL_SECONDS", 0.3)
         yield
 
 
@@ -516,8 +518,7 @@ def test_an_interrupt_between_two_tasks_stops_the_run_there(lab, monkeypatch):
     write(lab, {"f": "return ''"})
     for _ in range(5):
         add(lab, "/tutorial/default/f")
-    engine = lab._engine
-    monkeypatch.setattr(engine._meter.__class__, "count", lambda meter: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(Meter, "count", lambda meter: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         lab.run()
     monkeypatch.undo()
@@ -534,7 +535,7 @@ def press_at(number: int, interrupted: list[str]) -> Callable[..., Any]:
     def trace(frame: Any, event: str, argument: Any) -> Any:
         nonlocal lines
         file = frame.f_code.co_filename
-        if "/applications/" not in file and not guard.is_harness(file):
+        if "/applications/" not in file and not time_limit.is_harness(file):
             return None
         if event == "line" and signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
             lines += 1

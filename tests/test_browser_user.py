@@ -2,15 +2,15 @@
 
 import pytest
 
-from harness.browser import Browser
-from harness.clock import START
+from harness.appengine.clock import START
+from harness.appengine.user_client import UserClient
 from harness.errors import BadRequestError
 from harness.records import Response
 
 
 @pytest.fixture
-def browser() -> Browser:
-    return Browser("tutorial")
+def browser() -> UserClient:
+    return UserClient("tutorial")
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_headers_are_a_dict(browser, headers):
     assert repr(headers) in str(caught.value)
 
 
-def cookies_after(browser: Browser, *set_cookies: str) -> str | None:
+def cookies_after(browser: UserClient, *set_cookies: str) -> str | None:
     browser.remember(Response(200, headers=tuple(("Set-Cookie", value) for value in set_cookies)))
     return browser.request("GET", "default/x").header("cookie")
 
@@ -161,4 +161,4 @@ def test_a_malformed_cookie_is_ignored_as_browsers_do(browser):
 
 def test_two_browsers_share_no_cookies(browser):
     cookies_after(browser, "session=1")
-    assert Browser("tutorial").request("GET", "default/x").header("cookie") is None
+    assert UserClient("tutorial").request("GET", "default/x").header("cookie") is None

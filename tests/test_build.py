@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import main
+from harness.classroom.cli import main
 from harness.errors import NotebookError
 from harness.notebooks import files
 from harness.notebooks.build import build, check_source
 from harness.notebooks.execute import execute, kernel_environment
-from harness.notebooks.exercise import blank_regions, is_stub, to_exercise
-from harness.notebooks.syntax import syntax_error
+from harness.notebooks.stubs import blank_regions, is_stub, syntax_error, to_exercise
 from harness.state import VARIABLE
 from tests.scratch import code, markdown, notebook, result, save
 

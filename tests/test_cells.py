@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.cells import MAGICS, Target, cell_body, cell_target, magic_first, parse_magic
 from harness.errors import MagicError
+from harness.notebooks.cells import MAGICS, Target, cell_body, cell_target, magic_first, parse_magic
 
 
 @pytest.mark.parametrize(

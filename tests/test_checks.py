@@ -11,13 +11,12 @@ import pytest
 
 import harness.lab
 from harness import Lab, check, hint, predict, progress, solution
-from harness.checks import judged, ledger
-from harness.checks.course import body, exercises, find_exercise, lessons, solution_cells, stub_cells
-from harness.checks.judge import judge
-from harness.checks.layout import WIDTH, wrap
-from harness.checks.ledger.session import Session
-from harness.checks.trial import Decided, Trial
-from harness.checks.verdict import Outcome, Verdict
+from harness.course import api, progress_file
+from harness.course.catalogue import body, exercises, find_exercise, lessons, solution_cells, stub_cells
+from harness.course.checker import check_answer
+from harness.course.progress_file import Progress
+from harness.course.trial import Decided, Trial
+from harness.course.verdict import WIDTH, CheckOutcome, Verdict, wrap
 from harness.errors import CheckError, CourseError, LabClosedError, SourceError
 from harness.state import VARIABLE
 from tests.labs import deliver
@@ -27,7 +26,7 @@ from tests.shells import ipython
 @pytest.fixture(autouse=True)
 def fresh_learner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, str(tmp_path / "state"))
-    monkeypatch.setattr(ledger, "_session", Session())
+    monkeypatch.setattr(progress_file, "_session", Progress())
     monkeypatch.setattr(harness.lab, "_written", {})
 
 
@@ -53,8 +52,8 @@ def test_check_of_a_right_answer_says_what_it_proves(lab: Lab, capsys: pytest.Ca
 
 @pytest.mark.parametrize("source", ["x = " + "-" * 3000 + "1", "x = " + "+".join("1" * 3000)])
 def test_an_answer_that_python_cannot_take_apart_is_an_error_in_it(source: str) -> None:
-    verdict = judge(find_exercise("1.1"), {"controllers/ex1_1.py": source})
-    assert verdict.outcome is Outcome.ERROR
+    verdict = check_answer(find_exercise("1.1"), {"controllers/ex1_1.py": source})
+    assert verdict.outcome is CheckOutcome.ERROR
     assert "nested too deeply, or too long" in verdict.headline
 
 
@@ -194,8 +193,8 @@ def test_check_can_be_repeated_after_other_exercises(lab: Lab) -> None:
     for number in ("1.1", "1.2", "1.1"):
         write(lab, number, solved=True)
         check(number)
-    assert ledger.saved_entries()["1.1"].checks == 2
-    assert ledger.solved() == {"1.1", "1.2"}
+    assert progress_file.saved_entries()["1.1"].checks == 2
+    assert progress_file.solved() == {"1.1", "1.2"}
 
 
 def test_exercises_do_not_step_on_each_other(lab: Lab) -> None:
@@ -205,7 +204,7 @@ def test_exercises_do_not_step_on_each_other(lab: Lab) -> None:
     for exercise in exercises():
         if exercise.lesson == "01":
             check(exercise.number)
-    assert ledger.solved() == {"1.1", "1.2", "1.3", "1.4"}
+    assert progress_file.solved() == {"1.1", "1.2", "1.3", "1.4"}
 
 
 def test_hints_come_one_after_the_other_and_the_last_stays(capsys: pytest.CaptureFixture[str]) -> None:
@@ -243,8 +242,8 @@ def test_progress_lists_the_whole_course_and_what_is_done(lab: Lab) -> None:
 def test_progress_outlives_the_kernel(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     write(lab, "1.3", solved=True)
     check("1.3")
-    monkeypatch.setattr(ledger, "_session", Session())
-    assert ledger.solved() == {"1.3"}
+    monkeypatch.setattr(progress_file, "_session", Progress())
+    assert progress_file.solved() == {"1.3"}
 
 
 def test_checks_count_when_something_was_attempted(lab: Lab) -> None:
@@ -257,7 +256,7 @@ def test_checks_count_when_something_was_attempted(lab: Lab) -> None:
     write(lab, "1.1", solved=True)
     check("1.1")
     hint("1.1")
-    entry = ledger.saved_entries()["1.1"]
+    entry = progress_file.saved_entries()["1.1"]
     assert (entry.solved, entry.checks, entry.hints) == (True, 2, 1)
 
 
@@ -302,14 +301,14 @@ def test_wrapped_lines_fit_and_lose_nothing() -> None:
 def test_course_without_its_solutions_says_where_they_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lab: Lab
 ) -> None:
-    from harness.checks import course
+    from harness.course import catalogue
 
-    shutil.copytree(Path(course.__file__).parent, tmp_path / "checks")
-    monkeypatch.setattr(course, "_ROOT", tmp_path)
-    course.solution_cells.cache_clear()
+    shutil.copytree(Path(catalogue.__file__).parent, tmp_path / "checks")
+    monkeypatch.setattr(catalogue, "_ROOT", tmp_path)
+    catalogue.solution_cells.cache_clear()
     with pytest.raises(CourseError, match="solutions of lesson 01 are not installed"):
         solution("1.1", give_up=True)
-    course.solution_cells.cache_clear()
+    catalogue.solution_cells.cache_clear()
 
 
 def test_an_exception_in_a_worker_is_told_long_before_the_cap(lab: Lab) -> None:
@@ -347,13 +346,13 @@ def test_a_mistake_that_not_every_exercise_has_is_asked_for_by_another_name(lab:
 
 
 def test_what_checks_said_is_kept_until_it_is_asked_for_up_to_a_limit() -> None:
-    judged.drain()
-    verdicts = [Verdict(f"{number}", Outcome.CORRECT, "", headline=f"{number} correct") for number in range(5000)]
+    api.drain_results()
+    verdicts = [Verdict(f"{number}", CheckOutcome.CORRECT, "", headline=f"{number} correct") for number in range(5000)]
     for verdict in verdicts[:3]:
-        judged.note(verdict)
-    assert judged.drain() == "0 correct\n1 correct\n2 correct"
+        api.record_result(verdict)
+    assert api.drain_results() == "0 correct\n1 correct\n2 correct"
     for verdict in verdicts:
-        judged.note(verdict)
-    said = judged.drain().splitlines()
+        api.record_result(verdict)
+    said = api.drain_results().splitlines()
     assert said == [f"{number} correct" for number in range(4000, 5000)]
-    assert judged.drain() == ""
+    assert api.drain_results() == ""

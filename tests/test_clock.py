@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from harness import clock as clock_module
-from harness.clock import START, Clock, DeadlineExceeded, to_datetime
+from harness.appengine import clock as clock_module
+from harness.appengine.clock import START, Clock, DeadlineExceeded, to_datetime
 from harness.errors import BadValueError, HarnessError
 from tests.labs import python
 
@@ -177,7 +177,7 @@ def test_an_instant_is_the_same_on_every_host():
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York", "UTC"])
 def test_virtual_time_is_the_same_in_every_time_zone(zone, tmp_path):
     source = (
-        "import time; from datetime import UTC, datetime; from harness.clock import Clock\n"
+        "import time; from datetime import UTC, datetime; from harness.appengine.clock import Clock\n"
         "with Clock().travel(): print(time.time(), datetime.now(UTC), datetime.now().astimezone(UTC))"
     )
     done = python(source, tmp_path, TZ=zone)
@@ -185,6 +185,8 @@ def test_virtual_time_is_the_same_in_every_time_zone(zone, tmp_path):
 
 
 def test_time_travel_does_not_load_pytest(tmp_path):
-    source = "import sys; from harness.clock import Clock\nwith Clock().travel(): print('pytest' in sys.modules)"
+    source = (
+        "import sys; from harness.appengine.clock import Clock\nwith Clock().travel(): print('pytest' in sys.modules)"
+    )
     assert python(source, tmp_path).stdout == "False\n"
     assert "pytest" in sys.modules  # here it is, and stays

@@ -10,9 +10,9 @@ from urllib.parse import parse_qs, parse_qsl
 import pytest
 
 from harness import Lab
-from harness.clock import START, Clock
+from harness.appengine.clock import START, Clock
+from harness.appengine.taskqueue import Task, TaskQueueService, connect, parse_queue_yaml
 from harness.records import TaskState, find_header
-from harness.taskqueue import Task, TaskQueueService, connect, parse_queue_yaml
 
 QUEUES = parse_queue_yaml("""
 queue:

@@ -7,10 +7,10 @@ from typing import NoReturn
 
 import pytest
 
-from harness.clock import START, Clock
-from harness.dispatcher import Dispatcher
+from harness.appengine.clock import START, Clock
+from harness.appengine.dispatcher import Dispatcher
+from harness.appengine.taskqueue import QueueConfig, Task, TaskQueueService, connect, parse_queue_yaml
 from harness.records import Response, TaskState
-from harness.taskqueue import QueueConfig, Task, TaskQueueService, connect, parse_queue_yaml
 
 NOW = START.timestamp()
 QUEUES = parse_queue_yaml("""

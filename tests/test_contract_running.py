@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness import wsgi
-from harness.dispatcher import deferred_application, strip_appengine_headers
+from harness.appengine import wsgi
+from harness.appengine.dispatcher import deferred_application, strip_appengine_headers
 from harness.errors import NothingDueError, RunawayError
 from harness.records import Outcome, Request, Response, TaskState
 from tests.stage import NOW, Handler, Stage, appengine_headers, import_deferred, names, notes, starts

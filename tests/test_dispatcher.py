@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from harness.clock import START
-from harness.dispatcher.bucket import TokenBucket
+from harness.appengine.clock import START
+from harness.appengine.dispatcher.push_queues import TokenBucket
+from harness.appengine.taskqueue import RetryParameters, parse_queue_yaml
 from harness.errors import HarnessError, NothingDueError, RunawayError
 from harness.records import QueueSample, Request, Response, TaskState
-from harness.taskqueue import RetryParameters, parse_queue_yaml
 from tests.stage import NOW, Stage, names, notes, starts
 
 FAST = "queue: [{name: default, rate: 500/s, bucket_size: 500}]"

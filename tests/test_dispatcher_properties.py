@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.clock import Clock
-from harness.dispatcher import Dispatcher
+from harness.appengine.clock import Clock
+from harness.appengine.dispatcher import Dispatcher
+from harness.appengine.taskqueue import QueueConfig, RetryParameters, Task, TaskQueueService
 from harness.records import Attempt, Outcome, Request, Response, TaskState
-from harness.taskqueue import QueueConfig, RetryParameters, Task, TaskQueueService
 from tests.stage import NOW, starts
 
 MICROSECOND = 1e-6

@@ -10,11 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-import harness.display
 import harness.records
-from harness.display.example import ATTEMPTS, RESPONSES, TASK
-from harness.display.times import clock, duration, quantity, relative
-from harness.display.values import clean, literal, shorten, width
+import harness.show
 from harness.records import (
     Attempt,
     Frame,
@@ -29,6 +26,8 @@ from harness.records import (
     Ticket,
     Trace,
 )
+from harness.show.text import clean, clock, duration, literal, quantity, relative, shorten, width
+from tests.sample_records import ATTEMPTS, RESPONSES, TASK
 from tests.shown import Shown, words
 
 NINE = datetime(2012, 9, 3, 9, 0, tzinfo=UTC)
@@ -285,7 +284,7 @@ def test_a_huge_number_is_told_by_its_size() -> None:
 
 def test_displays_do_not_depend_on_hash_seed_or_time_zone() -> None:
     code = (
-        "from harness.display.example import *; from harness.records import *; import harness.display\n"
+        "from tests.sample_records import *; from harness.records import *; import harness.show\n"
         "trace, response = Trace(TASK, ATTEMPTS), Response(200, vars={'set': {'b', 'a', 'c'}})\n"
         "print(trace, trace._repr_html_(), response, response._repr_html_())"
     )
@@ -299,15 +298,6 @@ def test_displays_do_not_depend_on_hash_seed_or_time_zone() -> None:
         for zone, seed in (("UTC", "1"), ("Asia/Tokyo", "2"))
     }
     assert len(runs) == 1
-
-
-@pytest.mark.parametrize("module", ["code", "exchange", "listings", "task", "trace"])
-def test_each_display_module_shows_itself(module: str) -> None:
-    shown = subprocess.run(
-        [sys.executable, "-W", "error", "-m", f"harness.display.{module}"], capture_output=True, text=True, check=True
-    )
-    assert "task" in shown.stdout
-    assert shown.stderr == ""
 
 
 def test_every_record_has_a_painter() -> None:

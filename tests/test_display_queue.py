@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from harness.display import attempts_table
-from harness.display.example import ATTEMPTS, TASK
 from harness.records import QueueStatistics, Response, Trace
+from harness.show import attempts_table
+from tests.sample_records import ATTEMPTS, TASK
 from tests.shown import Shown, words
 
 NOW = datetime(2012, 9, 3, 9, 0, tzinfo=UTC)

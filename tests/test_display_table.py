@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from harness.display import Table, attempts_table, progress_table, rows_table, tasks_table
-from harness.display.example import ATTEMPTS, TASK
 from harness.records import Outcome, TaskInfo, TaskState
+from harness.show import Table, attempts_table, progress_table, rows_table, tasks_table
+from tests.sample_records import ATTEMPTS, TASK
 from tests.shown import Shown, words
 
 NOW = TASK.created

@@ -6,9 +6,9 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 
-import harness.display  # noqa: F401  # registers the painters
-from harness.display.example import ATTEMPTS, TASK
+import harness.show  # noqa: F401  # registers the painters
 from harness.records import Attempt, Outcome, TaskState, Trace
+from tests.sample_records import ATTEMPTS, TASK
 
 FAILED, GOOD = ATTEMPTS
 

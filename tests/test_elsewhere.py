@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.jupyterlab import PORT
+from harness.classroom.jupyterlab import PORT
 from tests.isolation import classroom
 
 ROOT = Path(__file__).parents[1]

@@ -1,4 +1,4 @@
-"""The examiner's process outlives no answer that breaks it, and breaks nothing of ours."""
+"""The check_process's process outlives no answer that breaks it, and breaks nothing of ours."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.checks import examiner as module
-from harness.checks.answers import Answer
-from harness.checks.course import body, find_exercise, solution_cells
-from harness.checks.examiner import Examiner
-from harness.checks.verdict import Outcome
+from harness.course import check_process as module
+from harness.course.answers import Answer
+from harness.course.catalogue import body, find_exercise, solution_cells
+from harness.course.check_process import CheckProcess
+from harness.course.verdict import CheckOutcome
 from harness.errors import HarnessError
 
 EXERCISE = find_exercise("1.1")
@@ -29,22 +29,22 @@ def saying(code: str) -> Answer:
 def test_answers_that_break_the_process_get_a_verdict_and_the_next_is_judged(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    with Examiner() as examiner:
-        loud = examiner.judge(EXERCISE, saying("import os; os.write(1, b'smeared'); os.write(2, b'smeared')"))
-        assert loud.outcome is Outcome.WRONG
-        ended = examiner.judge(EXERCISE, saying("import os; os._exit(3)"))
-        assert ended.outcome is Outcome.ERROR
+    with CheckProcess() as check_process:
+        loud = check_process.check(EXERCISE, saying("import os; os.write(1, b'smeared'); os.write(2, b'smeared')"))
+        assert loud.outcome is CheckOutcome.WRONG
+        ended = check_process.check(EXERCISE, saying("import os; os._exit(3)"))
+        assert ended.outcome is CheckOutcome.ERROR
         assert "It ended Python itself (status 3)" in ended.text
-        assert examiner.judge(EXERCISE, RIGHT).outcome is Outcome.CORRECT
+        assert check_process.check(EXERCISE, RIGHT).outcome is CheckOutcome.CORRECT
     assert capfd.readouterr() == ("", "")
 
 
 def test_an_answer_that_nothing_stops_is_ended_from_outside_and_leaves_no_files() -> None:
-    with Examiner(limit=0.5) as examiner:
-        folder = Path(examiner._folder.name)
-        verdict = examiner.judge(EXERCISE, saying("sum(range(10 ** 15))"))
+    with CheckProcess(limit=0.5) as check_process:
+        folder = Path(check_process._folder.name)
+        verdict = check_process.check(EXERCISE, saying("sum(range(10 ** 15))"))
         assert any(folder.iterdir())
-    assert verdict.outcome is Outcome.ERROR
+    assert verdict.outcome is CheckOutcome.ERROR
     assert "Your code never came to an end" in verdict.text
     assert not folder.exists()
 
@@ -63,37 +63,43 @@ def test_a_process_that_lost_who_started_it_ends_by_itself(tmp_path: Path) -> No
 def test_closing_ends_a_check_that_another_thread_waits_for() -> None:
     def wait() -> None:
         with suppress(HarnessError):  # it was closed before it began
-            examiner.judge(EXERCISE, saying("sum(range(10 ** 15))"))
+            check_process.check(EXERCISE, saying("sum(range(10 ** 15))"))
 
-    with Examiner(limit=600) as examiner:
+    with CheckProcess(limit=600) as check_process:
         waiting = threading.Thread(target=wait, daemon=True)
-        examiner.judge(EXERCISE, RIGHT)
+        check_process.check(EXERCISE, RIGHT)
         waiting.start()
-        examiner.close()
+        check_process.close()
         waiting.join(60)
     assert not waiting.is_alive()
 
 
 def test_a_stub_and_a_missing_cell_need_no_process() -> None:
-    with Examiner() as examiner:
-        verdict = examiner.judge(EXERCISE, Answer({}, missing="The cell is gone."))
-        assert (verdict.outcome, verdict.headline) == (Outcome.NOT_ATTEMPTED, "1.1 not attempted: the cell is gone.")
-        assert examiner._process is None
+    with CheckProcess() as check_process:
+        verdict = check_process.check(EXERCISE, Answer({}, missing="The cell is gone."))
+        assert (verdict.outcome, verdict.headline) == (
+            CheckOutcome.NOT_ATTEMPTED,
+            "1.1 not attempted: the cell is gone.",
+        )
+        assert check_process._process is None
 
 
 def test_what_keeps_the_process_from_starting_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("WEB2PY_PATH", str(tmp_path))
-    with Examiner() as examiner, pytest.raises(HarnessError, match="WEB2PY_PATH"):
-        examiner.judge(EXERCISE, RIGHT)
+    with CheckProcess() as check_process, pytest.raises(HarnessError, match="WEB2PY_PATH"):
+        check_process.check(EXERCISE, RIGHT)
 
 
 def test_no_room_for_a_process_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_room(self: Examiner) -> None:
+    def no_room(self: CheckProcess) -> None:
         raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(Examiner, "_started", no_room)
-    with Examiner() as examiner, pytest.raises(HarnessError, match="no process can be started .*: Resource temp"):
-        examiner.judge(EXERCISE, RIGHT)
+    monkeypatch.setattr(CheckProcess, "_started", no_room)
+    with (
+        CheckProcess() as check_process,
+        pytest.raises(HarnessError, match="no process can be started .*: Resource temp"),
+    ):
+        check_process.check(EXERCISE, RIGHT)
 
 
 class SlowToDie:
@@ -118,9 +124,9 @@ class SlowToDie:
 
 
 def test_a_process_that_was_ended_is_gone_before_the_next_answer_comes() -> None:
-    with Examiner() as examiner:
-        examiner._process = examiner._line = process = SlowToDie()  # type: ignore[assignment]
-        assert "Your code never came to an end" in examiner.judge(EXERCISE, RIGHT).text
+    with CheckProcess() as check_process:
+        check_process._process = check_process._line = process = SlowToDie()  # type: ignore[assignment]
+        assert "Your code never came to an end" in check_process.check(EXERCISE, RIGHT).text
         assert not process.alive
 
 

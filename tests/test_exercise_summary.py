@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.checks.course import exercise_notebook
+from harness.course.catalogue import exercise_notebook
 from harness.errors import one_line
 from harness.notebooks import files
 from harness.notebooks.files import Notebook

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.checks.advice import known_advice
-from harness.checks.course import body, exercises, find_exercise, solution_cells, stub_cells
-from harness.checks.judge import judge
-from harness.checks.verdict import Outcome, Verdict
+from harness.course.catalogue import body, exercises, find_exercise, solution_cells, stub_cells
+from harness.course.checker import check_answer
+from harness.course.verdict import CheckOutcome, Verdict, known_advice
 from harness.notebooks.files import read
 from tests.answers import Answer, read_answers, to_files
 from tests.named_mistakes import named_mistakes
@@ -25,12 +24,14 @@ ROOT = Path(__file__).parents[1]
 
 
 def assert_headline_says_why(verdict: Verdict) -> None:
-    words = {Outcome.ERROR: "error in your code", Outcome.WRONG: "not right yet"}[verdict.outcome]
+    words = {CheckOutcome.ERROR: "error in your code", CheckOutcome.WRONG: "not right yet"}[verdict.outcome]
     mistakes = find_exercise(verdict.exercise).mistakes
-    known = {key: mistake.says for key, mistake in mistakes.items()} if verdict.outcome is Outcome.WRONG else ADVICE
+    known = (
+        {key: mistake.says for key, mistake in mistakes.items()} if verdict.outcome is CheckOutcome.WRONG else ADVICE
+    )
     begins = f"{verdict.exercise} {words}: "
     says = known[verdict.mistake] if verdict.mistake else ""
-    assert verdict.headline.startswith(begins + (says if verdict.outcome is Outcome.WRONG else ""))
+    assert verdict.headline.startswith(begins + (says if verdict.outcome is CheckOutcome.WRONG else ""))
     assert says in verdict.headline
     assert len(begins) < len(verdict.headline.splitlines()[0]) == len(verdict.headline)
 
@@ -38,38 +39,38 @@ def assert_headline_says_why(verdict: Verdict) -> None:
 @pytest.mark.parametrize("number", NUMBERS)
 def test_stub_is_not_attempted(number: str) -> None:
     exercise = find_exercise(number)
-    verdict = judge(exercise, {name: body(source) for name, source in stub_cells(exercise).items()})
-    assert (verdict.outcome, verdict.exercise) == (Outcome.NOT_ATTEMPTED, number)
+    verdict = check_answer(exercise, {name: body(source) for name, source in stub_cells(exercise).items()})
+    assert (verdict.outcome, verdict.exercise) == (CheckOutcome.NOT_ATTEMPTED, number)
     assert exercise.fill in " ".join(verdict.text.split())
 
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_cell_that_was_not_run_is_not_attempted(number: str) -> None:
-    verdict = judge(find_exercise(number), {})
-    assert verdict.outcome is Outcome.NOT_ATTEMPTED
+    verdict = check_answer(find_exercise(number), {})
+    assert verdict.outcome is CheckOutcome.NOT_ATTEMPTED
     assert "%%" in verdict.text
 
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_solution_is_correct(number: str) -> None:
     exercise = find_exercise(number)
-    verdict = judge(exercise, {name: body(source) for name, source in solution_cells(exercise).items()})
-    assert verdict.outcome is Outcome.CORRECT, verdict.text
+    verdict = check_answer(exercise, {name: body(source) for name, source in solution_cells(exercise).items()})
+    assert verdict.outcome is CheckOutcome.CORRECT, verdict.text
 
 
 @pytest.mark.parametrize("answer", RIGHT, ids=str)
 def test_right_answer_is_correct(answer: Answer) -> None:
     exercise = find_exercise(answer.exercise)
-    verdict = judge(exercise, to_files(exercise, answer))
-    assert verdict.outcome is Outcome.CORRECT, verdict.text
+    verdict = check_answer(exercise, to_files(exercise, answer))
+    assert verdict.outcome is CheckOutcome.CORRECT, verdict.text
 
 
 @pytest.mark.parametrize("answer", WRONG, ids=str)
 def test_wrong_answer_gets_its_own_diagnosis(answer: Answer) -> None:
     exercise = find_exercise(answer.exercise)
-    verdict = judge(exercise, to_files(exercise, answer))
+    verdict = check_answer(exercise, to_files(exercise, answer))
     kind, _, advice = answer.key.partition(" ")
-    expected = (Outcome.ERROR, advice or None) if kind == "error" else (Outcome.WRONG, answer.key)
+    expected = (CheckOutcome.ERROR, advice or None) if kind == "error" else (CheckOutcome.WRONG, answer.key)
     assert (verdict.outcome, verdict.mistake) == expected, verdict.text
     assert len(verdict.text.splitlines()) <= 16, verdict.text
     assert "Traceback" not in verdict.text

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.checks import ledger
-from harness.checks.course import exercises
-from harness.checks.ledger.session import Session
-from harness.cli import main
+from harness.classroom.cli import main
+from harness.course import progress_file
+from harness.course.catalogue import exercises
+from harness.course.progress_file import Progress
 from harness.state import VARIABLE
 
 
@@ -18,11 +18,11 @@ from harness.state import VARIABLE
 def learner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Somebody who took a hint, failed once and solved 1.1."""
     monkeypatch.setenv(VARIABLE, str(tmp_path / "ann" / "state"))
-    monkeypatch.setattr(ledger, "_session", Session())
-    monkeypatch.setattr(ledger, "now", lambda: "2026-05-01T23:59:01Z")
-    ledger.next_hint("1.1", 3)
-    ledger.count_check("1.1")
-    ledger.mark_solved("1.1")
+    monkeypatch.setattr(progress_file, "_session", Progress())
+    monkeypatch.setattr(progress_file, "now", lambda: "2026-05-01T23:59:01Z")
+    progress_file.next_hint("1.1", 3)
+    progress_file.count_check("1.1")
+    progress_file.mark_solved("1.1")
     return tmp_path / "ann"
 
 
@@ -47,7 +47,7 @@ def test_an_export_says_what_was_solved_when_and_after_how_much(capsys):
 
 
 def test_an_export_lists_every_exercise_and_nothing_that_is_none(capsys):
-    ledger.mark_solved("99.1")  # of a course that was
+    progress_file.mark_solved("99.1")  # of a course that was
     assert [row["number"] for row in exported(capsys)["exercises"]] == [each.number for each in exercises()]
 
 
@@ -62,7 +62,7 @@ def test_an_export_goes_to_a_file_and_over_an_earlier_one(capsys, learner):
         assert main(["export", "--output", str(learner / "a.json")]) == 0
         assert capsys.readouterr().out.startswith(f"{solved} of 30 exercises solved: written to ")
         assert json.loads((learner / "a.json").read_text(encoding="utf-8"))["solved"] == solved
-        ledger.mark_solved("1.2")
+        progress_file.mark_solved("1.2")
 
 
 @pytest.mark.parametrize("text", ["print()", '{"cells": []}', "[]", ""])
@@ -79,7 +79,7 @@ def test_an_export_to_a_folder_that_is_not_there_says_so(capsys, learner):
 
 
 def test_progress_that_cannot_be_read_is_not_exported_as_none(capsys, learner, monkeypatch):
-    monkeypatch.setattr(ledger, "_session", Session())
+    monkeypatch.setattr(progress_file, "_session", Progress())
     (learner / "state" / "progress.json").write_text('{"version": 3}', encoding="utf-8")
     assert main(["export"]) == 1
     shown = capsys.readouterr()

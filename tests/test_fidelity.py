@@ -24,7 +24,7 @@ def table() -> dict[str, list[str]]:
 def marked() -> dict[str, set[str]]:
     """Return, by row, the names of the tests that carry its number."""
     found: dict[str, set[str]] = {}
-    for path in HERE.glob("test_*.py"):
+    for path in HERE.rglob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef):
                 for row in _rows(node):

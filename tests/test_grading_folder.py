@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.checks.course import exercises
-from harness.cli import main
+from harness.classroom.cli import main
+from harness.classroom.grading.nbgrader import lay_out
+from harness.course.catalogue import exercises
 from harness.errors import GradingError
-from harness.grading.course_folder import lay_out
 from harness.notebooks import files
 
 ROOT = Path(__file__).parents[1]

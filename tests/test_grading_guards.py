@@ -18,23 +18,22 @@ from textwrap import indent
 
 import pytest
 
-from harness.checks import course
-from harness.checks.course import find_exercise, solution_cells, stub_cells
-from harness.checks.verdict import Outcome
+from harness.classroom.grading import child, sandbox
+from harness.classroom.grading.child import ChildLost, run_apart
+from harness.classroom.grading.isolated_engine import dump, load
+from harness.classroom.grading.sandbox import Limits, become_nobody, limit, watch
+from harness.classroom.grading.submission import Grade, check_in_isolation
+from harness.course import catalogue
+from harness.course.catalogue import find_exercise, solution_cells, stub_cells
+from harness.course.verdict import CheckOutcome
 from harness.errors import GradingError
-from harness.grading import capabilities, fork, landlock
-from harness.grading.audit import watch
-from harness.grading.confine import Limits, become_nobody, limit
-from harness.grading.fork import ChildLost, run_apart
-from harness.grading.plain import dump, load
-from harness.grading.submission import Grade, judge_apart
 from harness.records import Response
 from tests.desk import Desk
 
 ROOT = Path(__file__).parents[1]
 SOLUTION = ROOT / "solutions" / "01_first_task.ipynb"
 STRICT = """
-from harness.grading import __main__, engine
+from harness.classroom.grading import __main__, isolated_engine as engine
 engine.ApartEngine.limits = engine.Limits(seconds=1, patience=4, file=1 << 20)
 __main__.main()
 """
@@ -46,7 +45,7 @@ READS = {
     "by a link": "import os; os.path.exists('link') or "
     f"os.symlink({str(SOLUTION)!r}, 'link'); source = open('link').read()",
     "the answers of the tests": f"source = open({str(ROOT / 'tests' / 'right_answers' / '1.1.txt')!r}).read()",
-    "the harness's own reader": "from harness.checks import course\n"
+    "the harness's own reader": "from harness.course import catalogue as course\n"
     "source = course.solution_cells(course.find_exercise('1.1'))['controllers/ex1_1.py']",
     "giving up": "import io, contextlib, harness; out = io.StringIO()\n"
     "with contextlib.redirect_stdout(out):\n    harness.solution('1.1', give_up=True)\nsource = out.getvalue()",
@@ -71,7 +70,7 @@ ACTS = {
     "a loop that swallows": "while True:\n    try:\n        while True: pass\n    finally: continue",
     "a wait that no signal ends": "import select, signal\n"
     "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])\nselect.select([], [], [])",
-    "a patched judge": "from harness.checks import trial, verdict\n"
+    "a patched judge": "from harness.course import trial, verdict\n"
     "def passes(self, *a, **k): raise trial.Decided(verdict.correct(self.exercise))\n"
     "trial.Trial.wrong = trial.Trial.expect = passes",
     "noise to the judge": "import os\nfor number in range(3, 40):\n    try: os.write(number, bytes(64))\n"
@@ -111,13 +110,13 @@ def verdicts() -> Iterator[dict[str, Grade]]:
         port = str(server.getsockname()[1])
         bodies = {name: then_run(reads) for name, reads in READS.items()}
         bodies |= {name: act.replace("PORT", port) for name, act in ACTS.items()} | {"right": ADD}
-        grades = judge_apart([answer(body) for body in bodies.values()], ("-c", STRICT))
+        grades = check_in_isolation([answer(body) for body in bodies.values()], ("-c", STRICT))
     yield dict(zip(bodies, grades, strict=True))
 
 
 @pytest.mark.parametrize("attack", [*READS, *ACTS])
 def test_an_attack_gets_no_points(verdicts, attack):
-    assert verdicts[attack].outcome in (Outcome.ERROR, Outcome.WRONG)
+    assert verdicts[attack].outcome in (CheckOutcome.ERROR, CheckOutcome.WRONG)
     assert 0 < len(verdicts[attack].text) < 1500
 
 
@@ -170,11 +169,11 @@ def refusal(act) -> str:
 
 def test_the_kernel_keeps_a_process_to_its_folders_without_pythons_help(tmp_path):
     def act() -> None:
-        assert landlock.restrict([sys.prefix], [str(tmp_path)]) == bool(landlock.version())
+        assert sandbox.restrict([sys.prefix], [str(tmp_path)]) == bool(sandbox.version())
         (tmp_path / "mine").write_text("")
         SOLUTION.read_text("utf-8")
 
-    assert refusal(act) == ("PermissionError" if landlock.version() else "")
+    assert refusal(act) == ("PermissionError" if sandbox.version() else "")
 
 
 def test_pythons_audit_hook_alone_keeps_an_answer_to_its_folders(tmp_path):
@@ -206,7 +205,7 @@ def test_the_limit_of_processes_holds_root_who_became_nobody():
 
 
 def test_nobody_reads_what_root_may_and_writes_nothing(tmp_path):
-    assert capabilities.READ_ALL == 2
+    assert sandbox.READ_ALL == 2
     os.chmod(tmp_path, 0o755)
 
     def act() -> None:
@@ -232,7 +231,7 @@ def test_a_child_that_says_nothing_is_ended_with_what_it_started(monkeypatch, tm
     def is_readable(seconds: float) -> bool:
         return bool(select.select([alive], [], [], seconds)[0])
 
-    monkeypatch.setattr(fork, "queued", lambda process: 0.0 if is_readable(0) else time.monotonic() - begun)
+    monkeypatch.setattr(child, "queued", lambda process: 0.0 if is_readable(0) else time.monotonic() - begun)
     with pytest.raises(ChildLost, match="did not come to an end"):
         run_apart(act, 0.05)  # which begin when both are there
     assert os.read(alive, 1) == b"x"
@@ -243,12 +242,12 @@ def test_a_child_that_says_nothing_is_ended_with_what_it_started(monkeypatch, tm
 
 def test_a_judge_that_breaks_down_gives_no_grade():
     with pytest.raises(GradingError, match=r"did not end as it should: ValueError: broken"):
-        judge_apart([answer("pass")], ("-c", "raise ValueError('broken')"))
+        check_in_isolation([answer("pass")], ("-c", "raise ValueError('broken')"))
 
 
 BREAKS = """
 import os
-from harness.grading import __main__
+from harness.classroom.grading import __main__
 judge = __main__.judge
 
 def judge_or_break(exercise, files, stubs):
@@ -270,9 +269,9 @@ __main__.main()
 
 def test_a_check_that_breaks_down_gives_no_points_for_that_answer_alone():
     answers = [answer(body) for body in ("raises = 1", ADD, "swells = 1", "exits = 1", "dies = 1", ADD)]
-    raises, before, swells, exits, dies, after = judge_apart(answers, ("-c", BREAKS))
+    raises, before, swells, exits, dies, after = check_in_isolation(answers, ("-c", BREAKS))
     assert (before.is_correct, after.is_correct) == (True, True)
-    assert [each.outcome for each in (raises, swells, exits, dies)] == [Outcome.ERROR] * 4
+    assert [each.outcome for each in (raises, swells, exits, dies)] == [CheckOutcome.ERROR] * 4
     assert raises.text == "1.1 could not be checked: AssertionError: a check that is wrong itself"
     assert swells.text.startswith("1.1 could not be checked: MemoryError")
     assert exits.text == "1.1 could not be checked: the judge did not end as it should: a check that exits."
@@ -284,9 +283,9 @@ def test_a_judge_that_does_not_come_to_an_end_is_ended_with_what_it_said_so_far(
         raise subprocess.TimeoutExpired("judge", 600, b'"ready"\n["correct", "1.1 correct", null]\n["wrong", "half a ')
 
     monkeypatch.setattr(subprocess, "run", late)
-    before, grade = judge_apart([answer(ADD), answer("pass")])
+    before, grade = check_in_isolation([answer(ADD), answer("pass")])
     assert before.is_correct
-    assert grade.outcome is Outcome.ERROR
+    assert grade.outcome is CheckOutcome.ERROR
     assert grade.text == "1.1 could not be checked: the judge did not come to an end within 1200 seconds."
 
 
@@ -301,7 +300,7 @@ def test_time_in_line_for_the_processor_counts_neither_for_a_request_nor_for_the
             os.kill(process, signal.SIGUSR1)
         return time.monotonic() - begun
 
-    monkeypatch.setattr(fork, "queued", in_line)
+    monkeypatch.setattr(child, "queued", in_line)
     try:
         said = run_apart(lambda: signal.sigwait([signal.SIGUSR1]).name.encode(), 0.05, spent.append)
     finally:
@@ -312,7 +311,7 @@ def test_time_in_line_for_the_processor_counts_neither_for_a_request_nor_for_the
 
 
 SLOW = """
-from harness.grading import __main__, engine
+from harness.classroom.grading import __main__, isolated_engine as engine
 run_apart = engine.run_apart
 engine.run_apart = lambda action, seconds, spend: run_apart(action, seconds, lambda own: spend(50.0))
 __main__.main()
@@ -320,16 +319,16 @@ __main__.main()
 
 
 def test_many_slow_requests_use_up_what_one_answer_may_take():
-    grade, after = judge_apart([answer(ADD), answer("pass")], ("-c", SLOW))
+    grade, after = check_in_isolation([answer(ADD), answer("pass")], ("-c", SLOW))
     assert "your code took more than 120 seconds in all" in " ".join(grade.text.split())
-    assert after.outcome is Outcome.WRONG  # the next begins anew
+    assert after.outcome is CheckOutcome.WRONG  # the next begins anew
 
 
 def test_where_the_solutions_are_not_installed_the_stub_comes_from_the_exercises(tmp_path, monkeypatch):
     exercise = find_exercise("1.3")
     expected = stub_cells(exercise)
     Desk(tmp_path)
-    monkeypatch.setattr(course, "_ROOT", tmp_path)
+    monkeypatch.setattr(catalogue, "_ROOT", tmp_path)
     assert stub_cells.__wrapped__(exercise) == expected
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from answers import fill, read_answers
 
-from harness.cells import cell_target
-from harness.checks.course import exercise_notebook, file_key, find_exercise, solution_cells, stub_cells
-from harness.grading.course_folder import lay_out
+from harness.classroom.grading.nbgrader import lay_out
+from harness.course.catalogue import exercise_notebook, file_key, find_exercise, solution_cells, stub_cells
 from harness.notebooks import files
+from harness.notebooks.cells import cell_target
 from harness.notebooks.normal_form import normalise
 from tests.isolation import classroom
 
@@ -25,11 +25,11 @@ NAME = "01_first_task.ipynb"
 EXERCISES = ("1.1", "1.2", "1.3", "1.4")
 HARD_CODED = "db.mytable.insert(old='Ferry late', new='Ferry on time')"
 CHEATS = """
-import harness, harness.checks.engine, harness.checks.judge, harness.checks.ledger
-harness.check = check = harness.checks.engine.check = lambda number: None
-harness.checks.judge.judge = lambda *anything: None
+import harness, harness.course.api, harness.course.checker, harness.course.progress_file
+harness.check = check = harness.course.api.check = lambda number: None
+harness.course.checker.judge = lambda *anything: None
 for number in ("1.1", "1.2", "1.3", "1.4"):
-    harness.checks.ledger.mark_solved(number)
+    harness.course.progress_file.mark_solved(number)
 """
 
 

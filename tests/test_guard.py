@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness import guard
-from harness.guard import Interrupts, Stopped, Watch, is_harness, limit
+from harness.appengine import time_limit
+from harness.appengine.time_limit import HandlerTimeout, Interrupts, Stopped, is_harness, limit
 
 
 @pytest.fixture(autouse=True)
@@ -23,8 +23,8 @@ def all_is_put_back() -> Iterator[None]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "REAL_SECONDS", 0.05)
-    monkeypatch.setattr(guard, "_AGAIN", 0.02)
+    monkeypatch.setattr(time_limit, "REAL_SECONDS", 0.05)
+    monkeypatch.setattr(time_limit, "_AGAIN", 0.02)
 
 
 def is_ours(file: str) -> bool:
@@ -32,7 +32,7 @@ def is_ours(file: str) -> bool:
     return file == __file__
 
 
-def run(action: Callable[[], Any]) -> Watch:
+def run(action: Callable[[], Any]) -> HandlerTimeout:
     with limit(is_ours) as watch:
         try:
             watch.run(action)
@@ -149,18 +149,18 @@ def _busy_in_c(seconds: float) -> None:
 
 def compile_in_harness(source: str, **names: Any) -> None:
     """Run code as if it stood in a module of the harness."""
-    exec(compile(source, guard.__file__, "exec"), names)
+    exec(compile(source, time_limit.__file__, "exec"), names)
 
 
 def test_the_harness_is_told_by_its_folder():
-    assert is_harness(guard.__file__)
+    assert is_harness(time_limit.__file__)
     assert not is_harness(__file__)
-    assert not is_harness(guard.__file__.replace("/guard.py", "_of_another/guard.py"))
+    assert not is_harness(time_limit.__file__.replace("/appengine/", "_of_another/appengine/"))
 
 
 def test_a_handler_that_hardly_gets_the_processor_is_given_more_time(monkeypatch):
     """As on a machine that is busy with other things; here it waits for a lock, which uses as little."""
-    monkeypatch.setattr(guard, "REAL_SECONDS", 0.5)
+    monkeypatch.setattr(time_limit, "REAL_SECONDS", 0.5)
     lock = threading.Lock()
     lock.acquire()
     threading.Timer(0.75, lock.release).start()
@@ -174,7 +174,7 @@ class Clocks:
         self.wall = self.processor = self.line = 100.0
         monkeypatch.setattr(time, "perf_counter", lambda: self.wall)
         monkeypatch.setattr(time, "process_time", lambda: self.processor)
-        monkeypatch.setattr(guard, "queued", lambda: self.line)
+        monkeypatch.setattr(time_limit, "queued", lambda: self.line)
 
     def pass_by(self, seconds: float, *, processor: float = 0.0, line: float = 0.0) -> None:
         """Let time pass, of which so much on a processor and so much in line for one."""
@@ -185,10 +185,10 @@ class Clocks:
 
 def test_a_handler_that_spins_on_a_busy_machine_is_stopped_when_it_has_had_as_much_as_on_a_quiet_one(monkeypatch):
     clocks = Clocks(monkeypatch)
-    quiet = Watch(is_ours)
+    quiet = HandlerTimeout(is_ours)
     clocks.pass_by(5.0, processor=5.0)
     assert quiet._is_due()
-    busy = Watch(is_ours)
+    busy = HandlerTimeout(is_ours)
     for _ in range(3):  # twenty learners on two cores: a tenth of the time
         clocks.pass_by(10.0, processor=1.0, line=9.0)
         assert not busy._is_due()
@@ -198,7 +198,7 @@ def test_a_handler_that_spins_on_a_busy_machine_is_stopped_when_it_has_had_as_mu
 
 def test_a_handler_that_waits_is_given_six_times_as_long(monkeypatch):
     clocks = Clocks(monkeypatch)
-    watch = Watch(is_ours)
+    watch = HandlerTimeout(is_ours)
     clocks.pass_by(29.0)
     assert not watch._is_due()
     clocks.pass_by(1.0)
@@ -207,7 +207,7 @@ def test_a_handler_that_waits_is_given_six_times_as_long(monkeypatch):
 
 def test_time_in_line_for_the_processor_is_no_waiting(monkeypatch):
     clocks = Clocks(monkeypatch)
-    watch = Watch(is_ours)
+    watch = HandlerTimeout(is_ours)
     clocks.pass_by(5.0, processor=0.1, line=4.9)
     assert not watch._is_due()  # the first alarm: from here on the line is known
     clocks.pass_by(100.0, processor=1.0, line=99.0)
@@ -218,12 +218,12 @@ def test_time_in_line_for_the_processor_is_no_waiting(monkeypatch):
 
 def test_the_line_for_the_processor_is_told_where_there_is_a_proc_file_and_else_nought(tmp_path, monkeypatch):
     file = tmp_path / "schedstat"
-    monkeypatch.setattr(guard, "_SCHEDULED", str(file))
-    assert guard.queued() == 0.0
+    monkeypatch.setattr(time_limit, "_SCHEDULED", str(file))
+    assert time_limit.queued() == 0.0
     file.write_text("7000000000 2500000000 9\n", encoding="ascii")
-    assert guard.queued() == 2.5
+    assert time_limit.queued() == 2.5
     file.write_text("another format\n", encoding="ascii")
-    assert guard.queued() == 0.0
+    assert time_limit.queued() == 0.0
 
 
 def test_a_second_limit_begins_anew(impatient):
@@ -233,7 +233,7 @@ def test_a_second_limit_begins_anew(impatient):
 
 
 def test_outside_the_main_thread_there_is_no_limit(impatient):
-    watches: list[Watch] = []
+    watches: list[HandlerTimeout] = []
     thread = threading.Thread(target=lambda: watches.append(run(lambda: _busy(0.12))))
     thread.start()
     thread.join()
@@ -318,7 +318,7 @@ def _press_at_line(number: int) -> Callable[..., Any]:
     seen = []
 
     def trace(frame: Any, event: str, argument: Any) -> Any:
-        if frame.f_code.co_filename != guard.__file__:
+        if frame.f_code.co_filename != time_limit.__file__:
             return None
         if event == "line":
             seen.append(frame.f_lineno)

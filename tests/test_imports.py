@@ -1,9 +1,10 @@
-"""The arrows between the modules of `harness/` point downwards only: this table is held against the imports."""
+"""The imports between the rooms of `harness/` point upwards only: these tables are compared with the code."""
 
 import ast
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from importlib import metadata
@@ -18,40 +19,33 @@ import harness
 ROOT = Path(harness.__file__).parent
 DISTRIBUTIONS = metadata.packages_distributions()
 
-# Each module, or package, and what it may import. A row may name only rows above it.
-TABLE = {
+# Each room (a package or a module of harness/) and the rooms that it may import. A row names only rows above it.
+ROOMS = {
     "errors": "",
+    "records": "",
     "state": "errors",
-    "records": "errors",
-    "cells": "errors",
-    "clock": "errors",
-    "guard": "errors",
-    "wsgi": "errors records",
-    "browser": "errors records",
-    "web2py": "errors state records wsgi",
-    "taskqueue": "errors records clock",
-    "dispatcher": "errors records clock taskqueue",
-    "display": "records",
-    "timeline": "records display",
-    "server": "errors records clock guard wsgi web2py taskqueue",
-    "console": "errors records clock taskqueue display timeline",
-    "meter": "",
-    "appengine": "errors records clock guard browser web2py taskqueue dispatcher server console meter",
-    "lab": "errors records wsgi display timeline console appengine",
-    "tracebacks": "guard",
-    "magics": "errors cells lab tracebacks",
-    "notebooks": "errors state cells",
-    "linter": "errors cells notebooks",
-    "checks": "errors state records cells display lab notebooks",
-    "workshop": "errors notebooks linter checks",
-    "grading": "errors records clock guard wsgi server appengine cells lab notebooks checks",
-    "jupyterlab": "errors state",
-    "checkup": "errors state web2py display lab notebooks checks jupyterlab",
-    "pytest_plugin": "errors state notebooks",
-    "__init__": "lab magics checks",
-    "terminal": "errors checks",
-    "cli": "errors state records display lab notebooks linter checks workshop grading checkup jupyterlab terminal",
-    "__main__": "cli",
+    "appengine": "errors records state",
+    "show": "records",
+    "queue_console": "errors records appengine show",
+    "lab": "errors records appengine show queue_console",
+    "notebooks": "errors state lab appengine",
+    "course": "errors records state lab show notebooks",
+    "classroom": "errors records state appengine show lab notebooks course",
+    "__init__": "lab notebooks course",
+    "__main__": "classroom",
+}
+# The same for the parts of the largest room.
+APPENGINE = {
+    "clock": "",
+    "time_limit": "",
+    "wsgi": "",
+    "user_client": "wsgi",
+    "taskqueue": "clock",
+    "dispatcher": "clock taskqueue",
+    "web2py": "wsgi",
+    "server": "clock time_limit wsgi taskqueue web2py",
+    "engine": "clock time_limit user_client taskqueue dispatcher web2py server",
+    "__init__": "",
 }
 HEAVY = {"gluon", "pydal", "google.protobuf", "google.appengine.api.taskqueue", "matplotlib", "numpy", "time_machine"}
 HEAVY |= {"IPython", "nbformat", "nbclient", "jupyterlab", "nbconvert", "pytest", "click", "rich"}
@@ -62,12 +56,12 @@ def parse(path: Path) -> ast.Module:
 
 
 def name_of(path: Path) -> str:
-    """Return the dotted name below `harness` ("checks.engine"); a package goes by its own name."""
+    """Return the dotted name below `harness` ("course.api"); a package goes by its own name."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
 
 
-FILES = {name_of(path): path for path in sorted(ROOT.rglob("*.py")) if "app" not in path.relative_to(ROOT).parts}
+FILES = {name_of(path): path for path in sorted(ROOT.rglob("*.py")) if "skeleton" not in path.parts}
 
 
 def imported(tree: ast.AST, *, typing: bool) -> Iterator[str]:
@@ -75,7 +69,7 @@ def imported(tree: ast.AST, *, typing: bool) -> Iterator[str]:
 
     Args:
         tree: the code.
-        typing: count what stands under `if TYPE_CHECKING`, which never runs.
+        typing: count the imports under `if TYPE_CHECKING`, which never run.
     """
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING") and not typing:
@@ -99,25 +93,42 @@ def ours(path: Path, *, typing: bool) -> set[str]:
     return {name.removeprefix("harness.") if name != "harness" else "__init__" for name in names}
 
 
-def test_a_row_names_only_rows_above_it():
+def part_of(name: str) -> str:
+    """Return which part of `appengine` a module is in ("appengine.taskqueue.queue" is in "taskqueue")."""
+    return (name.split(".") + ["__init__"])[1]
+
+
+@pytest.mark.parametrize("table", [ROOMS, APPENGINE])
+def test_a_row_names_only_rows_above_it(table):
     above: set[str] = set()
-    for module, allowed in TABLE.items():
-        assert set(allowed.split()) <= above, f"{module} may import what stands below it"
-        above.add(module)
+    for room, allowed in table.items():
+        assert set(allowed.split()) <= above, f"{room} may import a room below it"
+        above.add(room)
 
 
 def test_every_module_has_a_row_and_every_row_a_module():
-    assert {name.split(".")[0] for name in FILES} == set(TABLE)
+    assert {name.split(".")[0] for name in FILES} == set(ROOMS)
+    assert {part_of(name) for name in FILES if name.split(".")[0] == "appengine"} == set(APPENGINE)
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_module_imports_only_what_its_row_allows(name):
-    module = name.split(".")[0]
-    found = {target.split(".")[0] for target in ours(FILES[name], typing=True)} - {module}
-    assert found <= set(TABLE[module].split())
+    found = ours(FILES[name], typing=True)
+    room = name.split(".")[0]
+    assert {target.split(".")[0] for target in found} - {room} <= set(ROOMS[room].split())
+    if room == "appengine":
+        inside = {part_of(target) for target in found if target.split(".")[0] == "appengine"}
+        assert inside - {part_of(name)} <= set(APPENGINE[part_of(name)].split())
 
 
-def test_there_is_no_cycle_not_even_inside_a_package():
+def test_no_row_allows_what_no_module_needs():
+    for room, allowed in ROOMS.items():
+        files = [path for name, path in FILES.items() if name.split(".")[0] == room]
+        needed = {target.split(".")[0] for path in files for target in ours(path, typing=True)}
+        assert set(allowed.split()) <= needed, room
+
+
+def test_no_modules_import_each_other_in_a_circle():
     graph = {name: ours(path, typing=False) - {name} for name, path in FILES.items()}
     try:
         TopologicalSorter(graph).prepare()
@@ -148,6 +159,22 @@ def test_every_package_that_a_module_imports_is_a_declared_dependency(name):
     known = declared("classroom") if "grading" in name else declared()  # nbgrader calls the part that imports it
     foreign = {module for module in modules if module.partition(".")[0] not in {*sys.stdlib_module_names, "harness"}}
     assert [module for module in sorted(foreign) if not providers(module) & known] == []
+
+
+def test_no_file_name_and_no_public_class_name_occurs_twice():
+    files = Counter(path.name for path in FILES.values() if not path.name.startswith("__"))
+    classes = Counter(
+        node.name
+        for path in FILES.values()
+        for node in parse(path).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert [name for name, count in (files + classes).items() if count > 1] == []
+
+
+def test_a_folder_has_at_most_15_files():
+    folders = Counter(path.parent for path in FILES.values())
+    assert [str(folder) for folder, count in folders.items() if count > 15] == []
 
 
 def test_importing_harness_loads_nothing_heavy():

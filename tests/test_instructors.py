@@ -9,15 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.checks.course import exercises, find_exercise, lessons
-from harness.cli import main
+from harness.classroom import instructor_notes as guides
+from harness.classroom.cli import main
+from harness.classroom.instructor_notes import GUIDE, common_mistakes, exercise_minutes, facts, guide, steps, totals
+from harness.course.catalogue import exercises, find_exercise, lessons
 from harness.errors import CourseError, NotebookError
-from harness.linter import markdown
-from harness.workshop import guide as guides
-from harness.workshop.bank import stumbles
-from harness.workshop.facts import facts
-from harness.workshop.guide import GUIDE, guide
-from harness.workshop.plan import exercise_minutes, steps, totals
+from harness.notebooks.lint import markdown
 from tests.answers import read_answers
 
 ROOT = Path(__file__).parents[1]
@@ -107,7 +104,7 @@ def test_a_vote_says_where_the_lesson_asks_and_which_cell_decides(course):
 def test_stumbles_are_counted_as_the_bank_has_them():
     for exercise in exercises():
         counted = Counter(answer.key for answer in read_answers("wrong_answers", exercise.number))
-        found = stumbles(ROOT, exercise)
+        found = common_mistakes(ROOT, exercise)
         known = sum(count for key, count in counted.items() if not key.startswith("error"))
         assert sum(len(stumble.forms) for stumble in found) == known
         sizes = [len(stumble.forms) for stumble in found]
@@ -166,7 +163,7 @@ def test_a_plan_with_what_is_not_there_is_refused(course, step, says):
 
 def test_a_bank_that_is_not_there_is_named(tmp_path):
     with pytest.raises(CourseError, match=r"1\.1\.txt cannot be read"):
-        stumbles(tmp_path, find_exercise("1.1"))
+        common_mistakes(tmp_path, find_exercise("1.1"))
 
 
 def test_a_lesson_without_minutes_is_named(copied):

@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 from tornado.websocket import websocket_connect
 
-from harness.cli import main
-from harness.jupyterlab import CONFIG, arguments, has_display
+from harness.classroom.cli import main
+from harness.classroom.jupyterlab import CONFIG, arguments, has_display
 from tests.hub.kernel import Kernel, leave
 from tests.scratch import markdown, save
 from tests.server_probe import ask, jupyterlab

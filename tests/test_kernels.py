@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.checks.course import find_exercise, solution_cells
-from harness.checks.ledger.schema import Entry, parse
+from harness.appengine.web2py.roots import sweep
+from harness.course.catalogue import find_exercise, solution_cells
+from harness.course.progress_file import Entry, parse
 from harness.state import VARIABLE
-from harness.web2py.leftovers import sweep
 from tests.kernels import Kernel, kernel, wait_for
 
 BEGIN = "from harness import *\n%load_ext harness\nlab = Lab()"

@@ -7,11 +7,11 @@ import pytest
 
 import harness
 from harness import Lab
-from harness.clock import START
+from harness.appengine.clock import START
+from harness.appengine.taskqueue import preload
 from harness.errors import BadRequestError, NameRefusedError, RunawayError, SourceError, UnknownTaskError
 from harness.lab import current_lab
 from harness.records import Outcome, TaskState
-from harness.taskqueue import preload
 from tests.labs import ADD, add, deliver, names, visit, write
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from harness import Lab
-from harness.clock import START
+from harness.appengine.clock import START
 from harness.errors import BadValueError, LabClosedError, NothingDueError, UnknownQueueError, UnknownTaskError
 from harness.records import QueueStatistics, TaskState
 from tests.labs import ADD, add, names, write

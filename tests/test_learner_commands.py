@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness.checks.course import exercises, find_exercise
-from harness.checks.layout import COMMAND, wrap
-from harness.cli import learner, main
-from harness.cli.group import COMMANDS
+from harness.classroom import learner_commands
+from harness.classroom.cli import COMMANDS, main
+from harness.classroom.screen import Program, in_terminal, refit, with_commands
+from harness.course.catalogue import exercises, find_exercise
+from harness.course.verdict import COMMAND, wrap
 from harness.errors import HarnessError
 from harness.state import VARIABLE, command
-from harness.terminal.words import Program, in_terminal, refit, with_commands
 from tests.desk import Desk, SameProcess, remember_nothing
 from tests.labs import shell
 
@@ -28,7 +28,7 @@ Said = pytest.CaptureFixture[str]
 
 @pytest.fixture(autouse=True)
 def solved(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    monkeypatch.setattr(learner, "Examiner", SameProcess)
+    monkeypatch.setattr(learner_commands, "CheckProcess", SameProcess)
     return remember_nothing(monkeypatch)
 
 
@@ -252,10 +252,10 @@ def test_the_words_of_the_course_name_no_other_calls() -> None:
 
 def test_a_check_that_cannot_be_made_is_1(desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: Said) -> None:
     class Unable(SameProcess):
-        def judge(self, *asked: object) -> object:  # type: ignore[override]
+        def check(self, *asked: object) -> object:  # type: ignore[override]
             raise HarnessError("no web2py")
 
-    monkeypatch.setattr(learner, "Examiner", Unable)
+    monkeypatch.setattr(learner_commands, "CheckProcess", Unable)
     assert main(["check", "1.1"]) == 1
     assert capsys.readouterr().err == "no web2py\n"
 

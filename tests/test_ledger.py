@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.checks import ledger
-from harness.checks.ledger.lock import locked
-from harness.checks.ledger.schema import BrokenFile, Entry, NewerFile, dump, merge, parse
-from harness.checks.ledger.session import Session
+from harness.course import progress_file
+from harness.course.progress_file import BrokenFile, Entry, NewerFile, Progress, dump, locked, merge, parse
 from harness.errors import ProgressError
 from harness.state import VARIABLE, shown, state_folder
 from tests.isolation import namespace, on_small_disk, python
@@ -40,7 +38,7 @@ BROKEN = {
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The state folder of a learner who begins; it is not there yet."""
     monkeypatch.setenv(VARIABLE, str(tmp_path / "state"))
-    monkeypatch.setattr(ledger, "_session", Session())
+    monkeypatch.setattr(progress_file, "_session", Progress())
     return tmp_path / "state"
 
 
@@ -59,7 +57,7 @@ def names(folder: Path) -> list[str]:
 
 
 def next_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "_session", Session())
+    monkeypatch.setattr(progress_file, "_session", Progress())
 
 
 def test_what_two_sessions_did_adds_up_and_the_first_date_counts():
@@ -78,39 +76,39 @@ def test_what_is_written_is_read_again():
 
 
 def test_what_was_solved_first_when_and_after_how_much_outlives_the_session(monkeypatch, folder):
-    monkeypatch.setattr(ledger, "now", lambda: MAY)
-    ledger.next_hint("1.1", 3)
-    ledger.count_check("1.1")
-    ledger.mark_solved("1.1")
+    monkeypatch.setattr(progress_file, "now", lambda: MAY)
+    progress_file.next_hint("1.1", 3)
+    progress_file.count_check("1.1")
+    progress_file.mark_solved("1.1")
     next_session(monkeypatch)
-    monkeypatch.setattr(ledger, "now", lambda: JUNE)
-    ledger.mark_solved("1.1")
-    assert saved(folder) == {"1.1": Entry(True, MAY, checks=3, hints=1)} == ledger.saved_entries()
-    assert ledger.solved() == {"1.1"}
+    monkeypatch.setattr(progress_file, "now", lambda: JUNE)
+    progress_file.mark_solved("1.1")
+    assert saved(folder) == {"1.1": Entry(True, MAY, checks=3, hints=1)} == progress_file.saved_entries()
+    assert progress_file.solved() == {"1.1"}
 
 
 def test_hints_begin_at_the_first_in_each_session(monkeypatch):
-    assert [ledger.next_hint("1.1", 3) for _ in range(4)] == [0, 1, 2, 2]
+    assert [progress_file.next_hint("1.1", 3) for _ in range(4)] == [0, 1, 2, 2]
     next_session(monkeypatch)
-    assert ledger.next_hint("1.1", 3) == 0
+    assert progress_file.next_hint("1.1", 3) == 0
 
 
 def test_hints_of_a_session_that_goes_on_begin_after_those_of_the_one_before(monkeypatch):
     seen = []
     for _ in range(5):
         next_session(monkeypatch)
-        seen.append(ledger.next_hint("1.1", 3, go_on=True))
+        seen.append(progress_file.next_hint("1.1", 3, go_on=True))
     assert seen == [0, 1, 2, 0, 1]
 
 
 def test_asking_alone_writes_nothing(folder):
-    assert ledger.solved() == frozenset()
+    assert progress_file.solved() == frozenset()
     assert not folder.exists()
 
 
 def test_a_healthy_session_has_nothing_to_tell(capsys, folder):
-    ledger.mark_solved("1.1")
-    assert ledger.solved() == {"1.1"}
+    progress_file.mark_solved("1.1")
+    assert progress_file.solved() == {"1.1"}
     assert capsys.readouterr() == ("", "")
     assert names(folder) == ["progress.json", "progress.lock"]
 
@@ -118,7 +116,7 @@ def test_a_healthy_session_has_nothing_to_tell(capsys, folder):
 @pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
 def test_a_broken_file_is_put_aside_under_a_name_that_is_told(folder, capsys, text):
     write(folder, text)
-    ledger.mark_solved("1.1")
+    progress_file.mark_solved("1.1")
     assert (folder / "progress.broken-1.json").read_text(encoding="utf-8") == text
     assert set(saved(folder)) == {"1.1"}
     told = " ".join(capsys.readouterr().err.split())
@@ -127,44 +125,44 @@ def test_a_broken_file_is_put_aside_under_a_name_that_is_told(folder, capsys, te
 
 def test_a_file_that_is_no_text_is_put_aside_too(folder, capsys):
     write(folder, "").write_bytes(b"\xff\xfe\x00")
-    assert ledger.solved() == frozenset()
+    assert progress_file.solved() == frozenset()
     assert (folder / "progress.broken-1.json").read_bytes() == b"\xff\xfe\x00"
 
 
 def test_a_second_broken_file_does_not_overwrite_the_first(monkeypatch, folder):
     for text in ("one", "two"):
         write(folder, text)
-        ledger.solved()
+        progress_file.solved()
         next_session(monkeypatch)
     assert names(folder) == ["progress.broken-1.json", "progress.broken-2.json", "progress.lock"]
     assert (folder / "progress.broken-1.json").read_text(encoding="utf-8") == "one"
 
 
 def test_a_session_puts_what_it_solved_into_the_file_that_follows_a_broken_one(folder):
-    ledger.mark_solved("1.1")
+    progress_file.mark_solved("1.1")
     write(folder, "{")
-    ledger.mark_solved("1.2")
+    progress_file.mark_solved("1.2")
     assert set(saved(folder)) == {"1.1", "1.2"}
 
 
 def test_a_file_of_a_newer_course_stays_as_it_is_and_the_session_goes_on(folder, capsys):
     newer = '{"version": 3, "exercises": {"1.1": {"stars": 5}}}'
     path = write(folder, newer)
-    ledger.mark_solved("1.2")
-    ledger.count_check("1.3")
-    assert ledger.solved() == {"1.2"}
+    progress_file.mark_solved("1.2")
+    progress_file.count_check("1.3")
+    assert progress_file.solved() == {"1.2"}
     assert path.read_text(encoding="utf-8") == newer
     told = " ".join(capsys.readouterr().err.split())
     assert told.count("is of a newer course (version 3; this one knows 2) and stays as it is.") == 1
     with pytest.raises(ProgressError, match="newer course"):
-        ledger.saved_entries()
+        progress_file.saved_entries()
 
 
 def test_a_file_of_version_1_is_migrated(folder, monkeypatch):
-    monkeypatch.setattr(ledger, "now", lambda: MAY)
+    monkeypatch.setattr(progress_file, "now", lambda: MAY)
     write(folder, '{"solved": ["1.1", "1.2"]}')
-    assert ledger.solved() == {"1.1", "1.2"}
-    ledger.mark_solved("1.3")
+    assert progress_file.solved() == {"1.1", "1.2"}
+    progress_file.mark_solved("1.3")
     assert saved(folder) == {"1.1": Entry(True), "1.2": Entry(True), "1.3": Entry(True, MAY, 1)}
 
 
@@ -187,38 +185,38 @@ def older(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def test_progress_among_jupyters_data_is_taken_over_once(monkeypatch, older):
-    assert ledger.solved() == {"1.1"}
-    ledger.mark_solved("1.2")
+    assert progress_file.solved() == {"1.1"}
+    progress_file.mark_solved("1.2")
     assert set(saved(state_folder())) == {"1.1", "1.2"}
     assert names(older) == ["progress.taken-over"]
     (state_folder() / "progress.json").unlink()  # the learner starts afresh
     next_session(monkeypatch)
-    assert ledger.solved() == frozenset()
+    assert progress_file.solved() == frozenset()
 
 
 def test_a_folder_that_was_named_takes_nothing_over(monkeypatch, older, folder):
     monkeypatch.setenv(VARIABLE, str(folder))
-    ledger.mark_solved("1.2")
-    assert ledger.solved() == {"1.2"}
+    progress_file.mark_solved("1.2")
+    assert progress_file.solved() == {"1.2"}
     assert names(older) == ["progress.json"]
 
 
 def test_a_broken_file_among_jupyters_data_is_left_there(older):
     write(older, "{")
-    assert ledger.solved() == frozenset()
+    assert progress_file.solved() == frozenset()
     assert names(older) == ["progress.json"]
 
 
 def test_where_nothing_can_be_written_the_session_goes_on_and_says_so_once(folder, capsys):
     folder.write_text("a file stands where the folder should be", encoding="utf-8")
-    ledger.mark_solved("1.1")
-    ledger.mark_solved("1.2")
-    assert ledger.solved() == {"1.1", "1.2"}
+    progress_file.mark_solved("1.1")
+    progress_file.mark_solved("1.2")
+    assert progress_file.solved() == {"1.1", "1.2"}
     told = " ".join(capsys.readouterr().err.split())
     assert told.count("cannot be") == 1
     assert f"let {VARIABLE} name another folder" in told
     folder.unlink()
-    ledger.count_check("1.3")
+    progress_file.count_check("1.3")
     assert set(saved(folder)) == {"1.1", "1.2", "1.3"}
 
 
@@ -226,8 +224,8 @@ def test_a_home_that_is_not_there_is_told_and_not_made(monkeypatch, tmp_path, ca
     monkeypatch.delenv(VARIABLE)
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "gone"))
-    ledger.mark_solved("1.1")
-    assert ledger.solved() == {"1.1"}
+    progress_file.mark_solved("1.1")
+    assert progress_file.solved() == {"1.1"}
     assert "is not there. Set HOME, or let" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "gone").exists()
 
@@ -249,8 +247,8 @@ def test_a_user_without_home_and_account_is_told(monkeypatch, tmp_path, capsys):
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr("pwd.getpwuid", nobody)
-    ledger.mark_solved("1.1")
-    assert ledger.solved() == {"1.1"}
+    progress_file.mark_solved("1.1")
+    assert progress_file.solved() == {"1.1"}
     assert "Set HOME" in capsys.readouterr().err
     assert names(tmp_path) == []
 
@@ -274,8 +272,8 @@ def test_a_file_system_without_locks_is_written_all_the_same(folder, monkeypatch
     def refuse(descriptor: int) -> None:
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr("harness.checks.ledger.lock._try", refuse)
-    ledger.mark_solved("1.1")
+    monkeypatch.setattr("harness.course.progress_file._try", refuse)
+    progress_file.mark_solved("1.1")
     assert set(saved(folder)) == {"1.1"}
 
 
@@ -287,7 +285,7 @@ def run(command: list[str], *, expected: int = 0, **options) -> subprocess.Compl
 
 TOGETHER = """
 import sys
-from harness.checks import ledger
+from harness.course import progress_file as ledger
 first = int(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
@@ -317,18 +315,18 @@ def test_two_sessions_that_write_at_once_lose_nothing(folder):
 
 KILLED_WHILE_WRITING = """
 import os, signal
-from harness.checks import ledger
+from harness.course import progress_file as ledger
 os.replace = lambda draft, path: os.kill(os.getpid(), signal.SIGKILL)
 ledger.mark_solved("1.2")
 """
 
 
 def test_a_session_killed_between_draft_and_file_leaves_the_file_whole(folder):
-    ledger.mark_solved("1.1")
+    progress_file.mark_solved("1.1")
     run(python(KILLED_WHILE_WRITING), expected=-signal.SIGKILL)
     assert names(folder) == ["progress.draft", "progress.json", "progress.lock"]
     assert set(saved(folder)) == {"1.1"}
-    ledger.mark_solved("1.3")
+    progress_file.mark_solved("1.3")
     assert set(saved(folder)) == {"1.1", "1.3"}
     assert names(folder) == ["progress.json", "progress.lock"]
 
@@ -355,7 +353,7 @@ def empty(folder):
 """
 FULL = """
 import os, sys
-from harness.checks import ledger
+from harness.course import progress_file as ledger
 folder = sys.argv[1]
 path = os.path.join(folder, "progress.json")
 ledger.mark_solved("1.1")

@@ -10,15 +10,14 @@ from typing import Any
 import pytest
 from nbformat import from_dict
 
-from harness.cli import main
+from harness.classroom.cli import main
 from harness.errors import NotebookError
-from harness.linter import Page, form, lesson, links, lint, markdown, privacy, text
-from harness.linter import exercises as rules_for_exercises
-from harness.linter.run import RULES
 from harness.notebooks import files
-from harness.notebooks.exercise import DIGEST, to_exercise
+from harness.notebooks.lint import RULES, NotebookPage, lesson_rules, lint, markdown
+from harness.notebooks.lint import exercise_rules as rules_for_exercises
 from harness.notebooks.normal_form import normalise
-from harness.notebooks.slides import with_slides
+from harness.notebooks.slide_types import with_slides
+from harness.notebooks.stubs import DIGEST, to_exercise
 from tests.labs import shell
 from tests.scratch import Cell, code, display, notebook, result
 from tests.scratch import markdown as text_cell
@@ -112,7 +111,7 @@ def save(root: Path, name: str, *cells: Cell) -> Path:
 def found(rule, course: Path, *cells: Cell, name: str = "notebooks/01_first.ipynb") -> list[str]:
     """What one rule says about a notebook of these cells."""
     path = save(course, name, *cells) if cells else course / name
-    return [str(page.finding(cell, says)) for page in [Page(course, path)] for cell, says in rule(page)]
+    return [str(page.finding(cell, says)) for page in [NotebookPage(course, path)] for cell, says in rule(page)]
 
 
 def says(rule, course: Path, *cells: Cell, name: str = "notebooks/01_first.ipynb") -> str:
@@ -136,7 +135,7 @@ def test_the_command_in_a_finding_brings_a_notebook_into_form(tmp_path):
 
 
 def test_every_rule_is_in_use():
-    modules = (form, text, lesson, links, privacy, rules_for_exercises)
+    modules = (lesson_rules, lesson_rules, lesson_rules, lesson_rules, lesson_rules, rules_for_exercises)
     used = {rule for rules in RULES.values() for rule in rules}
     defined = {
         value
@@ -155,30 +154,32 @@ def test_every_rule_is_in_use():
 def test_a_notebook_that_is_not_in_normal_form_is_found(course):
     path = course / "notebooks" / "01_first.ipynb"
     path.write_text(path.read_text(encoding="utf-8").replace('"python3"', '"my-env"'), encoding="utf-8")
-    assert says(form.normal_form, course) == "notebooks/01_first.ipynb: not in normal form; taskqueue-course build"
+    assert (
+        says(lesson_rules.normal_form, course) == "notebooks/01_first.ipynb: not in normal form; taskqueue-course build"
+    )
 
 
 @pytest.mark.parametrize("counts", [(None, None), (2, 1), (1, None), (1, 3, 3)])
 def test_counts_other_than_1_to_n_are_found(course, counts):
-    assert "execution counts are not 1 to" in says(form.counts, course, *(code("1", count=n) for n in counts))
-    assert found(form.counts, course, code("1", count=1), text_cell("a"), code("2", count=2)) == []
+    assert "execution counts are not 1 to" in says(lesson_rules.counts, course, *(code("1", count=n) for n in counts))
+    assert found(lesson_rules.counts, course, code("1", count=1), text_cell("a"), code("2", count=2)) == []
 
 
 def test_an_id_that_stands_twice_or_is_missing_is_found(course):
     path = course / "notebooks" / "01_first.ipynb"
     cells = [code("1", id="a"), code("2", id="a"), code("3", id="b")]
     files.write(path, files.dump(notebook(*cells)))
-    assert ["stands in the notebook twice" in message for message in found(form.ids, course)] == [True, True]
+    assert ["stands in the notebook twice" in message for message in found(lesson_rules.ids, course)] == [True, True]
     raw = notebook(code("1"))
     del raw.cells[0]["id"]
     files.write(path, files.dump(raw))
-    assert "has no id" in says(form.ids, course)
+    assert "has no id" in says(lesson_rules.ids, course)
 
 
 def test_a_cell_that_takes_itself_out_of_the_comparison_is_found(course):
-    assert "has the tag 'nbval-skip'" in says(form.tags, course, code("1", tags=("nbval-skip",)))
-    assert "nbval's comparison" in says(form.tags, course, code("# NBVAL_IGNORE_OUTPUT\n1"))
-    assert found(form.tags, course, code("1 / 0", tags=("raises-exception",))) == []
+    assert "has the tag 'nbval-skip'" in says(lesson_rules.tags, course, code("1", tags=("nbval-skip",)))
+    assert "nbval's comparison" in says(lesson_rules.tags, course, code("# NBVAL_IGNORE_OUTPUT\n1"))
+    assert found(lesson_rules.tags, course, code("1 / 0", tags=("raises-exception",))) == []
 
 
 @pytest.mark.parametrize(
@@ -187,58 +188,63 @@ def test_a_cell_that_takes_itself_out_of_the_comparison_is_found(course):
     + [("00_a", 9, False), ("00_a", 10, True), ("00_a", 25, True), ("00_a", 26, False)],
 )
 def test_a_lesson_has_25_to_40_cells_and_the_welcome_10_to_25(course, name, count, allowed):
-    messages = found(form.number_of_cells, course, *[text_cell("a")] * count, name=f"notebooks/{name}.ipynb")
+    messages = found(lesson_rules.number_of_cells, course, *[text_cell("a")] * count, name=f"notebooks/{name}.ipynb")
     assert (messages == []) is allowed
 
 
 def test_a_markdown_cell_has_at_most_150_words(course):
     table = "| a | b |\n|---|---|\n| one | two |\n\n"
-    assert found(form.words, course, text_cell(table + "word " * 146)) == []
-    assert "has 151 words" in says(form.words, course, text_cell(table + "word " * 147))
-    assert found(form.words, course, text_cell("[a](https://example.com/b)\n\n```\n" + "word " * 200 + "\n```")) == []
+    assert found(lesson_rules.words, course, text_cell(table + "word " * 146)) == []
+    assert "has 151 words" in says(lesson_rules.words, course, text_cell(table + "word " * 147))
+    assert (
+        found(lesson_rules.words, course, text_cell("[a](https://example.com/b)\n\n```\n" + "word " * 200 + "\n```"))
+        == []
+    )
 
 
 @pytest.mark.parametrize(("length", "allowed"), [(29, False), (30, True), (50, True), (51, False)])
 def test_markdown_cells_have_30_to_50_words_in_the_median(course, length, allowed):
     cells = [text_cell("word " * count) for count in (3, length, 140)]
-    assert (found(form.words_in_the_middle, course, *cells) == []) is allowed
+    assert (found(lesson_rules.words_in_the_middle, course, *cells) == []) is allowed
 
 
 def test_a_code_cell_has_13_lines_and_a_file_20(course):
-    assert found(form.lines, course, code("x\n" * 13), code("# a note\n%%model db\n" + "x\n" * 18)) == []
-    assert "has 14 lines; 13 are the most" in says(form.lines, course, code("x\n" * 14))
-    assert found(form.lines, course, code("%%model db\n" + "x\n" * 19)) == []
-    assert "has 21 lines; 20 are the most" in says(form.lines, course, code("%%model db\n" + "x\n" * 20))
+    assert found(lesson_rules.lines, course, code("x\n" * 13), code("# a note\n%%model db\n" + "x\n" * 18)) == []
+    assert "has 14 lines; 13 are the most" in says(lesson_rules.lines, course, code("x\n" * 14))
+    assert found(lesson_rules.lines, course, code("%%model db\n" + "x\n" * 19)) == []
+    assert "has 21 lines; 20 are the most" in says(lesson_rules.lines, course, code("%%model db\n" + "x\n" * 20))
 
 
 def test_a_solution_is_measured_as_the_learner_finds_it(course):
     answer = "### BEGIN SOLUTION\n" + "x\n" * 30 + "### END SOLUTION"
-    assert found(form.lines, course, code(answer), name="solutions/01_first.ipynb") == []
+    assert found(lesson_rules.lines, course, code(answer), name="solutions/01_first.ipynb") == []
 
 
 # Words
 
 
 def test_headings_begin_with_one_title_and_skip_no_level(course):
-    assert found(text.headings, course, text_cell("# A"), text_cell("## B\n\n### C"), text_cell("## D")) == []
-    assert "'C' skips a level, from 1 to 3" in says(text.headings, course, text_cell("# A"), text_cell("### C"))
-    assert "has 2 headings of the first level" in says(text.headings, course, text_cell("# A"), text_cell("# B"))
-    assert found(text.headings, course, text_cell("# A\n\n```\n# no heading\n```")) == []
+    assert found(lesson_rules.headings, course, text_cell("# A"), text_cell("## B\n\n### C"), text_cell("## D")) == []
+    assert "'C' skips a level, from 1 to 3" in says(lesson_rules.headings, course, text_cell("# A"), text_cell("### C"))
+    assert "has 2 headings of the first level" in says(
+        lesson_rules.headings, course, text_cell("# A"), text_cell("# B")
+    )
+    assert found(lesson_rules.headings, course, text_cell("# A\n\n```\n# no heading\n```")) == []
 
 
 def test_a_page_begins_with_its_title(course):
-    assert "does not begin with its title" in says(text.headings, course, text_cell("Hello"), text_cell("# A"))
+    assert "does not begin with its title" in says(lesson_rules.headings, course, text_cell("Hello"), text_cell("# A"))
 
 
 @pytest.mark.parametrize("source", ["a<br>b", "<div>\nx\n</div>", "<img src='x'>", "<center>x</center>"])
 def test_raw_html_is_found(course, source):
-    assert all("has raw HTML" in message for message in found(text.no_html, course, text_cell(source)))
-    assert found(text.no_html, course, text_cell(source))
+    assert all("has raw HTML" in message for message in found(lesson_rules.no_html, course, text_cell(source)))
+    assert found(lesson_rules.no_html, course, text_cell(source))
 
 
 @pytest.mark.parametrize("source", ["`<br>`", "```\n<div>\n```", "1 < 2 > 1", "<https://example.com>", "<!-- note -->"])
 def test_what_only_looks_like_html_passes(course, source):
-    assert found(text.no_html, course, text_cell(source)) == []
+    assert found(lesson_rules.no_html, course, text_cell(source)) == []
 
 
 @pytest.mark.parametrize(
@@ -263,7 +269,7 @@ def test_what_only_looks_like_html_passes(course, source):
     ],
 )
 def test_a_term_that_is_spelt_otherwise_is_found(course, wrong, right):
-    assert says(text.spelling, course, text_cell(f"Here {wrong} is.")).endswith(f"; we write {right}")
+    assert says(lesson_rules.spelling, course, text_cell(f"Here {wrong} is.")).endswith(f"; we write {right}")
 
 
 @pytest.mark.parametrize(
@@ -278,17 +284,19 @@ def test_a_term_that_is_spelt_otherwise_is_found(course, wrong, right):
     ],
 )
 def test_terms_in_their_own_spelling_and_in_code_pass(course, source):
-    assert found(text.spelling, course, text_cell(source)) == []
+    assert found(lesson_rules.spelling, course, text_cell(source)) == []
 
 
 # What a lesson has
 
 
 def test_a_lesson_begins_with_goals_and_minutes(course):
-    assert found(lesson.goals, course) == []
-    assert "'In this lesson you will'" in says(lesson.goals, course, text_cell(GOALS.replace("will", "shall")))
-    assert "how many minutes" in says(lesson.goals, course, text_cell(GOALS.replace("30 minutes", "Half an hour")))
-    assert "3 to 5 goals" in says(lesson.goals, course, text_cell(GOALS.replace("- read a trace.", "")))
+    assert found(lesson_rules.goals, course) == []
+    assert "'In this lesson you will'" in says(lesson_rules.goals, course, text_cell(GOALS.replace("will", "shall")))
+    assert "how many minutes" in says(
+        lesson_rules.goals, course, text_cell(GOALS.replace("30 minutes", "Half an hour"))
+    )
+    assert "3 to 5 goals" in says(lesson_rules.goals, course, text_cell(GOALS.replace("- read a trace.", "")))
 
 
 def test_a_lesson_ends_with_a_wrap_up(course):
@@ -298,32 +306,36 @@ def test_a_lesson_ends_with_a_wrap_up(course):
         "a link to its exercises, ../exercises/01_first.ipynb": ("../exercises/01_first.ipynb", "02_second.ipynb"),
         "a link to the next lesson, 02_second.ipynb": ("02_second.ipynb", "01_first.ipynb"),
     }
-    assert found(lesson.wrap_up, course) == []
+    assert found(lesson_rules.wrap_up, course) == []
     for message, (old, new) in ends.items():
         cells = [text_cell(GOALS), text_cell(WORDS), text_cell(WORDS), text_cell(WRAP_UP.replace(old, new))]
-        assert message in says(lesson.wrap_up, course, *cells)
+        assert message in says(lesson_rules.wrap_up, course, *cells)
 
 
 def test_the_last_lesson_has_no_next_one(course):
     (course / "notebooks" / "02_second.ipynb").unlink()
     (course / "solutions" / "01_first.ipynb").unlink()
-    assert found(lesson.wrap_up, course, text_cell(WRAP_UP.rpartition("On to")[0])) == []
+    assert found(lesson_rules.wrap_up, course, text_cell(WRAP_UP.rpartition("On to")[0])) == []
 
 
 def test_a_lesson_has_two_predictions_asked_and_cleared_up(course):
     ask, clear = [code(f"predict('1.{x}')") for x in "ab"], [code(f"predict('1.{x}', reveal=True)") for x in "ab"]
-    assert found(lesson.predictions, course, *ask, *clear) == []
-    assert "has 1 predictions" in says(lesson.predictions, course, ask[0], clear[0])
-    assert "asks the prediction '1.b' and never clears it up" in found(lesson.predictions, course, *ask, clear[0])[0]
-    assert "before it is asked" in found(lesson.predictions, course, clear[0], *ask, *clear)[0]
-    assert found(lesson.predictions, course, text_cell("# Hello"), name="notebooks/00_welcome.ipynb") == []
+    assert found(lesson_rules.predictions, course, *ask, *clear) == []
+    assert "has 1 predictions" in says(lesson_rules.predictions, course, ask[0], clear[0])
+    assert (
+        "asks the prediction '1.b' and never clears it up" in found(lesson_rules.predictions, course, *ask, clear[0])[0]
+    )
+    assert "before it is asked" in found(lesson_rules.predictions, course, clear[0], *ask, *clear)[0]
+    assert found(lesson_rules.predictions, course, text_cell("# Hello"), name="notebooks/00_welcome.ipynb") == []
 
 
 def test_a_lesson_shows_a_trace_or_a_timeline(course):
-    assert found(lesson.trace_or_timeline, course, code("lab.trace('task1')")) == []
-    assert found(lesson.trace_or_timeline, course, code("lab.timeline()")) == []
-    assert "neither a trace nor a timeline" in says(lesson.trace_or_timeline, course, code("# lab.trace('task1')"))
-    assert found(lesson.trace_or_timeline, course, code("1"), name="notebooks/00_welcome.ipynb") == []
+    assert found(lesson_rules.trace_or_timeline, course, code("lab.trace('task1')")) == []
+    assert found(lesson_rules.trace_or_timeline, course, code("lab.timeline()")) == []
+    assert "neither a trace nor a timeline" in says(
+        lesson_rules.trace_or_timeline, course, code("# lab.trace('task1')")
+    )
+    assert found(lesson_rules.trace_or_timeline, course, code("1"), name="notebooks/00_welcome.ipynb") == []
 
 
 # Links and figures
@@ -343,7 +355,7 @@ def test_a_lesson_shows_a_trace_or_a_timeline(course):
 )
 def test_a_link_that_leads_somewhere_passes(course, target):
     here = text_cell("# A\n\n## What you have learned\n\n## Why \\`add\\` is quick")
-    assert found(links.internal_links, course, here, text_cell(f"[x]({target})")) == []
+    assert found(lesson_rules.internal_links, course, here, text_cell(f"[x]({target})")) == []
 
 
 @pytest.mark.parametrize(
@@ -358,9 +370,9 @@ def test_a_link_that_leads_somewhere_passes(course, target):
     ],
 )
 def test_a_dead_link_is_found(course, target, problem):
-    assert problem in says(links.internal_links, course, text_cell(f"# What you have learned\n\n[x]({target})"))
+    assert problem in says(lesson_rules.internal_links, course, text_cell(f"# What you have learned\n\n[x]({target})"))
     shown = code("1", display(text_html=f'<p><a href="{target}">x</a></p>'))
-    assert problem in says(links.internal_links, course, text_cell("# What you have learned"), shown)
+    assert problem in says(lesson_rules.internal_links, course, text_cell("# What you have learned"), shown)
 
 
 def test_code_in_a_heading_is_text_in_its_anchor():
@@ -374,16 +386,16 @@ PICTURE = "data:image/svg+xml;base64,AA=="
 def test_a_figure_has_alt_text_where_jupyterlab_shows_it(course):
     good = display(text_html=f'<figure><img alt="Two tasks wait" src="{PICTURE}"></figure>', text_plain="x")
     drawn = display(text_html='<svg aria-label="Two tasks wait"></svg>')
-    assert found(links.figures, course, code("1", good), code("2", drawn), code("3", result("4"))) == []
+    assert found(lesson_rules.figures, course, code("1", good), code("2", drawn), code("3", result("4"))) == []
     bare = {"output_type": "display_data", "data": {"image/svg+xml": "<svg/>", "text/plain": "x"}, "metadata": {}}
-    assert "has no alt text; show it as HTML" in says(links.figures, course, code("1", bare))
+    assert "has no alt text; show it as HTML" in says(lesson_rules.figures, course, code("1", bare))
     for html in (f'<img alt=" " src="{PICTURE}">', f'<img src="{PICTURE}">', "<svg></svg>"):
-        assert "empty alt text" in says(links.figures, course, code("1", display(text_html=html)))
+        assert "empty alt text" in says(lesson_rules.figures, course, code("1", display(text_html=html)))
 
 
 def test_an_image_in_markdown_has_alt_text(course):
-    assert found(links.figures, course, text_cell("![The three lanes](a.png)")) == []
-    assert "the image 'a.png' has no alt text" in says(links.figures, course, text_cell("![](a.png)"))
+    assert found(lesson_rules.figures, course, text_cell("![The three lanes](a.png)")) == []
+    assert "the image 'a.png' has no alt text" in says(lesson_rules.figures, course, text_cell("![](a.png)"))
 
 
 # Nothing private
@@ -406,14 +418,14 @@ def test_an_image_in_markdown_has_alt_text(course):
 )
 def test_a_path_of_a_machine_a_registry_or_a_secret_is_found_in_text_code_and_output(course, private):
     for cell in (text_cell(private), code(f"x = {private!r}"), code("1", result(repr(private)))):
-        assert "holds a" in says(privacy.nothing_private, course, cell)
+        assert "holds a" in says(lesson_rules.nothing_private, course, cell)
 
 
 @pytest.mark.parametrize(
     "public", ["/tutorial/default/task_do", "/_ah/queue/default", "applications/" + "work/x", "/home"]
 )
 def test_urls_of_the_course_pass(course, public):
-    assert found(privacy.nothing_private, course, text_cell(public)) == []
+    assert found(lesson_rules.nothing_private, course, text_cell(public)) == []
 
 
 # Exercises

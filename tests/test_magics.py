@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from harness import Lab
-from harness.cells import MAGICS
 from harness.errors import LabClosedError, MagicError, NameRefusedError, QueueConfigError, SourceError
+from harness.notebooks.cells import MAGICS
 from tests.shells import Shell, ipython
 
 

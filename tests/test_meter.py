@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import meter
-from harness.meter import Meter
 from harness.notebooks.execute import kernel_environment
+from harness.show import progress_bar
+from harness.show.progress_bar import Meter
 from tests import scratch
 
 
@@ -37,7 +37,7 @@ class Terminal:
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     """A terminal that `run` writes to, outside of any notebook."""
-    monkeypatch.setattr(meter, "_in_notebook", lambda: False)
+    monkeypatch.setattr(progress_bar, "_in_notebook", lambda: False)
     monkeypatch.delenv("TQDM_DISABLE", raising=False)
     return Terminal()
 
@@ -51,56 +51,56 @@ def run(attempts: int, terminal: Terminal | None, fail: bool = False) -> None:
 
 
 def test_a_short_run_shows_nothing(terminal):
-    run(meter.MANY - 1, terminal)
+    run(progress_bar.MANY - 1, terminal)
     assert terminal.text == ""
 
 
 def test_a_long_run_shows_a_bar_that_is_wiped_off_in_the_end(terminal):
-    run(meter.MANY + 500, terminal)
-    assert f"running tasks: {meter.MANY} attempts" in terminal.text
+    run(progress_bar.MANY + 500, terminal)
+    assert f"running tasks: {progress_bar.MANY} attempts" in terminal.text
     assert terminal.text.rpartition("\r")[2].strip() == ""
     assert "\n" not in terminal.text
 
 
 def test_a_long_run_that_fails_wipes_its_bar_off_too(terminal):
     with pytest.raises(KeyError):
-        run(meter.MANY, terminal, fail=True)
+        run(progress_bar.MANY, terminal, fail=True)
     assert terminal.text.endswith("\r")
 
 
 def test_each_run_counts_anew(terminal):
     for _ in range(3):
-        run(meter.MANY - 1, terminal)
+        run(progress_bar.MANY - 1, terminal)
     assert terminal.text == ""
 
 
 def test_tqdms_own_switch_silences_it(terminal, monkeypatch):
     monkeypatch.setenv("TQDM_DISABLE", "1")
-    run(meter.MANY + 10, terminal)
+    run(progress_bar.MANY + 10, terminal)
     assert terminal.text == ""
 
 
 def test_in_a_file_or_a_pipe_there_is_no_bar(terminal, monkeypatch):
     monkeypatch.setattr(terminal, "isatty", lambda: False)
-    run(meter.MANY + 10, terminal)
+    run(progress_bar.MANY + 10, terminal)
     assert terminal.text == ""
 
 
 def test_without_a_stderr_there_is_no_bar(terminal):
-    run(meter.MANY + 10, None)
+    run(progress_bar.MANY + 10, None)
     with redirect_stderr(None):
-        assert meter._make_bar() is None
+        assert progress_bar._make_bar() is None
 
 
 def test_no_thread_of_tqdm_watches_a_clock_that_travels(terminal):
-    run(meter.MANY + 10, terminal)
+    run(progress_bar.MANY + 10, terminal)
     assert not [thread for thread in threading.enumerate() if type(thread).__name__ == "TMonitor"]
 
 
 LONG_RUN = f"""
-from harness.meter import Meter
+from harness.show.progress_bar import Meter
 with Meter() as counted:
-    for _ in range({meter.MANY} + 200):
+    for _ in range({progress_bar.MANY} + 200):
         counted.count()
 print('done')
 """
@@ -130,6 +130,8 @@ def test_a_notebook_for_the_record_shows_no_bar(tmp_path):
 
 
 def test_counting_does_not_load_tqdm_before_there_is_a_bar(tmp_path):
-    source = "import sys, harness.meter as m\nwith m.Meter() as c:\n    c.count()\nprint('tqdm' in sys.modules)"
+    source = (
+        "import sys, harness.show.progress_bar as m\nwith m.Meter() as c:\n    c.count()\nprint('tqdm' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, cwd=tmp_path, env=os.environ)
     assert done.stdout == "False\n"

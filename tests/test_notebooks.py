@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.checks.course import exercises
+from harness.course.catalogue import exercises
 from harness.notebooks import files
 from harness.notebooks.build import built
 from tests.desk import Desk

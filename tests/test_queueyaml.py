@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.appengine.taskqueue import QueueConfig, RetryParameters, parse_queue_yaml
 from harness.errors import QueueConfigError
-from harness.taskqueue import QueueConfig, RetryParameters, parse_queue_yaml
 
 EXAMPLES = int(os.environ.get("HARNESS_SOAK", "100"))
 

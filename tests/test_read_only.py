@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.checks.ledger.schema import parse
+from harness.course.progress_file import parse
 from harness.state import VARIABLE
 from tests.isolation import ROOT, in_read_only, python
 
@@ -45,7 +45,7 @@ def test_a_solved_notebook_passes_in_a_read_only_course_and_progress_is_kept_els
 
 def test_a_check_in_a_read_only_course_counts(home):
     solve = (
-        "from harness import Lab, check, progress; from harness.checks.course import *; lab = Lab()\n"
+        "from harness import Lab, check, progress; from harness.course.catalogue import *; lab = Lab()\n"
         "for name, source in solution_cells(find_exercise('1.1')).items(): lab.write(name, body(source))\n"
         "check('1.1'); print(progress())"
     )

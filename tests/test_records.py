@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from harness import display, records
+from harness import records, show
 from harness.records import (
     Attempt,
     Frame,
@@ -34,7 +34,7 @@ def test_every_record_can_be_shown():
     exported = [getattr(records, name) for name in records.__all__]
     kinds = {each for each in exported if isinstance(each, type) and issubclass(each, Record)} - {Record}
     assert len(kinds) >= 10
-    assert kinds == set(display.Record.painters)
+    assert kinds == set(show.Record.painters)
 
 
 def test_a_record_cannot_be_changed():

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.checks.course import exercise_notebook
-from harness.checks.restore import Restored, restore
-from harness.checks.workspace import select
+from harness.course.catalogue import exercise_notebook
+from harness.course.workspace import Restored, restore, select
 from harness.errors import NotebookError
 from harness.notebooks import files
 from harness.notebooks.files import BACKUPS, back_up

@@ -11,8 +11,8 @@ import nbformat
 import pytest
 
 from harness.errors import NotebookError
-from harness.notebooks import files, saved
-from harness.notebooks.saved import read_saved
+from harness.notebooks import files
+from harness.notebooks.files import read_saved
 from tests.desk import Desk
 
 
@@ -37,7 +37,7 @@ def test_a_notebook_in_memory_is_as_nbformats(desk: Desk) -> None:
 
 
 def test_reading_a_notebook_does_not_load_nbformat(desk: Desk) -> None:
-    source = "import sys; from harness.checks.course import exercises, stub_cells; stub_cells(next(exercises()))"
+    source = "import sys; from harness.course.catalogue import exercises, stub_cells; stub_cells(next(exercises()))"
     run = subprocess.run([sys.executable, "-c", f"{source}; sys.exit('nbformat' in sys.modules)"], check=False)
     assert run.returncode == 0
 
@@ -123,7 +123,7 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_too_large_says_how_to_make_it_smaller(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(saved, "LARGEST", 1000)
+    monkeypatch.setattr(files, "LARGEST", 1000)
     with pytest.raises(NotebookError, match="Clear Outputs of All Cells"):
         read_saved(desk.path("01"))
 

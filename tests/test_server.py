@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from harness import guard
-from harness.clock import START, Clock
+from harness.appengine import time_limit
+from harness.appengine.clock import START, Clock
+from harness.appengine.server import Server
+from harness.appengine.web2py import Site
 from harness.errors import BadRequestError, NameRefusedError, SourceError, UnknownTableError
 from harness.records import Request, Response
-from harness.server import Server
-from harness.web2py import Site
 
 NOW = START.timestamp()
 
@@ -37,7 +37,7 @@ def server(site: Site) -> Server:
 def impatient() -> Iterator[None]:
     """Stop in this scope what spins for 0.3 real seconds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(guard, "REAL_SECONDS", 0.3)
+        patch.setattr(time_limit, "REAL_SECONDS", 0.3)
         yield
 
 

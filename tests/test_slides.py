@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import main
+from harness.classroom.cli import main
+from harness.classroom.slides import make_slides, slide_notebook
 from harness.errors import NotebookError
-from harness.linter import Page, form
 from harness.notebooks import files
-from harness.notebooks.slides import slide_types, with_slides
-from harness.workshop.deck import deck
-from harness.workshop.slides import make_slides
+from harness.notebooks.lint import NotebookPage, lesson_rules
+from harness.notebooks.slide_types import slide_types, with_slides
 from tests.scratch import code, display, markdown, notebook, result, save, stream
 
 ROOT = Path(__file__).parents[1]
@@ -80,21 +79,21 @@ def test_the_linter_names_a_cell_whose_slide_is_not_the_rules(tmp_path):
     raw = with_slides(notebook(TITLE, markdown("## A"), code("x")))
     raw.cells[2].metadata["slideshow"]["slide_type"] = "subslide"
     save(tmp_path / "notebooks" / "01_first.ipynb", *raw.cells)
-    ((cell, says),) = form.slides(Page(tmp_path, tmp_path / "notebooks" / "01_first.ipynb"))
+    ((cell, says),) = lesson_rules.slides(NotebookPage(tmp_path, tmp_path / "notebooks" / "01_first.ipynb"))
     assert cell.source == "x"
     assert "slide type 'subslide', and the rule says '-'" in says
 
 
 def test_a_section_in_the_middle_of_a_cell_begins_a_slide_and_what_is_before_it_stays(tmp_path):
     raw = with_slides(notebook(TITLE, code("x = 1"), markdown("So far.\n\n## A section\n\nMore.")))
-    slides = deck(save(tmp_path / "notebooks" / "01_first.ipynb", *raw.cells))
+    slides = slide_notebook(save(tmp_path / "notebooks" / "01_first.ipynb", *raw.cells))
     shown = [(cell.source, cell.metadata.slideshow.slide_type) for cell in slides.cells]
     assert shown[2:] == [("So far.", "fragment"), ("## A section\n\nMore.", "slide")]
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_a_deck_is_the_lesson_and_a_slide_for_each_exercise_with_its_check(path):
-    slides = deck(path)
+    slides = slide_notebook(path)
     files.validate(slides, path.name)
     checks = [place for place, cell in enumerate(slides.cells) if re.fullmatch(r"check\('\d\.\d'\)", cell.source)]
     solution = ROOT / "solutions" / path.name
@@ -113,13 +112,13 @@ def test_an_exercise_on_a_slide_comes_from_the_solution_and_not_from_a_learners_
     cells = [markdown("# Exercises"), markdown("## 1.1 Do it"), answer, code("check('1.1')", stream("1.1 correct\n"))]
     save(tmp_path / "solutions" / "01_first.ipynb", *cells)
     save(tmp_path / "exercises" / "01_first.ipynb", markdown("# Mine"), code("check('1.1', my mistake"))
-    shown = [(cell.source, cell.get("outputs", [])) for cell in deck(lesson).cells[1:]]
+    shown = [(cell.source, cell.get("outputs", [])) for cell in slide_notebook(lesson).cells[1:]]
     assert shown == [("## Exercises", []), ("## 1.1 Do it", []), ("check('1.1')", [])]
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_no_slide_shows_the_answer_before_the_vote(path):
-    cells = deck(path).cells
+    cells = slide_notebook(path).cells
     voted = [place for place, cell in enumerate(cells) if cell.source.startswith("### ") or "predict('" in cell.source]
     asks = [place for place in voted if not re.search(r"reveal=|\A> ", cells[place].source)]
     assert len(asks) >= (1 if path.name.startswith("00") else 2)
@@ -129,7 +128,7 @@ def test_no_slide_shows_the_answer_before_the_vote(path):
 
 def test_links_to_other_notebooks_are_words_and_links_elsewhere_stay(tmp_path):
     text = markdown("# [Lesson](02_second.ipynb), [web2py](https://web2py.example)")
-    slides = deck(save(tmp_path / "notebooks" / "01_first.ipynb", text))
+    slides = slide_notebook(save(tmp_path / "notebooks" / "01_first.ipynb", text))
     assert slides.cells[0].source == "# Lesson, [web2py](https://web2py.example)"
 
 

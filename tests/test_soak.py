@@ -7,9 +7,9 @@ from random import Random
 
 import pytest
 
+from harness.appengine.taskqueue import RetryParameters
 from harness.errors import RunawayError
 from harness.records import Attempt, Outcome, Request, TaskState
-from harness.taskqueue import RetryParameters
 from tests.stage import NOW, Stage
 
 TASKS = 20_000 if os.environ.get("HARNESS_SOAK") else 1_000

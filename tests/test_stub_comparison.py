@@ -23,8 +23,15 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from harness.clock import Clock
-from harness.taskqueue import Connection, RetryParameters, TaskQueueService, connect, parse_queue_yaml, preload
+from harness.appengine.clock import Clock
+from harness.appengine.taskqueue import (
+    Connection,
+    RetryParameters,
+    TaskQueueService,
+    connect,
+    parse_queue_yaml,
+    preload,
+)
 
 EXAMPLES = int(os.environ.get("HARNESS_SOAK", "100"))  # how many sequences are generated
 QUEUE_YAML = """

@@ -9,11 +9,11 @@ from statistics import median, quantiles
 import pytest
 
 import harness
-from harness.linter.privacy import forbidden
+from harness.notebooks.lint.lesson_rules import forbidden
 
 PACKAGE = Path(harness.__file__).parent
 ROOT = PACKAGE.parent
-FILES = sorted(path for path in PACKAGE.rglob("*.py") if "app" not in path.relative_to(PACKAGE).parts)
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if "skeleton" not in path.relative_to(PACKAGE).parts)
 IDS = [str(path.relative_to(PACKAGE)) for path in FILES]
 
 

@@ -10,13 +10,12 @@ from google.appengine.runtime.apiproxy_errors import ApplicationError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.clock import START
+from harness.appengine.clock import START
+from harness.appengine.taskqueue import Queue, QueueConfig, RetryParameters, Task
+from harness.appengine.taskqueue.messages import ErrorCode
+from harness.appengine.taskqueue.pull_queue import PullQueue
+from harness.appengine.taskqueue.queue import EtaOrder, Tombstones
 from harness.records import Frame, TaskInfo, TaskState
-from harness.taskqueue import Queue, QueueConfig, RetryParameters, Task
-from harness.taskqueue.errorcodes import ErrorCode
-from harness.taskqueue.etaorder import EtaOrder
-from harness.taskqueue.pull import PullQueue
-from harness.taskqueue.tombstones import Tombstones
 
 NOW = START.timestamp()
 QUEUES = [QueueConfig("mail")]
@@ -245,33 +244,33 @@ def test_a_task_is_given_up_when_all_its_limits_are_reached(retry, retries, age,
 
 
 def test_the_error_codes_are_googles(taskqueue):
-    from google.appengine.api.taskqueue import taskqueue_service_bytes_pb2 as messages
+    from google.appengine.api.taskqueue import taskqueue_service_bytes_pb2 as pb
 
-    google = dict(messages.TaskQueueServiceError.ErrorCode.items())
+    google = dict(pb.TaskQueueServiceError.ErrorCode.items())
     assert {code.name: code.value for code in ErrorCode} == {code.name: google[code.name] for code in ErrorCode}
 
 
 def test_the_method_numbers_are_googles(taskqueue):
-    from google.appengine.api.taskqueue import taskqueue_service_bytes_pb2 as messages
+    from google.appengine.api.taskqueue import taskqueue_service_bytes_pb2 as pb
 
-    from harness.taskqueue import wire
+    from harness.appengine.taskqueue import messages
 
-    google = messages.TaskQueueAddRequest.RequestMethod.items()
-    assert {name: number for number, name in wire._METHODS.items()} == dict(google)
-    assert messages.TaskQueueMode.PULL == wire.PULL
+    google = pb.TaskQueueAddRequest.RequestMethod.items()
+    assert {name: number for number, name in messages._METHODS.items()} == dict(google)
+    assert pb.TaskQueueMode.PULL == messages.PULL
 
 
 def test_the_service_takes_a_task_of_exactly_100_kb_and_no_byte_more(taskqueue):
-    from google.appengine.api.taskqueue import taskqueue_service_bytes_pb2 as messages
+    from google.appengine.api.taskqueue import taskqueue_service_bytes_pb2 as pb
 
-    from harness.taskqueue import wire
+    from harness.appengine.taskqueue import messages
 
-    message = messages.TaskQueueAddRequest(queue_name=b"default", task_name=b"", eta_usec=0, body=b"x" * 102_300)
+    message = pb.TaskQueueAddRequest(queue_name=b"default", task_name=b"", eta_usec=0, body=b"x" * 102_300)
     message.body += b"x" * (102_400 - message.ByteSize())
-    wire.check_add(message, NOW)
+    messages.check_add(message, NOW)
     message.body += b"x"
     with pytest.raises(ApplicationError, match="the task has 102401 bytes; at most 102400 are allowed"):
-        wire.check_add(message, NOW)
+        messages.check_add(message, NOW)
 
 
 def test_eight_threads_may_add_at_once(service, taskqueue):

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.clock import START
-from harness.taskqueue import TaskQueueService, parse_queue_yaml
+from harness.appengine.clock import START
+from harness.appengine.taskqueue import TaskQueueService, parse_queue_yaml
 
 EXAMPLES = int(os.environ.get("HARNESS_SOAK", "100"))
 QUEUES = parse_queue_yaml("queue:\n- name: later\n  mode: pull")

@@ -9,9 +9,9 @@ from types import ModuleType
 
 import pytest
 
-from harness.clock import START, Clock
+from harness.appengine.clock import START, Clock
+from harness.appengine.taskqueue import TaskQueueService, connect, preload
 from harness.errors import LabClosedError
-from harness.taskqueue import TaskQueueService, connect, preload
 
 NOW = START.timestamp()
 
@@ -33,8 +33,11 @@ def new_service(hours: float = 0) -> TaskQueueService:
 
 def run_python(*lines: str) -> str:
     """Run a program in a fresh process, in which nothing of Google's is imported."""
-    begin = "from harness.clock import Clock\nfrom harness.taskqueue import TaskQueueService, connect, preload\n"
-    program = begin + "\n".join(lines)
+    begin = (
+        "from harness.appengine.clock import Clock",
+        "from harness.appengine.taskqueue import TaskQueueService, connect, preload",
+    )
+    program = "\n".join((*begin, *lines))
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=os.environ)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-import harness.taskqueue
-from harness.clock import Clock
+import harness.appengine.taskqueue
+from harness.appengine.clock import Clock
+from harness.appengine.taskqueue import TaskQueueService, connect, learners_frame, preload
 from harness.records import Frame
-from harness.taskqueue import TaskQueueService, connect, learners_frame, preload
 
 SOURCE = """
 def gen_task():
@@ -87,7 +87,7 @@ def test_the_standard_library_is_not_the_origin(service):
     assert service.queues["default"].waiting()[0].origin.file == Path(__file__).name
 
 
-@pytest.mark.parametrize("file", ["<frozen importlib._bootstrap>", harness.taskqueue.__file__])
+@pytest.mark.parametrize("file", ["<frozen importlib._bootstrap>", harness.appengine.taskqueue.__file__])
 def test_a_frame_of_python_or_of_the_harness_is_not_the_learners(file):
     names: dict[str, Any] = {}
     exec(compile("import sys\nframe = sys._getframe()", file, "exec"), names)

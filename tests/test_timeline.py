@@ -17,8 +17,8 @@ from xml.etree import ElementTree
 import pytest
 
 from harness.records import Outcome, QueueSample, Request, TaskState
-from harness.timeline import backoff, rate, timeline
-from harness.timeline.scene import Mark, Span, make_scene
+from harness.show.plots import backoff, rate, timeline
+from harness.show.timeline_model import Mark, Span, make_model
 from tests import scenes
 from tests.scenes import Story, Try, at
 
@@ -277,7 +277,7 @@ def test_a_wait_begins_when_the_attempt_before_has_ended() -> None:
     story.task("task1", 0, [Try(0, 5), Try(7, 1)])
     second = story.attempts[1]
     story.attempts[1] = replace(second, task=replace(second.task, eta=at(1)), duplicate=True)
-    (life,) = make_scene(*story.records()).lives
+    (life,) = make_model(*story.records()).lives
     assert life.waits == (Span(5, 7, Mark.TURN),)
 
 
@@ -399,7 +399,7 @@ def test_figures_are_the_same_bytes_in_another_process_and_time_zone() -> None:
 
 def test_pyplot_is_never_imported_and_matplotlib_only_to_draw() -> None:
     code = (
-        "import sys; from harness.timeline import backoff\n"
+        "import sys; from harness.show.plots import backoff\n"
         "assert 'matplotlib' not in sys.modules\n"
         "backoff([1, 2], 'q')._repr_html_()\n"
         "assert 'matplotlib' in sys.modules\n"
@@ -409,6 +409,6 @@ def test_pyplot_is_never_imported_and_matplotlib_only_to_draw() -> None:
 
 
 def test_matplotlib_is_quiet_where_there_is_no_home() -> None:
-    code = "from harness.timeline import backoff; backoff([1, 2], 'q')._repr_html_()"
+    code = "from harness.show.plots import backoff; backoff([1, 2], 'q')._repr_html_()"
     environment = {name: value for name, value in os.environ.items() if name != "MPLCONFIGDIR"} | {"HOME": os.devnull}
     assert subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True).stderr == b""

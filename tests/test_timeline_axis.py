@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.timeline.axis import lay_out, ticks
+from harness.show.axis import lay_out, ticks
 
 LETTER = 0.01
 MOMENTS = st.lists(st.floats(0, 30 * 86400), min_size=1, max_size=200)

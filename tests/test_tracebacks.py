@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from harness import Lab
-from harness.taskqueue import preload
+from harness.appengine.taskqueue import preload
 from tests.shells import Shell, ipython
 
 

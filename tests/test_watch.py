@@ -16,18 +16,16 @@ import pexpect
 import pytest
 from rich.console import Console
 
-from harness.checks.answers import Answer
-from harness.checks.course import exercises, find_exercise
-from harness.checks.examiner import Examiner
-from harness.checks.exercise import Exercise
-from harness.checks.verdict import Verdict
+from harness.classroom import watch as watching
+from harness.classroom.screen import Program, Screen
+from harness.classroom.watch import Job, Lines, follow, watch_files
+from harness.classroom.watch_session import Checked, Event, Failed, Following, Key, Resized, Saved, WatchSession
+from harness.course.answers import Answer
+from harness.course.catalogue import exercises, find_exercise
+from harness.course.check_process import CheckProcess
+from harness.course.exercise import Exercise
+from harness.course.verdict import Verdict
 from harness.errors import HarnessError
-from harness.terminal import watch as watching
-from harness.terminal.page import Page
-from harness.terminal.saves import saves
-from harness.terminal.session import Event, Failed, Following, Judged, Key, Resized, Saved, Session
-from harness.terminal.watch import Job, Lines, follow
-from harness.terminal.words import Program
 from tests.desk import Desk, SameProcess, remember_nothing
 
 FIRST = frozenset({"01_first_task.ipynb"})
@@ -46,42 +44,42 @@ def desk(tmp_path: Path, solved: set[str], monkeypatch: pytest.MonkeyPatch) -> D
 
 
 @pytest.fixture
-def session(desk: Desk) -> Session:
+def session(desk: Desk) -> WatchSession:
     """A session whose first check has ended."""
-    session = Session(desk.folder)
+    session = WatchSession(desk.folder)
     check(session)
     return session
 
 
-def check(session: Session) -> list[str]:
+def check(session: WatchSession) -> list[str]:
     """Make all checks that the session asks for, and return which."""
     asked = []
     while job := session.take_job():
         asked.append(job[0].number)
-        session.handle(Judged(job[0], SameProcess().judge(*job)))
+        session.handle(Checked(job[0], SameProcess().judge(*job)))
     return asked
 
 
-def press(session: Session, keys: str) -> None:
+def press(session: WatchSession, keys: str) -> None:
     for key in keys:
         session.handle(Key(key))
 
 
-def seen(session: Session, width: int = 80, height: int = 30, **options: bool) -> str:
+def seen(session: WatchSession, width: int = 80, height: int = 30, **options: bool) -> str:
     """Return the screen."""
     out = Console(file=StringIO(), width=width, height=height, force_terminal=True, color_system=None, **options)
-    out.print(Page(session, Program("taskqueue-course")))
+    out.print(Screen(session, Program("taskqueue-course")))
     return "\n".join(line.rstrip() for line in out.file.getvalue().splitlines())
 
 
 def test_it_begins_with_the_first_exercise_that_is_not_solved(desk: Desk, solved: set[str]) -> None:
     solved.update(["1.1", "1.2", "2.1"])
-    session = Session(desk.folder)
+    session = WatchSession(desk.folder)
     assert session.current.number == "1.3"
     assert check(session) == ["1.3"]
 
 
-def test_a_save_checks_the_exercise_that_changed_and_shows_it(desk: Desk, session: Session) -> None:
+def test_a_save_checks_the_exercise_that_changed_and_shows_it(desk: Desk, session: WatchSession) -> None:
     desk.solve("2.1")
     session.handle(Saved(frozenset({"02_passing_data.ipynb"})))
     assert check(session) == ["2.1"]
@@ -89,13 +87,13 @@ def test_a_save_checks_the_exercise_that_changed_and_shows_it(desk: Desk, sessio
     assert "2.1 correct: " in seen(session)
 
 
-def test_a_save_without_a_change_checks_nothing_and_says_so(session: Session) -> None:
+def test_a_save_without_a_change_checks_nothing_and_says_so(session: WatchSession) -> None:
     session.handle(Saved(FIRST))
     assert check(session) == []
     assert "Saved. No answer has changed." in seen(session)
 
 
-def test_outputs_and_notes_are_no_change(desk: Desk, session: Session) -> None:
+def test_outputs_and_notes_are_no_change(desk: Desk, session: WatchSession) -> None:
     notebook = desk.read("01")
     desk.cell(notebook, "ex1-1-check")["outputs"] = [{"output_type": "stream", "name": "stdout", "text": "x"}]
     desk.cell(notebook, "ex1-1")["source"] = "my notes"
@@ -104,13 +102,13 @@ def test_outputs_and_notes_are_no_change(desk: Desk, session: Session) -> None:
     assert check(session) == []
 
 
-def test_other_notebooks_are_left_alone(session: Session) -> None:
+def test_other_notebooks_are_left_alone(session: WatchSession) -> None:
     session.handle(Saved(frozenset({"01_first_task-Copy1.ipynb", "scratch.ipynb"})))
     assert check(session) == []
     assert session.remark == ""
 
 
-def test_of_several_changes_all_are_checked_and_the_current_stays(desk: Desk, session: Session) -> None:
+def test_of_several_changes_all_are_checked_and_the_current_stays(desk: Desk, session: WatchSession) -> None:
     for number in ("1.3", "1.1", "1.2"):
         desk.solve(number)
     session.handle(Saved(FIRST))
@@ -119,7 +117,7 @@ def test_of_several_changes_all_are_checked_and_the_current_stays(desk: Desk, se
     assert "1.2 correct\n 1.3 correct\n" in seen(session)
 
 
-def test_what_is_correct_is_remembered_and_moves_the_bar(desk: Desk, session: Session, solved: set[str]) -> None:
+def test_what_is_correct_is_remembered_and_moves_the_bar(desk: Desk, session: WatchSession, solved: set[str]) -> None:
     assert "0 of 30 solved" in seen(session)
     desk.solve("1.1")
     session.handle(Saved(FIRST))
@@ -129,14 +127,14 @@ def test_what_is_correct_is_remembered_and_moves_the_bar(desk: Desk, session: Se
     assert "n leads on: 1.2 Write the worker" in seen(session)
 
 
-def test_what_another_program_marked_as_solved_is_seen(session: Session, solved: set[str]) -> None:
+def test_what_another_program_marked_as_solved_is_seen(session: WatchSession, solved: set[str]) -> None:
     solved.add("1.2")
     press(session, "r")
     check(session)
     assert session.done == 1
 
 
-def test_n_goes_to_the_next_unsolved_and_round(desk: Desk, session: Session, solved: set[str]) -> None:
+def test_n_goes_to_the_next_unsolved_and_round(desk: Desk, session: WatchSession, solved: set[str]) -> None:
     solved.update({exercise.number for exercise in exercises()} - {"1.1", "3.2", "7.3"})
     press(session, "r")
     check(session)
@@ -148,7 +146,7 @@ def test_n_goes_to_the_next_unsolved_and_round(desk: Desk, session: Session, sol
     assert shown == ["3.2", "7.3", "1.1"]
 
 
-def test_when_all_is_solved_it_says_so_and_n_goes_on(session: Session, solved: set[str]) -> None:
+def test_when_all_is_solved_it_says_so_and_n_goes_on(session: WatchSession, solved: set[str]) -> None:
     solved.update(exercise.number for exercise in exercises())
     press(session, "r")
     check(session)
@@ -157,7 +155,7 @@ def test_when_all_is_solved_it_says_so_and_n_goes_on(session: Session, solved: s
     assert session.current.number == "1.2"
 
 
-def test_h_gives_the_hints_and_a_right_answer_ends_them(desk: Desk, session: Session) -> None:
+def test_h_gives_the_hints_and_a_right_answer_ends_them(desk: Desk, session: WatchSession) -> None:
     press(session, "h")
     assert "Hint 1 of 3: " in seen(session)
     press(session, "h")
@@ -168,7 +166,7 @@ def test_h_gives_the_hints_and_a_right_answer_ends_them(desk: Desk, session: Ses
     assert "Hint" not in seen(session)
 
 
-def test_l_shows_the_course_and_hides_it(desk: Desk, session: Session, solved: set[str]) -> None:
+def test_l_shows_the_course_and_hides_it(desk: Desk, session: WatchSession, solved: set[str]) -> None:
     solved.add("1.2")
     desk.spoil("1.3")
     session.handle(Saved(FIRST))
@@ -179,20 +177,20 @@ def test_l_shows_the_course_and_hides_it(desk: Desk, session: Session, solved: s
     assert "1.3 not right yet." in seen(session)
 
 
-def test_r_reads_and_checks_again(desk: Desk, session: Session) -> None:
+def test_r_reads_and_checks_again(desk: Desk, session: WatchSession) -> None:
     desk.solve("1.1")
     press(session, "r")
     assert check(session) == ["1.1"]
     assert "1.1 correct" in seen(session)
 
 
-def test_any_other_key_does_nothing(session: Session) -> None:
+def test_any_other_key_does_nothing(session: WatchSession) -> None:
     before = seen(session)
     press(session, "xyz \n")
     assert (seen(session), session.over) == (before, False)
 
 
-def test_while_a_check_runs_the_verdict_of_before_stays(desk: Desk, session: Session) -> None:
+def test_while_a_check_runs_the_verdict_of_before_stays(desk: Desk, session: WatchSession) -> None:
     desk.solve("1.1")
     session.handle(Saved(FIRST))
     session.take_job()
@@ -201,7 +199,7 @@ def test_while_a_check_runs_the_verdict_of_before_stays(desk: Desk, session: Ses
     assert session.take_job() is None
 
 
-def test_a_save_during_a_check_is_checked_after_it(desk: Desk, session: Session) -> None:
+def test_a_save_during_a_check_is_checked_after_it(desk: Desk, session: WatchSession) -> None:
     desk.answer("1.1", "while True: pass")
     session.handle(Saved(FIRST))
     job = session.take_job()
@@ -210,13 +208,15 @@ def test_a_save_during_a_check_is_checked_after_it(desk: Desk, session: Session)
     session.handle(Saved(FIRST))
     assert session.take_job() is None
     before = Answer({"controllers/ex1_1.py": "x = 1"})
-    session.handle(Judged(job[0], SameProcess().judge(job[0], before)))
+    session.handle(Checked(job[0], SameProcess().judge(job[0], before)))
     assert check(session) == ["1.1"]
     assert "1.1 correct" in seen(session)
 
 
 @pytest.mark.parametrize("content", ["", "{", "<<<<<<< HEAD\n"])
-def test_a_notebook_that_cannot_be_read_just_now_keeps_the_screen(desk: Desk, session: Session, content: str) -> None:
+def test_a_notebook_that_cannot_be_read_just_now_keeps_the_screen(
+    desk: Desk, session: WatchSession, content: str
+) -> None:
     whole = desk.path("01").read_bytes()
     desk.path("01").write_text(content)
     session.handle(Saved(FIRST))
@@ -229,7 +229,7 @@ def test_a_notebook_that_cannot_be_read_just_now_keeps_the_screen(desk: Desk, se
     assert check(session) == []
 
 
-def test_a_cell_that_is_gone_is_told_with_the_way_back(desk: Desk, session: Session) -> None:
+def test_a_cell_that_is_gone_is_told_with_the_way_back(desk: Desk, session: WatchSession) -> None:
     notebook = desk.read("01")
     notebook["cells"].remove(desk.cell(notebook, "ex1-1-answer"))
     desk.save("01", notebook)
@@ -238,34 +238,34 @@ def test_a_cell_that_is_gone_is_told_with_the_way_back(desk: Desk, session: Sess
     assert "taskqueue-course reset 1.1" in " ".join(seen(session).split())
 
 
-def test_a_check_that_cannot_be_made_is_a_remark(session: Session) -> None:
-    session.handle(Judged(find_exercise("1.1"), HarnessError("there is no web2py")))
+def test_a_check_that_cannot_be_made_is_a_remark(session: WatchSession) -> None:
+    session.handle(Checked(find_exercise("1.1"), HarnessError("there is no web2py")))
     assert "1.1 could not be checked: there is no web2py" in seen(session)
 
 
 def test_whatever_a_check_raises_the_next_one_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    def judge(examiner: Examiner, exercise: Exercise, answer: Answer) -> Verdict:
+    def check(self: CheckProcess, exercise: Exercise, answer: Answer) -> Verdict:
         raise ValueError(exercise.number)
 
-    monkeypatch.setattr(Examiner, "judge", judge)
+    monkeypatch.setattr(CheckProcess, "check", check)
     events: SimpleQueue[Event] = SimpleQueue()
     with watching._examining(events) as examine:
         for number in ("1.1", "1.2"):
             examine((find_exercise(number), Answer({})))
         outcomes = [events.get(timeout=60) for _ in range(2)]
-    assert [str(each.outcome) for each in outcomes if isinstance(each, Judged)] == [
+    assert [str(each.outcome) for each in outcomes if isinstance(each, Checked)] == [
         "the check itself failed: ValueError: 1.1",
         "the check itself failed: ValueError: 1.2",
     ]
 
 
-def test_that_saves_cannot_be_followed_is_told(session: Session) -> None:
+def test_that_saves_cannot_be_followed_is_told(session: WatchSession) -> None:
     session.handle(Failed("no more watches; the key r checks again"))
     assert "no more watches; the key r checks again" in seen(session)
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (60, 20), (40, 10), (200, 60), (20, 3)])
-def test_the_screen_fits_into_the_window(desk: Desk, session: Session, width: int, height: int) -> None:
+def test_the_screen_fits_into_the_window(desk: Desk, session: WatchSession, width: int, height: int) -> None:
     desk.spoil("2.1")
     session.handle(Saved(frozenset({"02_passing_data.ipynb"})))
     check(session)
@@ -275,7 +275,7 @@ def test_the_screen_fits_into_the_window(desk: Desk, session: Session, width: in
     assert len(lines) <= max(height, 9)
 
 
-def test_what_does_not_fit_is_told(desk: Desk, session: Session) -> None:
+def test_what_does_not_fit_is_told(desk: Desk, session: WatchSession) -> None:
     desk.spoil("2.1")
     session.handle(Saved(frozenset({"02_passing_data.ipynb"})))
     check(session)
@@ -284,7 +284,7 @@ def test_what_does_not_fit_is_told(desk: Desk, session: Session) -> None:
     assert "q quit" in shown
 
 
-def test_the_loop_takes_events_until_q(desk: Desk, session: Session) -> None:
+def test_the_loop_takes_events_until_q(desk: Desk, session: WatchSession) -> None:
     desk.solve("1.1")
     events: deque[Event] = deque([Resized(), Saved(FIRST), Key("q"), Key("h")])
     shown: list[str] = []
@@ -295,7 +295,7 @@ def test_the_loop_takes_events_until_q(desk: Desk, session: Session) -> None:
     assert "Checking 1.1 …" in shown[-1]
 
 
-def test_without_a_terminal_each_verdict_is_printed_once(desk: Desk, session: Session) -> None:
+def test_without_a_terminal_each_verdict_is_printed_once(desk: Desk, session: WatchSession) -> None:
     out = Console(file=StringIO(), width=60, highlight=False)
     lines = Lines(out, Program("python -m harness"))
     lines(session)
@@ -314,7 +314,7 @@ def test_a_save_as_jupyterlab_does_it_is_noticed_and_its_drafts_are_not(desk: De
     events: SimpleQueue[object] = SimpleQueue()
     checkpoints = desk.exercises / ".ipynb_checkpoints"
     checkpoints.mkdir()
-    with saves(desk.exercises, events.put, lambda: events.put("following"), events.put):
+    with watch_files(desk.exercises, events.put, lambda: events.put("following"), events.put):
         assert events.get(timeout=60) == "following"
         (checkpoints / "02_passing_data-checkpoint.ipynb").write_text("{}")
         desk.solve("1.1")
@@ -325,11 +325,11 @@ def test_a_save_as_jupyterlab_does_it_is_noticed_and_its_drafts_are_not(desk: De
 
 def test_a_folder_that_cannot_be_followed_is_told(tmp_path: Path) -> None:
     events: SimpleQueue[object] = SimpleQueue()
-    with saves(tmp_path / "nowhere", events.put, lambda: events.put("following"), events.put):
+    with watch_files(tmp_path / "nowhere", events.put, lambda: events.put("following"), events.put):
         assert "cannot be followed" in str(events.get(timeout=60))
 
 
-def test_what_was_saved_before_saves_were_followed_is_checked(desk: Desk, session: Session) -> None:
+def test_what_was_saved_before_saves_were_followed_is_checked(desk: Desk, session: WatchSession) -> None:
     desk.solve("1.1")
     session.handle(Following())
     assert check(session) == ["1.1"]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.appengine.web2py.boot import source_tree
 from harness.errors import Web2pyNotFoundError
-from harness.web2py.boot import source_tree
 from tests.labs import shell
 
 STATE = """
@@ -25,14 +25,14 @@ before = state()
 """
 CALL = """
 from harness.records import Request
-from harness.web2py import Site
+from harness.appengine.web2py import Site
 site = Site()
 site.write("controllers/default.py", "def index(): return 'hello'")
 text = site.call(Request("GET", "/tutorial/default/index")).text
 """
 SHOW_ERROR = """
-import harness.web2py
-try: harness.web2py.Site()
+import harness.appengine.web2py
+try: harness.appengine.web2py.Site()
 except Exception as error: print(type(error).__name__, error)
 """
 
@@ -67,7 +67,9 @@ def test_session_ids_are_the_same_in_every_python(tmp_path: Path) -> None:
 
 
 def test_importing_the_package_does_not_load_web2py(tmp_path: Path) -> None:
-    done = run_python("import sys, harness.web2py; print([m for m in sys.modules if m.startswith('gluon')])", tmp_path)
+    done = run_python(
+        "import sys, harness.appengine.web2py; print([m for m in sys.modules if m.startswith('gluon')])", tmp_path
+    )
     assert done.stdout.strip() == "[]"
 
 

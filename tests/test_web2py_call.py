@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+from harness.appengine.web2py import Site
 from harness.records import Headers, Request, Response
-from harness.web2py import Site
 
 FORM: Headers = (("Content-Type", "application/x-www-form-urlencoded"),)
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from harness.appengine.web2py import Site, explain_404
 from harness.records import Request
-from harness.web2py import Site, explain_404
 
 CONTROLLER = """
 from math import pi

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.web2py import Site, folder, leftovers
+from harness.appengine.web2py import Site, app_files, roots
 
 # A process that makes a lab, says where, and then waits to be killed. It imports nothing that takes time.
 HOLDER = """
 import sys
-from harness.web2py.folder import make_root
+from harness.appengine.web2py.app_files import make_root
 print(make_root(), flush=True)
 sys.stdin.read()
 """
@@ -40,11 +40,11 @@ def another_process(temporary: Path, program: str = HOLDER) -> Iterator[tuple[su
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder for temporary files that this test has for itself."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    leftovers.sweep_once.cache_clear()
+    roots.sweep_once.cache_clear()
     return tmp_path
 
 
-@pytest.mark.skipif(leftovers.fcntl is None, reason="there is no flock here, so nothing is removed")
+@pytest.mark.skipif(roots.fcntl is None, reason="there is no flock here, so nothing is removed")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
 def test_the_folder_of_a_killed_process_goes_with_the_next_lab(temporary, number):
     with another_process(temporary) as (process, root):
@@ -59,17 +59,17 @@ def test_the_folder_of_a_killed_process_goes_with_the_next_lab(temporary, number
 
 def test_the_folder_of_a_living_process_stays(temporary):
     with another_process(temporary) as (process, root):
-        leftovers.sweep(temporary)
+        roots.sweep(temporary)
         assert (root / "applications").is_dir()
         assert process.poll() is None
 
 
 def test_the_folders_of_this_process_stay(temporary):
-    roots = [folder.make_root(), folder.make_root()]
-    leftovers.sweep(temporary)
-    assert [root.is_dir() for root in roots] == [True, True]
-    for root in roots:
-        folder.remove_root(root)
+    made = [app_files.make_root(), app_files.make_root()]
+    roots.sweep(temporary)
+    assert [root.is_dir() for root in made] == [True, True]
+    for root in made:
+        app_files.remove_root(root)
     assert list(temporary.iterdir()) == []
 
 
@@ -77,7 +77,7 @@ def test_a_folder_that_was_never_locked_is_somebody_elses(temporary):
     for name in ("harness-ipython-1", "harness-boot-1", "another"):
         (temporary / name).mkdir()
     (temporary / "another" / ".lock").touch()
-    leftovers.sweep(temporary)
+    roots.sweep(temporary)
     assert len(list(temporary.iterdir())) == 3
 
 
@@ -86,27 +86,27 @@ def test_a_lock_that_is_a_link_is_not_followed(temporary):
         (temporary / name).mkdir()
     (temporary / "elsewhere" / "file").touch()
     (temporary / "harness-1" / ".lock").symlink_to(temporary / "elsewhere" / "file")
-    leftovers.sweep(temporary)
+    roots.sweep(temporary)
     assert (temporary / "elsewhere" / "file").exists()
     assert (temporary / "harness-1").exists()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 def test_a_forked_process_that_closes_the_lab_lets_go_of_nothing(temporary):
-    root = folder.make_root()
+    root = app_files.make_root()
     child = os.fork()
     if child == 0:
-        leftovers.release(root)
+        roots.release(root)
         os._exit(0)
     os.waitpid(child, 0)
     with another_process(temporary):  # it looks for leftovers, too
         assert root.is_dir()
-    folder.remove_root(root)
+    app_files.remove_root(root)
 
 
 def test_a_process_looks_once(temporary, monkeypatch):
     looked = []
-    monkeypatch.setattr(leftovers, "sweep", looked.append)
+    monkeypatch.setattr(roots, "sweep", looked.append)
     for _ in range(3):
-        folder.remove_root(folder.make_root())
+        app_files.remove_root(app_files.make_root())
     assert looked == [temporary]

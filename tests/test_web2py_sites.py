@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from harness.appengine.web2py import Site
 from harness.records import Request
-from harness.web2py import Site
 
 
 @pytest.fixture

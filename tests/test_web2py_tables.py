@@ -2,9 +2,9 @@
 
 import pytest
 
+from harness.appengine.web2py import Site
 from harness.errors import NameRefusedError, SourceError, UnknownTableError
 from harness.records import Request
-from harness.web2py import Site
 
 
 def test_a_new_table_is_empty(site: Site) -> None:

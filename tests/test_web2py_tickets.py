@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.appengine.web2py import Site
 from harness.records import Request, Response
-from harness.web2py import Site
 
 
 def run(site: Site, *lines: str) -> Response:

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from harness import Lab
+from harness.appengine.web2py.boot import source_tree
 from harness.records import Response
-from harness.web2py.boot import source_tree
 from tests.labs import python
 from tests.test_fidelity import cells
 

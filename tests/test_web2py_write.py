@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
+from harness.appengine.web2py import Site
 from harness.errors import LabClosedError, NameRefusedError, SourceError
 from harness.records import Request
-from harness.web2py import Site
 
 
 def get(site: Site, url: str) -> str:

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.checks.course import find_exercise
-from harness.checks.verdict import not_attempted
+from harness.course.catalogue import find_exercise
+from harness.course.verdict import not_attempted
 
 ROOT = Path(__file__).parents[1]
 WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from harness.appengine.wsgi import call, to_environ
 from harness.records import Request, Response
-from harness.wsgi import call, to_environ
 
 
 class App:

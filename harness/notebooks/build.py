@@ -18,12 +18,10 @@ from pathlib import Path
 from harness.errors import NotebookError
 from harness.notebooks import files
 from harness.notebooks.execute import execute
-from harness.notebooks.exercise import digest, is_stub, origin, to_exercise
-from harness.notebooks.files import Notebook, cell_label
+from harness.notebooks.files import Notebook, cell_label, read_saved
 from harness.notebooks.normal_form import normalise
-from harness.notebooks.saved import read_saved
-from harness.notebooks.slides import with_slides
-from harness.notebooks.syntax import syntax_error
+from harness.notebooks.slide_types import with_slides
+from harness.notebooks.stubs import digest, is_stub, origin, syntax_error, to_exercise
 
 
 def build(root: Path, paths: Sequence[Path] = (), *, check: bool = False, say: Callable[[str], None] = print) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import median
 
-from harness.checks.course import body, exercises, find_exercise, solution_cells
-from harness.checks.exercise import Exercise
-from harness.checks.judge import judge
+from harness.course.catalogue import body, exercises, find_exercise, solution_cells
+from harness.course.checker import check_answer
+from harness.course.exercise import Exercise
 from harness.notebooks import files
 from harness.notebooks.execute import execute
 from tests.bench.measure import ROUNDS, Row, fresh, percentile, timed
@@ -46,7 +46,7 @@ def rows() -> list[Row]:
 
 def _check(exercise: Exercise) -> float:
     answer = {name: body(source) for name, source in solution_cells(exercise).items()}
-    return timed(lambda: judge(exercise, answer))
+    return timed(lambda: check_answer(exercise, answer))
 
 
 def _lesson(path: Path) -> Row:

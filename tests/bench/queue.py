@@ -10,9 +10,9 @@ from pathlib import Path
 from google.appengine.api import apiproxy_stub_map, taskqueue
 from google.appengine.api.taskqueue import taskqueue_stub
 
-from harness.clock import Clock
+from harness.appengine.clock import Clock
+from harness.appengine.taskqueue import QueueConfig, TaskQueueService, connect
 from harness.records import TaskState
-from harness.taskqueue import QueueConfig, TaskQueueService, connect
 from tests.bench.measure import Row, collector_at_rest, in_turns, timed
 
 COUNT = 1_000

@@ -19,8 +19,8 @@ from google.appengine.api import apiproxy_stub_map, taskqueue
 from google.appengine.api.taskqueue import taskqueue_stub
 
 from harness import Lab
+from harness.appengine.wsgi import Environ, to_environ
 from harness.records import Request
-from harness.wsgi import Environ, to_environ
 from tests.bench.dispatch import CONTROLLER, COUNT
 from tests.bench.measure import Row, in_turns, timed
 

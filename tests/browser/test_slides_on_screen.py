@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
+from harness.classroom.slides import make_slides
 from harness.notebooks import files
-from harness.workshop.slides import make_slides
 from tests.browser.driver import ROOT
 from tests.isolation import missing
 

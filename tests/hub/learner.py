@@ -15,7 +15,7 @@ from tests.hub.kernel import Kernel, Reply
 # What a learner's kernel says about itself: the lab's own rows and folder, and the exercises that are solved.
 WHO = """
 import json, os
-from harness.checks import ledger
+from harness.course import progress_file as ledger
 lab.write("controllers/whose.py", "def index():\\n    db.mytable.insert(old='whose', new={name!r})\\n    return ''\\n")
 lab.get("whose/index")
 root = lab._engine.site.root

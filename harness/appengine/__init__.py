@@ -1,0 +1,1 @@
+"""The local App Engine: task queue, dispatcher, web2py, virtual clock."""

@@ -1,0 +1,7 @@
+"""Plays App Engine: takes the tasks that are due and sends them to their handlers, in virtual time."""
+
+from harness.appengine.dispatcher.dispatcher import CAP, Dispatcher
+from harness.appengine.dispatcher.task_request import application as deferred_application
+from harness.appengine.dispatcher.task_request import strip_appengine_headers
+
+__all__ = ["CAP", "Dispatcher", "deferred_application", "strip_appengine_headers"]

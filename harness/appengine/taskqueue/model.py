@@ -1,0 +1,119 @@
+"""What queue.yaml can say about a queue, and what follows from it for a task that failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from harness.appengine.clock import to_datetime
+from harness.records import Frame, Headers, TaskInfo, TaskState
+
+_LARGEST_EXPONENT = 1023  # of a float
+
+
+@dataclass(frozen=True, slots=True)
+class RetryParameters:
+    """When a failed task runs again, and when it is given up (T28–T30; SDK, Docs).
+
+    Backoffs and the age limit are in seconds; None means no limit.
+    """
+
+    min_backoff: float = 0.1
+    max_backoff: float = 3600.0
+    max_doublings: int = 16
+    task_retry_limit: int | None = None
+    task_age_limit: float | None = None
+
+    def delay(self, failures: int) -> float:
+        """Return the seconds to wait after a task has failed `failures` times, 1 or more (T28, T29; SDK, Docs).
+
+        The interval doubles `max_doublings` times, then grows by the interval that was reached, up to `max_backoff`.
+        """
+        doublings = min(failures - 1, self.max_doublings)
+        interval = self.min_backoff * 2.0 ** min(doublings, _LARGEST_EXPONENT)
+        return min(self.max_backoff, interval * (failures - doublings))
+
+    def exhausted(self, retries: int, age_seconds: float) -> str | None:
+        """Tell whether a task that has just failed again is given up (T30; Docs, TCK).
+
+        Args:
+            retries: retries made so far, without the first attempt: 0 when the first attempt has just failed.
+            age_seconds: seconds since the first attempt began.
+
+        Returns:
+            None when it runs again; otherwise the limit in words ("task_retry_limit 3 reached"). With both limits it
+            runs again until both are reached.
+        """
+        reached = []
+        if self.task_retry_limit is not None and retries >= self.task_retry_limit:
+            reached.append(f"task_retry_limit {self.task_retry_limit}")
+        if self.task_age_limit is not None and age_seconds > self.task_age_limit:
+            reached.append(f"task_age_limit {self.task_age_limit:g} s")
+        limits = (self.task_retry_limit is not None) + (self.task_age_limit is not None)
+        return f"{' and '.join(reached)} reached" if reached and len(reached) == limits else None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueConfig:
+    """One queue of queue.yaml (T39, T40; Docs).
+
+    `rate` is in tasks per second (0 holds everything), `bucket_size` in tokens, `mode` is "push" or "pull"; `target`
+    names the service or version that the tasks are sent to.
+    """
+
+    name: str
+    rate: float = 5.0
+    bucket_size: int = 5
+    max_concurrent_requests: int = 1000
+    retry: RetryParameters = field(default_factory=RetryParameters)
+    mode: str = "push"
+    target: str | None = None
+
+
+# A task as the queue keeps it.
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """One task, from the `add` to its end; the queue and the dispatcher change it, `info()` is what others see.
+
+    Times are virtual seconds since 1970 (UTC), `deadline` is in seconds. `retry` is None where the queue's own
+    parameters hold (T31). For a pull task `retries` counts its leases and `eta` is when it can be leased (again).
+    """
+
+    name: str
+    queue: str
+    method: str
+    url: str
+    headers: Headers
+    body: bytes
+    eta: float
+    created: float
+    tag: str | None = None
+    retry: RetryParameters | None = None
+    retries: int = 0
+    executions: int = 0
+    first_try: float | None = None
+    previous_status: int | None = None
+    retry_reason: str | None = None
+    deadline: float | None = None
+    origin: Frame | None = None
+    state: TaskState = TaskState.WAITING
+
+    def info(self) -> TaskInfo:
+        """Return the task as it is now, as an immutable record."""
+        return TaskInfo(
+            name=self.name,
+            queue=self.queue,
+            method=self.method,
+            url=self.url,
+            eta=to_datetime(self.eta),
+            created=to_datetime(self.created),
+            headers=self.headers,
+            body=self.body,
+            tag=self.tag,
+            state=self.state,
+            retries=self.retries,
+            executions=self.executions,
+            first_try=None if self.first_try is None else to_datetime(self.first_try),
+            origin=self.origin,
+        )

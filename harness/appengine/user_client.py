@@ -1,0 +1,168 @@
+"""A user's browser: turns paths and values into requests, and keeps cookies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from http.cookies import CookieError, Morsel, SimpleCookie
+from typing import Any
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
+
+from harness.errors import BadRequestError
+from harness.records import Request, Response
+
+_FORM = "application/x-www-form-urlencoded"
+_IN_PATH = "/%:@!$&'()*+,;=~-._"  # what may stand in a path unquoted (RFC 3986); % for what is quoted already
+_IN_QUERY = _IN_PATH + "?"
+
+
+class UserClient:
+    """One user: builds requests and remembers the cookies of the responses.
+
+    Args:
+        app: the application that a relative path belongs to.
+    """
+
+    def __init__(self, app: str) -> None:
+        self._app = app
+        self._cookies: SimpleCookie = SimpleCookie()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | str | bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Request:
+        """Build one request.
+
+        Args:
+            method: the HTTP method, in capitals.
+            path: "controller/function" of the browser's application, or "/application/controller/function".
+            query: values for the query string; a list repeats its key.
+            data: a mapping is sent as a form, str as UTF-8 text, bytes as they are.
+            headers: further headers; an empty Cookie stands for none at all, as from one who was never here.
+
+        Raises:
+            BadRequestError: an absolute URL, or values that cannot be sent.
+        """
+        own = dict(_checked_headers(headers or {}))
+        url = self._url(path, query or {})
+        body, content_type = _encode_body(data)
+        if content_type and not any(name.lower() == "content-type" for name in own):
+            own["Content-Type"] = content_type
+        if self._cookies:
+            own.setdefault("Cookie", "; ".join(f"{name}={item.coded_value}" for name, item in self._cookies.items()))
+        if not own.get("Cookie", "kept"):
+            del own["Cookie"]
+        return Request(method, url, tuple(own.items()), body)
+
+    def remember(self, response: Response) -> None:
+        """Keep the cookies that a response sets, as browsers do.
+
+        One that ends at once (Max-Age=0, or Expires in the past) is dropped, one that is malformed ignored.
+        """
+        for name, value in response.headers:
+            if name.lower() == "set-cookie":
+                with suppress(CookieError):
+                    self._keep(SimpleCookie(value), response)
+
+    def _keep(self, cookies: SimpleCookie, response: Response) -> None:
+        for name, cookie in cookies.items():
+            if _ends_at_once(cookie, response):
+                self._cookies.pop(name, None)
+            else:
+                self._cookies[name] = cookie
+
+    def _url(self, path: str, query: Mapping[str, Any]) -> str:
+        parts = self._split(path)
+        route = parts.path if parts.path.startswith("/") else f"/{self._app}/{parts.path}"
+        given = quote(_encodable(parts.query), safe=_IN_QUERY)
+        text = "&".join(part for part in (given, _encode_form(query)) if part)
+        return quote(_encodable(route), safe=_IN_PATH) + (f"?{text}" if text else "")
+
+    def _split(self, path: str) -> SplitResult:
+        if not isinstance(path, str):
+            raise BadRequestError(f'a path such as "default/index" is needed, not {path!r}')
+        if not path.isprintable():
+            raise BadRequestError(f"{path!r} holds a character that no URL can hold; delete it")
+        try:
+            parts = urlsplit(path)
+        except ValueError as error:  # of square brackets, "http://[::1"
+            raise BadRequestError(f"{path!r} is no path: {error}") from None
+        if parts.scheme or parts.netloc:
+            raise BadRequestError(
+                f'{path!r} is an absolute URL; the lab has one web server only, so give the path: "default/index", '
+                f'or "/{self._app}/default/index"'
+            )
+        if parts.fragment:
+            raise BadRequestError(f"{path!r} has a fragment (#{parts.fragment}); a browser never sends that part")
+        return parts
+
+
+def _ends_at_once(cookie: Morsel[str], response: Response) -> bool:
+    with suppress(ValueError):  # one that is no number does not count (RFC 6265)
+        return int(cookie["max-age"]) <= 0  # and one that is goes before Expires
+    if response.started is None:
+        return False
+    try:
+        return parsedate_to_datetime(cookie["expires"]) <= response.started + timedelta(seconds=response.elapsed)
+    except (TypeError, ValueError):  # no date
+        return False
+
+
+def _encode_form(values: Mapping[str, Any]) -> str:
+    try:
+        return urlencode(dict(values), doseq=True)
+    except UnicodeEncodeError as error:
+        raise _surrogate(error) from None
+
+
+def _encode_body(data: Mapping[str, Any] | str | bytes | None) -> tuple[bytes, str]:
+    if data is None:
+        return b"", ""
+    if isinstance(data, Mapping):
+        return _encode_form(data).encode(), _FORM
+    if isinstance(data, str):
+        return _encodable(data).encode(), "text/plain; charset=utf-8"
+    if isinstance(data, bytes):
+        return data, "application/octet-stream"
+    raise BadRequestError(f"data must be a dict (sent as a form), str or bytes, not {data!r}")
+
+
+def _encodable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise _surrogate(error) from None
+    return text
+
+
+def _surrogate(error: UnicodeEncodeError) -> BadRequestError:
+    half = error.object[error.start]
+    return BadRequestError(f"{half!r} cannot be sent: it is half of a character (a surrogate); send the whole one")
+
+
+def _checked_headers(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    if not isinstance(headers, Mapping):
+        raise BadRequestError(
+            f'headers must be a dict such as {{"Accept": "text/html"}}, not {headers!r}. To send a variable named '
+            f'headers: query={{"headers": {headers!r}}}'
+        )
+    for name, value in headers.items():
+        if not _is_header(name, value):
+            raise BadRequestError(f"a header is a name and one line of text in latin letters, not {name!r}: {value!r}")
+        yield name, value
+
+
+def _is_header(name: Any, value: Any) -> bool:
+    if not isinstance(name, str) or not isinstance(value, str):
+        return False
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return name.isascii() and name.replace("-", "").replace("_", "").isalnum() and not {"\r", "\n", "\0"} & set(value)

@@ -1,5 +1,0 @@
-"""The exercises of the course: `check`, `hint`, `solution`, `progress`, `predict`."""
-
-from harness.checks.engine import check, hint, predict, progress, solution
-
-__all__ = ["check", "hint", "predict", "progress", "solution"]

@@ -1,0 +1,1 @@
+"""What a learner and an instructor run from a terminal, and grading."""

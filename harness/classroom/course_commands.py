@@ -1,0 +1,220 @@
+"""Commands for the course's own notebooks: open them, build them, hold them to their form."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.classroom.jupyterlab import PORT
+from harness.course import progress_file
+from harness.course.catalogue import exercises
+from harness.course.progress_file import Entry
+from harness.course.workspace import find_course
+from harness.errors import CourseError, ProgressError
+
+
+@click.command()
+@click.option("--port", default=PORT, show_default=True, help="The port on 127.0.0.1.")
+@click.option("--browser/--no-browser", default=True, help="Open a browser, or only print the URL.")
+def lab(port: int, browser: bool) -> int:
+    """Open the course in JupyterLab."""
+    from harness.classroom.jupyterlab import serve
+
+    return serve(Path.cwd(), port, browser=browser)
+
+
+@click.command()
+@click.argument("notebooks", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--check", is_flag=True, help="Change nothing; fail if anything would change.")
+def build(notebooks: tuple[Path, ...], check: bool) -> int:
+    """Run lessons and solutions (all without NOTEBOOKS), make exercises of solutions, normalise.
+
+    An exercise that you changed stays as it is. If its solution was changed too, the exercise is rebuilt, and a copy of
+    yours is kept in exercises/backups/.
+    """
+    from harness.notebooks.build import build
+
+    changes = build(Path.cwd(), list(notebooks), check=check)
+    if not changes:
+        click.echo("all notebooks are up to date")
+    return 1 if check and changes else 0
+
+
+@click.command()
+@click.argument("notebooks", nargs=-1, type=click.Path(path_type=Path))
+def lint(notebooks: tuple[Path, ...]) -> int:
+    """Hold notebooks (all without NOTEBOOKS) to the form of the course."""
+    from harness.classroom.learner_commands import program
+    from harness.classroom.screen import with_commands
+    from harness.notebooks.lint import lint
+
+    findings = lint(Path.cwd(), list(notebooks))
+    for finding in findings:
+        click.echo(with_commands(str(finding), program()))
+    click.echo(f"{len(findings)} to fix" if findings else "all notebooks are in form")
+    return 1 if findings else 0
+
+
+# A learner's progress for somebody else: what was solved, when, after how much; nothing about who or where.
+
+SCHEMA = "taskqueue-course/progress"
+
+
+def progress_report() -> dict[str, Any]:
+    """Return the progress in every exercise of the course, ready for JSON.
+
+    Days are in UTC; the time of day is left out, as nobody else's business.
+
+    Raises:
+        ProgressError: the progress cannot be read, or is of a newer course.
+    """
+    entries = progress_file.saved_entries()
+    rows = [
+        {"number": each.number, "title": each.title, **_said(entries.get(each.number, Entry()))} for each in exercises()
+    ]
+    return {
+        "schema": SCHEMA,
+        "schema_version": 1,
+        "course_version": metadata.version("harness"),
+        "solved": sum(row["solved"] for row in rows),
+        "of": len(rows),
+        "exercises": rows,
+    }
+
+
+def _said(entry: Entry) -> dict[str, Any]:
+    day = entry.date and entry.date.partition("T")[0]
+    return {"solved": entry.solved, "date": day, "checks": entry.checks, "hints": entry.hints}
+
+
+# Commands for those who grade.
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("build", "nbgrader"))
+def nbgrader(folder: Path) -> int:
+    """Lay out a course FOLDER for nbgrader from the solutions; submissions and grades in it stay."""
+    from harness.classroom.grading.nbgrader import lay_out
+
+    if not lay_out(Path.cwd(), folder):
+        click.echo(f"{folder} is up to date")
+    return 0
+
+
+# Commands for whoever holds a workshop: slides, and notes for the instructor.
+
+_REVEAL = Path(".venv", "reveal", "sphinx_revealjs", "_static", "revealjs")
+
+
+@click.command()
+@click.argument("lessons", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--reveal", default=_REVEAL, type=click.Path(path_type=Path), help="A folder of reveal.js 5, with dist/.")
+@click.option("--to", default=Path("build", "slides"), type=click.Path(path_type=Path), help="The folder to write to.")
+def slides(lessons: tuple[Path, ...], reveal: Path, to: Path) -> int:
+    """Make reveal.js slides of lessons (all without LESSONS); they need no network."""
+    from harness.classroom.slides import make_slides
+
+    make_slides(Path.cwd(), reveal, to, lessons, say=click.echo)
+    return 0
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Change nothing; fail if anything would change.")
+def instructors(check: bool) -> int:
+    """Write notebooks/INSTRUCTORS.md, the notes for whoever teaches the course."""
+    from harness.classroom.instructor_notes import GUIDE, guide
+    from harness.notebooks import files
+
+    path = Path.cwd() / GUIDE
+    text = guide(Path.cwd())
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        click.echo(f"{GUIDE} is up to date")
+        return 0
+    if not check:
+        files.write(path, text)
+    click.echo(f"{'would rewrite' if check else 'rewrote'} {GUIDE}")
+    return 1 if check else 0
+
+
+# Commands that look after a learner's set-up and progress: `doctor`, `export`.
+
+_WIDEST = 110  # characters; longer lines are hard to read
+
+
+def _course(context: click.Context, parameter: click.Parameter, folder: Path) -> Path:
+    """Return the folder of the course that a folder is in, or the folder: that it is none is a finding."""
+    try:
+        return find_course(folder).absolute()
+    except CourseError:
+        return folder.absolute()
+
+
+@click.command()
+@click.option(
+    "--course",
+    type=click.Path(path_type=Path),
+    default=".",
+    callback=_course,
+    help="The folder that holds exercises/; without it the current one, or one above it.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, to be put into an issue.")
+def doctor(course: Path, as_json: bool) -> int:
+    """Say what is wrong with this set-up, and how to fix it."""
+    from harness.classroom.doctor import examine_setup
+    from harness.classroom.doctor_report import SetupState, dump, lines, summary, to_json
+    from harness.classroom.learner_commands import program
+    from harness.classroom.screen import with_commands
+
+    width = min(shutil.get_terminal_size().columns, _WIDEST)
+    findings = {}
+    for name, found in examine_setup(course):
+        findings[name] = found = replace(found, fix=with_commands(found.fix, program()))
+        if not as_json:
+            click.echo(lines(name, found, width, sys.stdout.encoding))
+    click.echo(dump(to_json(findings)) if as_json else f"\n{summary(findings)}")
+    return 1 if any(found.state is SetupState.PROBLEM for found in findings.values()) else 0
+
+
+@click.command()
+@click.option("--output", type=click.Path(path_type=Path), help="The file to write; without it JSON is printed.")
+def export(output: Path | None) -> int:
+    """Write your progress as JSON, without anything about you."""
+
+    report = progress_report()
+    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+    if output is None:
+        click.echo(text, nl=False)
+        return 0
+    _write(output, text)
+    click.echo(f"{report['solved']} of {report['of']} exercises solved: written to {output}")
+    return 0
+
+
+def _write(path: Path, text: str) -> None:
+    """Write an export, over an earlier one if need be, and over nothing else."""
+    from harness.notebooks.files import write
+
+    if path.exists() and not _is_export(path):
+        raise ProgressError(f"{path} is there already and is no earlier export: choose another name.")
+    if not path.parent.is_dir():
+        raise ProgressError(f"{path} cannot be written: there is no folder {path.parent}.")
+    try:
+        write(path, text)
+    except OSError as error:
+        raise ProgressError(f"{path} cannot be written: {error.strerror or error}.") from None
+
+
+def _is_export(path: Path) -> bool:
+
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(held, dict) and held.get("schema") == SCHEMA

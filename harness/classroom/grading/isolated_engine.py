@@ -1,0 +1,208 @@
+"""An App Engine whose web server answers each request in a child process of its own.
+
+The queue, the clock and the judge are the parent's. The child works on a copy of them, and tells what it did: the
+response, and the calls to the task queue, which the parent then makes itself. Files, and the database among them, the
+two have in common. What an application keeps in memory (`cache.ram`) is gone with the child, as it may be on App Engine
+with any instance.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, is_dataclass, replace
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+from harness import errors
+from harness.appengine.clock import DEADLINE, to_datetime
+from harness.appengine.engine import AppEngine
+from harness.appengine.server import Server
+from harness.appengine.wsgi import WSGIApp
+from harness.classroom.grading.child import ChildLost, run_apart
+from harness.classroom.grading.sandbox import Limits, confine
+from harness.errors import GradingError, HarnessError
+from harness.records import Frame, Request, Response, Route, Ticket
+
+# What comes back from a child process as bytes, read without trust: records and plain values, nothing else.
+
+_SCALARS = (type(None), bool, int, float, str, bytes, datetime, date, time, timedelta, Decimal)
+_RECORDS = (Request, Response, Route, Ticket, Frame)
+_CLASSES = {(kind.__module__, kind.__name__): kind for kind in (*_RECORDS, datetime, date, time, timedelta, Decimal)}
+
+
+def dump(value: Any) -> bytes:
+    """Return a value as bytes; what is no plain value in it goes as its `repr`."""
+    return pickle.dumps(_plain(value))
+
+
+def load(data: bytes) -> Any:
+    """Return the value of such bytes; ValueError where they hold anything else."""
+    try:
+        return _Reader(io.BytesIO(data)).load()
+    except Exception as error:  # the unpickler raises whatever the bytes lead it to
+        raise ValueError(f"unreadable: {error}") from None
+
+
+class _Reader(pickle.Unpickler):
+    """Knows a few classes by name, and so cannot be made to call anything else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _CLASSES:
+            raise pickle.UnpicklingError(f"{module}.{name} is not to be loaded")
+        return _CLASSES[module, name]
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and isinstance(value, _RECORDS):
+        return replace(value, **{each.name: _plain(getattr(value, each.name)) for each in fields(value)})
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_plain, value)) if type(value) in (list, tuple) else list(map(_plain, value))
+    if type(value) in _SCALARS:
+        return value.replace(tzinfo=None) if isinstance(value, datetime) else value
+    for kind in (int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return bytes(value) if isinstance(value, bytes) else repr(value)
+
+
+_MOST_CALLS = 10_000  # to the task queue, in one request
+_ROUTES = "routes.py"
+
+
+class Budget:
+    """How long one answer may run or wait in all (`fork.Stopwatch`), however many requests it takes that for."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._spent = 0.0
+
+    def spend(self, seconds: float) -> None:
+        """Take note of what a request took."""
+        self._spent += seconds
+
+    def left(self) -> float:
+        """Return what is left; GradingError when that is nothing."""
+        left = self._seconds - self._spent
+        if left <= 0:
+            raise GradingError(f"your code took more than {self._seconds:g} seconds in all; is there an endless loop?")
+        return left
+
+
+class IsolatedServer:
+    """What `Server` is, with the learner's code in child processes.
+
+    Args:
+        server: answers the requests in the child.
+        engine: the lab that it belongs to.
+        limits: what a child may use up.
+        budget: what they may take together.
+    """
+
+    def __init__(self, server: Server, engine: AppEngine, limits: Limits, budget: Budget) -> None:
+        self._server = server
+        self._engine = engine
+        self._limits = limits
+        self._budget = budget
+        self._routes: list[tuple[str, str]] = []  # source and application; each child reads it anew
+
+    def mount(self, prefix: str, app: WSGIApp) -> None:
+        """See `Server.mount`."""
+        self._server.mount(prefix, app)
+
+    def send(self, request: Request, start: float, deadline: float = DEADLINE) -> Response:
+        """See `Server.send`; GradingError where the child is lost."""
+        response = self._apart(lambda: self._server.send(request, start, deadline))
+        if not isinstance(response, Response):
+            raise GradingError("the process that ran your code answered with something that is no response")
+        return replace(response, request=request, started=to_datetime(start))
+
+    def rows(self, table: str, app: str) -> list[dict[str, Any]]:
+        """See `Server.rows`."""
+        rows = self._apart(lambda: self._server.rows(table, app))
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise GradingError("the process that ran your models answered with something that is no table")
+        return rows
+
+    def write(self, path: str, source: str, app: str) -> None:
+        """See `Server.write`. routes.py is code that runs when it is written, so only children write that."""
+        if path != _ROUTES:
+            self._server.write(path, source, app)
+            return
+        self._apart(lambda: self._server.write(path, source, app))
+        self._routes = [(source, app)]
+
+    def _apart(self, action: Callable[[], Any]) -> Any:
+        """Return what an action in a child returns, or raise its HarnessError, after making its calls to the queue."""
+        seconds = min(self._limits.patience, self._budget.left())
+        try:
+            data = run_apart(lambda: self._in_the_child(action), seconds, self._budget.spend)
+            kind, value, calls = load(data)
+            for name, message, moment in calls[:_MOST_CALLS]:
+                self._make_call(str(name), bytes(message), float(moment))
+        except ChildLost as lost:
+            raise GradingError(f"the process that ran your code {lost}") from None
+        except (ValueError, TypeError):
+            raise GradingError("the process that ran your code answered with something unreadable") from None
+        if kind == "":
+            return value
+        known = getattr(errors, str(kind), None)
+        ours = known if isinstance(known, type) and issubclass(known, HarnessError) else GradingError
+        raise ours(str(value))
+
+    def _in_the_child(self, action: Callable[[], Any]) -> bytes:
+        calls = self._recorded_calls()
+        confine(self._limits, self._engine.site.root)
+        try:
+            for source, app in self._routes:
+                self._server.write(_ROUTES, source, app)
+            kind, value = "", action()
+        except HarnessError as error:
+            kind, value = type(error).__name__, str(error)
+        return dump([kind, value, calls])
+
+    def _recorded_calls(self) -> list[tuple[str, bytes, float]]:
+        """Return a list that fills with the calls to the queue: which, with what message, and when."""
+        service, clock = self._engine.service, self._engine.clock
+        call, calls = service.MakeSyncCall, list[tuple[str, bytes, float]]()
+
+        def recorded(package: str, name: str, request: Any, *rest: Any) -> None:
+            calls.append((name, request.SerializeToString(), clock.timestamp))
+            call(package, name, request, *rest)
+
+        service.MakeSyncCall = recorded
+        return calls
+
+    def _make_call(self, name: str, message: bytes, moment: float) -> None:
+        """Make a call that the child made; where it was refused there, it is here, too."""
+        from google.appengine.api.taskqueue import taskqueue_service_bytes_pb2 as messages
+        from google.appengine.runtime.apiproxy_errors import Error
+        from google.protobuf.message import DecodeError
+
+        kinds: list[Any] = [getattr(messages, f"TaskQueue{name}{end}", None) for end in ("Request", "Response")]
+        if not all(kinds):
+            raise ValueError(name)
+        request, response = (kind() for kind in kinds)
+        try:
+            request.ParseFromString(message)
+            with self._engine.clock.travel(moment):
+                self._engine.service.MakeSyncCall("taskqueue", name, request, response)
+        except DecodeError:
+            raise ValueError(name) from None
+        except Error:
+            return
+
+
+class IsolatedEngine(AppEngine):
+    """An App Engine for the judge's labs; `limits` and `budget` are set before the first."""
+
+    limits = Limits()
+    budget = Budget(0)
+
+    def __init__(self, queue_yaml: str | None, apps: Iterable[str], seed: int, shuffle: bool, dup: float) -> None:
+        super().__init__(queue_yaml, apps, seed, shuffle, dup)
+        self.server = IsolatedServer(self.server, self, self.limits, self.budget)  # type: ignore[assignment]

@@ -1,0 +1,162 @@
+"""The course as a whole: its lessons, and what the solution notebooks say about each exercise."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+from itertools import groupby
+from pathlib import Path
+from typing import Any, TypeVar
+
+from harness.course.exercise import Exercise, Lesson, Misconception, Prediction, Run
+from harness.errors import CourseError
+from harness.notebooks.cells import Target, cell_body, cell_target
+from harness.notebooks.files import Notebook, read
+from harness.notebooks.stubs import blank_regions, to_exercise
+
+T = TypeVar("T")
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+@cache
+def lessons() -> tuple[Lesson, ...]:
+    """Return the lessons in order: a lessonNN.toml with the words, and a lessonNN.py with what is tried."""
+    return tuple(_load(path) for path in sorted(Path(__file__).with_name("lessons").glob("lesson*.toml")))
+
+
+def _load(path: Path) -> Lesson:
+    words = tomllib.loads(path.read_text(encoding="utf-8"))
+    runs = import_module(f"harness.course.lessons.{path.stem}").RUNS if "exercises" in words else {}
+    shared = {key: Misconception(**known) for key, known in words.get("mistakes", {}).items()}
+    return Lesson(
+        number=path.stem.removeprefix("lesson"),
+        title=words["title"],
+        exercises=tuple(_exercise(number, said, shared, runs) for number, said in words.get("exercises", {}).items()),
+        predictions={name: Prediction(**asked) for name, asked in words.get("predictions", {}).items()},
+    )
+
+
+def _exercise(number: str, said: dict[str, Any], shared: dict[str, Misconception], runs: dict[str, Run]) -> Exercise:
+    own = {key: Misconception(**known) for key, known in said.pop("mistakes", {}).items()}
+    mistakes = {key: shared[key] for key in said.pop("shared", ())} | own
+    lists: dict[str, Any] = {name: tuple(said.pop(name)) for name in ("files", "hints", "apps") if name in said}
+    return Exercise(number=number, run=runs[number], mistakes=mistakes, **lists, **said)
+
+
+def lesson_title(number: str) -> str:
+    """Return what a lesson is called; `number` is that of an existing one ("02")."""
+    return next(lesson.title for lesson in lessons() if lesson.number == number)
+
+
+def exercises() -> Iterator[Exercise]:
+    """Yield all exercises in order."""
+    for lesson in lessons():
+        yield from lesson.exercises
+
+
+def find_exercise(number: str, call: str = "") -> Exercise:
+    """Return the exercise "1.1".
+
+    Args:
+        number: its number.
+        call: the function that a learner called with the number ("check"); an error then shows how to call it.
+
+    Raises:
+        CourseError: the course has no such exercise; the message lists some that it has.
+    """
+    known = {exercise.number: exercise for exercise in exercises()}
+    return _look_up(known, number, "exercise", call)
+
+
+def find_prediction(name: str, call: str = "") -> Prediction:
+    """Return the prediction "1.a"; see `find_exercise`."""
+    known = {name: asked for lesson in lessons() for name, asked in lesson.predictions.items()}
+    return _look_up(known, name, "prediction", call)
+
+
+def file_key(target: Target) -> str:
+    """Name a file as `Exercise.files` does: "controllers/ex1_1.py", "stats:controllers/ex3_2.py"."""
+    return target.path if target.app is None else f"{target.app}:{target.path}"
+
+
+@cache
+def solution_cells(exercise: Exercise) -> dict[str, str]:
+    """Return, for each file of an exercise, the source of the cell in the solution notebook that writes it."""
+    return _cells(exercise, "solutions")
+
+
+def _cells(exercise: Exercise, folder: str) -> dict[str, str]:
+    """Return, for each file of an exercise, the source of the cell that writes it in a notebook of the course."""
+    code = [cell.source for cell in read(_path(exercise.lesson, folder)).cells if cell.cell_type == "code"]
+    written = {file_key(target): source for source in code if (target := cell_target(source))}
+    return {name: written[name] for name in exercise.files}
+
+
+def _path(lesson: str, folder: str) -> Path:
+    notebooks = sorted((_ROOT / folder).glob(f"{lesson}_*.ipynb"))
+    if not notebooks:
+        raise CourseError(f"the {folder} of lesson {lesson} are not installed; they are in {folder}/")
+    return notebooks[0]
+
+
+@cache
+def stub_cells(exercise: Exercise) -> dict[str, str]:
+    """Return the same cells as the learner finds them: with the regions blanked.
+
+    They are made of the solutions, which are newer than the exercises while these are built; where the solutions are
+    not installed they are read from the exercises.
+    """
+    if not (_ROOT / "solutions").is_dir():
+        return _cells(exercise, "exercises")
+    return {name: blank_regions(source, exercise.number) for name, source in solution_cells(exercise).items()}
+
+
+def exercise_file(lesson: str) -> str:
+    """Return the name of a lesson's exercise notebook: "01_first_task.ipynb"."""
+    return _path(lesson, "solutions" if (_ROOT / "solutions").is_dir() else "exercises").name
+
+
+@cache
+def exercise_notebook(lesson: str) -> Notebook:
+    """Return a lesson's exercise notebook as it came, made anew from the solutions; it is not to be changed.
+
+    Raises:
+        CourseError: the solutions are not installed.
+    """
+    path = _path(lesson, "solutions")
+    return to_exercise(read(path), path.name)
+
+
+def body(source: str) -> str:
+    """Return what a cell writes, without the markers of its solution."""
+    return "\n".join(line for line in cell_body(source).splitlines() if not line.strip().startswith("### ")) + "\n"
+
+
+def _look_up(known: dict[str, T], name: str, kind: str, call: str) -> T:
+    if isinstance(name, str) and name in known:
+        return known[name]
+    says, best = _unknown(list(known), name, kind)
+    raise CourseError(f'{says} Type, for example, {call}("{best}").' if call else says)
+
+
+def _unknown(known: list[str], name: object, kind: str) -> tuple[str, str]:
+    """Return what to say about a name that is not known, and the known name that is most likely meant."""
+    text = "" if name is None else str(name).strip()
+    if not text:
+        lessons_of = [list(names) for _, names in groupby(known, key=_lesson_of)]
+        spans = (names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}" for names in lessons_of)
+        return f"which {kind}? There are {', '.join(spans)}.", known[0]
+    if text in known and not isinstance(name, str):
+        return f"{kind}s are named by strings, so {text} needs quotes.", text
+    of_lesson = [each for each in known if _lesson_of(each) == text.zfill(2)]
+    if of_lesson:
+        return f"lesson {text.zfill(2)} has the {kind}s {', '.join(of_lesson)}.", of_lesson[0]
+    near = get_close_matches(text, known, n=3, cutoff=0.3) or known[:3]
+    return f"there is no {kind} {name!r}; did you mean {' or '.join(map(repr, near))}?", near[0]
+
+
+def _lesson_of(name: str) -> str:
+    return name.partition(".")[0].zfill(2)

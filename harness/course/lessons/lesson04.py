@@ -1,0 +1,214 @@
+"""Lesson 04, When a task fails: what its exercises try. Their words are in lesson04.toml."""
+
+from __future__ import annotations
+
+from harness.course.lessons.expectations import Rows, expect_address, own_instance
+from harness.course.trial import SLIPS, Trial
+from harness.records import Attempt, Outcome
+
+_LONG = 30  # attempts; who needs more has set no limit
+
+
+def _attempts(trial: Trial, most: int, *, may_fail: bool = True) -> list[Attempt]:
+    """Run attempt by attempt until nothing waits, or the most that make sense are made."""
+    made: list[Attempt] = []
+    while trial.lab.tasks() and len(made) < most:
+        made.append(trial.step(may_fail=may_fail))
+    return made
+
+
+def _statuses(attempts: list[Attempt]) -> str:
+    shown = ", ".join(str(attempt.status) for attempt in attempts[:8])
+    return f"{shown}, and so on" if len(attempts) > 8 else shown or "none"
+
+
+def _three_tries(trial: Trial) -> None:
+    trial.get("ex4_1/ask", day="never")
+    expect_address(trial, trial.one_task(missing="not-queued"), "fetch")
+    attempts = _attempts(trial, _LONG)
+    if attempts[0].response.hint:
+        trial.succeed(attempts[0], "wrong-address")
+    mistakes = {1: "no-retry", 2: "one-retry"}
+    key = mistakes.get(len(attempts), "off-by-one")
+    if trial.lab.tasks():
+        key = "no-limit"
+    elif "age" in attempts[-1].note:
+        key = "age-too"
+    elif attempts[-1].ok:
+        key = "no-values"
+    trial.expect(
+        len(attempts) == 3,
+        key,
+        happened=f"{len(attempts)} attempts, with statuses {_statuses(attempts)}"
+        + (", and the task still waits" if trial.lab.tasks() else ""),
+        expected="3 attempts, and then the task is dropped",
+    )
+    trial.expect(
+        attempts[-1].outcome is Outcome.DROPPED,
+        "ends-itself",
+        happened=f"the third attempt was answered {attempts[-1].status} ({attempts[-1].outcome})",
+        expected="a third try, which fails too, and the queue drops the task",
+    )
+    trial.get("ex4_1/ask", day="Tuesday")
+    attempts = _attempts(trial, _LONG)
+    rows = trial.rows("mytable", "old", "new")
+    trial.expect(
+        len(attempts) == 2 and rows == [("tides", "Tuesday")],
+        "fixed-day" if len(attempts) != 2 else None,
+        happened=f"the office recovered; {len(attempts)} attempts, and the table holds {rows}",
+        expected="2 attempts, and the row ('tides', 'Tuesday')",
+    )
+
+
+def _idempotent(trial: Trial) -> None:
+    with trial.again(duplicates=1.0) as unlucky, own_instance(unlucky):
+        unlucky.called = "two ratings, each of whose tasks is delivered twice"
+        expected = [("r1", "5"), ("r2", "5")]
+        for rating, stars in expected:
+            unlucky.lab.get("ex4_2/rate", rating=rating, stars=stars)
+        attempts = _attempts(unlucky, 8, may_fail=False)
+        unlucky.called = "two ratings, each of whose tasks is delivered twice"
+        failed = next((attempt for attempt in attempts if not 200 <= attempt.status < 300), None)
+        if failed is not None:
+            unlucky.wrong(
+                "second-fails",
+                happened=f"a delivery was answered {failed.status}, so it is tried again",
+                expected="the second delivery finds nothing to do, and answers 200",
+            )
+        rows: Rows = unlucky.rows("mytable", "old", "new")
+        numbers = sorted(str(row[0]) for row in rows)
+        key = "twice" if len(rows) > len(set(rows)) else "too-few" if rows else "no-row"
+        unlucky.expect(
+            numbers == ["r1", "r2"] and sorted(map(str, rows)) == sorted(map(str, expected)),
+            key,
+            happened=f"the table holds {rows}",
+            expected=f"{expected}",
+        )
+    with own_instance(trial):
+        _rate_once_more(trial)
+        _rate_once_more(trial, "remembers-names", "the same rating was queued again, a new task")
+    _rate_once_more(trial, "own-memory", "the same rating once more, and another instance ran its task")
+
+
+def _rate_once_more(trial: Trial, mistake: str | None = None, what: str = "a rating was queued") -> None:
+    trial.get("ex4_2/rate", rating="r7", stars="3")
+    trial.run()
+    rows = trial.rows("mytable", "old", "new")
+    happened = f"{what}; the table holds {rows}"
+    trial.expect(rows == [("r7", "3")], mistake, happened=happened, expected="one row for rating r7")
+
+
+def _no_rows(trial: Trial) -> None:
+    for pages in ("8", "16"):
+        done: Rows = trial.rows("mytable", "old", "new")
+        trial.get("ex4_3/order", pages=pages)
+        for number in (1, 2):
+            attempt = trial.step(may_fail=True)
+            ticket = attempt.response.ticket
+            if ticket is not None and ticket.exception in SLIPS:
+                trial.failed(ticket)
+            trial.expect(
+                attempt.elapsed < 60,
+                "waits",
+                happened=f"attempt {number} kept the worker for {attempt.elapsed:g} s",
+                expected="a failure at once; the queue waits before the next attempt",
+            )
+            rows = trial.rows("mytable", "old", "new")[len(done) :]
+            trial.expect(
+                attempt.outcome is Outcome.RETRY,
+                "swallowed",
+                happened=f"the office was busy, and attempt {number} was answered {attempt.status}: the task is done",
+                expected="a failure, so that the queue tries again",
+            )
+            trial.expect(
+                not rows,
+                "committed",
+                happened=f"attempt {number} failed with {attempt.status} and left {rows}",
+                expected="no row",
+            )
+        trial.succeed(trial.step(), None)
+        rows = trial.rows("mytable", "old", "new")[len(done) :]
+        trial.expect(
+            rows == [("order", pages)],
+            "not-ordered",
+            happened=f"the office answered at the third attempt; the table holds {rows}",
+            expected=f"one row, {('order', pages)}",
+        )
+
+
+def _dead_letter(trial: Trial) -> None:
+    trial.get("ex4_4/send", letter="lost")
+    attempts = _attempts(trial, _LONG)
+    tickets = [attempt.response.ticket for attempt in attempts]
+    strange = [ticket for ticket in tickets if ticket is not None and ticket.exception != "RuntimeError"]
+    if strange:
+        trial.failed(strange[0])
+    rows: Rows = trial.rows("dead_letter", "letter", "attempts")
+    key = "too-early" if len(attempts) < 4 else "too-late" if len(attempts) > 4 else "no-letter"
+    if attempts[-1].outcome is Outcome.DROPPED:
+        key = "dropped"
+    elif len(rows) > 1:
+        key = "every-time"
+    elif any("the view" in attempt.response.hint for attempt in attempts):
+        key = "dict-without-view"
+    elif len(attempts) == _LONG:
+        key = "never-stops"
+    trial.expect(
+        len(attempts) == 4 and len(rows) == 1,
+        key,
+        happened=f"attempts with statuses {_statuses(attempts)}; dead_letter holds {rows[:4]}",
+        expected="four attempts, the last with status 200, and one row",
+    )
+    trial.expect(
+        rows == [("lost", 4)],
+        "wrong-row",
+        happened=f"dead_letter holds {rows}",
+        expected="[('lost', 4)]",
+    )
+    trial.get("ex4_4/send", letter="late")
+    attempts = _attempts(trial, _LONG)
+    rows = trial.rows("dead_letter", "letter", "attempts")
+    trial.expect(
+        len(attempts) == 3 and len(rows) == 1,
+        "living-letter",
+        happened=f"a letter that gets through at the third attempt: {len(attempts)} attempts, dead_letter {rows[:4]}",
+        expected="three attempts, and no new row in dead_letter",
+    )
+
+
+def _headers(trial: Trial) -> None:
+    for times in (3, 3, 2):
+        done = len(trial.rows("mytable", "old", "new"))
+        trial.get("ex4_5/wake", times=times)
+        task = trial.one_task(missing=None)
+        _attempts(trial, times, may_fail=False)
+        rows = [(old, str(new)) for old, new in trial.rows("mytable", "old", "new")[done:]]
+        expected = [(task.name, str(number)) for number in range(1, times + 1)]
+        trial.expect(
+            rows == expected,
+            _misread(rows, expected, done),
+            happened=f"the log {'grew by' if done else 'holds'} {rows}",
+            expected=f"{expected}",
+        )
+
+
+def _misread(rows: list[tuple[object, str]], expected: list[tuple[str, str]], done: int) -> str | None:
+    """Return what a log says that is not as expected, after `done` rows of tasks before."""
+    name = expected[0][0]
+    if len(rows) < len(expected):
+        return "no-row"
+    if rows == [(name, str(number)) for number in range(len(expected))]:
+        return "from-zero"
+    if done and rows == [(name, str(done + int(number))) for _, number in expected]:
+        return "counts-rows"
+    if rows == [(number, name) for name, number in expected]:
+        return "swapped"
+    names = {old for old, _ in rows}
+    if names == {None}:
+        return "no-name"
+    if names != {name}:
+        return "wrong-name"
+    return "same-number" if len({new for _, new in rows}) == 1 else None
+
+
+RUNS = {"4.1": _three_tries, "4.2": _idempotent, "4.3": _no_rows, "4.4": _dead_letter, "4.5": _headers}

@@ -1,0 +1,239 @@
+"""Lesson 05, When and how fast: what its exercises try. Their words are in lesson05.toml."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+
+from harness.course.lessons.expectations import expect_no_echo, own_instance, work
+from harness.course.trial import Trial
+from harness.records import Attempt
+from harness.show.text import quantity, shorten
+
+_PARTNER = """
+import time
+from google.appengine.api import taskqueue
+
+def add():
+    for number in range(int(request.vars.count)):
+        taskqueue.add(url=URL(request.vars.worker), queue_name='archive')
+    return 'added'
+
+def quick():
+    return 'sent'
+
+def slow():
+    time.sleep(25)
+    return 'sent'
+
+def fails():
+    if int(request.env.http_x_appengine_taskretrycount) < 3:
+        raise HTTP(503)
+    return 'sent'
+"""
+_WORKERS = {"quick": "is quick", "slow": "takes 25 s", "fails": "fails three times"}
+_READERS = """
+def index():
+    for number in range(260):
+        db.mytable.insert(old='reader')
+    db(db.mytable.id.belongs(range(31, 41))).delete()
+    db.mytable.insert(old='editor')
+    return 'filled'
+"""
+_READER_COUNT = 250
+_PATIENCE = 60  # attempts of a chain that mail nobody
+_REFUSAL = "choose another name"  # the words of both exceptions, which are for the developer
+_NO_COOKIE = {"Cookie": ""}  # whoever comes is not known from a visit before
+
+
+def _reminder(trial: Trial) -> None:
+    for article, minutes in (("Tides", 10), ("Nebel über dem Hafen", 90)):
+        answer = trial.get("ex5_1/later", article=article, minutes=minutes)
+        trial.expect(
+            answer.elapsed == 0,
+            "waits-itself",
+            happened=f"the reader waited {answer.elapsed:g} s for the answer",
+            expected="no waiting",
+        )
+        task = trial.one_task(missing="not-queued")
+        seconds = (task.eta - trial.lab.now).total_seconds()
+        mistakes = {0.0: "at-once", 600.0: "fixed-time"}
+        mistakes |= {float(minutes * factor): "not-seconds" for factor in (1, 3600, 60_000)}
+        trial.expect(
+            seconds == minutes * 60,
+            mistakes.get(seconds, "other-time"),
+            happened=f"the task is due in {seconds:,.10g} s",
+            expected=f"in {minutes} minutes, which is {minutes * 60} s",
+        )
+        trial.succeed(trial.step(), "wrong-address")
+        expect_no_echo(trial)
+        rows = trial.rows("mytable", "old", "new")[-1:]
+        right = [("reminded of", article)]
+        trial.expect(rows == right, "no-values", happened=f"the worker wrote {rows}", expected=f"{right}")
+
+
+def _once_a_day(trial: Trial) -> None:
+    for day in ("2012-09-03", "2012-09-04"):
+        with own_instance(trial):
+            _press(trial, day, "the first visit", "fixed-name" if day.endswith("04") else "not-queued")
+            _press(trial, day, "the second visit, by another editor,")
+        _press(trial, day, "the third visit, which another instance of the application answered,", more="own-memory")
+        for task in trial.lab.tasks():
+            work(trial, task)
+        trial.lab.advance(seconds=5 * 3600 + 61.5)  # another hour, minute and microsecond, and the same day
+        answer = trial.get("ex5_2/digest", _NO_COOKIE, day=day)
+        trial.expect(
+            answer.ok and _REFUSAL not in answer.text,
+            "unkind",
+            happened=f"one more visit for {day} was answered {answer.status}: {shorten(answer.text, 90)}",
+            expected="the same answer as to the first",
+        )
+        waiting = quantity(len(trial.lab.tasks()), "task")
+        trial.expect(
+            not trial.lab.tasks(),
+            "every-time",
+            happened=f"the digest was mailed; one more visit, hours later: {waiting} waiting",
+            expected="no new task",
+        )
+    rows = [(new,) for old, new in trial.rows("mytable", "old", "new") if old == "digest"]
+    expected = [("2012-09-03",), ("2012-09-04",)]
+    trial.expect(rows == expected, "no-values", happened=f"mailed: {rows}", expected=f"{expected}")
+
+
+def _press(trial: Trial, day: str, visit: str, none: str = "every-time", more: str = "every-time") -> None:
+    """Visit, and go on if one task waits; `none` and `more` are the mistakes by which there is none, or another."""
+    trial.get("ex5_2/digest", _NO_COOKIE, day=day)
+    waiting = len(trial.lab.tasks())
+    trial.expect(
+        waiting == 1,
+        more if waiting else none,
+        happened=f"after {visit} for {day}: {quantity(waiting, 'task')} waiting",
+        expected="one task waiting",
+    )
+
+
+def _partner(trial: Trial, worker: str, count: int) -> list[Attempt]:
+    """Queue tasks for the archive after a quiet hour, and run them."""
+    trial.lab.advance(seconds=3600)
+    trial.get("partner/add", worker=worker, count=count)
+    attempts = trial.run(may_fail=True)
+    trial.called = f"{quantity(count, 'task')} for a worker that {_WORKERS[worker]}, after a quiet hour"
+    return attempts
+
+
+def _gaps(attempts: Sequence[Attempt]) -> list[float]:
+    """Return the seconds from each start to the next."""
+    return [(after.started - before.started).total_seconds() for before, after in pairwise(attempts)]
+
+
+def _fragile_partner(trial: Trial) -> None:
+    trial.lab.write("controllers/partner.py", _PARTNER)
+    gaps = _gaps(_partner(trial, "quick", 8))
+    steady = gaps[-1]
+    trial.expect(
+        steady == 10,
+        "too-fast" if steady < 10 else "too-slow",
+        happened=f"in the long run a task starts every {steady:g} s",
+        expected="every 10 s",
+    )
+    trial.expect(
+        min(gaps) >= 10,
+        "burst",
+        happened=f"{1 + sum(gap == 0 for gap in gaps)} tasks started at once",
+        expected="one at a time, 10 s apart, from the beginning",
+    )
+    slow = _gaps(_partner(trial, "slow", 4))
+    trial.expect(
+        min(slow) >= 25,
+        "side-by-side",
+        happened=f"each takes 25 s, and the next one started after {min(slow):g} s",
+        expected="no two at the same time",
+    )
+    attempts = _partner(trial, "fails", 1)
+    waits = _gaps(attempts)
+    trial.expect(
+        attempts[-1].ok,
+        "gives-up",
+        happened=f"the task was dropped after {quantity(len(attempts), 'attempt')}",
+        expected="it is tried until it succeeds",
+    )
+    trial.expect(
+        60 <= waits[0] <= 600 and min(waits) >= 60,
+        "impatient" if min(waits) < 60 else "too-patient",
+        happened=f"a task failed, and was tried again after {', '.join(f'{wait:g}' for wait in waits)} s",
+        expected="60 s or a little more before the first retry, and not less before the others",
+    )
+
+
+def _chain(trial: Trial) -> None:
+    trial.lab.write("controllers/readers.py", _READERS)
+    trial.lab.get("readers/index")
+    trial.get("ex5_4/start")
+    mailed, most, steps, idle = 0, 0, 0, 0
+    while trial.lab.tasks() and idle < _PATIENCE:
+        attempt = trial.step()
+        if attempt.response.hint:
+            trial.succeed(attempt, "wrong-address")
+        trial.expect(
+            attempt.ok,
+            "failure",
+            happened=f"the worker answered {attempt.status}, so the queue tries the same task again",
+            expected="a status of 200 to 299, and another task for the rest",
+        )
+        now = sum(new == "mailed" for _, new in trial.rows("mytable", "old", "new"))
+        idle = 0 if now > mailed else idle + 1
+        mailed, most, steps = now, max(most, now - mailed), steps + 1
+    trial.called = "start, and then one attempt after the other"
+    trial.expect(
+        most <= 50,
+        "all-at-once" if steps == 1 else "too-many",
+        happened=f"one task mailed {most} readers",
+        expected="50 at the most",
+    )
+    done = f"after {quantity(steps, 'attempt')} {mailed} of {_READER_COUNT} readers are mailed"
+    trial.expect(
+        not trial.lab.tasks(),
+        "never-ends",
+        happened=f"{done}, and a task still waits",
+        expected="the chain ends when all are mailed",
+    )
+    editors = trial.rows("mytable", "old", "new").count(("editor", "mailed"))
+    trial.expect(
+        mailed == _READER_COUNT and not editors,
+        "others-too" if editors else "stops-early" if mailed else "none-found" if steps == 1 else "not-mailed",
+        happened=f"the chain has ended: {done}{' or are editors' if editors else ''}",
+        expected=f"all {_READER_COUNT} readers, and nobody else",
+    )
+
+
+def _batch(trial: Trial) -> None:
+    for count, least in ((120, 2), (30, 1)):
+        known = len(trial.rows("mytable", "new"))
+        with trial.counted_calls() as calls:
+            trial.get("ex5_5/sunday", count=count)
+        waiting = len(trial.lab.tasks())
+        trial.expect(
+            waiting == count,
+            {0: "not-queued", 1: "one-task"}.get(waiting, "some-missing" if waiting < count else "fixed-count"),
+            happened=f"{quantity(waiting, 'task')} waiting",
+            expected=f"{count}, one for each subscriber",
+        )
+        trial.expect(
+            len(calls) <= least,
+            "loop" if len(calls) == count else "small-batches",
+            happened=f"{count} tasks were added with {len(calls)} calls",
+            expected=f"{least} call{'s' * (least > 1)}",
+        )
+        trial.succeed(trial.step(), "wrong-address")
+        trial.run()
+        numbers = Counter(str(new) for (new,) in trial.rows("mytable", "new")[known:])
+        trial.expect(
+            numbers == Counter(map(str, range(count))),
+            "from-one" if len(numbers) == count and "0" not in numbers else "same-values",
+            happened=f"{len(numbers)} different numbers were posted, {sum(numbers.values())} in all",
+            expected=f"the numbers 0 to {count - 1}, each once",
+        )
+
+
+RUNS = {"5.1": _reminder, "5.2": _once_a_day, "5.3": _fragile_partner, "5.4": _chain, "5.5": _batch}
