@@ -97,7 +97,7 @@ bench: .venv  ## measure against bare web2py
 	$(VENV) -m tests.bench
 
 soak: .venv  ## the long tests: generated sequences, thousands of tasks
-	HARNESS_SOAK=2000 $(VENV) -m pytest -n 2 tests/test_soak.py tests/test_stub_comparison.py tests/test_queueyaml.py tests/test_taskqueue_bad_input.py
+	HARNESS_SOAK=2000 $(VENV) -m pytest -n 2 tests/appengine/dispatcher/test_soak.py tests/appengine/taskqueue/test_stub_comparison.py tests/appengine/taskqueue/test_queue_yaml.py tests/appengine/taskqueue/test_add_bad_input.py
 
 hub-test: .venv/hub/.done  ## twenty learners at once on a JupyterHub of this machine (LEARNERS=20)
 	$(VENV) -m tests.hub $(if $(LEARNERS),--learners $(LEARNERS))

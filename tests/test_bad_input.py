@@ -32,7 +32,7 @@ from harness.errors import (
 )
 from harness.records import Outcome
 from harness.show.progress_bar import Meter
-from tests.labs import ADD, add, deliver, names, python, visit, write
+from tests.support.labs import ADD, add, deliver, names, python, visit, write
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from harness.classroom.jupyterlab import PORT
-from tests.isolation import classroom
+from tests.support.isolation import classroom
 
 ROOT = Path(__file__).parents[1]
 PARSE = """

@@ -12,7 +12,7 @@ from harness.appengine.taskqueue import preload
 from harness.errors import BadRequestError, NameRefusedError, RunawayError, SourceError, UnknownTaskError
 from harness.lab import current_lab
 from harness.records import Outcome, TaskState
-from tests.labs import ADD, add, deliver, names, visit, write
+from tests.support.labs import ADD, add, deliver, names, visit, write
 
 
 def test_the_exports_are_what_a_notebook_needs():
@@ -223,7 +223,7 @@ def test_a_mounted_application_is_a_target(lab):
 
 
 def test_a_deferred_function_runs(lab):
-    from tests.stage import import_deferred
+    from tests.support.stage import import_deferred
 
     preload()
     import_deferred().defer(print, "deferred")

@@ -18,9 +18,9 @@ import pytest
 from harness.notebooks import files
 from harness.notebooks.execute import execute
 from harness.state import VARIABLE
-from tests.isolation import ROOT, namespace, python, without_network
-from tests.labs import shell
-from tests.scratch import code, notebook
+from tests.support.isolation import ROOT, namespace, python, without_network
+from tests.support.labs import shell
+from tests.support.scratch import code, notebook
 
 COUNT = 'r=$("$@"); s=$?; grep "^Ip:" /proc/net/snmp >&2; echo "$r"; exit $s'
 REACH_OUT = "import socket; socket.create_connection(('192.0.2.1', 80), 5)"
@@ -45,7 +45,7 @@ def offline(tmp_path: Path, log: Path) -> Run:
         "HOME": str(tmp_path),
         "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
         "OFFLINE_LOG": str(log),
-        "PYTHONPATH": str(ROOT / "tests" / "offline"),
+        "PYTHONPATH": str(ROOT / "tests" / "support" / "offline"),
         VARIABLE: str(tmp_path / "state"),
     }
 
@@ -94,7 +94,7 @@ def test_the_commands_ask_nothing_of_the_network(offline, log):
 
 
 def test_jupyterlab_lets_in_its_user_alone_and_asks_nothing_of_the_network(offline, log):
-    done = offline(sys.executable, "-m", "tests.server_probe")
+    done = offline(sys.executable, "-m", "tests.support.server_probe")
     assert done.returncode == 0, done.stdout + done.stderr
     answers = json.loads(done.stdout)
     assert {question: answer for question, answer in answers.items() if question.startswith("stranger")} == {

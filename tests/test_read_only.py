@@ -11,7 +11,7 @@ import pytest
 
 from harness.course.progress_file import parse
 from harness.state import VARIABLE
-from tests.isolation import ROOT, in_read_only, python
+from tests.support.isolation import ROOT, in_read_only, python
 
 TRY_TO_WRITE = "open('exercises/a', 'w')"
 

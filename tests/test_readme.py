@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness.state import VARIABLE
-from tests.desk import Desk
-from tests.labs import shell
+from tests.support.desk import Desk
+from tests.support.labs import shell
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ import pytest
 
 from harness import Lab
 from harness.records import Outcome, TaskState
-from tests.labs import ADD, names, write
+from tests.support.labs import ADD, names, write
 
 SEED = """
 def gen_task():

@@ -142,7 +142,7 @@ def test_a_script_is_executable_and_parses(name):
     assert (ROOT / name).read_text(encoding="utf-8").startswith("#!/usr/bin/env bash\n")
 
 
-NEEDS_CLASSROOM = ["tests/test_elsewhere.py", "tests/test_grading_nbgrader.py"]
+NEEDS_CLASSROOM = ["tests/test_elsewhere.py", "tests/classroom/grading/test_nbgrader.py"]
 
 
 @pytest.fixture(scope="module")

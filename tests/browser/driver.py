@@ -14,8 +14,8 @@ from typing import Any
 
 from playwright.sync_api import Browser, Locator, Page, TimeoutError, sync_playwright
 
-from tests.desk import Desk
-from tests.isolation import missing
+from tests.support.desk import Desk
+from tests.support.isolation import missing
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 240  # for anything that the browser waits for; ten times what a quiet machine needs

@@ -12,7 +12,7 @@ from PIL import Image
 from harness.notebooks import files
 from harness.notebooks.normal_form import normalise
 from tests.browser.driver import DARK, LIGHT, ROOT, jupyterlab, require_chromium
-from tests.scratch import code, markdown, save
+from tests.support.scratch import code, markdown, save
 
 pytestmark = pytest.mark.browser
 

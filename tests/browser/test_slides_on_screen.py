@@ -11,7 +11,7 @@ from playwright.sync_api import Page
 from harness.classroom.slides import make_slides
 from harness.notebooks import files
 from tests.browser.driver import ROOT
-from tests.isolation import missing
+from tests.support.isolation import missing
 
 pytestmark = pytest.mark.browser
 

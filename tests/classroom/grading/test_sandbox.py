@@ -1,0 +1,338 @@
+"""What an answer that is graded may not do, and that it does not get the points if it tries.
+
+Each attack is an answer to exercise 1.1 that would be right, or end soon, if it worked; all are judged in one process.
+"""
+
+import json
+import os
+import pickle
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import indent
+
+import pytest
+
+from harness.classroom.grading import child, sandbox
+from harness.classroom.grading.child import ChildLost, run_apart
+from harness.classroom.grading.isolated_engine import dump, load
+from harness.classroom.grading.sandbox import Limits, become_nobody, limit, watch
+from harness.classroom.grading.submission import Grade, check_in_isolation
+from harness.course import catalogue
+from harness.course.catalogue import find_exercise, solution_cells, stub_cells
+from harness.course.verdict import CheckOutcome
+from harness.errors import GradingError
+from harness.records import Response
+from tests.support.desk import Desk
+
+ROOT = Path(__file__).parents[3]
+SOLUTION = ROOT / "solutions" / "01_first_task.ipynb"
+STRICT = """
+from harness.classroom.grading import __main__, isolated_engine as engine
+engine.ApartEngine.limits = engine.Limits(seconds=1, patience=4, file=1 << 20)
+__main__.main()
+"""
+ADD = "taskqueue.add(url=URL('log_edit'), params=dict(old=old, new=new))"
+# What reads the solution into `source`; what is between its markers is then run.
+READS = {
+    "its file": f"source = open({str(SOLUTION)!r}).read()",
+    "its file by number": f"import os; source = os.read(os.open({str(SOLUTION)!r}, os.O_RDONLY), 99999).decode()",
+    "by a link": "import os; os.path.exists('link') or "
+    f"os.symlink({str(SOLUTION)!r}, 'link'); source = open('link').read()",
+    "the answers of the tests": f"source = open({str(ROOT / 'tests' / 'right_answers' / '1.1.txt')!r}).read()",
+    "the harness's own reader": "from harness.course import catalogue as course\n"
+    "source = course.solution_cells(course.find_exercise('1.1'))['controllers/ex1_1.py']",
+    "giving up": "import io, contextlib, harness; out = io.StringIO()\n"
+    "with contextlib.redirect_stdout(out):\n    harness.solution('1.1', give_up=True)\nsource = out.getvalue()",
+    "git": f"import subprocess; source = subprocess.run(['git', '-c', 'safe.directory=*', '-C', "
+    f"{str(ROOT)!r}, 'show', 'HEAD:solutions/{SOLUTION.name}'], capture_output=True, text=True).stdout",
+}
+ACTS = {
+    "a fork": "import os\nif os.fork() == 0: os._exit(0)\n" + ADD,
+    "a program": "import subprocess; subprocess.run(['true'])\n" + ADD,
+    "a program, without Python's knowledge": "import _posixsubprocess, os\n"
+    "_posixsubprocess.fork_exec([b'true'], [b'/bin/true'], True, (), None, None, -1, -1, -1, -1, -1, -1, *os.pipe(), "
+    "True, False, -1, None, None, None, -1, None, False)\n" + ADD,
+    "a thread": "import threading; threading.Thread(target=len, args=['']).start()\n" + ADD,
+    "memory": "hog = bytearray(1 << 30)\n" + ADD,
+    "a large file": "open('large', 'wb').write(bytes(2 << 20))\n" + ADD,
+    "many files": "for number in range(100): open(f'file{number}', 'w').close()\n" + ADD,
+    "a file elsewhere": "open('../elsewhere', 'w').close()\n" + ADD,
+    "a connection": "import socket; socket.create_connection(('127.0.0.1', PORT), 1)\n" + ADD,
+    "an end to the judge": "import os; os.kill(os.getppid(), 9)\n" + ADD,
+    "an end to itself": "import os; os._exit(0)",
+    "a loop": "while True: pass",
+    "a loop that swallows": "while True:\n    try:\n        while True: pass\n    finally: continue",
+    "a wait that no signal ends": "import select, signal\n"
+    "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])\nselect.select([], [], [])",
+    "a patched judge": "from harness.course import trial, verdict\n"
+    "def passes(self, *a, **k): raise trial.Decided(verdict.correct(self.exercise))\n"
+    "trial.Trial.wrong = trial.Trial.expect = passes",
+    "noise to the judge": "import os\nfor number in range(3, 40):\n    try: os.write(number, bytes(64))\n"
+    "    except OSError: pass\n" + ADD,
+    "a forged verdict": """import os; os.write(1, b'["correct", "forged", null]\\n')""",
+    "a huge answer": ADD + "\nreturn 'x' * (33 << 20)",
+}
+
+
+def answer(body: str) -> tuple[str, dict[str, str], dict[str, str]]:
+    """Return an answer to 1.1 with these lines in the place of the stub."""
+    exercise = find_exercise("1.1")
+    stubs = stub_cells(exercise)
+    (name,) = stubs
+    filled = stubs[name].partition("\n")[2].replace("    ...  # YOUR CODE HERE", indent(body, "    "))
+    return exercise.number, {name: filled}, stubs
+
+
+def then_run(reads: str) -> str:
+    """Return lines that read something, and run what it says between the markers, or all of it."""
+    run = [
+        "import json, re, textwrap",
+        "try: cells = [''.join(cell['source']) for cell in json.loads(source)['cells']]",
+        "except ValueError: pass",
+        "else: source = next(cell for cell in cells if cell.startswith('%%controller ex1_1'))",
+        "lines = re.search(r'BEGIN SOLUTION\\n(.*)\\n *### END', source, re.S)",
+        "line = lines[1] if lines else next(line for line in source.splitlines() if 'taskqueue.add' in line)",
+        "exec(textwrap.dedent(line))",
+    ]
+    return "\n".join([reads, *run])
+
+
+@pytest.fixture(scope="module")
+def verdicts() -> Iterator[dict[str, Grade]]:
+    """Every attack, and a right answer at the end, judged in one process with low limits."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        bodies = {name: then_run(reads) for name, reads in READS.items()}
+        bodies |= {name: act.replace("PORT", port) for name, act in ACTS.items()} | {"right": ADD}
+        grades = check_in_isolation([answer(body) for body in bodies.values()], ("-c", STRICT))
+    yield dict(zip(bodies, grades, strict=True))
+
+
+@pytest.mark.parametrize("attack", [*READS, *ACTS])
+def test_an_attack_gets_no_points(verdicts, attack):
+    assert verdicts[attack].outcome in (CheckOutcome.ERROR, CheckOutcome.WRONG)
+    assert 0 < len(verdicts[attack].text) < 1500
+
+
+def test_what_is_graded_after_all_attacks_is_graded_as_ever(verdicts):
+    assert verdicts["right"].is_correct
+
+
+@pytest.mark.parametrize("attack", ["its file", "a fork", "a connection", "an end to the judge"])
+def test_the_student_reads_what_was_refused(verdicts, attack):
+    assert "an answer that is being graded may not" in " ".join(verdicts[attack].text.split())
+
+
+LOST = {
+    "an end to itself": "was ended, by itself or by a limit, before it had answered",
+    "a loop that swallows": "was ended, by itself or by a limit, before it had answered",
+    "a wait that no signal ends": "did not come to an end, and was stopped",
+    "noise to the judge": "answered with something unreadable",
+    "a huge answer": "answered with more than 32 MB",
+}
+
+
+@pytest.mark.parametrize("attack", LOST)
+def test_the_student_reads_why_a_process_gave_no_answer(verdicts, attack):
+    assert f"the process that ran your code {LOST[attack]}" in " ".join(verdicts[attack].text.split())
+
+
+def test_a_forged_message_is_not_believed():
+    class Forged:
+        def __reduce__(self):
+            return os.getcwd, ()
+
+    with pytest.raises(ValueError, match=r"getcwd is not to be loaded"):
+        load(pickle.dumps(["", Forged(), []]))
+    response = Response(200, vars={"a": object, "b": [1, 2.5, None]})
+    assert load(dump(response)).vars == {"a": "<class 'object'>", "b": [1, 2.5, None]}
+
+
+def refusal(act) -> str:
+    """Return the name of what an act raises, in a child process; "" where it may."""
+
+    def attempt() -> bytes:
+        try:
+            act()
+        except BaseException as error:
+            return type(error).__name__.encode()
+        return b""
+
+    return run_apart(attempt, 20).decode()
+
+
+def test_the_kernel_keeps_a_process_to_its_folders_without_pythons_help(tmp_path):
+    def act() -> None:
+        assert sandbox.restrict([sys.prefix], [str(tmp_path)]) == bool(sandbox.version())
+        (tmp_path / "mine").write_text("")
+        SOLUTION.read_text("utf-8")
+
+    assert refusal(act) == ("PermissionError" if sandbox.version() else "")
+
+
+def test_pythons_audit_hook_alone_keeps_an_answer_to_its_folders(tmp_path):
+    def act() -> None:
+        watch([sys.prefix], [str(tmp_path)], 5)
+        (tmp_path / "mine").write_text("")
+        SOLUTION.read_text("utf-8")
+
+    assert refusal(act) == "PermissionError"
+
+
+def test_a_path_that_leads_out_of_the_folder_is_refused(tmp_path):
+    def act() -> None:
+        watch([str(tmp_path)], [str(tmp_path)], 5)
+        open(f"{tmp_path}/../{tmp_path.name}/mine", "w").close()
+        open(f"{tmp_path}/../other", "w").close()
+
+    assert refusal(act) == "PermissionError"
+    assert not (tmp_path.parent / "other").exists()
+
+
+def test_the_limit_of_processes_holds_root_who_became_nobody():
+    def act() -> None:
+        become_nobody()
+        limit(Limits())
+        os.fork()
+
+    assert refusal(act) == "BlockingIOError"
+
+
+def test_nobody_reads_what_root_may_and_writes_nothing(tmp_path):
+    assert sandbox.READ_ALL == 2
+    os.chmod(tmp_path, 0o755)
+
+    def act() -> None:
+        become_nobody()
+        os.listdir(os.path.dirname(os.__file__))
+        (tmp_path / "file").write_text("")
+
+    assert refusal(act) == ("PermissionError" if os.geteuid() == 0 else "")
+
+
+def test_a_child_that_says_nothing_is_ended_with_what_it_started(monkeypatch, tmp_path):
+    os.mkfifo(tmp_path / "alive")
+    alive = os.open(tmp_path / "alive", os.O_RDONLY | os.O_NONBLOCK)
+    begun = time.monotonic()
+
+    def act() -> bytes:
+        writing = os.open(tmp_path / "alive", os.O_WRONLY)
+        if os.fork() == 0:  # both hold it open until they are killed
+            os.write(writing, b"x")
+        signal.pause()
+        return b""
+
+    def is_readable(seconds: float) -> bool:
+        return bool(select.select([alive], [], [], seconds)[0])
+
+    monkeypatch.setattr(child, "queued", lambda process: 0.0 if is_readable(0) else time.monotonic() - begun)
+    with pytest.raises(ChildLost, match="did not come to an end"):
+        run_apart(act, 0.05)  # which begin when both are there
+    assert os.read(alive, 1) == b"x"
+    assert is_readable(60)
+    assert os.read(alive, 1) == b""  # nobody is left who could write
+    os.close(alive)
+
+
+def test_a_judge_that_breaks_down_gives_no_grade():
+    with pytest.raises(GradingError, match=r"did not end as it should: ValueError: broken"):
+        check_in_isolation([answer("pass")], ("-c", "raise ValueError('broken')"))
+
+
+BREAKS = """
+import os
+from harness.classroom.grading import __main__
+judge = __main__.judge
+
+def judge_or_break(exercise, files, stubs):
+    source = "".join(files.values())
+    if "raises" in source:
+        raise AssertionError("a check that is wrong itself")
+    if "exits" in source:
+        raise SystemExit("a check that exits")
+    if "swells" in source:
+        return repr("x" * (3 << 30))
+    if "dies" in source:
+        os.abort()
+    return judge(exercise, files, stubs)
+
+__main__.judge = judge_or_break
+__main__.main()
+"""
+
+
+def test_a_check_that_breaks_down_gives_no_points_for_that_answer_alone():
+    answers = [answer(body) for body in ("raises = 1", ADD, "swells = 1", "exits = 1", "dies = 1", ADD)]
+    raises, before, swells, exits, dies, after = check_in_isolation(answers, ("-c", BREAKS))
+    assert (before.is_correct, after.is_correct) == (True, True)
+    assert [each.outcome for each in (raises, swells, exits, dies)] == [CheckOutcome.ERROR] * 4
+    assert raises.text == "1.1 could not be checked: AssertionError: a check that is wrong itself"
+    assert swells.text.startswith("1.1 could not be checked: MemoryError")
+    assert exits.text == "1.1 could not be checked: the judge did not end as it should: a check that exits."
+    assert dies.text.startswith("1.1 could not be checked: the judge did not end as it should: ")
+
+
+def test_a_judge_that_does_not_come_to_an_end_is_ended_with_what_it_said_so_far(monkeypatch):
+    def late(*command, **options):
+        raise subprocess.TimeoutExpired("judge", 600, b'"ready"\n["correct", "1.1 correct", null]\n["wrong", "half a ')
+
+    monkeypatch.setattr(subprocess, "run", late)
+    before, grade = check_in_isolation([answer(ADD), answer("pass")])
+    assert before.is_correct
+    assert grade.outcome is CheckOutcome.ERROR
+    assert grade.text == "1.1 could not be checked: the judge did not come to an end within 1200 seconds."
+
+
+def test_time_in_line_for_the_processor_counts_neither_for_a_request_nor_for_the_answer(monkeypatch):
+    """As on a busy machine; this child has no turn until its parent has looked at the clock three times."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    begun, looks, spent = time.monotonic(), list[int](), list[float]()
+
+    def in_line(process: int) -> float:
+        looks.append(process)
+        if len(looks) == 3:
+            os.kill(process, signal.SIGUSR1)
+        return time.monotonic() - begun
+
+    monkeypatch.setattr(child, "queued", in_line)
+    try:
+        said = run_apart(lambda: signal.sigwait([signal.SIGUSR1]).name.encode(), 0.05, spent.append)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
+    assert said == b"SIGUSR1"
+    assert len(looks) >= 4
+    assert spent[0] <= 0.05
+
+
+SLOW = """
+from harness.classroom.grading import __main__, isolated_engine as engine
+run_apart = engine.run_apart
+engine.run_apart = lambda action, seconds, spend: run_apart(action, seconds, lambda own: spend(50.0))
+__main__.main()
+"""
+
+
+def test_many_slow_requests_use_up_what_one_answer_may_take():
+    grade, after = check_in_isolation([answer(ADD), answer("pass")], ("-c", SLOW))
+    assert "your code took more than 120 seconds in all" in " ".join(grade.text.split())
+    assert after.outcome is CheckOutcome.WRONG  # the next begins anew
+
+
+def test_where_the_solutions_are_not_installed_the_stub_comes_from_the_exercises(tmp_path, monkeypatch):
+    exercise = find_exercise("1.3")
+    expected = stub_cells(exercise)
+    Desk(tmp_path)
+    monkeypatch.setattr(catalogue, "_ROOT", tmp_path)
+    assert stub_cells.__wrapped__(exercise) == expected
+
+
+def test_the_judge_is_never_told_a_solution():
+    told = json.dumps(answer("pass"))
+    for source in solution_cells(find_exercise("1.1")).values():
+        assert source.partition("BEGIN SOLUTION")[2].splitlines()[1].strip() not in told

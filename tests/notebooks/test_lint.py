@@ -1,0 +1,628 @@
+"""The notebook linter: each rule seen to fail and to pass; and the course itself."""
+
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nbformat import from_dict
+
+from harness.classroom.cli import main
+from harness.errors import NotebookError
+from harness.notebooks import files
+from harness.notebooks.lint import RULES, NotebookPage, lesson_rules, lint, markdown
+from harness.notebooks.lint import exercise_rules as rules_for_exercises
+from harness.notebooks.normal_form import normalise
+from harness.notebooks.slide_types import with_slides
+from harness.notebooks.stubs import DIGEST, to_exercise
+from tests.support.labs import shell
+from tests.support.scratch import Cell, code, display, notebook, result
+from tests.support.scratch import markdown as text_cell
+
+ROOT = Path(__file__).parents[2]
+WORDS = "The queue keeps the task until its worker has done it. " * 3
+GOALS = """\
+# 01 First
+
+In this lesson you will
+
+- add a task,
+- write a worker,
+- read a trace.
+
+You need some Python. **30 minutes.**"""
+WRAP_UP = """\
+## What you have learned
+
+In this lesson you
+
+- added a task.
+
+Three things to remember:
+
+1. A task is a URL.
+2. A worker is an action.
+3. 200 means done.
+
+On to [the exercises](../exercises/01_first.ipynb) and [the next lesson](02_second.ipynb)."""
+STORY = """\
+## {number} Queue it
+
+Somebody needs something. Do it for them.
+
+**It works when** one task waits. About 2 lines."""
+ANSWER = "%%controller ex{name}\ndef f():\n    ### BEGIN SOLUTION\n    return 'x'\n    ### END SOLUTION"
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> Path:
+    """A course of two lessons with a solution and an exercise for the first, all in form."""
+    save(tmp_path, "notebooks/01_first.ipynb", *good_lesson())
+    save(tmp_path, "notebooks/02_second.ipynb", *good_lesson())
+    save(tmp_path, "solutions/01_first.ipynb", *good_solution())
+    exercise = to_exercise(notebook(*good_solution()), "x")
+    files.write(tmp_path / "exercises" / "01_first.ipynb", files.dump(exercise))
+    return tmp_path
+
+
+def good_lesson() -> list[Cell]:
+    sources = [
+        "from harness import Lab, predict\nlab = Lab()",
+        "%%controller default\ndef index():\n    return 'x'",
+        "predict('1.a')",
+        "predict('1.a', reveal=True)",
+        "predict('1.b')",
+        "predict('1.b', 'C')",
+        "lab.trace('task1')",
+        *(f"x = {number}" for number in range(5)),
+    ]
+    cells = [text_cell(GOALS)]
+    for count, source in enumerate(sources, 1):
+        cells += [text_cell(WORDS), code(source, count=count)]
+    return [*cells, text_cell(WRAP_UP)]
+
+
+def good_solution() -> list[Cell]:
+    cells = [
+        text_cell("# Exercises 01\n\nThe lesson is [here](../notebooks/01_first.ipynb)."),
+        code("from harness import check", count=1),
+    ]
+    for place in (1, 2):
+        answer = {"solution": True, "grade_id": f"answer-{place}"}
+        check = {"grade": True, "grade_id": f"check-{place}", "points": 1}
+        cells += [
+            text_cell(STORY.format(number=f"1.{place}")),
+            code(ANSWER.format(name=f"1_{place}"), count=2 * place, metadata={"nbgrader": answer}),
+            code(f'check("1.{place}")', count=2 * place + 1, metadata={"nbgrader": check}),
+        ]
+    return [*cells, text_cell("Well done. On to [lesson 02](../notebooks/02_second.ipynb).")]
+
+
+def save(root: Path, name: str, *cells: Cell) -> Path:
+    path = root / name
+    normal = normalise(notebook(*cells))
+    files.write(path, files.dump(with_slides(normal) if name.startswith("notebooks/") else normal))
+    return path
+
+
+def found(rule, course: Path, *cells: Cell, name: str = "notebooks/01_first.ipynb") -> list[str]:
+    """What one rule says about a notebook of these cells."""
+    path = save(course, name, *cells) if cells else course / name
+    return [str(page.finding(cell, says)) for page in [NotebookPage(course, path)] for cell, says in rule(page)]
+
+
+def says(rule, course: Path, *cells: Cell, name: str = "notebooks/01_first.ipynb") -> str:
+    (only,) = found(rule, course, *cells, name=name)
+    return only
+
+
+def test_a_course_in_form_has_nothing_to_mend(course):
+    assert [str(finding) for finding in lint(course)] == []
+
+
+def test_the_command_in_a_finding_brings_a_notebook_into_form(tmp_path):
+    path = save(tmp_path, "notebooks/01_first.ipynb", text_cell("# 01 First"), code("print(6 * 7)", count=1))
+    path.write_text(f"{path.read_text(encoding='utf-8')}\n", encoding="utf-8")
+    lint_it = f"{shlex.quote(sys.executable)} -m harness lint"
+    said = shell(lint_it, tmp_path, PATH=os.defpath).stdout.splitlines()[0]
+    assert said.startswith("notebooks/01_first.ipynb: not in normal form; ")
+    done = shell(said.partition("; ")[2], tmp_path, PATH=os.defpath)
+    assert done.stdout == "rebuilt notebooks/01_first.ipynb\n", done.stderr
+    assert "not in normal form" not in shell(lint_it, tmp_path).stdout
+
+
+def test_every_rule_is_in_use():
+    modules = (lesson_rules, lesson_rules, lesson_rules, lesson_rules, lesson_rules, rules_for_exercises)
+    used = {rule for rules in RULES.values() for rule in rules}
+    defined = {
+        value
+        for module in modules
+        for value in vars(module).values()
+        if getattr(value, "__annotations__", {}).get("return") == "Found"
+        and getattr(value, "__module__", "") == module.__name__
+        and not value.__name__.startswith("_")
+    }
+    assert used == defined
+
+
+# The notebook as a file
+
+
+def test_a_notebook_that_is_not_in_normal_form_is_found(course):
+    path = course / "notebooks" / "01_first.ipynb"
+    path.write_text(path.read_text(encoding="utf-8").replace('"python3"', '"my-env"'), encoding="utf-8")
+    assert (
+        says(lesson_rules.normal_form, course) == "notebooks/01_first.ipynb: not in normal form; taskqueue-course build"
+    )
+
+
+@pytest.mark.parametrize("counts", [(None, None), (2, 1), (1, None), (1, 3, 3)])
+def test_counts_other_than_1_to_n_are_found(course, counts):
+    assert "execution counts are not 1 to" in says(lesson_rules.counts, course, *(code("1", count=n) for n in counts))
+    assert found(lesson_rules.counts, course, code("1", count=1), text_cell("a"), code("2", count=2)) == []
+
+
+def test_an_id_that_stands_twice_or_is_missing_is_found(course):
+    path = course / "notebooks" / "01_first.ipynb"
+    cells = [code("1", id="a"), code("2", id="a"), code("3", id="b")]
+    files.write(path, files.dump(notebook(*cells)))
+    assert ["stands in the notebook twice" in message for message in found(lesson_rules.ids, course)] == [True, True]
+    raw = notebook(code("1"))
+    del raw.cells[0]["id"]
+    files.write(path, files.dump(raw))
+    assert "has no id" in says(lesson_rules.ids, course)
+
+
+def test_a_cell_that_takes_itself_out_of_the_comparison_is_found(course):
+    assert "has the tag 'nbval-skip'" in says(lesson_rules.tags, course, code("1", tags=("nbval-skip",)))
+    assert "nbval's comparison" in says(lesson_rules.tags, course, code("# NBVAL_IGNORE_OUTPUT\n1"))
+    assert found(lesson_rules.tags, course, code("1 / 0", tags=("raises-exception",))) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "allowed"),
+    [("01_a", 24, False), ("01_a", 25, True), ("01_a", 40, True), ("01_a", 41, False)]
+    + [("00_a", 9, False), ("00_a", 10, True), ("00_a", 25, True), ("00_a", 26, False)],
+)
+def test_a_lesson_has_25_to_40_cells_and_the_welcome_10_to_25(course, name, count, allowed):
+    messages = found(lesson_rules.number_of_cells, course, *[text_cell("a")] * count, name=f"notebooks/{name}.ipynb")
+    assert (messages == []) is allowed
+
+
+def test_a_markdown_cell_has_at_most_150_words(course):
+    table = "| a | b |\n|---|---|\n| one | two |\n\n"
+    assert found(lesson_rules.words, course, text_cell(table + "word " * 146)) == []
+    assert "has 151 words" in says(lesson_rules.words, course, text_cell(table + "word " * 147))
+    assert (
+        found(lesson_rules.words, course, text_cell("[a](https://example.com/b)\n\n```\n" + "word " * 200 + "\n```"))
+        == []
+    )
+
+
+@pytest.mark.parametrize(("length", "allowed"), [(29, False), (30, True), (50, True), (51, False)])
+def test_markdown_cells_have_30_to_50_words_in_the_median(course, length, allowed):
+    cells = [text_cell("word " * count) for count in (3, length, 140)]
+    assert (found(lesson_rules.words_in_the_middle, course, *cells) == []) is allowed
+
+
+def test_a_code_cell_has_13_lines_and_a_file_20(course):
+    assert found(lesson_rules.lines, course, code("x\n" * 13), code("# a note\n%%model db\n" + "x\n" * 18)) == []
+    assert "has 14 lines; 13 are the most" in says(lesson_rules.lines, course, code("x\n" * 14))
+    assert found(lesson_rules.lines, course, code("%%model db\n" + "x\n" * 19)) == []
+    assert "has 21 lines; 20 are the most" in says(lesson_rules.lines, course, code("%%model db\n" + "x\n" * 20))
+
+
+def test_a_solution_is_measured_as_the_learner_finds_it(course):
+    answer = "### BEGIN SOLUTION\n" + "x\n" * 30 + "### END SOLUTION"
+    assert found(lesson_rules.lines, course, code(answer), name="solutions/01_first.ipynb") == []
+
+
+# Words
+
+
+def test_headings_begin_with_one_title_and_skip_no_level(course):
+    assert found(lesson_rules.headings, course, text_cell("# A"), text_cell("## B\n\n### C"), text_cell("## D")) == []
+    assert "'C' skips a level, from 1 to 3" in says(lesson_rules.headings, course, text_cell("# A"), text_cell("### C"))
+    assert "has 2 headings of the first level" in says(
+        lesson_rules.headings, course, text_cell("# A"), text_cell("# B")
+    )
+    assert found(lesson_rules.headings, course, text_cell("# A\n\n```\n# no heading\n```")) == []
+
+
+def test_a_page_begins_with_its_title(course):
+    assert "does not begin with its title" in says(lesson_rules.headings, course, text_cell("Hello"), text_cell("# A"))
+
+
+@pytest.mark.parametrize("source", ["a<br>b", "<div>\nx\n</div>", "<img src='x'>", "<center>x</center>"])
+def test_raw_html_is_found(course, source):
+    assert all("has raw HTML" in message for message in found(lesson_rules.no_html, course, text_cell(source)))
+    assert found(lesson_rules.no_html, course, text_cell(source))
+
+
+@pytest.mark.parametrize("source", ["`<br>`", "```\n<div>\n```", "1 < 2 > 1", "<https://example.com>", "<!-- note -->"])
+def test_what_only_looks_like_html_passes(course, source):
+    assert found(lesson_rules.no_html, course, text_cell(source)) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("Web2Py serves", "web2py"),
+        ("a web2Py site", "web2py"),
+        ("on AppEngine", "App Engine"),
+        ("on app engine", "App Engine"),
+        ("the taskqueue module", "task queue, or `taskqueue` for the module"),
+        ("a Task Queue", "task queue, or `taskqueue` for the module"),
+        ("in Jupyterlab", "JupyterLab"),
+        ("in Jupyter Lab", "JupyterLab"),
+        ("in queue.yml", "queue.yaml"),
+        ("the url", "URL"),
+        ("as json", "JSON"),
+        ("its eta", "ETA"),
+        ("a sqlite file", "SQLite"),
+        ("in python", "Python"),
+        ("the back-off", "backoff"),
+        ("your timezone", "time zone"),
+    ],
+)
+def test_a_term_that_is_spelt_otherwise_is_found(course, wrong, right):
+    assert says(lesson_rules.spelling, course, text_cell(f"Here {wrong} is.")).endswith(f"; we write {right}")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "web2py on App Engine with JupyterLab, queue.yaml, a URL, JSON, an ETA, Python and SQLite",
+        "`taskqueue.add` puts it into the task queue; Task queues, and a task queue's name",
+        "> GAE offers a taskqueue module",
+        "`python -m web2Py` and\n\n```\nAppEngine url json\n```",
+        "[here](http://example.com/appengine?url=json)",
+        "The backoff is 10 s in your time zone, and metadata is no ETA",
+    ],
+)
+def test_terms_in_their_own_spelling_and_in_code_pass(course, source):
+    assert found(lesson_rules.spelling, course, text_cell(source)) == []
+
+
+# What a lesson has
+
+
+def test_a_lesson_begins_with_goals_and_minutes(course):
+    assert found(lesson_rules.goals, course) == []
+    assert "'In this lesson you will'" in says(lesson_rules.goals, course, text_cell(GOALS.replace("will", "shall")))
+    assert "how many minutes" in says(
+        lesson_rules.goals, course, text_cell(GOALS.replace("30 minutes", "Half an hour"))
+    )
+    assert "3 to 5 goals" in says(lesson_rules.goals, course, text_cell(GOALS.replace("- read a trace.", "")))
+
+
+def test_a_lesson_ends_with_a_wrap_up(course):
+    ends = {
+        "'In this lesson you' and what was done": ("In this lesson you", "Here you"),
+        "three things to remember": ("3. 200 means done.", ""),
+        "a link to its exercises, ../exercises/01_first.ipynb": ("../exercises/01_first.ipynb", "02_second.ipynb"),
+        "a link to the next lesson, 02_second.ipynb": ("02_second.ipynb", "01_first.ipynb"),
+    }
+    assert found(lesson_rules.wrap_up, course) == []
+    for message, (old, new) in ends.items():
+        cells = [text_cell(GOALS), text_cell(WORDS), text_cell(WORDS), text_cell(WRAP_UP.replace(old, new))]
+        assert message in says(lesson_rules.wrap_up, course, *cells)
+
+
+def test_the_last_lesson_has_no_next_one(course):
+    (course / "notebooks" / "02_second.ipynb").unlink()
+    (course / "solutions" / "01_first.ipynb").unlink()
+    assert found(lesson_rules.wrap_up, course, text_cell(WRAP_UP.rpartition("On to")[0])) == []
+
+
+def test_a_lesson_has_two_predictions_asked_and_cleared_up(course):
+    ask, clear = [code(f"predict('1.{x}')") for x in "ab"], [code(f"predict('1.{x}', reveal=True)") for x in "ab"]
+    assert found(lesson_rules.predictions, course, *ask, *clear) == []
+    assert "has 1 predictions" in says(lesson_rules.predictions, course, ask[0], clear[0])
+    assert (
+        "asks the prediction '1.b' and never clears it up" in found(lesson_rules.predictions, course, *ask, clear[0])[0]
+    )
+    assert "before it is asked" in found(lesson_rules.predictions, course, clear[0], *ask, *clear)[0]
+    assert found(lesson_rules.predictions, course, text_cell("# Hello"), name="notebooks/00_welcome.ipynb") == []
+
+
+def test_a_lesson_shows_a_trace_or_a_timeline(course):
+    assert found(lesson_rules.trace_or_timeline, course, code("lab.trace('task1')")) == []
+    assert found(lesson_rules.trace_or_timeline, course, code("lab.timeline()")) == []
+    assert "neither a trace nor a timeline" in says(
+        lesson_rules.trace_or_timeline, course, code("# lab.trace('task1')")
+    )
+    assert found(lesson_rules.trace_or_timeline, course, code("1"), name="notebooks/00_welcome.ipynb") == []
+
+
+# Links and figures
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "02_second.ipynb",
+        "../exercises/01_first.ipynb",
+        "#What-you-have-learned",
+        "02_second.ipynb#What-you-have-learned",
+        "#Why-%60add%60-is-quick",
+        "https://example.com/nowhere",
+        "mailto:a@example.com",
+    ],
+)
+def test_a_link_that_leads_somewhere_passes(course, target):
+    here = text_cell("# A\n\n## What you have learned\n\n## Why \\`add\\` is quick")
+    assert found(lesson_rules.internal_links, course, here, text_cell(f"[x]({target})")) == []
+
+
+@pytest.mark.parametrize(
+    ("target", "problem"),
+    [
+        ("09_none.ipynb", "does not exist"),
+        ("01_first.ipynb/x", "does not exist"),
+        ("#what-you-have-learned", "a heading that is not there"),
+        ("02_second.ipynb#Nothing", "a heading that is not there"),
+        ("../..", "not in the repository"),
+        ("none.png", "does not exist"),
+    ],
+)
+def test_a_dead_link_is_found(course, target, problem):
+    assert problem in says(lesson_rules.internal_links, course, text_cell(f"# What you have learned\n\n[x]({target})"))
+    shown = code("1", display(text_html=f'<p><a href="{target}">x</a></p>'))
+    assert problem in says(lesson_rules.internal_links, course, text_cell("# What you have learned"), shown)
+
+
+def test_code_in_a_heading_is_text_in_its_anchor():
+    ((_, heading),) = markdown.headings("## Why `add` is *so* quick")
+    assert markdown.anchor(heading) == "Why-add-is-so-quick"
+
+
+PICTURE = "data:image/svg+xml;base64,AA=="
+
+
+def test_a_figure_has_alt_text_where_jupyterlab_shows_it(course):
+    good = display(text_html=f'<figure><img alt="Two tasks wait" src="{PICTURE}"></figure>', text_plain="x")
+    drawn = display(text_html='<svg aria-label="Two tasks wait"></svg>')
+    assert found(lesson_rules.figures, course, code("1", good), code("2", drawn), code("3", result("4"))) == []
+    bare = {"output_type": "display_data", "data": {"image/svg+xml": "<svg/>", "text/plain": "x"}, "metadata": {}}
+    assert "has no alt text; show it as HTML" in says(lesson_rules.figures, course, code("1", bare))
+    for html in (f'<img alt=" " src="{PICTURE}">', f'<img src="{PICTURE}">', "<svg></svg>"):
+        assert "empty alt text" in says(lesson_rules.figures, course, code("1", display(text_html=html)))
+
+
+def test_an_image_in_markdown_has_alt_text(course):
+    assert found(lesson_rules.figures, course, text_cell("![The three lanes](a.png)")) == []
+    assert "the image 'a.png' has no alt text" in says(lesson_rules.figures, course, text_cell("![](a.png)"))
+
+
+# Nothing private
+
+
+@pytest.mark.parametrize(
+    "private",
+    [
+        "/ho" + "me/ada/course/x.py",
+        "/ro" + "ot/x",
+        "/tm" + "p/tmpab12/applications",
+        "/Us" + "ers/ada/x",
+        "https://py" + "pi.org/simple",
+        "files.python" + "hosted.org",
+        "AK" + "IA" + "A" * 16,
+        "gh" + "p_" + "a" * 36,
+        "http://127.0.0.1:8888/lab?token=" + "0123456789abcdef" * 2,
+        "-----BEGIN RSA PRIVATE" + " KEY-----",
+    ],
+)
+def test_a_path_of_a_machine_a_registry_or_a_secret_is_found_in_text_code_and_output(course, private):
+    for cell in (text_cell(private), code(f"x = {private!r}"), code("1", result(repr(private)))):
+        assert "holds a" in says(lesson_rules.nothing_private, course, cell)
+
+
+@pytest.mark.parametrize(
+    "public", ["/tutorial/default/task_do", "/_ah/queue/default", "applications/" + "work/x", "/home"]
+)
+def test_urls_of_the_course_pass(course, public):
+    assert found(lesson_rules.nothing_private, course, text_cell(public)) == []
+
+
+# Exercises
+
+
+def solution(course: Path, rule, *changes: tuple[str, str]) -> list[str]:
+    """What a rule says about the good solution after these changes of its text."""
+    source = files.dump(normalise(notebook(*good_solution())))
+    for old, new in changes:
+        assert old in source
+        source = source.replace(old, new)
+    path = course / "solutions" / "01_first.ipynb"
+    files.write(path, source)
+    return found(rule, course, name="solutions/01_first.ipynb")
+
+
+def test_a_code_cell_that_does_not_parse_is_found_also_as_the_learner_finds_it(course):
+    rule = rules_for_exercises.parses
+    assert found(rule, course) == []
+    assert "'(' was never closed" in says(rule, course, code("f("))
+    assert "unknown cell magic %%controler" in says(rule, course, code("%%controler a\n1"))
+    wrong_stub = code("### BEGIN SOLUTION\nif x:\n### END SOLUTION\n    y = 1")
+    assert "unexpected indent" in says(rule, course, wrong_stub, name="solutions/01_first.ipynb")
+
+
+def test_exercises_are_numbered_from_the_lessons_1_upwards(course):
+    rule = rules_for_exercises.exercise_numbers
+    assert solution(course, rule) == []
+    assert "checks 1.1, 1.3; expected 1.1, 1.2" in solution(course, rule, ('check(\\"1.2\\")', 'check(\\"1.3\\")'))[0]
+    assert "no cell calls check()" in found(rule, course, code("1"), name="solutions/01_first.ipynb")[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("## 1.2 Queue it", "## Queue it"), "no heading above begins with '1.2'"),
+        (("About 2 lines", "A bit of code"), "does not say its size"),
+        (("It works when", "It runs if"), "does not say It works when"),
+        (("%%controller ex1_2\\n", "\\n"), "the cell to fill does not write a file"),
+        (("SOLUTION", "ANSWER"), "1.1 has 0 cells to fill; an exercise has one"),
+        (('check(\\"1.1\\")', 'check(\\"1.1\\")\\nx = 1'), "a check cell holds the check and nothing else"),
+    ],
+)
+def test_an_exercise_has_a_story_one_cell_to_fill_and_a_check(course, change, message):
+    rule = rules_for_exercises.exercise_parts
+    assert solution(course, rule) == []
+    assert message in solution(course, rule, change)[0]
+
+
+def test_a_region_without_a_check_is_found(course):
+    rule = rules_for_exercises.regions_have_checks
+    assert solution(course, rule) == []
+    assert "no check follows" in solution(course, rule, ('check(\\"1.2\\")', "pass"))[0]
+
+
+def test_grading_metadata_is_complete(course):
+    rule = rules_for_exercises.grading
+    assert solution(course, rule) == []
+    assert "metadata with solution: true" in solution(course, rule, ('"solution": true', '"solution": false'))[0]
+    assert "metadata with grade: true" in solution(course, rule, ('"points": 1', '"points": 0'))[0]
+    assert "stands in the notebook twice" in solution(course, rule, ('"check-2"', '"check-1"'))[0]
+
+
+def test_a_solution_links_back_to_its_lesson(course):
+    rule = rules_for_exercises.way_back
+    assert solution(course, rule) == []
+    assert "no link to its lesson" in solution(course, rule, ("../notebooks/01_first", "../notebooks/02_second"))[0]
+    (course / "notebooks" / "01_first.ipynb").unlink()
+    assert "has no lesson of the same name" in solution(course, rule)[0]
+
+
+def test_a_solution_ends_with_a_link_to_the_next_lesson(course):
+    rule, name, broken = rules_for_exercises.way_on, "solutions/01_first.ipynb", ("../notebooks/02_second", "02_second")
+    assert solution(course, rule) == []
+    assert "the next lesson, ../notebooks/02_second" in solution(course, rule, broken)[0]
+    assert "does not end with a link" in says(rule, course, *good_solution(), code("1"), name=name)
+    (course / "notebooks" / "02_second.ipynb").unlink()
+    assert solution(course, rule, broken) == []
+
+
+EXERCISE = "exercises/01_first.ipynb"
+
+
+def saved_exercise(course: Path, change: Callable[[list[Any]], object], name: str = EXERCISE) -> list[str]:
+    """What the rule says once the cells of the exercise were changed and saved under a name."""
+    exercise = files.read(course / EXERCISE)
+    change(exercise.cells)
+    files.write(course / name, files.dump(exercise))
+    return found(rules_for_exercises.generated, course, name=name)
+
+
+def run(cells: list[Any]) -> None:
+    for count, cell in enumerate((cell for cell in cells if cell.cell_type == "code"), 1):
+        cell.execution_count = count
+
+
+def test_an_exercise_that_was_run_and_not_changed_passes(course):
+    assert found(rules_for_exercises.generated, course, name=EXERCISE) == []
+    assert saved_exercise(course, run) == []
+
+
+def test_a_stub_of_another_version_of_its_solution_is_to_be_rebuilt(course):
+    path = course / "solutions" / "01_first.ipynb"
+    path.write_text(path.read_text(encoding="utf-8").replace("def f():", "def g():"), encoding="utf-8")
+    expected = f"{EXERCISE}: is not what solutions/01_first.ipynb gives; taskqueue-course build"
+    assert says(rules_for_exercises.generated, course, name=EXERCISE) == expected
+
+
+def test_a_stub_whose_digest_a_merge_left_behind_is_to_be_rebuilt(course):
+    path = course / EXERCISE
+    digest = files.read(path).metadata[DIGEST]
+    path.write_text(path.read_text(encoding="utf-8").replace(digest, "0" * 16), encoding="utf-8")
+    assert "is not what solutions/01_first.ipynb gives" in says(rules_for_exercises.generated, course, name=EXERCISE)
+
+
+def test_a_stub_without_a_solution_is_found_and_a_copy_of_another_stub_is_not(course):
+    assert saved_exercise(course, lambda cells: None, "exercises/my_copy.ipynb") == []
+    (course / "solutions" / "01_first.ipynb").unlink()
+    assert "has no solution, solutions/01_first.ipynb" in says(rules_for_exercises.generated, course, name=EXERCISE)
+
+
+@pytest.mark.parametrize("has_run", [False, True])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda cells: cells[3].update(source="%%controller ex1_1\ndef f(:\n" + "    pass\n" * 30),
+        lambda cells: cells.append(code("print('/Users" + "/ann')", id="mine")),
+        lambda cells: cells.insert(1, text_cell("### the url<br>of [my notes](gone.ipynb)", id="note")),
+    ],
+)
+def test_what_a_learner_writes_is_held_to_no_rule(course, change, has_run):
+    exercise = files.read(course / EXERCISE)
+    assert exercise.cells[3].source == "%%controller ex1_1\ndef f():\n    ...  # YOUR CODE HERE"
+    change(exercise.cells)
+    if has_run:
+        exercise = from_dict(exercise)
+        run(exercise.cells)
+    files.write(course / EXERCISE, files.dump(exercise))
+    assert [str(finding) for finding in lint(course)] == []
+
+
+def test_a_learners_own_notebook_is_held_to_no_rule(course):
+    save(course, "exercises/my_scratch.ipynb", code("print('/Users" + "/ann'"))
+    assert [str(finding) for finding in lint(course)] == []
+
+
+@pytest.mark.parametrize("change", [lambda cells: cells[0].update(source="# Mine"), lambda cells: cells.pop(0)])
+def test_an_edit_in_an_exercise_that_belongs_in_its_solution_is_found(course, change):
+    [finding] = saved_exercise(course, change)
+    lacking = 'lacks cell 1 (id "cell-1") of solutions/01_first.ipynb'
+    assert finding == f"{EXERCISE}: {lacking}; edit that file, then taskqueue-course build"
+    assert saved_exercise(course, run) == []
+
+
+# The run
+
+
+def test_a_finding_names_file_and_cell(course):
+    cells = [*good_lesson()[:-1], text_cell("The url.", id="closing"), text_cell(WRAP_UP)]
+    path = save(course, "notebooks/01_first.ipynb", *cells)
+    messages = [str(finding) for finding in lint(course, [path])]
+    assert messages == ["notebooks/01_first.ipynb, cell 26 (id \"closing\"): says 'url'; we write URL"]
+
+
+def test_a_file_that_is_no_notebook_is_a_finding_among_others(course):
+    (course / "notebooks" / "01_first.ipynb").write_text("{", encoding="utf-8")
+    messages = [str(finding) for finding in lint(course)]
+    assert "01_first.ipynb, line 1, column 2: broken JSON" in messages[0]
+
+
+def test_the_command_prints_its_findings(course, monkeypatch, capsys):
+    monkeypatch.chdir(course)
+    assert main(["lint", "exercises/01_first.ipynb"]) == 0
+    assert capsys.readouterr().out == "all notebooks are in form\n"
+    save(course, "notebooks/01_first.ipynb", *good_lesson(), text_cell("Web2Py"))
+    assert main(["lint"]) == 1
+    assert "says 'Web2Py'; we write web2py\n" in capsys.readouterr().out
+
+
+def test_nothing_to_look_at_is_refused(tmp_path, monkeypatch, capsys):
+    with pytest.raises(NotebookError, match="run this in the repository's top folder"):
+        lint(tmp_path)
+    with pytest.raises(NotebookError, match="not a notebook of notebooks/, solutions/, exercises/"):
+        lint(tmp_path, [tmp_path / "a.ipynb"])
+
+
+# The course itself
+
+
+@pytest.mark.parametrize("folder", files.FOLDERS)
+def test_the_course_has_notebooks(folder):
+    assert files.find(ROOT, folder)
+
+
+@pytest.mark.parametrize(
+    "name", [path.relative_to(ROOT).as_posix() for folder in files.FOLDERS for path in files.find(ROOT, folder)]
+)
+def test_the_course_is_in_form(name):
+    findings = [str(finding) for finding in lint(ROOT, [ROOT / name])]
+    assert not findings, "\n".join(findings)

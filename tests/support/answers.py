@@ -1,0 +1,64 @@
+"""The bank of answers: tests/wrong_answers/1.1.txt and tests/right_answers/1.1.txt, and how they become files.
+
+An answer begins with a line `=== KEY: what this learner did` (in right_answers without the key). What follows is the
+text that a learner puts in place of the stub, or, when it begins with `%%`, whole cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.course.catalogue import body, file_key, solution_cells, stub_cells
+from harness.course.exercise import Exercise
+from harness.notebooks.cells import cell_target
+from harness.notebooks.stubs import BEGIN, END
+
+_HERE = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer to one exercise: the first line of its entry, and the text."""
+
+    exercise: str
+    title: str
+    text: str
+
+    @property
+    def key(self) -> str:
+        return self.title.partition(":")[0]
+
+    def __str__(self) -> str:
+        return f"{self.exercise} {self.title}"
+
+
+def read_answers(folder: str, exercise: str) -> list[Answer]:
+    """Read the answers to one exercise; none when there is no file."""
+    path = _HERE / folder / f"{exercise}.txt"
+    entries = path.read_text(encoding="utf-8").split("=== ")[1:] if path.exists() else []
+    return [Answer(exercise, *entry.split("\n", 1)) for entry in entries]
+
+
+def to_files(exercise: Exercise, answer: Answer) -> dict[str, str]:
+    """Return the files that a learner with this answer would have."""
+    stubs = stub_cells(exercise)
+    files = {name: body(source) for name, source in stubs.items()}
+    if answer.text.lstrip().startswith("%%"):
+        return files | dict(_cells(answer.text))
+    name, source = next((name, source) for name, source in solution_cells(exercise).items() if BEGIN in source)
+    return files | {name: body(fill(source, answer.text))}
+
+
+def fill(solution: str, text: str) -> str:
+    """Put an answer in the place of a solution's first region, at that region's indentation."""
+    before, _, rest = solution.partition(BEGIN)
+    after = rest.partition(END)[2]
+    indent = before.rpartition("\n")[2]
+    lines = [f"{indent}{line}" if line.strip() else line for line in text.strip("\n").splitlines()]
+    return before + "\n".join(lines).removeprefix(indent) + after
+
+
+def _cells(text: str) -> list[tuple[str, str]]:
+    cells = ["%%" + part for part in ("\n" + text.strip()).split("\n%%")[1:]]
+    return [(file_key(target), body(cell)) for cell in cells if (target := cell_target(cell))]

@@ -1,0 +1,107 @@
+"""A learner's desk: a copy of the exercises, into which answers are written and saved as JupyterLab saves."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from harness.course import progress_file
+from harness.course.answers import Answer
+from harness.course.catalogue import exercise_file, exercise_notebook, find_exercise, solution_cells
+from harness.course.checker import check_answer
+from harness.course.exercise import Exercise
+from harness.course.verdict import Verdict, not_attempted
+from harness.notebooks.files import dump
+from harness.notebooks.stubs import BEGIN, END
+from tests.support.answers import fill, read_answers
+
+
+class Desk:
+    """A folder with exercises/ of the lessons that are asked for, or of all.
+
+    Args:
+        folder: an empty folder.
+        lessons: "01", "02" …
+    """
+
+    def __init__(self, folder: Path, *lessons: str) -> None:
+        self.folder = folder
+        self.exercises = folder / "exercises"
+        self.exercises.mkdir()
+        for lesson in lessons or [f"{number:02}" for number in range(1, 8)]:
+            self.reset(lesson)
+
+    def path(self, lesson: str) -> Path:
+        return self.exercises / exercise_file(lesson)
+
+    def reset(self, lesson: str) -> None:
+        """Write a notebook as it came."""
+        self.path(lesson).write_text(dump(exercise_notebook(lesson)), encoding="utf-8")
+
+    def read(self, lesson: str) -> dict[str, Any]:
+        notebook: dict[str, Any] = json.loads(self.path(lesson).read_text(encoding="utf-8"))
+        return notebook
+
+    def save(self, lesson: str, notebook: dict[str, Any]) -> None:
+        """Write beside the notebook and rename, as JupyterLab does."""
+        draft = self.exercises / f".~{exercise_file(lesson)}"
+        draft.write_text(json.dumps(notebook, indent=1), encoding="utf-8")
+        os.replace(draft, self.path(lesson))
+
+    def cell(self, notebook: dict[str, Any], name: str) -> dict[str, Any]:
+        """Return the cell with an id: "ex1-1-answer"."""
+        found: dict[str, Any] = next(cell for cell in notebook["cells"] if cell["id"] == name)
+        return found
+
+    def answer(self, number: str, text: str) -> None:
+        """Put a text in the place of an exercise's first stub, and save."""
+        source = next(source for source in solution_cells(find_exercise(number)).values() if BEGIN in source)
+        self.write(number, fill(source, text))
+
+    def solve(self, number: str) -> None:
+        source = next(source for source in solution_cells(find_exercise(number)).values() if BEGIN in source)
+        lines = [line for line in source.splitlines() if not line.strip().startswith((BEGIN, END, "### START"))]
+        self.write(number, "\n".join(lines))
+
+    def spoil(self, number: str) -> None:
+        """Give the first wrong answer of the bank that has a diagnosis."""
+        known = [each for each in read_answers("wrong_answers", number) if not each.key.startswith("error")]
+        self.answer(number, next(each.text for each in known if not each.text.lstrip().startswith("%%")))
+
+    def write(self, number: str, source: str) -> None:
+        """Write a whole answer cell, run it, and save."""
+        notebook = self.read(find_exercise(number).lesson)
+        cell = self.cell(notebook, f"ex{number.replace('.', '-')}-answer")
+        cell["source"], cell["execution_count"] = source, 1
+        self.save(find_exercise(number).lesson, notebook)
+
+
+def remember_nothing(monkeypatch: Any) -> set[str]:
+    """Give the ledger an empty memory for one test, and return what it comes to hold as solved."""
+    solved, hints, checked = set[str](), dict[str, int](), list[str]()
+
+    def next_hint(number: str, count: int, *, go_on: bool = False) -> int:
+        step = min(hints.get(number, 0), count - 1)
+        hints[number] = step + 1
+        return step
+
+    monkeypatch.setattr(progress_file, "solved", lambda: frozenset(solved))
+    monkeypatch.setattr(progress_file, "mark_solved", solved.add)
+    monkeypatch.setattr(progress_file, "count_check", checked.append)
+    monkeypatch.setattr(progress_file, "next_hint", next_hint)
+    return solved
+
+
+class SameProcess:
+    """Stands for the Examiner, and judges in this process, which has loaded web2py already."""
+
+    def check(self, exercise: Exercise, answer: Answer) -> Verdict:
+        return not_attempted(exercise, answer.missing) if answer.missing else check_answer(exercise, answer.files)
+
+    def __enter__(self) -> SameProcess:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
