@@ -29,7 +29,7 @@ export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv classroom nbgrader lab watch test check build slides instructors bench soak hub-test pins newest clean
+.PHONY: help .venv classroom nbgrader lab watch test check build slides instructors exercise bench soak hub-test pins newest clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z.-]*\):.*##  *\(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -78,7 +78,7 @@ check: .venv  ## ruff, mypy --strict, the table of imports
 
 build: .venv  ## run all notebooks, rebuild exercises/ from solutions/, and INSTRUCTORS.md
 	$(VENV) -m harness build
-	$(VENV) -m harness instructors
+	$(VENV) -m harness instructors --answers tests/answers
 
 # reveal.js, which the slides need, is in the package of a Sphinx theme; Sphinx itself stays out.
 REVEAL = sphinx-revealjs==3.2.1
@@ -91,7 +91,10 @@ slides: .venv .venv/reveal/.done  ## make reveal.js slides of the lessons, in bu
 	$(VENV) -m harness slides
 
 instructors: .venv  ## write notebooks/INSTRUCTORS.md from the course
-	$(VENV) -m harness instructors
+	$(VENV) -m harness instructors --answers tests/answers
+
+exercise: .venv  ## scaffold a new exercise (NUMBER=2.6); CONTRIBUTING.md walks through it
+	@$(VENV) -m harness exercise "$(NUMBER)"
 
 bench: .venv  ## measure against bare web2py
 	$(VENV) -m tests.bench

@@ -21,6 +21,7 @@ COMMANDS = {
     "lab": "course_commands",
     "build": "course_commands",
     "lint": "course_commands",
+    "exercise": "course_commands",
     "doctor": "course_commands",
     "export": "course_commands",
     "slides": "course_commands",

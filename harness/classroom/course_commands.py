@@ -48,6 +48,21 @@ def build(notebooks: tuple[Path, ...], check: bool) -> int:
 
 
 @click.command()
+@click.argument("number")
+def exercise(number: str) -> int:
+    """Scaffold a new exercise NUMBER (2.6): its cells, its check, its texts and its answers.
+
+    Edit every text that contains TODO. CONTRIBUTING.md walks through it.
+    """
+    from harness.classroom.new_exercise import scaffold
+
+    for path in scaffold(Path.cwd(), number):
+        click.echo(f"wrote {path}")
+    click.echo("Replace each TODO, then run: make build")
+    return 0
+
+
+@click.command()
 @click.argument("notebooks", nargs=-1, type=click.Path(path_type=Path))
 def lint(notebooks: tuple[Path, ...]) -> int:
     """Hold notebooks (all without NOTEBOOKS) to the form of the course."""
@@ -126,14 +141,15 @@ def slides(lessons: tuple[Path, ...], reveal: Path, to: Path) -> int:
 
 
 @click.command()
+@click.option("--answers", required=True, type=click.Path(path_type=Path), help="The folder with the bank of answers.")
 @click.option("--check", is_flag=True, help="Change nothing; fail if anything would change.")
-def instructors(check: bool) -> int:
+def instructors(answers: Path, check: bool) -> int:
     """Write notebooks/INSTRUCTORS.md, the notes for whoever teaches the course."""
     from harness.classroom.instructor_notes import GUIDE, guide
     from harness.notebooks import files
 
     path = Path.cwd() / GUIDE
-    text = guide(Path.cwd())
+    text = guide(Path.cwd(), answers)
     if path.exists() and path.read_text(encoding="utf-8") == text:
         click.echo(f"{GUIDE} is up to date")
         return 0

@@ -18,7 +18,7 @@ from harness.notebooks.files import Cell
 from harness.notebooks.lint import markdown
 from harness.notebooks.slide_types import ASKS
 
-# The wrong answers in tests/wrong_answers, counted: which mistake the bank shows how often, and in which forms.
+# The wrong answers of the bank, counted by mistake.
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,17 @@ class CommonMistake:
     reread: str
 
 
-def common_mistakes(root: Path, exercise: Exercise) -> list[CommonMistake]:
+def common_mistakes(bank: Path, exercise: Exercise) -> list[CommonMistake]:
     """Return the mistakes of an exercise, the most frequent first; among equals in the order of the course.
 
     Args:
-        root: the folder that holds tests/wrong_answers/.
+        bank: the folder with a file of answers for each exercise (1.1.txt).
         exercise: the exercise.
 
     Raises:
         CourseError: the bank has no file for the exercise.
     """
-    forms = _forms(root / "tests" / "wrong_answers" / f"{exercise.number}.txt")
+    forms = _forms(bank / f"{exercise.number}.txt")
     found = [
         CommonMistake(mistake.says, tuple(forms.get(key, ())), _heading(mistake))
         for key, mistake in exercise.mistakes.items()
@@ -63,7 +63,7 @@ def _forms(path: Path) -> dict[str, list[str]]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError:
-        raise CourseError(f"{path} cannot be read; the wrong answers come with the repository, in tests/") from None
+        raise CourseError(f"{path} can't be read; name the folder that holds the answers of each exercise") from None
     forms: dict[str, list[str]] = {}
     for line in lines:
         if line.startswith("=== "):
@@ -239,7 +239,7 @@ _TOP = """\
 
 <!-- Made by `make instructors`; a change made here by hand is lost. What needs judgment is in
 harness/classroom/guide.toml; minutes, predictions, mistakes and hints come from the lessons,
-harness/checks/lessonNN.toml and tests/wrong_answers/. -->
+harness/course/lessons/lessonNN.toml and tests/answers/. -->
 
 For whoever teaches this tomorrow, and for the first time. Read *Before the day*, choose a plan, then open the lesson's
 section beside your slides: what it is for, when to vote, where people stumble, what to ask them."""
@@ -247,11 +247,12 @@ _SHOWN = 3  # stumbles in full; the others are folded away
 _CODE = re.compile(r"(`[^`]*`)")
 
 
-def guide(root: Path) -> str:
+def guide(root: Path, bank: Path) -> str:
     """Return the text of the instructors' notes.
 
     Args:
         root: the repository.
+        bank: the folder with a file of answers for each exercise.
 
     Raises:
         CourseError: guide.toml leaves out a lesson or a prediction, names one that is not there, or a plan is too long.
@@ -261,7 +262,7 @@ def guide(root: Path) -> str:
     course = facts(root)
     blocks = [_TOP, *_opening(words), *_plans(words, course), *_room(words["room"])]
     for lesson in lessons():
-        blocks += _lesson(root, lesson, course[lesson.number], words)
+        blocks += _lesson(bank, lesson, course[lesson.number], words)
     return "\n\n".join(blocks) + "\n"
 
 
@@ -293,7 +294,7 @@ def _room(problems: list[dict[str, str]]) -> Iterator[str]:
     yield "\n".join(["| what you hear | what to do |", "|---|---|", *rows])
 
 
-def _lesson(root: Path, lesson: Lesson, found: LessonFacts, words: dict[str, Any]) -> Iterator[str]:
+def _lesson(bank: Path, lesson: Lesson, found: LessonFacts, words: dict[str, Any]) -> Iterator[str]:
     said = _said(words["lessons"], lesson.number, "lesson")
     total = sum(map(found.exercise_minutes, found.lines))
     more = f", its exercises {total}" if total else ""
@@ -304,7 +305,7 @@ def _lesson(root: Path, lesson: Lesson, found: LessonFacts, words: dict[str, Any
         yield _vote(name, asked, found.votes[name], _said(words["room_says"], name, "prediction"))
     yield from _fast_track(lesson, said["core"])
     for exercise in lesson.exercises:
-        yield from _exercise(exercise, found, common_mistakes(root, exercise), exercise.number in said["core"])
+        yield from _exercise(exercise, found, common_mistakes(bank, exercise), exercise.number in said["core"])
 
 
 def _said(known: dict[str, Any], name: str, kind: str) -> Any:

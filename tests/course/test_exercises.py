@@ -12,13 +12,13 @@ from harness.course.checker import check_answer
 from harness.course.verdict import CheckOutcome, Verdict, known_advice
 from harness.notebooks.files import read
 from tests.named_mistakes import named_mistakes
-from tests.support.answers import Answer, read_answers, to_files
+from tests.support.answers import Answer, right_answers, to_files, wrong_answers
 from tests.support.stage import import_deferred
 
 import_deferred()  # some answers do, too
 NUMBERS = [exercise.number for exercise in exercises()]
-WRONG = [answer for number in NUMBERS for answer in read_answers("wrong_answers", number)]
-RIGHT = [answer for number in NUMBERS for answer in read_answers("right_answers", number)]
+WRONG = [answer for number in NUMBERS for answer in wrong_answers(number)]
+RIGHT = [answer for number in NUMBERS for answer in right_answers(number)]
 ADVICE = {name: says for name, (_, says) in known_advice().items()}
 ROOT = Path(__file__).parents[2]
 
@@ -107,6 +107,16 @@ def test_a_mistake_that_a_check_may_lack_is_known_to_another_exercise_with_the_s
 def test_each_advice_is_given_to_an_answer_of_the_bank() -> None:
     given = {answer.key.partition(" ")[2] for answer in WRONG if answer.key.startswith("error ")}
     assert given == set(ADVICE)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_no_text_of_an_exercise_still_has_to_be_written(number: str) -> None:
+    exercise = find_exercise(number)
+    mistakes = [mistake.says for mistake in exercise.mistakes.values()]
+    texts = [exercise.title, *exercise.hints, exercise.proves, exercise.then, *mistakes]
+    notebook = next((ROOT / "solutions").glob(f"{exercise.lesson}_*.ipynb")).read_text(encoding="utf-8")
+    assert [text for text in texts if "TODO" in text] == []
+    assert "TODO" not in notebook
 
 
 def headings(lesson: str) -> set[str]:

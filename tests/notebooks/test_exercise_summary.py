@@ -13,7 +13,7 @@ from harness.course.catalogue import exercise_notebook
 from harness.errors import one_line
 from harness.notebooks import files
 from harness.notebooks.files import Notebook
-from tests.support.answers import fill, read_answers
+from tests.support.answers import fill, wrong_answers
 from tests.support.nbval_run import Run, pytest_on
 from tests.support.scratch import code, save
 
@@ -42,7 +42,7 @@ def half_done() -> Notebook:
     """Exercise 02 with a wrong answer, a right one, one that raises, one that does not compile, and one not begun."""
     exercise, solution = deepcopy(exercise_notebook("02")), files.read(ROOT / "solutions" / f"{MIXED}.ipynb")
     solved = {cell.id: cell.source for cell in solution.cells}
-    silent = next(answer for answer in read_answers("wrong_answers", "2.1") if answer.key == "no-address")
+    silent = next(answer for answer in wrong_answers("2.1") if answer.key == "no-address")
     changed = {
         "ex2-1-answer": fill(solved["ex2-1-answer"], silent.text),
         "ex2-2-answer": solved["ex2-2-answer"],

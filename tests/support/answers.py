@@ -1,7 +1,8 @@
-"""The bank of answers: tests/wrong_answers/1.1.txt and tests/right_answers/1.1.txt, and how they become files.
+"""The bank of answers: tests/answers/1.1.txt holds wrong and right answers to exercise 1.1.
 
-An answer begins with a line `=== KEY: what this learner did` (in right_answers without the key). What follows is the
-text that a learner puts in place of the stub, or, when it begins with `%%`, whole cells.
+An answer begins with a line `=== KEY: what this learner did`. The key is the mistake that the check must name, `error`
+with the name of an advice, or `right`. The text below it is what a learner writes in place of the stub, or, if it
+begins with `%%`, whole cells.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from harness.course.exercise import Exercise
 from harness.notebooks.cells import cell_target
 from harness.notebooks.stubs import BEGIN, END
 
-_HERE = Path(__file__).parents[1]
+BANK = Path(__file__).parents[1] / "answers"
+RIGHT = "right"
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,18 @@ class Answer:
         return f"{self.exercise} {self.title}"
 
 
-def read_answers(folder: str, exercise: str) -> list[Answer]:
-    """Read the answers to one exercise; none when there is no file."""
-    path = _HERE / folder / f"{exercise}.txt"
-    entries = path.read_text(encoding="utf-8").split("=== ")[1:] if path.exists() else []
+def wrong_answers(exercise: str) -> list[Answer]:
+    """Return the wrong answers to an exercise."""
+    return [answer for answer in _answers(exercise) if answer.key != RIGHT]
+
+
+def right_answers(exercise: str) -> list[Answer]:
+    """Return the right answers to an exercise."""
+    return [answer for answer in _answers(exercise) if answer.key == RIGHT]
+
+
+def _answers(exercise: str) -> list[Answer]:
+    entries = (BANK / f"{exercise}.txt").read_text(encoding="utf-8").split("=== ")[1:]
     return [Answer(exercise, *entry.split("\n", 1)) for entry in entries]
 
 

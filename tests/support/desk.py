@@ -15,7 +15,7 @@ from harness.course.exercise import Exercise
 from harness.course.verdict import Verdict, not_attempted
 from harness.notebooks.files import dump
 from harness.notebooks.stubs import BEGIN, END
-from tests.support.answers import fill, read_answers
+from tests.support.answers import fill, wrong_answers
 
 
 class Desk:
@@ -67,7 +67,7 @@ class Desk:
 
     def spoil(self, number: str) -> None:
         """Give the first wrong answer of the bank that has a diagnosis."""
-        known = [each for each in read_answers("wrong_answers", number) if not each.key.startswith("error")]
+        known = [each for each in wrong_answers(number) if not each.key.startswith("error")]
         self.answer(number, next(each.text for each in known if not each.text.lstrip().startswith("%%")))
 
     def write(self, number: str, source: str) -> None:

@@ -16,7 +16,7 @@ from harness.course.catalogue import exercise_notebook, file_key, find_exercise,
 from harness.notebooks import files
 from harness.notebooks.cells import cell_target
 from harness.notebooks.normal_form import normalise
-from tests.support.answers import fill, read_answers
+from tests.support.answers import fill, wrong_answers
 from tests.support.isolation import classroom
 
 ROOT = Path(__file__).parents[3]
@@ -78,7 +78,7 @@ def right() -> dict[str, str]:
 
 def mistaken(number: str, key: str) -> dict[str, str]:
     """Return a wrong answer of the bank."""
-    answer = next(each for each in read_answers("wrong_answers", number) if each.key == key)
+    answer = next(each for each in wrong_answers(number) if each.key == key)
     return {name: fill(source, answer.text) for name, source in solution_cells(find_exercise(number)).items()}
 
 

@@ -44,7 +44,7 @@ READS = {
     "its file by number": f"import os; source = os.read(os.open({str(SOLUTION)!r}, os.O_RDONLY), 99999).decode()",
     "by a link": "import os; os.path.exists('link') or "
     f"os.symlink({str(SOLUTION)!r}, 'link'); source = open('link').read()",
-    "the answers of the tests": f"source = open({str(ROOT / 'tests' / 'right_answers' / '1.1.txt')!r}).read()",
+    "the answers of the tests": f"source = open({str(ROOT / 'tests' / 'answers' / '1.1.txt')!r}).read()",
     "the harness's own reader": "from harness.course import catalogue as course\n"
     "source = course.solution_cells(course.find_exercise('1.1'))['controllers/ex1_1.py']",
     "giving up": "import io, contextlib, harness; out = io.StringIO()\n"
