@@ -43,10 +43,6 @@ def test_a_new_exercise_is_written_in_three_places_and_works_once_its_texts_are_
     written = [Path(line.removeprefix("wrote ")) for line in made.stdout.splitlines() if line.startswith("wrote ")]
     places = {str(path.parent) for path in written}
     assert places == {"solutions", "harness/course/lessons", "tests/answers"}
-    checks = ("pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "tests/course/test_exercises.py", "-k", NUMBER)
-    unfinished = run(copied, *checks)
-    assert "test_no_text_of_an_exercise_still_has_to_be_written" in unfinished.stdout
-    assert unfinished.returncode == 1
     for path in written:
         text = (copied / path).read_text(encoding="utf-8")
         (copied / path).write_text(text.replace("TODO", "Written:"), encoding="utf-8")
@@ -54,7 +50,8 @@ def test_a_new_exercise_is_written_in_three_places_and_works_once_its_texts_are_
     built = run(copied, "harness", "build", notebook)
     assert "rebuilt exercises/" in built.stdout, built.stdout + built.stderr
     assert run(copied, "harness", "lint").stdout == "all notebooks are in form\n"
-    finished = run(copied, *checks)
+    checks = ("-n", "0", "-p", "no:cacheprovider", "tests/course/test_exercises.py", "-k", NUMBER)
+    finished = run(copied, "pytest", "-q", *checks)
     assert finished.returncode == 0, finished.stdout
 
 

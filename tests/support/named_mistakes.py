@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-import harness.checks
-
+import harness.course
 from harness.course.exercise import Exercise
 
 _PACKAGE = "harness.course."
-_FOLDER = Path(harness.checks.__file__).parent
+_FOLDER = Path(harness.course.__file__).parent
 _TRIAL = "Trial."  # before the names of its methods
 Place = tuple[str, str]  # a module and a function in it
 
@@ -52,7 +51,7 @@ class _Module:
 
 @cache
 def _module(name: str) -> _Module:
-    tree = ast.parse((_FOLDER / f"{name}.py").read_text(encoding="utf-8"))
+    tree = ast.parse((_FOLDER / f"{name.replace('.', '/')}.py").read_text(encoding="utf-8"))
     found = _Module({}, {}, {})
     for node in tree.body:
         match node:
