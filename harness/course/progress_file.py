@@ -4,38 +4,45 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from harness.course.verdict import wrap
 from harness.errors import ProgressError
-from harness.state import VARIABLE, is_default, shown, state_folder
+from harness.notebooks.files import write
+from harness.state import VARIABLE, shown, state_folder
 
-# What the progress file holds, and how files of older versions are read.
-
+T = TypeVar("T")
+FILE = "progress.json"
 VERSION = 2
+_KEPT = "Your work in this session is remembered until the session ends"
+_PATIENCE = 5.0  # seconds; another session holds the lock for milliseconds, unless a debugger has stopped it
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # from some network file systems
 
 
 class BrokenFile(ValueError):
-    """The text is no progress file of any version."""
+    """The text isn't a progress file of this version."""
 
 
 class NewerFile(ValueError):
-    """The file is of a version that is not known yet."""
+    """The progress file has a later version than this course can read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is known of one exercise: solved or not, since when (UTC; None where nobody noted it), how many checks and
-    hints it took. No code, no names, no paths.
+    """The progress of one learner in one exercise. It contains no code, no name and no path.
+
+    Args:
+        solved: whether a check found the exercise solved.
+        date: when that happened first, in UTC ("2026-05-01T09:00:00Z"), or None.
+        checks: how many checks found an attempt, right or wrong.
+        hints: how many hints were shown.
     """
 
     solved: bool = False
@@ -44,7 +51,7 @@ class Entry:
     hints: int = 0
 
     def __add__(self, other: Entry) -> Entry:
-        """Put together what two sessions did: the first date counts, checks and hints add up."""
+        """Return the sum of two sessions: the earlier date, and the sums of checks and hints."""
         dates = [date for date in (self.date, other.date) if date is not None]
         return Entry(
             self.solved or other.solved,
@@ -53,16 +60,12 @@ class Entry:
             self.hints + other.hints,
         )
 
-    def without_counts(self) -> Entry:
-        """Return what may be added once more without counting twice."""
-        return replace(self, checks=0, hints=0)
-
 
 Entries = dict[str, Entry]
 
 
 def merge(one: Mapping[str, Entry], other: Mapping[str, Entry]) -> Entries:
-    """Add two sets of entries, exercise by exercise."""
+    """Return the sum of two sets of entries, by exercise."""
     return {number: one.get(number, Entry()) + other.get(number, Entry()) for number in {**one, **other}}
 
 
@@ -73,333 +76,241 @@ def dump(entries: Mapping[str, Entry]) -> str:
 
 
 def parse(text: str) -> Entries:
-    """Return the entries in the text of a progress file of this or an older version.
+    """Return the entries in the text of a progress file, by exercise.
 
     Raises:
-        NewerFile: the version is a later one.
-        BrokenFile: anything else that this course did not write.
+        NewerFile: the file has a later version.
+        BrokenFile: the text is anything else that `dump` doesn't write.
     """
     try:
         raw = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise BrokenFile(f"broken JSON: {error}") from None
     if not isinstance(raw, dict):
-        raise BrokenFile("no JSON object")
-    version = raw.get("version", 1)
+        raise BrokenFile("not a JSON object")
+    version, exercises = raw.get("version"), raw.get("exercises")
     if isinstance(version, int) and version > VERSION:
         raise NewerFile(f"version {version}")
-    if version == 1:
-        return _first_version(raw)
-    exercises = raw.get("exercises")
     if version != VERSION or not isinstance(exercises, dict):
-        raise BrokenFile("neither a version nor exercises that this course knows")
-    return {number: _entry(number, said) for number, said in exercises.items()}
+        raise BrokenFile(f"no version {VERSION}, or no exercises")
+    return {number: _entry(number, fields) for number, fields in exercises.items()}
 
 
-def _first_version(raw: dict[str, Any]) -> Entries:
-    solved = raw.get("solved")
-    if not isinstance(solved, list) or not all(isinstance(number, str) for number in solved):
-        raise BrokenFile("no list of solved exercises")
-    return {number: Entry(solved=True) for number in solved}
-
-
-def _entry(number: str, said: object) -> Entry:
+def _entry(number: str, fields: object) -> Entry:
     try:
-        entry = Entry(**said)  # type: ignore[arg-type]  # what it is, is what we find out
+        entry = Entry(**fields)  # type: ignore[arg-type]  # anything but the right fields is a TypeError
     except TypeError:
-        raise BrokenFile(f"exercise {number} has other fields") from None
+        raise BrokenFile(f"exercise {number} has unknown fields") from None
     counts = (entry.checks, entry.hints)
     right = type(entry.solved) is bool and (entry.date is None or isinstance(entry.date, str))
     if not right or not all(type(each) is int and each >= 0 for each in counts):
-        raise BrokenFile(f"exercise {number} has a field of the wrong kind")
+        raise BrokenFile(f"exercise {number} has a field of the wrong type")
     return entry
-
-
-# A lock between processes, on a file of its own: it ends with its holder, however that ends.
-
-_BUSY = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK}
-_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # some network folders
-_PATIENCE = 5.0  # seconds; who holds it needs milliseconds, unless stopped by a debugger
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try(descriptor: int) -> None:
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-else:
-    import fcntl
-
-    def _try(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextmanager
 def locked(path: Path, patience: float = _PATIENCE) -> Iterator[None]:
-    """Hold the lock. Where the file system has none, go on without: the folder is one user's own.
+    """Hold a lock between processes within this scope. The operating system releases it when its holder is killed.
+
+    Where the file system has no locks, the scope runs without one, because the folder belongs to one user.
 
     Args:
-        path: the lock's file; it is made, and stays.
+        path: the lock's file; it is created and never deleted.
         patience: how long to wait for another holder, in seconds.
 
     Raises:
-        OSError: the file cannot be made; TimeoutError, which is one, when another process kept the lock.
+        OSError: the file can't be created, or another process held the lock all the time (TimeoutError).
     """
-    with path.open("ab") as file:
-        _acquire(file.fileno(), path, time.monotonic() + patience)
-        yield  # closing the file gives the lock back
+    from filelock import FileLock  # imported here, because it takes a tenth of a second
 
-
-def _acquire(descriptor: int, path: Path, end: float) -> None:
-    while True:
-        try:
-            return _try(descriptor)
-        except OSError as error:
-            if error.errno in _NO_LOCKS:
-                return None
-            if error.errno not in _BUSY:
-                raise
-        if time.monotonic() >= end:
-            raise TimeoutError(errno.ETIMEDOUT, "another session of the course does not let go of it", str(path))
-        time.sleep(0.01)
-
-
-# The progress file: read, merged with what a session did, and replaced at once, under a lock.
-
-T = TypeVar("T")
-FILE = "progress.json"
-_KEPT = "What you do now is kept until this session ends"
+    lock = FileLock(path, patience, poll_interval=0.01, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class ProgressFile:
-    """One learner's progress file.
+    """One learner's progress file. It is read, merged with the work of a session, and replaced, all under a lock.
 
     Args:
-        folder: where it is, or will be.
-        older: the file of version 1 that is taken over where there is none yet, if any.
-        tell: called with what the learner should know.
+        folder: its folder, which need not exist.
+        warn: called with a message for the learner.
     """
 
-    def __init__(self, folder: Path, older: Path | None, tell: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:
         self.path = folder / FILE
-        self._older = older
-        self._tell = tell
+        self._warn = warn
 
     def read(self) -> Entries:
-        """Return what the file holds; nothing is written, but a broken file is put aside.
+        """Return the entries in the file. Write nothing, but rename a broken file.
 
         Raises:
-            ProgressError: it cannot be read, or a newer course wrote it; the file stays as it is.
+            ProgressError: the file can't be read, or a newer course wrote it. The file stays unchanged.
         """
         try:
             return self._parsed()
         except BrokenFile:
-            return self._guarded(self._current)
+            return self._under_lock(self._current)
 
     def add(self, entries: Mapping[str, Entry]) -> None:
-        """Add what a session did to what the file holds, whoever else writes at the same time.
+        """Add the work of a session to the file, even while other sessions write to it.
 
         Raises:
-            ProgressError: nothing was written, and the file is as it was.
+            ProgressError: nothing was written, and the file is unchanged.
         """
-        self._guarded(lambda: self._replace(merge(self._current(), entries)))
+        self._under_lock(lambda: write(self.path, dump(merge(self._current(), entries))))
 
-    def _guarded(self, action: Callable[[], T]) -> T:
-        """Do something under the lock; what the system refuses is told with the place and what to do."""
+    def _under_lock(self, action: Callable[[], T]) -> T:
+        """Return the result of an action under the lock; an OSError becomes a ProgressError that names the folder."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with locked(self.path.with_suffix(".lock")):
                 return action()
         except OSError as error:
+            busy = "another session of the course keeps it locked"
+            reason = busy if isinstance(error, TimeoutError) else error.strerror or error
             raise ProgressError(
-                f"Progress cannot be saved in {shown(self.path.parent)}: {error.strerror or error}. {_KEPT}: make room "
-                f"there, or let {VARIABLE} name another folder, and check once more."
+                f"Progress cannot be saved in {shown(self.path.parent)}: {reason}. {_KEPT}. Make room in that folder, "
+                f"or set {VARIABLE} to another folder, and then check again."
             ) from None
 
     def _parsed(self) -> Entries:
         try:
             return parse(self.path.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
-            return self._taken_over()
+            return {}
         except NewerFile as error:
             raise ProgressError(
-                f"{shown(self.path)} is of a newer course ({error}; this one knows {VERSION}) and stays as it is. "
-                f"{_KEPT}: update the course to go on with it."
+                f"{shown(self.path)} was written by a newer course ({error}; this one reads {VERSION}) and stays "
+                f"unchanged. {_KEPT}. Update the course to use this file."
             ) from None
         except UnicodeDecodeError:
-            raise BrokenFile("no text") from None
+            raise BrokenFile("not UTF-8 text") from None
         except OSError as error:
             raise ProgressError(f"{shown(self.path)} cannot be read: {error.strerror or error}. {_KEPT}.") from None
 
     def _current(self) -> Entries:
+        """Return the entries in the file; rename a broken file and return no entries."""
         try:
             return self._parsed()
         except BrokenFile as error:
-            aside = self._put_aside()
-            self._tell(
-                f"Your progress could not be read ({error}). That file is now {shown(aside)}, and a new one is begun."
+            names = (self.path.with_name(f"progress.broken-{number}.json") for number in count(1))
+            aside = next(name for name in names if not name.exists())
+            self.path.rename(aside)
+            self._warn(
+                f"Your progress file could not be read ({error}). It was renamed to {shown(aside)}, "
+                "and a new file was started."
             )
             return {}
 
-    def _taken_over(self) -> Entries:
-        if self._older is None:
-            return {}
-        try:
-            return parse(self._older.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}  # there was none, or it is broken: that of today does not depend on it
-
-    def _put_aside(self) -> Path:
-        for number in count(1):
-            aside = self.path.with_name(f"progress.broken-{number}.json")
-            if not aside.exists():
-                self.path.rename(aside)
-                return aside
-        raise AssertionError
-
-    def _replace(self, entries: Entries) -> None:
-        """Write a draft and put it in the file's place when it is on the disk: a crash leaves the one or the other."""
-        draft = self.path.with_suffix(".draft")  # one that a killed session left is overwritten
-        try:
-            with draft.open("w", encoding="utf-8", newline="\n") as file:
-                file.write(dump(entries))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(draft, self.path)
-        except BaseException:
-            with suppress(OSError):
-                draft.unlink()
-            raise
-        _sync_folder(self.path.parent)
-        if self._older is not None and self._older.exists():
-            with suppress(OSError):
-                self._older.rename(self._older.with_suffix(".taken-over"))  # else it would come back with a fresh start
-
-
-def _sync_folder(folder: Path) -> None:
-    """Let the new name last, too, where a folder can be asked for that: not on Windows, not on every network folder."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-# What one session, a kernel or a command, knows of a learner: what the file says, and what it could not yet write.
-
 
 class Progress:
-    """A learner's session. A trouble with the file is told once, in a line, and never stops a check."""
+    """The progress that one session (a kernel or a command) knows: the file, and what couldn't be written to it yet.
+
+    A problem with the file is reported once, on stderr, and never stops a check.
+    """
 
     def __init__(self) -> None:
-        self._added: Entries = {}  # not yet in the file; what is solved stays, and survives a file that is lost
-        self._steps: dict[str, int] = {}
-        self._choices: dict[str, str] = {}
-        self._told: set[str] = set()
+        self.hint_steps: dict[str, int] = {}  # the next hint of each exercise
+        self.choices: dict[str, str] = {}  # the option that was chosen in each prediction
+        self._added: Entries = {}  # not in the file yet; solved exercises stay here in case the file is lost
+        self._warned: set[str] = set()
 
     def entries(self) -> Entries:
-        """Return what is known of each exercise that was ever touched."""
+        """Return the entry of each exercise that was ever attempted."""
         try:
-            return merge(self._book().read(), self._added)
+            return self.saved_entries()
         except ProgressError as error:
-            self._tell(str(error))
+            self._warn(str(error))
             return dict(self._added)
 
     def saved_entries(self) -> Entries:
-        """Return the same; ProgressError instead of a remark where the file cannot be read."""
-        return merge(self._book().read(), self._added)
+        """Return the same as `entries`.
+
+        Raises:
+            ProgressError: the file can't be read.
+        """
+        return merge(self._file().read(), self._added)
 
     def add(self, number: str, entry: Entry) -> None:
-        """Remember what was done, in the file or, where that cannot be written, until the session ends."""
+        """Add an entry to the file or, if it can't be written, remember the entry until the session ends."""
         self._added = merge(self._added, {number: entry})
         try:
-            self._book().add(self._added)
+            self._file().add(self._added)
         except ProgressError as error:
-            self._tell(str(error))
+            self._warn(str(error))
             return
-        self._told.clear()  # a trouble that comes back is told again
-        self._added = {number: entry.without_counts() for number, entry in self._added.items() if entry.solved}
+        self._warned.clear()  # the same problem is reported again if it returns
+        # Without the counts, so that they aren't added twice.
+        self._added = {each: replace(entry, checks=0, hints=0) for each, entry in self._added.items() if entry.solved}
 
-    def next_hint(self, number: str, count: int, go_on: bool = False) -> int:
-        first = self.entries().get(number, Entry()).hints % count if go_on else 0
-        step = min(self._steps.get(number, first), count - 1)
-        self._steps[number] = step + 1
-        self.add(number, Entry(hints=1))
-        return step
+    def _file(self) -> ProgressFile:
+        return ProgressFile(state_folder(), self._warn)
 
-    def choose(self, prediction: str, option: str) -> None:
-        self._choices[prediction] = option
-
-    def choice(self, prediction: str) -> str | None:
-        return self._choices.get(prediction)
-
-    def _book(self) -> ProgressFile:
-        return ProgressFile(state_folder(), older_file() if is_default() else None, self._tell)
-
-    def _tell(self, what: str) -> None:
-        if what not in self._told:
-            self._told.add(what)
-            print(wrap(what), file=sys.stderr)
-
-
-def now() -> str:
-    """Return the real time, to the second."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def older_file() -> Path | None:
-    """Return the place of version 1, which was among Jupyter's own data; None where Jupyter finds no home."""
-    from jupyter_core.paths import jupyter_data_dir
-
-    try:
-        return Path(jupyter_data_dir()) / "web2py-taskqueue-course" / "progress.json"
-    except RuntimeError:
-        return None
+    def _warn(self, message: str) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            print(wrap(message), file=sys.stderr)
 
 
 _session = Progress()
 
 
+def now() -> str:
+    """Return the real time in UTC, to the second: "2026-05-01T09:00:00Z"."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def solved() -> frozenset[str]:
-    """Return the exercises that were checked as correct, now or in an earlier session."""
+    """Return the exercises that a check found correct, in this session or an earlier one."""
     return frozenset(number for number, entry in _session.entries().items() if entry.solved)
 
 
+def saved_entries() -> Entries:
+    """Return the entry of each exercise that was ever attempted.
+
+    Raises:
+        ProgressError: the progress file can't be read.
+    """
+    return _session.saved_entries()
+
+
 def mark_solved(number: str) -> None:
-    """Remember a check that found an exercise solved; where the file cannot be written, until the session ends."""
+    """Record a check that found an exercise solved."""
     _session.add(number, Entry(solved=True, date=now(), checks=1))
 
 
 def count_check(number: str) -> None:
-    """Remember a check that found an exercise attempted and not solved."""
+    """Record a check that found an exercise attempted and not solved."""
     _session.add(number, Entry(checks=1))
 
 
 def next_hint(number: str, count: int, *, go_on: bool = False) -> int:
-    """Return which of `count` hints comes now, from 0 in each session; the last one again and again.
+    """Return which hint comes next, from 0 in each session; after the last one, return the last one again.
 
     Args:
-        number: the exercise's.
+        number: the exercise ("1.1").
         count: how many hints it has.
-        go_on: begin the session after the hints of earlier ones; after the last, with the first again.
+        go_on: begin after the hints of earlier sessions; after the last of them, begin with the first again.
     """
-    return _session.next_hint(number, count, go_on)
+    first = _session.entries().get(number, Entry()).hints % count if go_on else 0
+    step = min(_session.hint_steps.get(number, first), count - 1)
+    _session.hint_steps[number] = step + 1
+    _session.add(number, Entry(hints=1))
+    return step
 
 
 def choose(prediction: str, option: str) -> None:
-    """Remember what the learner predicted, until the session ends."""
-    _session.choose(prediction, option)
+    """Record which option of a prediction the learner chose, until the session ends."""
+    _session.choices[prediction] = option
 
 
 def choice(prediction: str) -> str | None:
-    """Return what the learner predicted in this session, or None."""
-    return _session.choice(prediction)
-
-
-def saved_entries() -> Entries:
-    """Return what is known of each exercise that was ever touched.
-
-    Raises:
-        ProgressError: the file cannot be read, or is of a newer course.
-    """
-    return _session.saved_entries()
+    """Return which option of a prediction the learner chose in this session, or None."""
+    return _session.choices.get(prediction)

@@ -144,11 +144,18 @@ def validate(notebook: Notebook, name: str) -> None:
 
 
 def write(path: Path, text: str) -> None:
-    """Replace a file at once, so that an interrupted build leaves the old notebook and not half of the new one."""
+    """Replace a file atomically: after an interruption or a crash, the file has either its old text or the new one.
+
+    Raises:
+        OSError: the text can't be written. The file stays unchanged.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.draft")
     try:
-        draft.write_text(text, encoding="utf-8", newline="\n")
+        with draft.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())  # otherwise a power failure could leave the new name with an empty file
         os.replace(draft, path)
     except BaseException:
         with suppress(OSError):
