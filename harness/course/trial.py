@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from urllib.parse import unquote_plus, urlencode
 
 from harness.course.exercise import Exercise
-from harness.course.verdict import Observation, Verdict, error, wrong
+from harness.course.verdict import Verdict, error, wrong
 from harness.errors import RunawayError
 from harness.lab import Lab
 from harness.records import Attempt, Response, TaskInfo, Ticket
@@ -166,8 +166,7 @@ class Trial:
         that the exercise does not define is a LookupError; for one that only some exercises define, see `if_known`.
         """
         self._require_known(mistake)
-        known = self.exercise.mistakes[mistake] if mistake is not None else None
-        raise Decided(wrong(self.exercise, Observation(self.called, happened, expected), mistake, known))
+        raise Decided(wrong(self.exercise, mistake, called=self.called, happened=happened, expected=expected))
 
     def if_known(self, mistake: str) -> str | None:
         """Return the key of a misconception when this exercise defines it, else None.

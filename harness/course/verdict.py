@@ -1,6 +1,4 @@
-"""The four outcomes of a check, and their words."""
-
-from __future__ import annotations
+"""The verdict of a check: its outcome, the facts behind it, and the text that a learner reads."""
 
 import re
 import textwrap
@@ -10,46 +8,42 @@ from enum import StrEnum
 from functools import cache
 from pathlib import Path
 
-from harness.course.exercise import Exercise, Misconception
+from harness.course.exercise import Exercise
 from harness.errors import HarnessError, one_line
 from harness.records import Ticket
 
-# What to try after an exception that no exercise knows as a mistake of its own; advice.toml has the words.
-
-
-@cache
-def known_advice() -> dict[str, tuple[re.Pattern[str], str]]:
-    """Return, by name, the pattern of an exception and what to try."""
-    words = tomllib.loads(Path(__file__).with_name("advice.toml").read_text(encoding="utf-8"))
-    return {name: (re.compile(entry["raises"]), entry["says"]) for name, entry in words.items()}
-
-
-def advise(ticket: Ticket) -> tuple[str | None, str]:
-    """Return the name of the first advice that fits an exception, and its words; None and no words without one."""
-    source = ticket.frames[-1].source.strip() if ticket.frames else ""
-    said = f"{ticket.exception}: {ticket.message} | {source}"
-    fitting = ((name, says) for name, (raises, says) in known_advice().items() if raises.search(said))
-    return next(fitting, (None, ""))
-
-
-# Lines that fit: a notebook breaks a long line of output in the middle of a word.
-
+WIDTH = 88  # characters; JupyterLab shows so much of a line beside its file browser, and breaks words in longer lines
 # A command, or a call that becomes one in a terminal. It stays on one line, so that it can be copied.
 COMMAND = re.compile(
     r"(?<![\w/.-])taskqueue-course ([a-z]+(?: (?:all\b|\d+(?:\.\d+)?|--[a-z-]+))*)"
     r'|(?:check|hint|solution)\("[\d.]+"(?:, give_up=True)?\)'
 )
 GLUE = "\0"  # stands for a space at which no line is broken
-WIDTH = 88  # characters; what JupyterLab shows of a line beside its file browser
+_LABELS = 17  # characters; the column in which the facts of a wrong answer begin
+
+
+@cache
+def known_advice() -> dict[str, tuple[re.Pattern[str], str]]:
+    """Return, by name, each advice of advice.toml: a pattern that finds an exception, and what to try."""
+    entries = tomllib.loads(Path(__file__).with_name("advice.toml").read_text(encoding="utf-8"))
+    return {name: (re.compile(entry["raises"]), entry["says"]) for name, entry in entries.items()}
+
+
+def advise(ticket: Ticket) -> tuple[str | None, str]:
+    """Return the name and the text of the first advice that fits an exception, or None and "" if none fits."""
+    source = ticket.frames[-1].source.strip() if ticket.frames else ""
+    exception = f"{ticket.exception}: {ticket.message} | {source}"
+    fitting = ((name, advice) for name, (raises, advice) in known_advice().items() if raises.search(exception))
+    return next(fitting, (None, ""))
 
 
 def wrap(text: str, label: str = "", indent: int = 0) -> str:
-    """Break a text into lines that fit.
+    """Return a text in lines of at most `WIDTH` characters; a longer word isn't broken.
 
     Args:
-        text: what to say; line breaks of its own are kept.
-        label: stands before the first line.
-        indent: by how many characters all but the first line of a paragraph are indented.
+        text: the text; its own line breaks are kept.
+        label: the beginning of the first line.
+        indent: the column in which the text begins, in characters.
     """
     first = label.ljust(indent)
     text = COMMAND.sub(lambda found: found[0].replace(" ", GLUE), text)
@@ -70,7 +64,7 @@ def wrap(text: str, label: str = "", indent: int = 0) -> str:
 
 
 class CheckOutcome(StrEnum):
-    """How an exercise stands."""
+    """The four outcomes of a check."""
 
     NOT_ATTEMPTED = "not attempted"
     ERROR = "error in your code"
@@ -80,97 +74,104 @@ class CheckOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The outcome of one check.
+    """The facts that one check found.
 
-    `mistake` is the key of the misconception that it recognised, or the name of the advice that it gives, if any;
-    `headline` says all that matters in one line.
+    Args:
+        exercise: the exercise's number ("1.1").
+        outcome: the outcome.
+        summary: what follows the outcome in `text`.
+        reason: what follows the outcome in `headline`; "" if the answer is correct.
+        facts: further paragraphs, each as a label (which may be empty) and a text.
+        mistake: the key of the misconception that was recognised, or the name of the advice that is given, or None.
     """
 
     exercise: str
     outcome: CheckOutcome
-    text: str
+    summary: str = ""
+    reason: str = ""
+    facts: tuple[tuple[str, str], ...] = ()
     mistake: str | None = None
-    headline: str = ""
 
+    @property
+    def headline(self) -> str:
+        """Return the outcome and the reason for it, in one line: "1.1 not attempted: fill `save` in the cell …"."""
+        return ": ".join(filter(None, (self._outcome, self.reason)))
 
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """What a check saw that is not right: what it called, what happened, what it expected."""
+    @property
+    def text(self) -> str:
+        """Return all facts, in lines of at most `WIDTH` characters."""
+        is_correct = self.outcome is CheckOutcome.CORRECT
+        lines = [wrap(f"{self._outcome}{':' if is_correct else '.'} {self.summary}".rstrip())]
+        lines += [wrap(text, f"  {label}", indent=_LABELS if label else 2) for label, text in self.facts]
+        return "\n".join(lines if is_correct else [*lines, f'Stuck? hint("{self.exercise}")'])
 
-    called: str
-    happened: str
-    expected: str
+    @property
+    def _outcome(self) -> str:
+        return f"{self.exercise} {'not right yet' if self.outcome is CheckOutcome.WRONG else self.outcome}"
 
 
 def not_attempted(exercise: Exercise, because: str = "") -> Verdict:
-    """The stub is still there, or the cell was not run."""
-    said = because or f"Fill {exercise.fill}, run it, then check again."
-    lines = [wrap(f"{exercise.number} not attempted. {said}"), _stuck(exercise)]
-    headline = f"{exercise.number} not attempted: {because[:1].lower() + because[1:] or f'fill {exercise.fill}.'}"
-    return Verdict(exercise.number, CheckOutcome.NOT_ATTEMPTED, "\n".join(lines), headline=headline)
+    """Return the verdict on a stub, or on a cell that is missing or was not run; `because` names the latter."""
+    summary = because or f"Fill {exercise.fill}, run it, then check again."
+    reason = because[:1].lower() + because[1:] or f"fill {exercise.fill}."
+    return Verdict(exercise.number, CheckOutcome.NOT_ATTEMPTED, summary, reason)
 
 
 def error(exercise: Exercise, ticket: Ticket, called: str) -> Verdict:
-    """The learner's code raised something that is no mistake of this exercise."""
-    said = [f"{ticket.exception}: {ticket.message}"]
-    short = one_line(said[0])
+    """Return the verdict on code that raised an exception, if the exercise defines no mistake for it."""
+    raised = f"{ticket.exception}: {ticket.message}"
+    name, advice = advise(ticket)
+    source, where = [], ""
     if ticket.frames:
         last = ticket.frames[-1]
-        said.insert(0, f"{last.where}:  {last.source.strip()}")
-        short += f" ({last.where})"
-    name, advice = advise(ticket)
-    if name:
-        said.append(advice)
-        short += f". {advice}"
-    return _error(exercise, f"{called} ended in an exception:", said, short, name)
+        source, where = [f"{last.where}:  {last.source.strip()}"], f" ({last.where})"
+    reason = f"{one_line(raised)}{where}" + (f". {advice}" if advice else "")
+    paragraphs = [*source, raised, *filter(None, [advice])]
+    return _error(exercise, f"{called} ended in an exception:", paragraphs, reason, name)
 
 
 def error_from_harness(exercise: Exercise, failure: HarnessError, called: str) -> Verdict:
-    """The harness refused what the learner's code asked for; the message says what and why."""
+    """Return the verdict on code that made the harness raise an error."""
     return _error(exercise, f"{called}:", str(failure).splitlines(), one_line(str(failure)))
 
 
 def never_ended(exercise: Exercise, seconds: float) -> Verdict:
-    """The learner's code had to be ended from outside: nothing in it could be stopped."""
-    said = f"It was still running after {seconds:g} seconds, and was ended. Look for a loop that nothing ends."
-    return _error(exercise, "Your code never came to an end:", [said], "it never came to an end")
+    """Return the verdict on code that still ran after the time limit, and that Python could not interrupt."""
+    paragraph = f"It was still running after {seconds:g} seconds and was stopped. Look for a loop that never ends."
+    return _error(exercise, "Your code never came to an end:", [paragraph], "it never came to an end")
 
 
 def took_down(exercise: Exercise, status: int | None) -> Verdict:
-    """The learner's code ended the process in which it was checked."""
-    said = f"It ended Python itself (status {status}): os._exit, a signal, or more memory than there is."
-    return _error(exercise, "Your code broke off the check:", [said], "it ended Python itself")
+    """Return the verdict on code that ended the process in which it was checked, with the process's exit status."""
+    paragraph = f"It ended Python itself (status {status}), by os._exit, by a signal, or because memory ran out."
+    return _error(exercise, "Your code broke off the check:", [paragraph], "it ended Python itself")
 
 
-def _error(exercise: Exercise, what: str, said: list[str], short: str, advice: str | None = None) -> Verdict:
-    lines = [wrap(f"{exercise.number} error in your code. {what}")]
-    lines += [wrap(line, "  ", indent=2) for line in said]
-    text = "\n".join([*lines, _stuck(exercise)])
-    headline = f"{exercise.number} error in your code: {short}"
-    return Verdict(exercise.number, CheckOutcome.ERROR, text, advice, headline)
+def _error(exercise: Exercise, summary: str, paragraphs: list[str], reason: str, advice: str | None = None) -> Verdict:
+    facts = tuple(("", paragraph) for paragraph in paragraphs)
+    return Verdict(exercise.number, CheckOutcome.ERROR, summary, reason, facts, advice)
 
 
-def wrong(exercise: Exercise, finding: Observation, key: str | None, mistake: Misconception | None) -> Verdict:
-    """The code ran and did something else than it should."""
-    facts = {"We called": finding.called, "What happened": finding.happened, "Expected": finding.expected}
-    short = f"{finding.happened.rstrip('.')}; expected: {finding.expected}"
-    if mistake is not None:
-        facts |= {
-            "Diagnosis": mistake.says,
-            "Reread": f"lesson {mistake.lesson or exercise.lesson}, “{mistake.reread}”",
-        }
-        short = f"{mistake.says} Reread {facts['Reread']}."
-    lines = [f"{exercise.number} not right yet."]
-    lines += [wrap(said, f"  {label}", indent=17) for label, said in facts.items()]
-    headline = f"{exercise.number} not right yet: {' '.join(short.split())}"
-    return Verdict(exercise.number, CheckOutcome.WRONG, "\n".join([*lines, _stuck(exercise)]), key, headline)
+def wrong(exercise: Exercise, key: str | None, *, called: str, happened: str, expected: str) -> Verdict:
+    """Return the verdict on code that ran and did something else than the exercise asks for.
+
+    Args:
+        exercise: the exercise.
+        key: the key of its misconception that explains this, or None.
+        called: what the check called.
+        happened: what happened then.
+        expected: what should have happened.
+    """
+    facts = [("We called", called), ("What happened", happened), ("Expected", expected)]
+    reason = f"{happened.rstrip('.')}; expected: {expected}"
+    if key is not None:
+        mistake = exercise.mistakes[key]
+        section = f"lesson {mistake.lesson or exercise.lesson}, “{mistake.reread}”"
+        facts += [("Diagnosis", mistake.says), ("Reread", section)]
+        reason = f"{mistake.says} Reread {section}."
+    return Verdict(exercise.number, CheckOutcome.WRONG, "", " ".join(reason.split()), tuple(facts), key)
 
 
 def correct(exercise: Exercise) -> Verdict:
-    """All is right."""
-    said = wrap(f"{exercise.number} correct: {exercise.proves} Next: {exercise.then}")
-    return Verdict(exercise.number, CheckOutcome.CORRECT, said, headline=f"{exercise.number} correct")
-
-
-def _stuck(exercise: Exercise) -> str:
-    return f'Stuck? hint("{exercise.number}")'
+    """Return the verdict on a correct answer."""
+    return Verdict(exercise.number, CheckOutcome.CORRECT, f"{exercise.proves} Next: {exercise.then}")

@@ -347,7 +347,7 @@ def test_a_mistake_that_not_every_exercise_has_is_asked_for_by_another_name(lab:
 
 def test_what_checks_said_is_kept_until_it_is_asked_for_up_to_a_limit() -> None:
     api.drain_results()
-    verdicts = [Verdict(f"{number}", CheckOutcome.CORRECT, "", headline=f"{number} correct") for number in range(5000)]
+    verdicts = [Verdict(f"{number}", CheckOutcome.CORRECT) for number in range(5000)]
     for verdict in verdicts[:3]:
         api.record_result(verdict)
     assert api.drain_results() == "0 correct\n1 correct\n2 correct"
