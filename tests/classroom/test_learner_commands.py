@@ -45,7 +45,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
 
 def test_check_of_a_right_answer_is_0_and_is_remembered(desk: Desk, capsys: Said, solved: set[str]) -> None:
     assert main(["check", "1.1"]) == 0
-    assert capsys.readouterr().out.startswith("1.1 correct: the visit only queued the edit")
+    assert capsys.readouterr().out.startswith("1.1 correct: the editor's request only queued the")
     assert solved == {"1.1"}
 
 

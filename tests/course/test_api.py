@@ -47,7 +47,7 @@ def source_of(number: str, name: str, *, solved: bool = True) -> str:
 def test_check_of_a_right_answer_says_what_it_proves(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     write(lab, "1.1", solved=True)
     check("1.1")
-    assert capsys.readouterr().out.startswith("1.1 correct: the visit only queued the edit")
+    assert capsys.readouterr().out.startswith("1.1 correct: the editor's request only queued the")
 
 
 @pytest.mark.parametrize("source", ["x = " + "-" * 3000 + "1", "x = " + "+".join("1" * 3000)])
