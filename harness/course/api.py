@@ -1,6 +1,4 @@
-"""What a learner types: `check`, `hint`, `solution`, `progress`, `predict`."""
-
-from __future__ import annotations
+"""The functions that a learner calls: `check`, `hint`, `solution`, `progress`, `predict`."""
 
 from collections import deque
 
@@ -13,18 +11,16 @@ from harness.errors import CheckError, CourseError
 from harness.lab import current_lab, last_written
 from harness.show import Table, progress_table
 
-# What the checks of this process said, for whoever asks: pytest shows it where a notebook was run.
-
-_headlines: deque[str] = deque(maxlen=1000)  # in a notebook without pytest nothing drains it
+_headlines: deque[str] = deque(maxlen=1000)  # outside pytest, nothing drains it
 
 
 def record_result(verdict: Verdict) -> None:
-    """Keep the headline of a verdict until `drain`."""
+    """Keep the headline of a verdict until `drain_results`."""
     _headlines.append(verdict.headline)
 
 
 def drain_results() -> str:
-    """Return the headlines of the verdicts since the last `drain`, at most the newest 1000, one a line; forget them."""
+    """Return the headlines since the last call, one a line, and forget them. At most the newest 1000 are kept."""
     headlines = "\n".join(_headlines)
     _headlines.clear()
     return headlines
@@ -33,14 +29,14 @@ def drain_results() -> str:
 def check(number: str = "") -> None:
     """Check one exercise, and print that it is correct.
 
-    The answer is what was written last into the files of the exercise, by cells such as `%%controller` or by
-    `lab.write`, in whichever lab of this kernel; each file counts by itself.
+    The answer is the last text that was written into each file of the exercise, by a cell such as `%%controller` or by
+    `lab.write`, in any lab of this kernel.
 
     Args:
-        number: "1.1"; without it the error lists the exercises.
+        number: the exercise ("1.1"). Without it, the error lists the exercises.
 
     Raises:
-        CheckError: not attempted, an error in the learner's code, or wrong; its message is for the learner.
+        CheckError: the exercise is not attempted, its code raises an error, or it is wrong. The message explains it.
         CourseError: there is no such exercise.
         LabClosedError: nothing was written, and there is no lab.
     """
@@ -55,7 +51,7 @@ def check(number: str = "") -> None:
 
 
 def remember(verdict: Verdict) -> None:
-    """Write into the ledger what a check found."""
+    """Record the outcome of a check in the learner's progress, unless the exercise was not attempted."""
     if verdict.outcome is CheckOutcome.CORRECT:
         progress_file.mark_solved(verdict.exercise)
     elif verdict.outcome is not CheckOutcome.NOT_ATTEMPTED:
@@ -63,7 +59,7 @@ def remember(verdict: Verdict) -> None:
 
 
 def hint(number: str = "") -> None:
-    """Give the next hint for an exercise ("1.1"): the idea, then the place, then nearly the code.
+    """Print the next hint for an exercise ("1.1"). The first hint gives the idea, and the last one nearly the code.
 
     Raises:
         CourseError: there is no such exercise.
@@ -72,31 +68,39 @@ def hint(number: str = "") -> None:
 
 
 def next_hint(number: str, *, go_on: bool = False) -> str:
-    """Return what `hint` prints; `go_on` begins after the hints of earlier sessions, not with the first."""
+    """Return the text that `hint` prints.
+
+    Args:
+        number: the exercise ("1.1").
+        go_on: begin after the hints of earlier sessions, and not with the first hint.
+
+    Raises:
+        CourseError: there is no such exercise.
+    """
     exercise = find_exercise(number, "hint")
     step = progress_file.next_hint(number, len(exercise.hints), go_on=go_on)
     return wrap(f"Hint {step + 1} of {len(exercise.hints)}: {exercise.hints[step]}")
 
 
 def solution(number: str = "", give_up: bool = False) -> None:
-    """Show the solution of an exercise that is solved, or that the learner gives up.
+    """Print the solution of an exercise.
 
     Args:
-        number: "1.1".
-        give_up: show it though the exercise is not solved.
+        number: the exercise ("1.1").
+        give_up: print it even if the exercise isn't solved.
 
     Raises:
-        CourseError: the exercise is neither, or there is none of that number.
+        CourseError: there is no such exercise, or it isn't solved and `give_up` is false.
     """
     print(solution_text(number, give_up), end="")
 
 
 def solution_text(number: str, give_up: bool) -> str:
-    """Return what `solution` prints."""
+    """Return the text that `solution` prints; see there."""
     exercise = find_exercise(number, "solution")
     if not give_up and number not in progress_file.solved():
         raise CourseError(
-            f'{number} is not solved yet. Try hint("{number}"), or see it all the same: '
+            f'{number} is not solved yet. Try hint("{number}"), or show the solution anyway: '
             f'solution("{number}", give_up=True)'
         )
     sources = solution_cells(exercise).values()
@@ -104,53 +108,47 @@ def solution_text(number: str, give_up: bool) -> str:
 
 
 def progress() -> Table[dict[str, str]]:
-    """Return the exercises of the whole course as a table, with what is done."""
+    """Return the exercises of the course as a table, with whether each is solved."""
     solved = progress_file.solved()
     return progress_table([(each.number, each.title, each.number in solved) for each in exercises()])
 
 
 def predict(name: str = "", choice: str | None = None, *, reveal: bool = False) -> None:
-    """Ask what an experiment will show, take the answer, and later explain.
+    """Print the question of a prediction, record a choice, or print the answer.
 
     Args:
-        name: "1.a".
-        choice: the letter of an option; without it the question is asked.
-        reveal: say which option is right, and why.
+        name: the prediction ("1.a").
+        choice: the letter of an option, in either case. Without it, the question is printed.
+        reveal: print the right option and the reason for it.
 
     Raises:
         CourseError: there is no such prediction, or it has no such option.
     """
-    asked = find_prediction(name, "predict")
+    prediction = find_prediction(name, "predict")
+    options, answer = prediction.options, prediction.answer
     if reveal:
-        print(wrap(_reveal(progress_file.choice(name), asked.answer, asked.options[asked.answer], asked.why)))
+        chosen = progress_file.choice(name)
+        found = {None: "", answer: f"You chose {chosen}, and that is right. "}
+        comparison = found.get(chosen, f"You chose {chosen}, but the answer is {answer}. ")
+        print(wrap(f"{comparison}{answer}: {options[answer]} {prediction.why}"))
     elif choice is None:
-        options = [wrap(text, f"  {letter}", indent=5) for letter, text in asked.options.items()]
-        print("\n".join([wrap(asked.question), *options, f'Say what you think: predict("{name}", "A")']))
-    elif (letter := str(choice).strip().upper()) in asked.options:
+        lines = [wrap(text, f"  {letter}", indent=5) for letter, text in options.items()]
+        print("\n".join([wrap(prediction.question), *lines, f'Say what you think: predict("{name}", "A")']))
+    elif (letter := str(choice).strip().upper()) in options:
         progress_file.choose(name, letter)
-        print(wrap(f"You say {letter}: {asked.options[letter]} The next cell decides."))
+        print(wrap(f"You chose {letter}: {options[letter]} The next cell shows whether that is right."))
     else:
-        raise CourseError(f"prediction {name} has no option {choice!r}; choose one of {', '.join(asked.options)}")
-
-
-def _reveal(chosen: str | None, answer: str, option: str, why: str) -> str:
-    if chosen is None:
-        said = ""
-    elif chosen == answer:
-        said = f"You said {chosen}, and so it is. "
-    else:
-        said = f"You said {chosen}; it is {answer}. "
-    return f"{said}{answer}: {option} {why}"
+        raise CourseError(f"prediction {name} has no option {choice!r}; choose one of {', '.join(options)}")
 
 
 def _learners_files(exercise: Exercise) -> dict[str, str]:
-    """Return what was written last into each file of an exercise; files that were not written are left out."""
-    found = {}
+    """Return the last text that was written into each file of an exercise, without files that were never written."""
+    files = {}
     for name in exercise.files:
         app, _, path = name.rpartition(":")
         source = last_written(path, app or None)
         if source is not None:
-            found[name] = source
-    if not found:
-        current_lab()  # LabClosedError, which says how to make a lab
-    return found
+            files[name] = source
+    if not files:
+        current_lab()  # raises a LabClosedError that explains how to make a lab
+    return files

@@ -1,6 +1,4 @@
-"""The course as a whole: its lessons, and what the solution notebooks say about each exercise."""
-
-from __future__ import annotations
+"""The catalogue of the course: its lessons and exercises, and the cells of their notebooks."""
 
 import tomllib
 from collections.abc import Iterator
@@ -23,31 +21,32 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 @cache
 def lessons() -> tuple[Lesson, ...]:
-    """Return the lessons in order: a lessonNN.toml with the words, and a lessonNN.py with what is tried."""
+    """Return the lessons in order. Each has its texts in a lessonNN.toml and its checks in a lessonNN.py."""
     return tuple(_load(path) for path in sorted(Path(__file__).with_name("lessons").glob("lesson*.toml")))
 
 
 def _load(path: Path) -> Lesson:
-    words = tomllib.loads(path.read_text(encoding="utf-8"))
-    runs = import_module(f"harness.course.lessons.{path.stem}").RUNS if "exercises" in words else {}
-    shared = {key: Misconception(**known) for key, known in words.get("mistakes", {}).items()}
+    entries = tomllib.loads(path.read_text(encoding="utf-8"))
+    numbered = entries.get("exercises", {})
+    runs = import_module(f"harness.course.lessons.{path.stem}").RUNS if numbered else {}
+    shared = {key: Misconception(**mistake) for key, mistake in entries.get("mistakes", {}).items()}
     return Lesson(
         number=path.stem.removeprefix("lesson"),
-        title=words["title"],
-        exercises=tuple(_exercise(number, said, shared, runs) for number, said in words.get("exercises", {}).items()),
-        predictions={name: Prediction(**asked) for name, asked in words.get("predictions", {}).items()},
+        title=entries["title"],
+        exercises=tuple(_exercise(number, fields, shared, runs) for number, fields in numbered.items()),
+        predictions={name: Prediction(**fields) for name, fields in entries.get("predictions", {}).items()},
     )
 
 
-def _exercise(number: str, said: dict[str, Any], shared: dict[str, Misconception], runs: dict[str, Run]) -> Exercise:
-    own = {key: Misconception(**known) for key, known in said.pop("mistakes", {}).items()}
-    mistakes = {key: shared[key] for key in said.pop("shared", ())} | own
-    lists: dict[str, Any] = {name: tuple(said.pop(name)) for name in ("files", "hints", "apps") if name in said}
-    return Exercise(number=number, run=runs[number], mistakes=mistakes, **lists, **said)
+def _exercise(number: str, fields: dict[str, Any], shared: dict[str, Misconception], runs: dict[str, Run]) -> Exercise:
+    own = {key: Misconception(**mistake) for key, mistake in fields.pop("mistakes", {}).items()}
+    mistakes = {key: shared[key] for key in fields.pop("shared", ())} | own
+    lists: dict[str, Any] = {name: tuple(fields.pop(name)) for name in ("files", "hints", "apps") if name in fields}
+    return Exercise(number=number, run=runs[number], mistakes=mistakes, **lists, **fields)
 
 
 def lesson_title(number: str) -> str:
-    """Return what a lesson is called; `number` is that of an existing one ("02")."""
+    """Return the title of a lesson; `number` must be that of an existing one ("02")."""
     return next(lesson.title for lesson in lessons() if lesson.number == number)
 
 
@@ -62,37 +61,43 @@ def find_exercise(number: str, call: str = "") -> Exercise:
 
     Args:
         number: its number.
-        call: the function that a learner called with the number ("check"); an error then shows how to call it.
+        call: the function that a learner called with the number ("check"). An error then shows how to call it.
 
     Raises:
-        CourseError: the course has no such exercise; the message lists some that it has.
+        CourseError: the course has no such exercise. The message lists some that it has.
     """
-    known = {exercise.number: exercise for exercise in exercises()}
-    return _look_up(known, number, "exercise", call)
+    return _look_up({exercise.number: exercise for exercise in exercises()}, number, "exercise", call)
 
 
 def find_prediction(name: str, call: str = "") -> Prediction:
-    """Return the prediction "1.a"; see `find_exercise`."""
-    known = {name: asked for lesson in lessons() for name, asked in lesson.predictions.items()}
+    """Return the prediction "1.a".
+
+    Raises:
+        CourseError: the course has no such prediction; see `find_exercise`.
+    """
+    known = {name: prediction for lesson in lessons() for name, prediction in lesson.predictions.items()}
     return _look_up(known, name, "prediction", call)
 
 
 def file_key(target: Target) -> str:
-    """Name a file as `Exercise.files` does: "controllers/ex1_1.py", "stats:controllers/ex3_2.py"."""
+    """Return the name of a file as in `Exercise.files`: "controllers/ex1_1.py", "stats:controllers/ex3_2.py"."""
     return target.path if target.app is None else f"{target.app}:{target.path}"
 
 
 @cache
 def solution_cells(exercise: Exercise) -> dict[str, str]:
-    """Return, for each file of an exercise, the source of the cell in the solution notebook that writes it."""
+    """Return, for each file of an exercise, the source of the cell in the solution notebook that writes it.
+
+    Raises:
+        CourseError: the solutions are not installed.
+    """
     return _cells(exercise, "solutions")
 
 
 def _cells(exercise: Exercise, folder: str) -> dict[str, str]:
-    """Return, for each file of an exercise, the source of the cell that writes it in a notebook of the course."""
     code = [cell.source for cell in read(_path(exercise.lesson, folder)).cells if cell.cell_type == "code"]
-    written = {file_key(target): source for source in code if (target := cell_target(source))}
-    return {name: written[name] for name in exercise.files}
+    sources = {file_key(target): source for source in code if (target := cell_target(source))}
+    return {name: sources[name] for name in exercise.files}
 
 
 def _path(lesson: str, folder: str) -> Path:
@@ -104,10 +109,10 @@ def _path(lesson: str, folder: str) -> Path:
 
 @cache
 def stub_cells(exercise: Exercise) -> dict[str, str]:
-    """Return the same cells as the learner finds them: with the regions blanked.
+    """Return the same cells with blank regions, as the exercise notebook contains them.
 
-    They are made of the solutions, which are newer than the exercises while these are built; where the solutions are
-    not installed they are read from the exercises.
+    They are made from the solutions, which are newer than the exercises during a build. Where the solutions are not
+    installed, the cells are read from the exercises.
     """
     if not (_ROOT / "solutions").is_dir():
         return _cells(exercise, "exercises")
@@ -115,13 +120,13 @@ def stub_cells(exercise: Exercise) -> dict[str, str]:
 
 
 def exercise_file(lesson: str) -> str:
-    """Return the name of a lesson's exercise notebook: "01_first_task.ipynb"."""
+    """Return the file name of a lesson's exercise notebook: "01_first_task.ipynb"."""
     return _path(lesson, "solutions" if (_ROOT / "solutions").is_dir() else "exercises").name
 
 
 @cache
 def exercise_notebook(lesson: str) -> Notebook:
-    """Return a lesson's exercise notebook as it came, made anew from the solutions; it is not to be changed.
+    """Return a lesson's original exercise notebook, made from the solutions. Don't change it, because it is cached.
 
     Raises:
         CourseError: the solutions are not installed.
@@ -131,29 +136,29 @@ def exercise_notebook(lesson: str) -> Notebook:
 
 
 def body(source: str) -> str:
-    """Return what a cell writes, without the markers of its solution."""
+    """Return the text that a cell writes, without the markers of its solution."""
     return "\n".join(line for line in cell_body(source).splitlines() if not line.strip().startswith("### ")) + "\n"
 
 
 def _look_up(known: dict[str, T], name: str, kind: str, call: str) -> T:
     if isinstance(name, str) and name in known:
         return known[name]
-    says, best = _unknown(list(known), name, kind)
-    raise CourseError(f'{says} Type, for example, {call}("{best}").' if call else says)
+    message, example = _unknown(list(known), name, kind)
+    raise CourseError(f'{message} Type, for example, {call}("{example}").' if call else message)
 
 
 def _unknown(known: list[str], name: object, kind: str) -> tuple[str, str]:
-    """Return what to say about a name that is not known, and the known name that is most likely meant."""
+    """Return the message for a name that isn't known, and the known name that it most likely means."""
     text = "" if name is None else str(name).strip()
     if not text:
-        lessons_of = [list(names) for _, names in groupby(known, key=_lesson_of)]
-        spans = (names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}" for names in lessons_of)
+        by_lesson = [list(names) for _, names in groupby(known, key=_lesson_of)]
+        spans = (names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}" for names in by_lesson)
         return f"which {kind}? There are {', '.join(spans)}.", known[0]
     if text in known and not isinstance(name, str):
         return f"{kind}s are named by strings, so {text} needs quotes.", text
-    of_lesson = [each for each in known if _lesson_of(each) == text.zfill(2)]
-    if of_lesson:
-        return f"lesson {text.zfill(2)} has the {kind}s {', '.join(of_lesson)}.", of_lesson[0]
+    in_lesson = [each for each in known if _lesson_of(each) == text.zfill(2)]
+    if in_lesson:
+        return f"lesson {text.zfill(2)} has the {kind}s {', '.join(in_lesson)}.", in_lesson[0]
     near = get_close_matches(text, known, n=3, cutoff=0.3) or known[:3]
     return f"there is no {kind} {name!r}; did you mean {' or '.join(map(repr, near))}?", near[0]
 

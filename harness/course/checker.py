@@ -1,6 +1,4 @@
-"""Judge an answer: the learner's files go into a fresh lab, and the exercise's own `run` looks at what they do."""
-
-from __future__ import annotations
+"""Check an answer: write the learner's files into a fresh lab, and let the exercise's `run` test what they do."""
 
 import ast
 from collections.abc import Mapping
@@ -14,12 +12,12 @@ from harness.errors import HarnessError
 
 
 def check_answer(exercise: Exercise, files: Mapping[str, str], stubs: Mapping[str, str] | None = None) -> Verdict:
-    """Decide how an answer stands.
+    """Return the verdict on an answer.
 
     Args:
         exercise: the exercise.
-        files: the text of each of the learner's files, named as in `Exercise.files`; a missing one was not written.
-        stubs: the cells as the learner found them; without them those of the course.
+        files: the text of each file that the learner wrote, named as in `Exercise.files`.
+        stubs: the cells of the exercise notebook as the course delivers them; by default, they are looked up.
     """
     missing = [name for name in exercise.files if name not in files]
     if missing:
@@ -39,15 +37,15 @@ def check_answer(exercise: Exercise, files: Mapping[str, str], stubs: Mapping[st
 
 
 def is_stub(exercise: Exercise, files: Mapping[str, str], stubs: Mapping[str, str]) -> bool:
-    """Tell whether the files are still as the exercise notebook came, apart from comments and white space."""
+    """Return whether the files still equal those of the exercise notebook, apart from comments and white space."""
     return all(_meaning(files[name]) == _meaning(body(stubs[name])) for name in exercise.files)
 
 
 def _meaning(source: str) -> str:
-    """Return what a file says: the structure of Python, the lines of anything else."""
+    """Return the syntax tree of Python, or the lines of any other file."""
     try:
         return ast.dump(ast.parse(source))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two: nested by the thousand
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two for very deeply nested code
         return "\n".join(line for line in source.splitlines() if line.partition("#")[0].strip())
 
 
@@ -55,6 +53,10 @@ def _magic(name: str) -> str:
     """Return the first line of the cell that writes a file: `%%controller ex1_1`."""
     app, _, path = name.rpartition(":")
     folder, _, file = path.partition("/")
-    words = {"controllers": f"%%controller {file[:-3]}", "models": f"%%model {file[:-3]}", "views": f"%%view {file}"}
-    whole = {"routes.py": "%%routes", "queue.yaml": "%%queue_yaml"}
-    return f"`{whole.get(path) or words[folder]}{f' --app {app}' if app else ''}`"
+    in_folders = {
+        "controllers": f"%%controller {file[:-3]}",
+        "models": f"%%model {file[:-3]}",
+        "views": f"%%view {file}",
+    }
+    at_top = {"routes.py": "%%routes", "queue.yaml": "%%queue_yaml"}
+    return f"`{at_top.get(path) or in_folders[folder]}{f' --app {app}' if app else ''}`"

@@ -1,24 +1,24 @@
-"""What an exercise, a misconception and a prediction are; two files per lesson fill them in."""
-
-from __future__ import annotations
+"""The data of lessons, exercises, misconceptions and predictions; two files per lesson contain them."""
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-Run = Callable[
-    [Any], None
-]  # drives a `harness.course.trial.Trial`, which is made of an exercise; returns if it is right
+# Takes a `harness.course.trial.Trial`, which needs an exercise itself, and returns if the answer is right.
+Run = Callable[[Any], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Misconception:
-    """A wrong answer that people really give.
+    """A common wrong answer.
 
-    `says` is the diagnosis in one or two sentences, `reread` the heading that clears it up, in `lesson` ("01") where
-    that is not the exercise's own. `raises`, a regular expression, recognises it by the exception that the learner's
-    code ends with ("InvalidTaskError: POST").
+    Args:
+        says: the diagnosis, in a few sentences.
+        reread: the heading of the section that explains it.
+        raises: a regular expression. The mistake is recognised if it is found in the exception that the learner's code
+            raised ("InvalidTaskError: POST …").
+        lesson: the lesson of that section ("01"), if it isn't the exercise's own.
     """
 
     says: str
@@ -27,7 +27,7 @@ class Misconception:
     lesson: str = ""
 
     def explains(self, exception: str) -> bool:
-        """Tell whether an exception ("InvalidTaskError: POST method …") is what this mistake ends with."""
+        """Return whether an exception ("InvalidTaskError: POST method …") is a result of this mistake."""
         return bool(self.raises) and re.search(self.raises, exception) is not None
 
 
@@ -36,17 +36,17 @@ class Exercise:
     """One exercise.
 
     Args:
-        number: "1.1": lesson, and place in it.
-        title: what it asks for, in a few words.
-        files: what the learner writes ("controllers/ex1_1.py"; another application's with its name in front:
-            "stats:controllers/ex3_2.py").
-        fill: the words by which the learner finds the cell to fill ("`gen_task` in the cell `%%controller ex1_1`").
-        hints: the idea, the place, nearly the code.
+        number: the lesson, and the position in it ("1.1").
+        title: the task, in a few words.
+        files: the files that the learner writes ("controllers/ex1_1.py"). A file of another application begins with
+            its name ("stats:controllers/ex3_2.py").
+        fill: what the learner fills in, and in which cell ("`gen_task` in the cell `%%controller ex1_1`").
+        hints: the idea, the place, and nearly the code.
         proves: what a correct answer shows, in one sentence.
         then: what to try next.
-        mistakes: the misconceptions that it diagnoses, by key.
-        run: drives the learner's files in a fresh lab; calls `trial.wrong`, or returns when all is right.
-        apps: the applications of the fresh lab.
+        mistakes: the misconceptions that the check recognises, by key.
+        run: runs the learner's files in a fresh lab. It calls `trial.wrong`, or returns if everything is right.
+        apps: the applications of the fresh lab. Relative paths belong to the first one.
     """
 
     number: str
@@ -62,12 +62,13 @@ class Exercise:
 
     @property
     def lesson(self) -> str:
+        """Return the number of the lesson, in two digits ("01")."""
         return self.number.partition(".")[0].zfill(2)
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A question to answer before an experiment: options by letter, the right one, and why."""
+    """A question before an experiment, with its options by letter, the letter of the right one, and the reason."""
 
     question: str
     options: dict[str, str]
@@ -77,7 +78,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """What one lesson asks: its exercises and its predictions ("1.a"), in order."""
+    """One lesson with its exercises, in order, and its predictions by name ("1.a")."""
 
     number: str
     title: str

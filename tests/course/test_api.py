@@ -264,15 +264,15 @@ def test_prediction_asks_takes_the_answer_and_explains(capsys: pytest.CaptureFix
     predict("1.a")
     assert "  B  No row yet.\n" in capsys.readouterr().out
     predict("1.a", "a")
-    assert capsys.readouterr().out.startswith("You say A: One row")
+    assert capsys.readouterr().out.startswith("You chose A: One row")
     predict("1.a", reveal=True)
-    assert capsys.readouterr().out.startswith("You said A; it is B. B: No row yet.")
+    assert capsys.readouterr().out.startswith("You chose A, but the answer is B. B: No row yet.")
 
 
 def test_prediction_that_was_right_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
     predict("1.a", "B")
     predict("1.a", reveal=True)
-    assert "You said B, and so it is. B: No row yet." in capsys.readouterr().out
+    assert "You chose B, and that is right. B: No row yet." in capsys.readouterr().out
 
 
 def test_prediction_with_an_unknown_option_lists_them() -> None:
