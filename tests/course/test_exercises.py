@@ -13,7 +13,6 @@ from harness.course.verdict import CheckOutcome, Verdict, known_advice
 from harness.notebooks.files import read
 from tests.support.answers import Answer, right_answers, to_files, wrong_answers
 from tests.support.named_mistakes import named_mistakes
-from tests.support.named_mistakes import named_mistakes
 from tests.support.stage import import_deferred
 
 import_deferred()  # some answers do, too
