@@ -29,12 +29,12 @@ export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv classroom nbgrader lab watch test check build slides instructors exercise bench soak hub-test pins newest clean
+.PHONY: help .venv classroom nbgrader lab watch test quick check build slides instructors exercise bench soak hub-test pins newest clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z.-]*\):.*##  *\(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-.venv: .venv/.done  ## install everything into .venv, by uv
+.venv: .venv/.done  ## install what a learner needs into .venv, by uv
 
 # pip stands in where uv cannot reach what pip.conf alone knows of.
 .venv/.done: requirements.txt pyproject.toml
@@ -44,6 +44,11 @@ help:  ## list the targets
 	$(VENV) -m pip install --quiet uv
 	$(VENV) -m uv pip install --quiet --python $(VENV) --requirement requirements.txt || $(VENV) -m pip install --quiet --requirement requirements.txt
 	$(VENV) -m uv pip install --quiet --python $(VENV) --no-deps --editable . || $(VENV) -m pip install --quiet --no-deps --editable .
+	touch $@
+
+# What only tests need is beside it, so that a learner does not download a browser driver and type checkers.
+.venv/test.done: tests/requirements.txt .venv/.done
+	$(VENV) -m uv pip install --quiet --python $(VENV) --requirement tests/requirements.txt || $(VENV) -m pip install --quiet --requirement tests/requirements.txt
 	touch $@
 
 classroom: .venv/classroom/.done  ## install nbgrader, JupyterHub and repo2docker into .venv/classroom, beside the learner's .venv
@@ -71,7 +76,11 @@ watch: .venv  ## check each exercise as it is saved, in a terminal beside Jupyte
 test: check classroom .venv/reveal/.done  ## run every test: unit, contract, notebooks, exercises, browser
 	$(VENV) $(PYTEST) $(TESTS)
 
-check: .venv  ## ruff, mypy --strict, the table of imports
+# Each marker is explained in pyproject.toml.
+quick: check  ## the tests that need no browser, no notebook run and no classroom environment
+	$(VENV) -m pytest -n 2 -m "not browser and not notebook and not classroom" tests
+
+check: .venv/test.done  ## ruff, mypy --strict, the table of imports
 	$(VENV) -m ruff check .
 	$(VENV) -m mypy
 	$(VENV) -m pytest --quiet tests/test_imports.py tests/test_style.py
@@ -96,30 +105,31 @@ instructors: .venv  ## write notebooks/INSTRUCTORS.md from the course
 exercise: .venv  ## scaffold a new exercise (NUMBER=2.6); CONTRIBUTING.md walks through it
 	@$(VENV) -m harness exercise "$(NUMBER)"
 
-bench: .venv  ## measure against bare web2py
+bench: .venv/test.done  ## measure against bare web2py
 	$(VENV) -m tests.bench
 
-soak: .venv  ## the long tests: generated sequences, thousands of tasks
+soak: .venv/test.done  ## the long tests: generated sequences, thousands of tasks
 	HARNESS_SOAK=2000 $(VENV) -m pytest -n 2 tests/appengine/dispatcher/test_soak.py tests/appengine/taskqueue/test_stub_comparison.py tests/appengine/taskqueue/test_queue_yaml.py tests/appengine/taskqueue/test_add_bad_input.py
 
-hub-test: .venv/hub/.done  ## twenty learners at once on a JupyterHub of this machine (LEARNERS=20)
+hub-test: .venv/hub/.done .venv/test.done  ## twenty learners at once on a JupyterHub of this machine (LEARNERS=20)
 	$(VENV) -m tests.hub $(if $(LEARNERS),--learners $(LEARNERS))
 
 COMPILE = $(VENV) -m uv pip compile --quiet --universal --python-version 3.11 --no-annotate --custom-compile-command "make pins"
 
 pins: .venv  ## compile the two requirements.txt and environment.yml from pyproject.toml
-	$(COMPILE) --extra test --output-file requirements.txt pyproject.toml
+	$(COMPILE) --output-file requirements.txt pyproject.toml
+	$(COMPILE) --extra test --constraint requirements.txt --output-file tests/requirements.txt pyproject.toml
 	$(COMPILE) --extra classroom --constraint requirements.txt --output-file harness/classroom/requirements.txt pyproject.toml
 	{ sed '/- pip:$$/q' environment.yml; sed -n 's/^[a-z].*/      - "&"/p' requirements.txt; } > .venv/environment.yml
 	cp .venv/environment.yml environment.yml
 
 # What differs from the pins stands first, so that a failure can be told from its cause.
-newest: classroom .venv/reveal/.done  ## test with the newest dependencies that pyproject.toml allows, in .venv/newest (TESTS=... for a part)
+newest: classroom .venv/test.done .venv/reveal/.done  ## test with the newest dependencies that pyproject.toml allows, in .venv/newest (TESTS=... for a part)
 	rm -rf .venv/newest
 	"$(PYTHON)" -m venv .venv/newest
 	$(VENV) -m uv pip install --quiet --python $(NEWEST) --upgrade --editable ".[test]"
 	$(VENV) -m uv pip freeze --exclude-editable --python $(NEWEST) > .venv/newest/installed.txt
-	@echo "Not as in requirements.txt:"; sed 's/ ;.*//' requirements.txt | grep -vxF -f - .venv/newest/installed.txt || echo "  nothing"
+	@echo "Not as in requirements.txt:"; sed 's/ ;.*//' tests/requirements.txt | grep -vxF -f - .venv/newest/installed.txt || echo "  nothing"
 	$(NEWEST) $(PYTEST) $(TESTS)
 
 clean:  ## remove everything that the other targets made

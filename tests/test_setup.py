@@ -24,15 +24,15 @@ TOP = {
 PROBE = 'probe:\n\t@echo "$$HOME|$$UV_DEFAULT_INDEX|$$UV_INDEX|$$UV_FIND_LINKS|$$SSL_CERT_FILE"\n'
 
 
-def pins() -> list[str]:
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+def pins(file: str) -> list[str]:
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
     return [line for line in lines if not line.startswith("#")]
 
 
-def declared() -> list[Requirement]:
+def declared(*extras: str) -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = project["optional-dependencies"]["test"]
-    return [Requirement(line) for line in [*project["dependencies"], *extras]]
+    added = [line for name in extras for line in project["optional-dependencies"][name]]
+    return [Requirement(line) for line in [*project["dependencies"], *added]]
 
 
 def make(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
     """A copy of the Makefile, in a folder with a space, with a target that shows the environment of its recipes."""
     copied = tmp_path / "a course"
     copied.mkdir()
-    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+    for name in ("Makefile", LEARNERS, "pyproject.toml"):
         shutil.copy(ROOT / name, copied)
     (copied / "probe.mk").write_text(PROBE, encoding="utf-8")
     return copied
@@ -57,21 +57,38 @@ def probe(folder: Path, **environment: str) -> list[str]:
     return shown.stdout.strip().split("|")
 
 
-def test_every_requirement_is_pinned_exactly():
-    assert len(pins()) > 100
-    for line in pins():
+LEARNERS, TESTERS = "requirements.txt", "tests/requirements.txt"
+
+
+@pytest.mark.parametrize("file", [LEARNERS, TESTERS])
+def test_every_requirement_is_pinned_exactly(file):
+    assert len(pins(file)) > 100
+    for line in pins(file):
         assert re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*( ; .+)?", line), line
 
 
-def test_every_declared_dependency_has_a_pin_that_satisfies_it():
-    pinned = {pin.name: pin for pin in map(Requirement, pins()) if pin.marker is None or pin.marker.evaluate()}
-    for dependency in declared():
+@pytest.mark.parametrize(("file", "extras"), [(LEARNERS, []), (TESTERS, ["test"])])
+def test_every_declared_dependency_has_a_pin_that_satisfies_it(file, extras):
+    pinned = {pin.name: pin for pin in map(Requirement, pins(file)) if pin.marker is None or pin.marker.evaluate()}
+    for dependency in declared(*extras):
         pin = pinned[re.sub(r"[-_.]+", "-", dependency.name).lower()]
         assert dependency.specifier.contains(str(pin.specifier).removeprefix("==")), dependency
 
 
+def test_the_testers_have_what_the_learners_have_and_more():
+    def versions(file: str) -> dict[str, str]:
+        return {pin.name: str(pin.specifier) for pin in map(Requirement, pins(file))}
+
+    assert versions(LEARNERS).items() < versions(TESTERS).items()
+
+
+def test_a_learner_downloads_no_tool_that_only_tests_use():
+    learners = {Requirement(line).name for line in pins(LEARNERS)}
+    assert not learners & {"hypothesis", "mypy", "playwright", "pytest-xdist", "ruff", "zizmor"}
+
+
 def test_urllib3_is_one_that_googles_client_can_use():
-    assert any(re.match(r"urllib3==1\.", line) for line in pins())
+    assert any(re.match(r"urllib3==1\.", line) for line in pins(LEARNERS))
 
 
 def test_conda_installs_the_same_pins():
@@ -79,7 +96,7 @@ def test_conda_installs_the_same_pins():
     *conda, pip = environment["dependencies"]
     assert environment["channels"] == ["conda-forge", "nodefaults"]
     assert conda == ["python=3.11", "pip"]
-    assert pip == {"pip": pins()}
+    assert pip == {"pip": pins(LEARNERS)}
 
 
 def test_make_alone_lists_every_target():
