@@ -161,7 +161,6 @@ _LOOK = {
 _WORD = max(len(state) for state in SetupState)
 _NAME = 15  # the longest name of a probe
 _INDENT = 2 + 1 + 1 + _WORD + 2 + _NAME + 2
-_MEND = 4  # so far left that a command fits, and can be copied whole
 
 
 def lines(name: str, found: SetupFinding, width: int, encoding: str) -> str:
@@ -176,8 +175,8 @@ def lines(name: str, found: SetupFinding, width: int, encoding: str) -> str:
     head = f"  {sign} {found.state:{_WORD}}  "
     said = _fill(found.says, width, f"{head}{name:{_NAME}}  ", _INDENT)
     styled = click.style(head, fg=colour, bold=found.state is SetupState.PROBLEM) + said.removeprefix(head)
-    fix = _fill(found.fix, width, " " * _MEND + "-> ", _MEND + 3)
-    return f"{styled}\n{fix}" if found.fix else styled
+    # A terminal may wrap the fix, but we don't break it into lines, so that a command can be copied.
+    return f"{styled}\n    -> {found.fix}" if found.fix else styled
 
 
 def summary(findings: Mapping[str, SetupFinding]) -> str:

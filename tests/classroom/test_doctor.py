@@ -322,11 +322,17 @@ def test_a_report_does_not_name_the_user(monkeypatch, capsys, tmp_path):
 
 
 def test_lines_fit_the_terminal_and_signs_fit_its_encoding():
-    found = SetupFinding(SetupState.PROBLEM, "many words about it " * 10, "do this " * 20)
+    found = SetupFinding(SetupState.PROBLEM, "many words about it " * 10)
     shown = lines("Google's client", found, 80, "utf-8")
     assert all(len(line) <= 80 + len("\x1b[31m\x1b[1m\x1b[0m") for line in shown.splitlines())
     assert "✗ problem" in shown
     assert "X problem" in lines("kernel", found, 80, "ascii")
+
+
+def test_a_command_is_on_one_line_in_every_terminal_so_that_it_can_be_copied():
+    command = f".venv/bin/python -m pip install --requirement {'folder/' * 10}requirements.txt"
+    found = SetupFinding(SetupState.NOTE, "odd", command)
+    assert lines("packages", found, 40, "utf-8").endswith(f"\n    -> {command}")
 
 
 def test_the_last_line_says_what_is_in_the_way():
