@@ -107,6 +107,7 @@ class ActiveRoot:
         cache.meta_storage, cache.stats = self._ram
         self._gluon.utils.random = self._random
         self._set_routes(self._routes)
+        _drop_singletons()
         _pop_modules()
         sys.modules.update(self._modules)
 
@@ -157,6 +158,15 @@ def _one_at_a_time() -> Iterator[None]:
             yield
         finally:
             _holder = None
+
+
+def _drop_singletons() -> None:
+    """Drop what gluon keeps per process: configurations by the name of an application, plugins by thread."""
+    loaded: dict[str, Any] = dict(sys.modules)
+    if "gluon.contrib.appconfig" in loaded:
+        vars(loaded["gluon.contrib.appconfig"].AppConfig).clear()
+    if "gluon.tools" in loaded:
+        loaded["gluon.tools"].PluginManager.instances.clear()
 
 
 def _pop_modules() -> dict[str, ModuleType]:

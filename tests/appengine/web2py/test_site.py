@@ -84,6 +84,29 @@ def test_caches_in_memory_do_not_mix(sites: tuple[Site, Site]) -> None:
     assert [get(site, "/tutorial/default/f") for site in [*sites, *sites]] == ["0", "1", "0", "1"]
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of SafeConfigParser, which 2.26.1 uses
+def test_the_configuration_of_an_application_is_the_sites_own(sites: tuple[Site, Site]) -> None:
+    for name, site in zip(("one", "two"), sites, strict=True):
+        private = site.root / "applications" / "tutorial" / "private"
+        private.mkdir()
+        (private / "appconfig.ini").write_text(f"[app]\nname = {name}\n")
+        site.write("models/config.py", "from gluon.contrib.appconfig import AppConfig\nconfiguration = AppConfig()")
+        site.write("controllers/default.py", "def f(): return configuration.take('app.name')")
+    assert [get(site, "/tutorial/default/f") for site in [*sites, *sites]] == ["one", "two", "one", "two"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of strings with invalid escapes in gluon/tools.py
+def test_the_plugins_of_an_application_are_the_sites_own(sites: tuple[Site, Site]) -> None:
+    actions = "def set(): PluginManager().x.n = 1\ndef f(): return str(len(PluginManager.instances))"
+    for site in sites:
+        site.write("models/plugins.py", "from gluon.tools import PluginManager")
+        site.write("controllers/default.py", actions)
+    one, two = sites
+    get(one, "/tutorial/default/set")
+    assert get(one, "/tutorial/default/f") == "1"
+    assert get(two, "/tutorial/default/f") == "0"
+
+
 def test_sessions_in_the_database_of_one_site_leave_the_others_sessions_alone(sites: tuple[Site, Site]) -> None:
     one, two = sites
     one.write("models/session.py", "session.connect(request, response, db=db)")
