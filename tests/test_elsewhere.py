@@ -14,6 +14,8 @@ import yaml
 from harness.classroom.jupyterlab import PORT
 from tests.support.isolation import classroom
 
+pytestmark = pytest.mark.classroom
+
 ROOT = Path(__file__).parents[1]
 PARSE = """
 import sys

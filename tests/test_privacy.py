@@ -22,6 +22,8 @@ from tests.support.isolation import ROOT, namespace, python, without_network
 from tests.support.labs import shell
 from tests.support.scratch import code, notebook
 
+pytestmark = pytest.mark.notebook
+
 COUNT = 'r=$("$@"); s=$?; grep "^Ip:" /proc/net/snmp >&2; echo "$r"; exit $s'
 REACH_OUT = "import socket; socket.create_connection(('192.0.2.1', 80), 5)"
 LOOK_UP = "import socket; socket.getaddrinfo('example.com', 80)"

@@ -13,6 +13,8 @@ from harness.course.progress_file import parse
 from harness.state import VARIABLE
 from tests.support.isolation import ROOT, in_read_only, python
 
+pytestmark = pytest.mark.notebook
+
 TRY_TO_WRITE = "open('exercises/a', 'w')"
 
 

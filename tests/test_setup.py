@@ -174,6 +174,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copied
 
 
+@pytest.mark.classroom
 @pytest.mark.parametrize(("ci", "outcome"), [("", "skipped"), ("true", "errors")])
 def test_without_the_classroom_environment_its_tests_are_skipped_at_home_and_fail_in_ci(fresh, ci, outcome):
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rsE", *NEEDS_CLASSROOM]

@@ -26,6 +26,8 @@ from tests.hub.kernel import Kernel, leave
 from tests.support.scratch import markdown, save
 from tests.support.server_probe import ask, jupyterlab
 
+pytestmark = pytest.mark.notebook
+
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sysconfig.get_path("scripts")
 LINK = re.compile(r"\]\(([^)#:]+\.ipynb)")

@@ -13,6 +13,8 @@ import pytest
 from harness.classroom.new_exercise import scaffold
 from harness.errors import CourseError
 
+pytestmark = pytest.mark.notebook
+
 ROOT = Path(__file__).parents[2]
 NUMBER = "1.5"  # the next exercise of lesson 01
 

@@ -19,6 +19,8 @@ from harness.notebooks.stubs import blank_regions, is_stub, syntax_error, to_exe
 from harness.state import VARIABLE
 from tests.support.scratch import code, markdown, notebook, result, save
 
+pytestmark = pytest.mark.notebook
+
 SOLVED = """\
 %%controller ex1_1
 def gen_task():

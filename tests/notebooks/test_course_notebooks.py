@@ -17,6 +17,8 @@ from tests.support.desk import Desk
 from tests.support.nbval_run import Run, pytest_on
 from tests.support.scratch import code, save
 
+pytestmark = pytest.mark.notebook
+
 ROOT = Path(__file__).parents[2]
 IN_A_FORK = [  # those of the tests that read all exercises of the repository, and take seconds
     "tests/notebooks/test_lint.py::test_the_course_is_in_form",

@@ -17,6 +17,8 @@ from tests.support.answers import fill, wrong_answers
 from tests.support.nbval_run import Run, pytest_on
 from tests.support.scratch import code, save
 
+pytestmark = pytest.mark.notebook
+
 ROOT = Path(__file__).parents[2]
 MIXED, SOLVED = "02_passing_data", "01_first_task"
 ENTRIES = """\

@@ -15,6 +15,8 @@ from harness.course.progress_file import Entry, parse
 from harness.state import VARIABLE
 from tests.support.kernels import Kernel, kernel, wait_for
 
+pytestmark = pytest.mark.notebook
+
 BEGIN = "from harness import *\n%load_ext harness\nlab = Lab()"
 
 

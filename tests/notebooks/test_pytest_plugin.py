@@ -12,6 +12,8 @@ from tests.support.labs import shell
 from tests.support.nbval_run import Run, pytest_on
 from tests.support.scratch import Cell, code, failure, markdown, result, save, stream
 
+pytestmark = pytest.mark.notebook
+
 EXPECTED = ("raises-exception",)
 TIMEOUT = 4  # seconds, for stock nbval; long enough for every cell here but the one that kills its kernel
 HTML = {"output_type": "execute_result", "metadata": {}, "execution_count": 1}

@@ -19,6 +19,8 @@ from harness.notebooks.normal_form import normalise
 from tests.support.answers import fill, wrong_answers
 from tests.support.isolation import classroom
 
+pytestmark = pytest.mark.classroom
+
 ROOT = Path(__file__).parents[3]
 SPY = ROOT / "tests" / "support" / "network_spy"
 NAME = "01_first_task.ipynb"
