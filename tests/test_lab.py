@@ -285,7 +285,7 @@ def test_a_trace_of_a_name_that_was_used_again_follows_the_newest_task_alone(lab
 
 
 def test_an_unknown_task_is_answered_with_the_first_ones_that_there_were(lab):
-    with pytest.raises(UnknownTaskError, match="'task1'; none was added yet"):
+    with pytest.raises(UnknownTaskError, match="'task1'; no task was added yet"):
         lab.trace("task1")
     for _ in range(12):
         add(lab, "/x")

@@ -1,14 +1,12 @@
-"""Virtual time: a clock that moves only when it is moved, and scopes in which Python itself sees that time.
+"""Virtual time: a clock that moves only on request, and scopes in which Python itself shows that time.
 
     clock = Clock()
-    with clock.travel() as trip:        # time.time(), datetime.now() and friends now show clock.now
-        time.sleep(2)                   # costs no real time
-    trip.elapsed                        # 2.0; the clock itself did not move
+    with clock.travel() as scope:       # time.time(), datetime.now() and the like now show clock.now
+        time.sleep(2)                   # takes no real time
+    scope.elapsed                       # 2.0; the clock itself has not moved
 
-Only inside a scope is Python's own time touched: an open-ended patch would break Jupyter's messages.
+Python's own time is changed only inside a scope, because a lasting patch would break Jupyter's messages.
 """
-
-from __future__ import annotations
 
 import math
 import sys
@@ -21,7 +19,7 @@ from typing import Any
 
 from harness.errors import BadValueError, HarnessError
 
-DEADLINE = 600.0  # virtual seconds that a handler may take, user's request or task (T34; Docs)
+DEADLINE = 600.0  # virtual seconds that a handler may take, for a user's request or for a task (T34; Docs)
 START = datetime(2012, 9, 3, 9, 0, tzinfo=UTC)
 _LATEST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
@@ -29,12 +27,16 @@ _LATEST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 class DeadlineExceeded(BaseException):
     """Raised in a handler that slept past its deadline (T34).
 
-    It is no `Exception`, so that a handler's `except Exception` does not swallow it.
+    It is not an `Exception`, so a handler's `except Exception` does not catch it.
     """
 
 
 class TravelScope:
-    """One `travel()` scope: when it began and how many virtual seconds have passed in it."""
+    """One `travel()` scope.
+
+    `start` is in seconds since 1970. `elapsed` is the number of virtual seconds that have passed in the scope.
+    `deadline_exceeded` is True if the deadline ended a sleep.
+    """
 
     def __init__(self, start: float, deadline: float | None, shift: Callable[[float], None]) -> None:
         self.start = start
@@ -45,7 +47,12 @@ class TravelScope:
         self._shift = shift
 
     def sleep(self, seconds: float) -> None:
-        """Let virtual seconds pass; raise DeadlineExceeded where the deadline cuts the sleep short."""
+        """Let virtual seconds pass.
+
+        Raises:
+            DeadlineExceeded: the deadline cuts the sleep short.
+            TypeError, ValueError: `time.sleep` would refuse such seconds.
+        """
         seconds = _checked_seconds(seconds)
         if self.deadline is not None and self.elapsed + seconds > self.deadline:
             self._pass(self.deadline - self.elapsed)
@@ -58,18 +65,18 @@ class TravelScope:
         self._shift(seconds)
 
 
-_trips: list[TravelScope] = []  # the scope that is open in this process, if any
+_scopes: list[TravelScope] = []  # the scope that is open in this process, if any
 _real_sleep = time.sleep
 
 
 def _sleep(seconds: float) -> None:
-    """Stand in for `time.sleep` while a scope is open.
+    """Replace `time.sleep` while a scope is open.
 
-    A module that did `from time import sleep` inside one scope keeps this function for ever, hence the look-up; and
-    other threads (Jupyter's) must go on sleeping for real.
+    A module that runs `from time import sleep` inside a scope keeps this function afterwards, so each call looks for an
+    open scope. Other threads, such as Jupyter's, still sleep for real.
     """
-    if _trips and _trips[-1].thread == threading.get_ident():
-        _trips[-1].sleep(seconds)
+    if _scopes and _scopes[-1].thread == threading.get_ident():
+        _scopes[-1].sleep(seconds)
     else:
         _real_sleep(seconds)
 
@@ -79,20 +86,21 @@ class Clock:
 
     Args:
         start: the first instant, an aware datetime.
+
+    Raises:
+        BadValueError: `start` is naive.
     """
 
     def __init__(self, start: datetime = START) -> None:
         if start.tzinfo is None:
             raise BadValueError(f"the clock needs an aware datetime, not the naive {start!r}; add tzinfo=timezone.utc")
         self._timestamp = start.timestamp()
-        self._trip: TravelScope | None = None
+        self._scope: TravelScope | None = None
 
     @property
     def timestamp(self) -> float:
-        """Virtual seconds since 1970 (UTC), inside a scope with what has passed in it."""
-        if self._trip is not None:
-            return self._trip.start + self._trip.elapsed
-        return self._timestamp
+        """The virtual seconds since 1970 (UTC); in a scope they include the time that has passed in it."""
+        return self._timestamp if self._scope is None else self._scope.start + self._scope.elapsed
 
     @property
     def now(self) -> datetime:
@@ -100,7 +108,11 @@ class Clock:
         return to_datetime(self.timestamp)
 
     def after(self, seconds: float) -> float:
-        """Return the instant so many seconds, 0 or more, from now; BadValueError when the clock cannot go there."""
+        """Return the instant that is so many seconds from now, in seconds since 1970.
+
+        Raises:
+            BadValueError: `seconds` is not a number of 0 or more, or the instant is after the year 9998.
+        """
         try:
             timestamp = self._timestamp + _checked_seconds(seconds)
         except (TypeError, ValueError, OverflowError) as error:
@@ -110,12 +122,17 @@ class Clock:
         return timestamp
 
     def advance(self, seconds: float) -> None:
-        """Move the clock forward by a number of seconds, 0 or more; BadValueError when it cannot go there."""
+        """Move the clock forward by a number of seconds; BadValueError as for `after`."""
         self.move_to(self.after(seconds))
 
     def move_to(self, timestamp: float) -> None:
-        """Move the clock to an instant (seconds since 1970); it never goes back, an earlier one changes nothing."""
-        if self._trip is not None:
+        """Move the clock forward to an instant, in seconds since 1970; an earlier instant changes nothing.
+
+        Raises:
+            BadValueError: the instant is after the year 9998.
+            HarnessError: a scope of the clock is open.
+        """
+        if self._scope is not None:
             raise HarnessError("the clock cannot be moved while a request is running in it")
         if timestamp > _LATEST:
             raise BadValueError("the clock cannot be moved beyond the year 9998")
@@ -123,35 +140,39 @@ class Clock:
 
     @contextmanager
     def travel(self, at: float | None = None, deadline: float | None = None) -> Iterator[TravelScope]:
-        """Let Python's own clocks show virtual time, and make `time.sleep` cost virtual time only.
+        """Make Python's own clocks show virtual time, and make `time.sleep` take virtual time only.
 
         Args:
-            at: the instant (seconds since 1970) at which the scope begins; the clock's own when None.
-            deadline: virtual seconds after which a sleeping handler is stopped with DeadlineExceeded; None for none.
+            at: the instant at which the scope begins, in seconds since 1970; None for the clock's own instant.
+            deadline: the virtual seconds after which a sleeping handler is stopped with DeadlineExceeded; None for no
+                deadline.
 
         Yields:
-            The Trip; its `elapsed` is final when the scope is left. The clock itself does not move.
+            The scope. Its `elapsed` is final when the scope ends. The clock itself does not move.
+
+        Raises:
+            HarnessError: a scope is already open in this process.
         """
         time_machine = _import_time_machine()
-        if self._trip is not None or _trips:
+        if _scopes:
             raise HarnessError("a request is already running; a task can run only after it has ended")
         start = self._timestamp if at is None else at
         with time_machine.travel(to_datetime(start), tick=False) as traveller:
-            trip = self._trip = TravelScope(start, deadline, traveller.shift)
-            _trips.append(trip)
+            self._scope = TravelScope(start, deadline, traveller.shift)
+            _scopes.append(self._scope)
             time.sleep = _sleep  # type: ignore[assignment]  # narrower argument, same behaviour
             try:
-                yield trip
+                yield self._scope
             finally:
                 time.sleep = _real_sleep
-                _trips.remove(trip)
-                self._trip = None
+                _scopes.clear()
+                self._scope = None
 
 
 def _import_time_machine() -> Any:
-    """Import time-machine without the half second of pytest that it would load for its fixture (3.x, at import)."""
+    """Import time-machine without pytest, which it would load for its fixture (3.x) and which takes half a second."""
     if "time_machine" not in sys.modules and "pytest" not in sys.modules:
-        sys.modules["pytest"] = None  # type: ignore[assignment]  # makes `import pytest` fail, which it expects
+        sys.modules["pytest"] = None  # type: ignore[assignment]  # `import pytest` fails, which time-machine expects
         try:
             import time_machine
         finally:
@@ -162,7 +183,7 @@ def _import_time_machine() -> Any:
 
 
 def to_datetime(timestamp: float) -> datetime:
-    """Return an aware UTC datetime for seconds since 1970, to the microsecond, on every host time zone."""
+    """Return an aware UTC datetime for seconds since 1970, to the microsecond, in every time zone of the host."""
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=timestamp)
 
 

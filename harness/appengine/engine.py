@@ -1,12 +1,9 @@
-"""A small App Engine: web2py, task queue, dispatcher and clock, put together. `Lab` is what a learner sees of it.
+"""A small App Engine: web2py, a task queue, a dispatcher and a clock in one object. `Lab` is its public facade.
 
-Importing this loads Google's SDK, and making one loads web2py.
+Importing this module loads Google's SDK, and the first AppEngine loads web2py.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TypeVar
 
@@ -22,16 +19,16 @@ from harness.records import QueueSample, Request, Response
 
 T = TypeVar("T")
 QUEUE_YAML = "queue.yaml"
-_SHOWN = 10  # names in a message
+_SHOWN = 10  # task names in a message
 
 
 class AppEngine:
-    """One web2py root with a task queue behind it, on one virtual clock.
+    """One web2py root with a task queue, on one virtual clock.
 
     Args: see `harness.Lab`.
 
-    `queue_yaml` is the text that was given last, if any; `closed` tells whether it is gone. Ctrl-C takes effect in
-    handlers and between them, never while a task is on its way from one place to another.
+    `queue_yaml` is the text of the newest valid queue.yaml, or None. `closed` is True after `close`. Ctrl-C takes
+    effect in handlers and between them, never while the engine moves a task.
     """
 
     def __init__(
@@ -43,7 +40,7 @@ class AppEngine:
         self.site = Site(_checked_apps(apps))
         self.clock = Clock()
         self.service = TaskQueueService(self.clock, configs)
-        self.server = Server(self.site, self.clock, self._scope)
+        self.server = Server(self.site, self.clock, lambda: self._connection.active())
         self.server.mount("/_ah/queue/deferred", deferred_application)
         self.dispatcher = Dispatcher(
             self.service, self.clock, self._send, seed=seed, shuffle=shuffle, duplicates=duplicates
@@ -51,11 +48,17 @@ class AppEngine:
         self.user_client = UserClient(self.site.apps[0])
         self.responses: list[Response] = []
         self._interrupts = Interrupts()
-        self._on_attempt: Callable[[], None] = _nothing
+        self._on_attempt: Callable[[], None] = lambda: None
         self._connection = connect(self.service)
 
     def write(self, path: str, source: str, app: str) -> None:
-        """Write a file of an application, routes.py or queue.yaml; where it has a mistake the one of before stays."""
+        """Write a file of an application, routes.py or queue.yaml; if the new text is invalid, the old one is kept.
+
+        Raises:
+            SourceError: the source does not compile.
+            NameRefusedError: web2py would not find a file of that name, or the application does not exist.
+            QueueConfigError: queue.yaml contains a mistake.
+        """
         with self._interrupts.held():
             if path != QUEUE_YAML:
                 self.server.write(path, source, app)
@@ -64,7 +67,7 @@ class AppEngine:
             self.queue_yaml = source
 
     def read(self, path: str, app: str) -> str:
-        """Return the text of such a file; NameRefusedError when there is none."""
+        """Return the text of such a file; NameRefusedError if the file does not exist."""
         if path != QUEUE_YAML:
             return self.site.read(path, app)
         if self.queue_yaml is None:
@@ -72,7 +75,7 @@ class AppEngine:
         return self.queue_yaml
 
     def visit(self, request: Request) -> Response:
-        """Let a user's request through, without what only App Engine may say (T26); the clock moves by its length."""
+        """Send a user's request without the headers of App Engine (T26), move the clock, and return the response."""
         request = replace(request, headers=strip_appengine_headers(request.headers))
         preload()
         with self._interrupts.held():
@@ -83,14 +86,19 @@ class AppEngine:
         return response
 
     def work(self, action: Callable[[], T], on_attempt: Callable[[], None]) -> T:
-        """Let the dispatcher act, and call `on_attempt` after each attempt; return the action's result."""
+        """Run an action of the dispatcher, call `on_attempt` after each attempt, and return the action's result."""
         preload()
         self._on_attempt = on_attempt
         with self._interrupts.held():
             return action()
 
     def queue(self, name: str) -> Queue:
-        """Return a queue; UnknownQueueError, with those that there are, when queue.yaml has none of that name."""
+        """Return a queue.
+
+        Raises:
+            UnknownQueueError: queue.yaml has no queue of that name; the message lists its queues.
+            LabClosedError: the lab is closed.
+        """
         self.require_open()
         try:
             return self.service.queues[name]
@@ -99,12 +107,12 @@ class AppEngine:
             raise UnknownQueueError(f"there is no queue {name!r}; queue.yaml has: {known}") from None
 
     def waiting(self, queue: str | None) -> list[Task]:
-        """Return what waits, in one queue or in all, in the order of ETA."""
+        """Return the waiting tasks of one queue, or of all queues for None, ordered by ETA."""
         queues = self.service.queues.values() if queue is None else [self.queue(queue)]
         return sorted((task for each in queues for task in each.waiting()), key=lambda task: task.eta)
 
     def task(self, name: str, queue: str | None) -> Task:
-        """Return the newest task of a name; UnknownTaskError when there never was one."""
+        """Return the newest task of a name, in one queue or in any queue for None; UnknownTaskError if none exists."""
         history = self.service.history
         named = history.get(name, ()) if isinstance(name, str) else ()
         found = [task for task in named if queue in (None, task.queue)]
@@ -113,33 +121,26 @@ class AppEngine:
             raise UnknownTaskError(f"there never was a task named {name!r}{place}; {_name_some(list(history))}")
         return found[-1]
 
+    def samples(self, queue: str) -> list[QueueSample]:
+        """Return the dispatcher's samples of a queue, ordered by time."""
+        return self.dispatcher.samples.get(queue, [])
+
     def require_open(self) -> None:
-        """Raise LabClosedError where `close` was called."""
+        """Raise LabClosedError if `close` was called."""
         if self.closed:
             raise LabClosedError("this lab was closed, and its queue and files are gone; make a new one: lab = Lab()")
 
     def close(self) -> None:
-        """Forget the queue and remove the files; a second time does nothing."""
+        """Delete the queue and the files; a second call does nothing."""
         self.closed = True
         self._connection.close()
         self.site.close()
-
-    def _scope(self) -> AbstractContextManager[None]:
-        return self._connection.active()
 
     def _send(self, request: Request, start: float, deadline: float) -> Response:
         self._interrupts.check()
         response = self.server.send(request, start, deadline)
         self._on_attempt()
         return response
-
-    def samples(self, queue: str) -> list[QueueSample]:
-        """Return what the dispatcher measured of a queue, in the order of time."""
-        return self.dispatcher.samples.get(queue, [])
-
-
-def _nothing() -> None:
-    """The default `on_attempt`."""
 
 
 def _checked_apps(apps: Iterable[str]) -> tuple[str, ...]:
@@ -151,6 +152,6 @@ def _checked_apps(apps: Iterable[str]) -> tuple[str, ...]:
 
 def _name_some(names: list[str]) -> str:
     if not names:
-        return "none was added yet"
+        return "no task was added yet"
     more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
     return f"the tasks so far: {', '.join(names[:_SHOWN])}{more}"

@@ -1,6 +1,4 @@
-"""The web server of a lab: runs one request in virtual time, on web2py or on a mounted WSGI application."""
-
-from __future__ import annotations
+"""The web server of a lab: runs one request in virtual time, in web2py or in a mounted WSGI application."""
 
 import traceback
 from collections.abc import Callable
@@ -10,7 +8,7 @@ from typing import Any, TypeVar
 
 from harness.appengine.clock import DEADLINE, Clock, DeadlineExceeded, to_datetime
 from harness.appengine.taskqueue import learners_frame
-from harness.appengine.time_limit import Stopped, is_harness, limit
+from harness.appengine.time_limit import REAL_SECONDS, Stopped, is_harness, limit
 from harness.appengine.web2py import Site, explain_404
 from harness.appengine.web2py.process_state import ProcessState, captured
 from harness.appengine.web2py.tickets import format_traceback, message_of
@@ -19,7 +17,7 @@ from harness.errors import BadRequestError, SourceError
 from harness.records import Request, Response, Ticket
 
 T = TypeVar("T")
-_ROUTES = "<string>"  # web2py runs routes.py as a string
+_ROUTES = "<string>"  # the file name of routes.py in its frames, because web2py runs it as a string
 
 
 class Server:
@@ -27,11 +25,14 @@ class Server:
 
     Args:
         site: the web2py root.
-        clock: virtual time.
-        scope: entered around each request; makes the lab's queue the one that `taskqueue.add` reaches.
+        clock: the virtual clock.
+        scope: a context manager that is entered around each request; it makes `taskqueue.add` reach the lab's queue.
+
+    `real_seconds` is the limit for learner code in real time.
     """
 
     def __init__(self, site: Site, clock: Clock, scope: Callable[[], AbstractContextManager[object]]) -> None:
+        self.real_seconds = REAL_SECONDS
         self._site = site
         self._clock = clock
         self._scope = scope
@@ -41,69 +42,78 @@ class Server:
         """Serve all paths below a prefix ("/plain") with a WSGI application instead of web2py.
 
         Raises:
-            BadRequestError: a prefix that is no path, or an application that cannot be called.
+            BadRequestError: the prefix is not a path, or the application cannot be called.
         """
         if not isinstance(prefix, str) or not prefix.startswith("/") or not prefix.strip("/"):
             raise BadRequestError(f'a prefix such as "/plain" is needed, not {prefix!r}')
         if not callable(app):
-            raise BadRequestError(f"{app!r} is no WSGI application: it cannot be called with (environ, start_response)")
+            raise BadRequestError(f"a WSGI application can be called with (environ, start_response); {app!r} cannot")
         self._mounts[prefix.rstrip("/")] = app
 
     def send(self, request: Request, start: float, deadline: float = DEADLINE) -> Response:
         """Run one request at a virtual instant; the clock itself does not move.
 
         Args:
-            start: when it begins, in virtual seconds since 1970.
-            deadline: virtual seconds after which the handler is stopped (T34; Docs). A handler that spins for real is
-                stopped after a few real seconds, which counts the same.
+            request: the request.
+            start: the instant at which the request begins, in virtual seconds since 1970.
+            deadline: the virtual seconds after which the handler is stopped (T34; Docs). A handler that reaches the
+                real-time limit is stopped too, and counts as one that missed the deadline.
 
         Returns:
-            The response, with `started`, `elapsed` and, where the handler was stopped, `deadline` filled in.
+            The response with its `started` and `elapsed`, and with `deadline` if the handler was stopped.
 
         Raises:
             KeyboardInterrupt: Ctrl-C reached the handler.
         """
         app = self._app(request)
         is_learners = self._in_site if app is None else _outside_harness
-        with self._scope(), self._clock.travel(start, deadline) as trip, limit(is_learners) as watch:
+        with (
+            self._scope(),
+            self._clock.travel(start, deadline) as scope,
+            limit(is_learners, self.real_seconds) as timeout,
+        ):
             try:
-                response = watch.run(lambda: self._answer(app, request))
+                response = timeout.run(lambda: self._answer(app, request))
             except (Stopped, DeadlineExceeded):
                 response = Response(500, "Internal Server Error", request=request)
-        if watch.interrupted:
+        if timeout.interrupted:
             raise KeyboardInterrupt
-        stopped = "virtual" if trip.deadline_exceeded else "real" if watch.stopped else None
+        stopped = "virtual" if scope.deadline_exceeded else "real" if timeout.stopped else None
         return replace(
             response,
             started=to_datetime(start),
-            elapsed=deadline if stopped == "real" else trip.elapsed,
+            elapsed=deadline if stopped == "real" else scope.elapsed,
             deadline=stopped,
             hint=self._hint(app, response),
         )
 
     def rows(self, table: str, app: str) -> list[dict[str, Any]]:
-        """Return the rows of a table; the models run for that, as long as a handler may. See `Site.rows`."""
+        """Return the rows of a table as `Site.rows` does; SourceError if the application's models do not end."""
         return self._limited(f"the models of {app!r} do", lambda: self._site.rows(table, app))
 
     def write(self, path: str, source: str, app: str) -> None:
-        """Write a file; a routes.py runs for that, as long as a handler may. See `Site.write`."""
+        """Write a file as `Site.write` does; SourceError if it is a routes.py that does not end."""
         self._limited(f"{path} does", lambda: self._site.write(path, source, app))
 
-    def _limited(self, what: str, action: Callable[[], T]) -> T:
-        """Run code of the learner's outside of any request; SourceError where it does not come to an end."""
-        with self._scope(), self._clock.travel(deadline=DEADLINE), limit(self._in_site) as watch:
+    def _limited(self, subject: str, action: Callable[[], T]) -> T:
+        """Run learner code that does not belong to a request."""
+        with (
+            self._scope(),
+            self._clock.travel(deadline=DEADLINE),
+            limit(self._in_site, self.real_seconds) as timeout,
+        ):
             try:
-                return watch.run(action)
+                return timeout.run(action)
             except (Stopped, DeadlineExceeded) as error:
-                raise SourceError(f"{what} not come to an end: {error}") from None
+                raise SourceError(f"{subject} not end: {error}") from None
 
     def _answer(self, app: WSGIApp | None, request: Request) -> Response:
         return self._site.call(request) if app is None else _call_mounted(app, request)
 
     def _app(self, request: Request) -> WSGIApp | None:
         path = request.url.partition("?")[0]
-        below = (prefix for prefix in self._mounts if path == prefix or path.startswith(prefix + "/"))
-        longest = max(below, key=len, default=None)
+        matching = (prefix for prefix in self._mounts if path == prefix or path.startswith(prefix + "/"))
+        longest = max(matching, key=len, default=None)
         return None if longest is None else self._mounts[longest]
 
     def _hint(self, app: WSGIApp | None, response: Response) -> str:
@@ -116,7 +126,7 @@ class Server:
 
 
 def _is_web2pys_own(response: Response) -> bool:
-    """Tell whether web2py found nothing to run or to show, or an action of the learner's chose to answer so."""
+    """Return whether web2py found nothing to run, in contrast to an action that chose its own status."""
     static = response.request is not None and "/static/" in response.request.url
     return response.status in (400, 404) and ("<h1>invalid " in response.text or static)
 
@@ -135,7 +145,7 @@ def _call_mounted(app: WSGIApp, request: Request) -> Response:
 
 
 def _to_ticket(error: BaseException) -> Ticket:
-    """Make a ticket like web2py's of an exception: what was raised, and the learner's frames."""
+    """Return a ticket like web2py's, with the exception and the learner's frames."""
     steps = (learners_frame(frame, line) for frame, line in traceback.walk_tb(error.__traceback__))
     frames = tuple(frame for frame in steps if frame is not None)
     name, message = type(error).__name__, message_of(error)

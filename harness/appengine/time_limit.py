@@ -1,20 +1,20 @@
-"""Signals while a learner's code runs: a limit in real time, and Ctrl-C at the right moment.
+"""Signals while learner code runs: a limit in real time, and Ctrl-C.
 
-Virtual time does not pass in an endless loop, so the virtual deadline never comes. A timer signal (SIGALRM) raises
-`Stopped` in the handler after some real seconds, if it had the processor for most of them. On a machine that is busy
-with other things (twenty learners at once, on two cores) it has as much of the processor before it is stopped, which
-takes longer. One that waits for something is given six times as long, and the time it stands in line for the processor
-does not count, where the system tells (Linux). A handler may swallow that (`except:` in a loop), so the
-signal comes again, and from the second one on every line of the learner's own code raises. Only a loop that swallows
-in `finally: continue` outlives that, and a call into C that never comes back (`sum(range(10**15))`).
+Virtual time does not pass in an endless loop, so a virtual deadline cannot stop one. A timer signal (SIGALRM) therefore
+raises `Stopped` in a handler that has used a few real seconds of the processor. On a busy machine (twenty learners on
+two cores) a handler gets the same amount of processor time, so the limit takes longer to arrive. A handler that only
+waits gets six times as long. The time in which it waits for a processor is not counted where the system reports that
+time (Linux).
 
-Ctrl-C, which is also JupyterLab's "interrupt the kernel" (SIGINT), stops a learner's code at once, too. While the
-harness keeps its own books it waits, so that no task is lost between two of them.
+A handler may catch `Stopped` (a bare `except:` in a loop). The signal is therefore repeated, and after the second one
+every line of learner code raises. The limit cannot stop a loop that discards exceptions with `finally: continue`, or a
+C call that never returns (`sum(range(10**15))`).
 
-Only Linux and macOS have the timer signal, and only the main thread receives signals; elsewhere there is no limit.
+Ctrl-C (SIGINT), which JupyterLab also sends to interrupt a kernel, stops learner code immediately. While the harness
+changes its own data, Ctrl-C waits until the change is complete, so no task is lost.
+
+Only Linux and macOS have the timer signal, and only the main thread receives signals. Elsewhere there is no limit.
 """
-
-from __future__ import annotations
 
 import signal
 import sys
@@ -29,40 +29,73 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 Handler = Callable[[int, FrameType | None], Any]
 REAL_SECONDS = 5.0
-_BUSY = 0.8  # the share of them in which it must have had the processor
-_PATIENCE = 6  # so many times REAL_SECONDS whatever it had, without the time it stood in line for the processor
-_SCHEDULED = "/proc/{}/schedstat"  # nanoseconds on a processor, nanoseconds in line for one, and how often
-_HARNESS = str(Path(__file__).parents[1] / "_").removesuffix("_")
+_BUSY = 0.8  # the share of the limit that a handler must have spent on a processor
+_PATIENCE = 6  # a handler that mostly waits may take this many times the limit
 _AGAIN = 0.1  # real seconds between the signals after the first
+_HARNESS = str(Path(__file__).parents[1] / "_").removesuffix("_")
 
 
 class Stopped(BaseException):
-    """Raised in a handler that used up its real seconds; no `Exception`, so that `except Exception` lets it pass."""
+    """Raised in a handler that used up its real seconds.
+
+    It is not an `Exception`, so a handler's `except Exception` does not catch it.
+    """
+
+
+def queued(process: int | None = None, proc: str = "/proc") -> float:
+    """Return the seconds that a thread has waited for a processor so far; 0 where the system does not report it.
+
+    Args:
+        process: the process whose first thread is meant; None for the calling thread.
+        proc: the folder in which Linux reports on processes.
+    """
+    try:
+        with open(f"{proc}/{process or 'thread-self'}/schedstat", encoding="ascii") as file:
+            return int(file.read().split()[1]) / 1e9  # nanoseconds: on a processor, waiting for one; then a count
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+def is_harness(file: str) -> bool:
+    """Return whether a source file, given by its name, belongs to the harness."""
+    return file.startswith(_HARNESS)
+
+
+class _Clocks:
+    """The three clocks that a limit compares, each in seconds."""
+
+    wall = staticmethod(time.perf_counter)
+    processor = staticmethod(time.process_time)
+    queued = staticmethod(queued)
 
 
 class HandlerTimeout:
-    """Runs a handler and sees what becomes of it.
+    """Runs a handler, and records whether it was stopped.
 
     Args:
-        is_learners: tells by the name of a file whether its code is the learner's.
+        is_learners: returns whether a source file, given by its name, contains learner code.
+        seconds: the limit, in real seconds from now.
+        clocks: an object with the functions of `_Clocks`.
 
-    The seconds count from when it is made. `stopped` tells that the handler ran out of real seconds, `interrupted`
-    that Ctrl-C reached it. Both are set even where it swallowed the exception.
+    `stopped` is True if the handler ran out of real seconds, and `interrupted` is True if Ctrl-C reached it. Both are
+    set even if the handler catches the exception.
     """
 
-    def __init__(self, is_learners: Callable[[str], bool]) -> None:
+    def __init__(self, is_learners: Callable[[str], bool], seconds: float = REAL_SECONDS, clocks: Any = _Clocks):
         self.stopped = False
         self.interrupted = False
         self._is_learners = is_learners
-        self._begun, self._worked = time.perf_counter(), time.process_time()
-        self._queued: float | None = None  # at the first alarm; to ask at every request would cost too much
+        self._seconds = seconds
+        self._clocks = clocks
+        self._begun, self._worked = clocks.wall(), clocks.processor()
+        self._queued: float | None = None  # read at the first alarm, because reading it at every request is too slow
 
     def run(self, action: Callable[[], T]) -> T:
-        """Call `action`; what it calls in turn is watched, and what called this is not."""
+        """Call `action` and return its result. The limit covers the code that `action` calls, and nothing above it."""
         return action()
 
     def alarm(self, signum: int, frame: FrameType | None) -> None:
-        """Handle the timer signal; what the harness and web2py do around the learner's code is left in peace."""
+        """Handle the timer signal; code that the harness and web2py run around learner code is not stopped."""
         frames = self._learners(frame)
         if not frames or not self._is_due():
             return
@@ -73,12 +106,12 @@ class HandlerTimeout:
         self.stopped = True
         raise Stopped("the handler kept the processor busy for too long")
 
-    def interrupt(self, before: Handler) -> Handler:
-        """Make a handler for SIGINT; `before` has it where no learner's code runs."""
+    def interrupt(self, previous: Handler) -> Handler:
+        """Return a handler for SIGINT, which calls the previous handler if no learner code is running."""
 
         def handle(signum: int, frame: FrameType | None) -> None:
             if not self._learners(frame):
-                before(signum, frame)
+                previous(signum, frame)
                 return
             self.interrupted = True
             raise KeyboardInterrupt
@@ -86,24 +119,25 @@ class HandlerTimeout:
         return handle
 
     def _is_due(self) -> bool:
-        """Tell whether the handler has had its share of the processor, or more than enough time without it."""
-        if time.process_time() - self._worked >= _BUSY * REAL_SECONDS:
+        """Return whether the handler has used its share of the processor, or has waited for more than long enough."""
+        if self._clocks.processor() - self._worked >= _BUSY * self._seconds:
             return True
-        in_line = queued()
+        in_line = self._clocks.queued()
         if self._queued is None:
             self._queued = in_line
-        return time.perf_counter() - self._begun - (in_line - self._queued) >= _PATIENCE * REAL_SECONDS
+        return bool(self._clocks.wall() - self._begun - (in_line - self._queued) >= _PATIENCE * self._seconds)
 
     def _tracer(self, frame: FrameType, event: str, argument: Any) -> Any:
-        # Only "line": an exception raised at event "exception" would land in the very `except:` that swallows it.
+        # Only "line": an exception raised at event "exception" would be caught by the `except:` that is running.
         if event == "line" and self._learners(frame)[:1] == [frame]:
-            raise Stopped("the handler went on after it was stopped")
+            raise Stopped("the handler continued after it was stopped")
         return self._tracer
 
     def _learners(self, frame: FrameType | None) -> list[FrameType]:
-        """Return the learner's frames among those that `run` called, the innermost first.
+        """Return the frames of learner code below `run`, the innermost first.
 
-        None where they have called the harness (`taskqueue.add`, which changes a queue): that is not to be broken off.
+        Return [] while learner code is inside a harness call such as `taskqueue.add`, because a half-done change of a
+        queue must not be interrupted.
         """
         found: list[FrameType] = []
         while frame is not None and frame.f_code is not HandlerTimeout.run.__code__:
@@ -116,65 +150,51 @@ class HandlerTimeout:
         return [] if frame is None else found
 
 
-def queued(process: int | None = None) -> float:
-    """Return the seconds that a thread has stood in line for a processor since it began; 0 where nobody knows.
-
-    Args:
-        process: whose first thread is meant; without it, the thread that asks.
-    """
-    try:
-        with open(_SCHEDULED.format(process or "thread-self"), encoding="ascii") as file:
-            return int(file.read().split()[1]) / 1e9
-    except (OSError, ValueError, IndexError):
-        return 0.0
-
-
-def is_harness(file: str) -> bool:
-    """Tell by the name of a file whether its code is the harness's own."""
-    return file.startswith(_HARNESS)
-
-
 @contextmanager
-def limit(is_learners: Callable[[str], bool]) -> Iterator[HandlerTimeout]:
-    """Stop what a Watch runs in this scope after REAL_SECONDS, and let Ctrl-C through to it.
+def limit(
+    is_learners: Callable[[str], bool], seconds: float = REAL_SECONDS, again: float = _AGAIN
+) -> Iterator[HandlerTimeout]:
+    """Stop a handler in this scope when it has used up its real seconds, and let Ctrl-C reach it.
 
     Args:
-        is_learners: tells by the name of a file whether its code is the learner's; no other code is made to raise.
+        is_learners: returns whether a source file, given by its name, contains learner code; only such code is stopped.
+        seconds: the limit, in real seconds.
+        again: the real seconds between the signals after the first.
 
     Yields:
-        The Watch.
+        The HandlerTimeout whose `run` runs the handler.
     """
-    watch = HandlerTimeout(is_learners)
+    timeout = HandlerTimeout(is_learners, seconds)
     trace = sys.gettrace()
-    with _handling("SIGINT", watch.interrupt), _handling("SIGALRM", lambda before: watch.alarm) as limited:
+    with _handling("SIGINT", timeout.interrupt), _handling("SIGALRM", lambda previous: timeout.alarm) as limited:
         if limited:
-            signal.setitimer(signal.ITIMER_REAL, REAL_SECONDS, _AGAIN)
+            signal.setitimer(signal.ITIMER_REAL, seconds, again)
         try:
-            yield watch
+            yield timeout
         finally:
             if limited:
                 signal.setitimer(signal.ITIMER_REAL, 0)
-            if watch.stopped:
+            if timeout.stopped:
                 sys.settrace(trace)
 
 
 class Interrupts:
-    """Ctrl-C as a lab takes it: while it keeps its books, Ctrl-C waits."""
+    """Delays Ctrl-C while a lab changes its own data."""
 
     def __init__(self) -> None:
         self._waiting = False
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold Ctrl-C back until `check`, or until this scope is left; a `limit` in it lets it through."""
+        """Delay Ctrl-C until `check` or the end of this scope; inside a `limit`, learner code still receives it."""
         try:
-            with _handling("SIGINT", lambda before: self._hold):
+            with _handling("SIGINT", lambda previous: self._hold):
                 yield
         finally:
             self.check()
 
     def check(self) -> None:
-        """Let a Ctrl-C that waits take effect."""
+        """Raise KeyboardInterrupt if a Ctrl-C has been delayed."""
         if self._waiting:
             self._waiting = False
             raise KeyboardInterrupt
@@ -185,18 +205,20 @@ class Interrupts:
 
 @contextmanager
 def _handling(name: str, make: Callable[[Handler], Handler]) -> Iterator[bool]:
-    """Handle a signal in this scope, with what `make` makes of the handler of before.
+    """Handle a signal in this scope with the handler that `make` returns for the previous handler.
 
     Yields:
-        Whether it is: not outside the main thread, nor where the system lacks the signal or the process ignores it.
+        Whether the signal is handled: not outside the main thread, and not if the system lacks the signal or the
+        process ignores it.
     """
     number = getattr(signal, name, None)
-    before = None if number is None else signal.getsignal(number)
-    if number is None or before in (None, signal.SIG_IGN) or threading.current_thread() is not threading.main_thread():
+    previous = None if number is None else signal.getsignal(number)
+    main = threading.current_thread() is threading.main_thread()
+    if number is None or previous in (None, signal.SIG_IGN) or not main:
         yield False
         return
-    signal.signal(number, make(before))  # type: ignore[arg-type]
+    signal.signal(number, make(previous))  # type: ignore[arg-type]
     try:
         yield True
     finally:
-        signal.signal(number, before)
+        signal.signal(number, previous)

@@ -1,8 +1,6 @@
 """A user's browser: turns paths and values into requests, and keeps cookies."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
@@ -14,15 +12,15 @@ from harness.errors import BadRequestError
 from harness.records import Request, Response
 
 _FORM = "application/x-www-form-urlencoded"
-_IN_PATH = "/%:@!$&'()*+,;=~-._"  # what may stand in a path unquoted (RFC 3986); % for what is quoted already
+_IN_PATH = "/%:@!$&'()*+,;=~-._"  # characters that stay unquoted in a path (RFC 3986), and % of quoted characters
 _IN_QUERY = _IN_PATH + "?"
 
 
 class UserClient:
-    """One user: builds requests and remembers the cookies of the responses.
+    """One user: builds requests, and keeps the cookies of the responses.
 
     Args:
-        app: the application that a relative path belongs to.
+        app: the application to which relative paths belong.
     """
 
     def __init__(self, app: str) -> None:
@@ -37,19 +35,19 @@ class UserClient:
         data: Mapping[str, Any] | str | bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Request:
-        """Build one request.
+        """Return a new request.
 
         Args:
             method: the HTTP method, in capitals.
-            path: "controller/function" of the browser's application, or "/application/controller/function".
+            path: "controller/function" of the client's application, or "/application/controller/function".
             query: values for the query string; a list repeats its key.
-            data: a mapping is sent as a form, str as UTF-8 text, bytes as they are.
-            headers: further headers; an empty Cookie stands for none at all, as from one who was never here.
+            data: the body. A mapping is sent as a form, str as UTF-8 text, and bytes unchanged.
+            headers: further headers; an empty Cookie header sends no cookies, as a new user's browser does.
 
         Raises:
-            BadRequestError: an absolute URL, or values that cannot be sent.
+            BadRequestError: the path is an absolute URL, or a value cannot be sent.
         """
-        own = dict(_checked_headers(headers or {}))
+        own = _checked_headers(headers or {})
         url = self._url(path, query or {})
         body, content_type = _encode_body(data)
         if content_type and not any(name.lower() == "content-type" for name in own):
@@ -63,7 +61,7 @@ class UserClient:
     def remember(self, response: Response) -> None:
         """Keep the cookies that a response sets, as browsers do.
 
-        One that ends at once (Max-Age=0, or Expires in the past) is dropped, one that is malformed ignored.
+        A cookie that has expired (Max-Age=0, or Expires in the past) is deleted, and a malformed one is ignored.
         """
         for name, value in response.headers:
             if name.lower() == "set-cookie":
@@ -72,7 +70,7 @@ class UserClient:
 
     def _keep(self, cookies: SimpleCookie, response: Response) -> None:
         for name, cookie in cookies.items():
-            if _ends_at_once(cookie, response):
+            if _has_expired(cookie, response):
                 self._cookies.pop(name, None)
             else:
                 self._cookies[name] = cookie
@@ -80,37 +78,37 @@ class UserClient:
     def _url(self, path: str, query: Mapping[str, Any]) -> str:
         parts = self._split(path)
         route = parts.path if parts.path.startswith("/") else f"/{self._app}/{parts.path}"
-        given = quote(_encodable(parts.query), safe=_IN_QUERY)
-        text = "&".join(part for part in (given, _encode_form(query)) if part)
+        in_path = quote(_encodable(parts.query), safe=_IN_QUERY)
+        text = "&".join(part for part in (in_path, _encode_form(query)) if part)
         return quote(_encodable(route), safe=_IN_PATH) + (f"?{text}" if text else "")
 
     def _split(self, path: str) -> SplitResult:
         if not isinstance(path, str):
             raise BadRequestError(f'a path such as "default/index" is needed, not {path!r}')
         if not path.isprintable():
-            raise BadRequestError(f"{path!r} holds a character that no URL can hold; delete it")
+            raise BadRequestError(f"{path!r} contains a character that a URL cannot contain; delete it")
         try:
             parts = urlsplit(path)
-        except ValueError as error:  # of square brackets, "http://[::1"
-            raise BadRequestError(f"{path!r} is no path: {error}") from None
+        except ValueError as error:  # raised for square brackets, as in "http://[::1"
+            raise BadRequestError(f"{path!r} is not a valid path: {error}") from None
         if parts.scheme or parts.netloc:
             raise BadRequestError(
-                f'{path!r} is an absolute URL; the lab has one web server only, so give the path: "default/index", '
-                f'or "/{self._app}/default/index"'
+                f"{path!r} is an absolute URL, but the lab has only one web server; "
+                f'give the path: "default/index", or "/{self._app}/default/index"'
             )
         if parts.fragment:
-            raise BadRequestError(f"{path!r} has a fragment (#{parts.fragment}); a browser never sends that part")
+            raise BadRequestError(f"{path!r} has a fragment (#{parts.fragment}), which a browser never sends")
         return parts
 
 
-def _ends_at_once(cookie: Morsel[str], response: Response) -> bool:
-    with suppress(ValueError):  # one that is no number does not count (RFC 6265)
-        return int(cookie["max-age"]) <= 0  # and one that is goes before Expires
+def _has_expired(cookie: Morsel[str], response: Response) -> bool:
+    with suppress(ValueError):  # an invalid Max-Age is ignored (RFC 6265)
+        return int(cookie["max-age"]) <= 0  # a valid one takes precedence over Expires
     if response.started is None:
         return False
     try:
         return parsedate_to_datetime(cookie["expires"]) <= response.started + timedelta(seconds=response.elapsed)
-    except (TypeError, ValueError):  # no date
+    except (TypeError, ValueError):  # Expires is missing or is not a date
         return False
 
 
@@ -143,10 +141,10 @@ def _encodable(text: str) -> str:
 
 def _surrogate(error: UnicodeEncodeError) -> BadRequestError:
     half = error.object[error.start]
-    return BadRequestError(f"{half!r} cannot be sent: it is half of a character (a surrogate); send the whole one")
+    return BadRequestError(f"{half!r} cannot be sent, because it is only half of a character (a surrogate)")
 
 
-def _checked_headers(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
     if not isinstance(headers, Mapping):
         raise BadRequestError(
             f'headers must be a dict such as {{"Accept": "text/html"}}, not {headers!r}. To send a variable named '
@@ -154,8 +152,10 @@ def _checked_headers(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         )
     for name, value in headers.items():
         if not _is_header(name, value):
-            raise BadRequestError(f"a header is a name and one line of text in latin letters, not {name!r}: {value!r}")
-        yield name, value
+            raise BadRequestError(
+                f"a header is a name and one line of text in Latin characters (latin-1), not {name!r}: {value!r}"
+            )
+    return dict(headers)
 
 
 def _is_header(name: Any, value: Any) -> bool:

@@ -1,6 +1,7 @@
-"""Call a WSGI application in process: `Request` in, `Response` out. Knows nothing of web2py or of queues."""
+"""Call a WSGI application in this process: a `Request` goes in, a `Response` comes out.
 
-from __future__ import annotations
+This module does not depend on web2py or on queues.
+"""
 
 import io
 import sys
@@ -9,17 +10,17 @@ from http.client import responses
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from harness.records import Headers, Request, Response
+from harness.records import Request, Response
 
 Environ = dict[str, Any]
 WSGIApp = Callable[[Environ, Callable[..., Any]], Iterable[Any]]
 
 
 def to_environ(request: Request) -> Environ:
-    """Build the WSGI environ of a request (PEP 3333).
+    """Return the WSGI environ of a request (PEP 3333).
 
-    The path goes in unquoted, as UTF-8 bytes in latin-1 clothes; every header becomes HTTP_…, but for the content
-    type and length, which have names of their own.
+    The path is unquoted, and its UTF-8 bytes are decoded as latin-1. The content type and the content length have keys
+    of their own; every other header has a key HTTP_….
     """
     path, _, query = request.url.partition("?")
     name, _, port = request.host.partition(":")
@@ -42,20 +43,26 @@ def to_environ(request: Request) -> Environ:
         "wsgi.run_once": False,
         "CONTENT_LENGTH": str(len(request.body)),
     }
-    for key, value in request.headers:
-        name = key.upper().replace("-", "_")
-        if name == "CONTENT_LENGTH":
+    for header, value in request.headers:
+        key = header.upper().replace("-", "_")
+        if key == "CONTENT_LENGTH":
             continue
-        if name != "CONTENT_TYPE":
-            name = f"HTTP_{name}"
-        environ[name] = f"{environ[name]},{value}" if name in environ and name != "HTTP_HOST" else value
+        if key != "CONTENT_TYPE":
+            key = f"HTTP_{key}"
+        environ[key] = f"{environ[key]},{value}" if key in environ and key != "HTTP_HOST" else value
     return environ
 
 
 def call(app: WSGIApp, environ: Environ, request: Request) -> Response:
-    """Send one request through a WSGI application and read the whole answer.
+    """Send one request through a WSGI application, and return the response with its whole body.
 
-    Chunks may be str or bytes (web2py yields both). What the application raises goes through to the caller.
+    Chunks may be str or bytes, because web2py yields both.
+
+    Raises:
+        RuntimeError: the application returns without a call of `start_response`.
+        TypeError: a chunk is neither str nor bytes.
+        ValueError: the status is malformed.
+        Exception: any exception of the application.
     """
     started: list[tuple[str, list[tuple[str, str]]]] = []
     written: list[bytes] = []
@@ -75,7 +82,7 @@ def call(app: WSGIApp, environ: Environ, request: Request) -> Response:
         raise RuntimeError(f"{app!r} answered {request.method} {request.url} without calling start_response")
     status, headers = started[0]
     code, reason = _read_status(status)
-    return Response(code, reason, _to_headers(headers), body, request)
+    return Response(code, reason, tuple((str(key), str(value)) for key, value in headers), body, request)
 
 
 def _read_status(status: Any) -> tuple[int, str]:
@@ -90,8 +97,4 @@ def _to_bytes(chunk: Any) -> bytes:
         return chunk.encode("utf-8")
     if isinstance(chunk, (bytes, bytearray, memoryview)):
         return bytes(chunk)
-    raise TypeError(f"a WSGI application returns an iterable of bytes, as in [b'hello'], and not of {chunk!r}")
-
-
-def _to_headers(headers: Iterable[tuple[Any, Any]]) -> Headers:
-    return tuple((str(key), str(value)) for key, value in headers)
+    raise TypeError(f"a WSGI application must return an iterable of bytes such as [b'hello'], not of {chunk!r}")

@@ -1,16 +1,18 @@
-"""A handler that spins for real is stopped; Ctrl-C reaches it, and nothing of ours in between."""
+"""A handler that spins in real time is stopped; Ctrl-C reaches learner code, and waits while the harness runs."""
 
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import pytest
 
 from harness.appengine import time_limit
-from harness.appengine.time_limit import HandlerTimeout, Interrupts, Stopped, is_harness, limit
+from harness.appengine.time_limit import HandlerTimeout, Interrupts, Stopped, is_harness, limit, queued
 
 
 @pytest.fixture(autouse=True)
@@ -21,24 +23,22 @@ def all_is_put_back() -> Iterator[None]:
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(time_limit, "REAL_SECONDS", 0.05)
-    monkeypatch.setattr(time_limit, "_AGAIN", 0.02)
-
-
 def is_ours(file: str) -> bool:
     """Let the lines of this file stand for the learner's."""
     return file == __file__
 
 
-def run(action: Callable[[], Any]) -> HandlerTimeout:
-    with limit(is_ours) as watch:
+def short_limit(is_learners: Callable[[str], bool] = is_ours) -> AbstractContextManager[HandlerTimeout]:
+    return limit(is_learners, seconds=0.05, again=0.02)
+
+
+def run(action: Callable[[], Any], scope: AbstractContextManager[HandlerTimeout] | None = None) -> HandlerTimeout:
+    with scope or short_limit() as timeout:
         try:
-            watch.run(action)
+            timeout.run(action)
         except Stopped:
-            assert watch.stopped
-    return watch
+            assert timeout.stopped
+    return timeout
 
 
 def press_ctrl_c() -> None:
@@ -68,11 +68,11 @@ def wait_for_a_lock() -> None:
     "action",
     [spin, spin_and_swallow_exceptions, wait_for_a_lock],
 )
-def test_a_handler_that_does_not_end_is_stopped(action, impatient):
+def test_a_handler_that_does_not_end_is_stopped(action):
     assert run(action).stopped
 
 
-def test_a_handler_can_swallow_that_once_and_no_more(impatient):
+def test_a_handler_can_swallow_that_once_and_no_more():
     swallowed = []
 
     def spin_and_swallow() -> None:
@@ -87,7 +87,7 @@ def test_a_handler_can_swallow_that_once_and_no_more(impatient):
     assert len(swallowed) == 1
 
 
-def test_functions_that_a_handler_calls_can_swallow_it_no_more_often(impatient):
+def test_functions_that_a_handler_calls_can_swallow_it_no_more_often():
     swallowed = []
 
     def swallow() -> None:
@@ -111,9 +111,9 @@ def test_a_handler_that_ends_in_time_is_left_alone():
     assert not watch.interrupted
 
 
-def test_what_is_not_the_learners_is_not_stopped(impatient):
+def test_what_is_not_the_learners_is_not_stopped():
     begun = time.perf_counter()
-    with limit(lambda file: False) as watch:
+    with short_limit(lambda file: False) as watch:
         watch.run(lambda: _busy(0.12))
     assert not watch.stopped
     assert time.perf_counter() - begun >= 0.12
@@ -125,14 +125,14 @@ def _busy(seconds: float) -> None:
         pass
 
 
-def test_what_called_the_handler_is_not_stopped_though_its_file_is_the_learners(impatient):
-    with limit(is_ours) as watch:
+def test_what_called_the_handler_is_not_stopped_though_its_file_is_the_learners():
+    with short_limit() as watch:
         watch.run(lambda: None)
         _busy(0.12)
     assert not watch.stopped
 
 
-def test_a_handler_inside_the_harness_is_stopped_only_when_it_is_back(impatient):
+def test_a_handler_inside_the_harness_is_stopped_only_when_it_is_back():
     state = []
 
     def handler() -> None:
@@ -158,37 +158,33 @@ def test_the_harness_is_told_by_its_folder():
     assert not is_harness(time_limit.__file__.replace("/appengine/", "_of_another/appengine/"))
 
 
-def test_a_handler_that_hardly_gets_the_processor_is_given_more_time(monkeypatch):
-    """As on a machine that is busy with other things; here it waits for a lock, which uses as little."""
-    monkeypatch.setattr(time_limit, "REAL_SECONDS", 0.5)
+def test_a_handler_that_hardly_gets_the_processor_is_given_more_time():
+    """As on a busy machine; here it waits for a lock, which uses as little of the processor."""
     lock = threading.Lock()
     lock.acquire()
     threading.Timer(0.75, lock.release).start()
-    assert not run(lock.acquire).stopped
+    assert not run(lock.acquire, limit(is_ours, seconds=0.5)).stopped
 
 
 class Clocks:
-    """The three clocks that the guard goes by, set by hand: of the wall, of the processor, and of the line for it."""
+    """The three clocks of a limit, set by hand: real time, time on a processor, and time spent waiting for one."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.wall = self.processor = self.line = 100.0
-        monkeypatch.setattr(time, "perf_counter", lambda: self.wall)
-        monkeypatch.setattr(time, "process_time", lambda: self.processor)
-        monkeypatch.setattr(time_limit, "queued", lambda: self.line)
+    def __init__(self) -> None:
+        self.seconds = [100.0, 100.0, 100.0]
+        self.wall, self.processor, self.queued = (partial(self.seconds.__getitem__, index) for index in range(3))
 
     def pass_by(self, seconds: float, *, processor: float = 0.0, line: float = 0.0) -> None:
-        """Let time pass, of which so much on a processor and so much in line for one."""
-        self.wall += seconds
-        self.processor += processor
-        self.line += line
+        """Let time pass, of which some was spent on a processor and some waiting for one."""
+        for index, amount in enumerate((seconds, processor, line)):
+            self.seconds[index] += amount
 
 
-def test_a_handler_that_spins_on_a_busy_machine_is_stopped_when_it_has_had_as_much_as_on_a_quiet_one(monkeypatch):
-    clocks = Clocks(monkeypatch)
-    quiet = HandlerTimeout(is_ours)
+def test_a_handler_that_spins_on_a_busy_machine_is_stopped_when_it_has_had_as_much_as_on_a_quiet_one():
+    clocks = Clocks()
+    quiet = HandlerTimeout(is_ours, clocks=clocks)
     clocks.pass_by(5.0, processor=5.0)
     assert quiet._is_due()
-    busy = HandlerTimeout(is_ours)
+    busy = HandlerTimeout(is_ours, clocks=clocks)
     for _ in range(3):  # twenty learners on two cores: a tenth of the time
         clocks.pass_by(10.0, processor=1.0, line=9.0)
         assert not busy._is_due()
@@ -196,18 +192,18 @@ def test_a_handler_that_spins_on_a_busy_machine_is_stopped_when_it_has_had_as_mu
     assert busy._is_due()
 
 
-def test_a_handler_that_waits_is_given_six_times_as_long(monkeypatch):
-    clocks = Clocks(monkeypatch)
-    watch = HandlerTimeout(is_ours)
+def test_a_handler_that_waits_is_given_six_times_as_long():
+    clocks = Clocks()
+    watch = HandlerTimeout(is_ours, clocks=clocks)
     clocks.pass_by(29.0)
     assert not watch._is_due()
     clocks.pass_by(1.0)
     assert watch._is_due()
 
 
-def test_time_in_line_for_the_processor_is_no_waiting(monkeypatch):
-    clocks = Clocks(monkeypatch)
-    watch = HandlerTimeout(is_ours)
+def test_time_in_line_for_the_processor_is_no_waiting():
+    clocks = Clocks()
+    watch = HandlerTimeout(is_ours, clocks=clocks)
     clocks.pass_by(5.0, processor=0.1, line=4.9)
     assert not watch._is_due()  # the first alarm: from here on the line is known
     clocks.pass_by(100.0, processor=1.0, line=99.0)
@@ -216,23 +212,23 @@ def test_time_in_line_for_the_processor_is_no_waiting(monkeypatch):
     assert watch._is_due()
 
 
-def test_the_line_for_the_processor_is_told_where_there_is_a_proc_file_and_else_nought(tmp_path, monkeypatch):
-    file = tmp_path / "schedstat"
-    monkeypatch.setattr(time_limit, "_SCHEDULED", str(file))
-    assert time_limit.queued() == 0.0
+def test_the_line_for_the_processor_is_told_where_there_is_a_proc_file_and_else_nought(tmp_path):
+    file = tmp_path / "7" / "schedstat"
+    file.parent.mkdir()
+    assert queued(7, str(tmp_path)) == 0.0
     file.write_text("7000000000 2500000000 9\n", encoding="ascii")
-    assert time_limit.queued() == 2.5
+    assert queued(7, str(tmp_path)) == 2.5
     file.write_text("another format\n", encoding="ascii")
-    assert time_limit.queued() == 0.0
+    assert queued(7, str(tmp_path)) == 0.0
 
 
-def test_a_second_limit_begins_anew(impatient):
+def test_a_second_limit_begins_anew():
     assert run(spin).stopped
     assert not run(lambda: None).stopped
     assert run(spin).stopped
 
 
-def test_outside_the_main_thread_there_is_no_limit(impatient):
+def test_outside_the_main_thread_there_is_no_limit():
     watches: list[HandlerTimeout] = []
     thread = threading.Thread(target=lambda: watches.append(run(lambda: _busy(0.12))))
     thread.start()

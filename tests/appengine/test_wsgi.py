@@ -130,7 +130,7 @@ def test_bytes_instead_of_a_list_of_bytes_are_explained():
         start_response("200 OK", [])
         return b"hello"
 
-    with pytest.raises(TypeError, match=r"as in \[b'hello'\], and not of 104"):
+    with pytest.raises(TypeError, match=r"such as \[b'hello'\], not of 104"):
         send(app)
 
 
