@@ -26,6 +26,8 @@ of this tree.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from itertools import takewhile
 
 _LONGEST = 1000  # characters of a line
@@ -49,6 +51,19 @@ def one_line(message: str) -> str:
     first, *rest = message.strip().splitlines() or [""]
     quoted = list(takewhile(lambda line: line.startswith("  "), rest))
     return "; ".join([first, *(rest[len(quoted) :][:1] if quoted else [])])
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return "did you mean 'mail'?" for a misspelled name, or "" if no known name is similar."""
+    return "".join(f"did you mean {close!r}?" for close in get_close_matches(name, list(known), n=1))
+
+
+def quantity(number: int, noun: str) -> str:
+    """Return a number of things in words: "1 task", "no tasks", "2 retries"."""
+    if number == 1:
+        return f"1 {noun}"
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {plural}" if number else f"no {plural}"
 
 
 class LabClosedError(HarnessError):

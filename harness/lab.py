@@ -84,14 +84,21 @@ class Lab:
         shuffle: bool = False,
         duplicates: float = 0.0,
     ) -> None:
-        from harness.appengine.engine import AppEngine  # loads Google's SDK and web2py, which `import harness` does not
-
-        engine = AppEngine(queue_yaml, apps, seed, shuffle, duplicates)
+        engine = self._make_engine(queue_yaml, apps, seed, shuffle, duplicates)
         self._appengine = engine
         self._end = weakref.finalize(self, engine.close)
         _labs.append(weakref.ref(self, _labs.remove))
         if queue_yaml is not None and self._is_learners:
             _remember("queue.yaml", queue_yaml, [None])
+
+    @staticmethod
+    def _make_engine(
+        queue_yaml: str | None, apps: Iterable[str], seed: int, shuffle: bool, duplicates: float
+    ) -> AppEngine:
+        """Return a new engine; a subclass may return one of another class."""
+        from harness.appengine.engine import AppEngine  # loads Google's SDK and web2py, which `import harness` does not
+
+        return AppEngine(queue_yaml, apps, seed, shuffle, duplicates)
 
     def write(self, path: str, source: str, app: str | None = None) -> None:
         """Write a file of an application: "controllers/default.py", "models/db.py", "views/default/index.html".

@@ -25,7 +25,7 @@ ROOMS = {
     "records": "",
     "state": "errors",
     "appengine": "errors records state",
-    "show": "records",
+    "show": "errors records",
     "queue_console": "errors records appengine show",
     "lab": "errors records appengine show queue_console",
     "notebooks": "errors state lab appengine",

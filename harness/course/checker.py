@@ -11,20 +11,26 @@ from harness.course.verdict import Verdict
 from harness.errors import HarnessError
 
 
-def check_answer(exercise: Exercise, files: Mapping[str, str], stubs: Mapping[str, str] | None = None) -> Verdict:
+def check_answer(
+    exercise: Exercise,
+    files: Mapping[str, str],
+    stubs: Mapping[str, str] | None = None,
+    make_lab: type[TrialLab] = TrialLab,
+) -> Verdict:
     """Return the verdict on an answer.
 
     Args:
         exercise: the exercise.
         files: the text of each file that the learner wrote, named as in `Exercise.files`.
         stubs: the cells of the exercise notebook as the course delivers them; by default, they are looked up.
+        make_lab: the class of the labs in which the answer runs.
     """
     missing = [name for name in exercise.files if name not in files]
     if missing:
         return verdict.not_attempted(exercise, f"Run the cell {_magic(missing[0])} first.")
     if is_stub(exercise, files, stub_cells(exercise) if stubs is None else stubs):
         return verdict.not_attempted(exercise)
-    with TrialLab(apps=exercise.apps) as lab:
+    with make_lab(apps=exercise.apps) as lab:
         trial = Trial(exercise, lab, files)
         try:
             trial.install()

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import Any, NoReturn
 from urllib.parse import unquote_plus, urlencode
 
 from harness.course.exercise import Exercise
 from harness.course.verdict import Verdict, error, wrong
-from harness.errors import RunawayError
+from harness.errors import RunawayError, did_you_mean
 from harness.lab import Lab
 from harness.records import Attempt, Response, TaskInfo, Ticket
 from harness.show.text import quantity, shorten
@@ -63,7 +62,7 @@ class Trial:
     @contextmanager
     def again(self, **options: Any) -> Iterator[Trial]:
         """Yield another trial of the same files, in a lab with options of its own (`duplicates=1`, `seed=3`)."""
-        with TrialLab(apps=self.exercise.apps, **options) as lab:
+        with type(self.lab)(apps=self.exercise.apps, **options) as lab:
             other = Trial(self.exercise, lab, self._files)
             other.install()
             yield other
@@ -71,18 +70,13 @@ class Trial:
     @contextmanager
     def counted_calls(self) -> Iterator[list[str]]:
         """Yield a list that fills with the names of the calls to the task queue's service ("BulkAdd")."""
-        service = self.lab._engine.service
-        handle, calls = service.MakeSyncCall, list[str]()
-
-        def counted(package: str, call: str, *rest: Any) -> None:
-            calls.append(call)
-            handle(package, call, *rest)
-
-        service.MakeSyncCall = counted
+        calls = list[str]()
+        listeners = self.lab._engine.service.listeners
+        listeners.append(lambda call, request: calls.append(call))
         try:
             yield calls
         finally:
-            service.MakeSyncCall = handle
+            listeners.pop()
 
     def get(self, path: str, headers: Mapping[str, str] | None = None, **query: Any) -> Response:
         """Send a user's GET; an exception in the learner's code is a verdict, and so is an action that is gone."""
@@ -188,10 +182,10 @@ class Trial:
     def _require_known(self, mistake: str | None) -> None:
         known = self.exercise.mistakes
         if mistake is not None and mistake not in known:
-            near = get_close_matches(mistake, known, n=1)
+            meant = did_you_mean(mistake, known)
             raise LookupError(
                 f"exercise {self.exercise.number} has no mistake {mistake!r}; define it in "
-                f"lesson{self.exercise.lesson}.toml" + (f", or did you mean {near[0]!r}?" if near else "")
+                f"lesson{self.exercise.lesson}.toml" + (f", or {meant}" if meant else "")
             )
 
     def _missed(self, attempt: Attempt, mistake: str | None) -> str | None:

@@ -15,6 +15,8 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
+from harness.errors import quantity as quantity
+
 LONG = 10_000  # characters beyond which even "in full" is not shown
 _ADDRESS = re.compile(r"\bat 0x[0-9A-Fa-f]{4,}")
 _JOINERS = "\u200c\u200d"  # invisible, but they hold emoji and Indic letters together
@@ -171,11 +173,3 @@ def relative(at: datetime, now: datetime) -> str:
     if not seconds:
         return "now"
     return f"in {duration(seconds)}" if seconds > 0 else f"{duration(-seconds)} ago"
-
-
-def quantity(number: int, noun: str) -> str:
-    """Return a number of things in words: "1 task", "no tasks", "2 retries"."""
-    if number == 1:
-        return f"1 {noun}"
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{number:,} {plural}" if number else f"no {plural}"

@@ -1,4 +1,4 @@
-"""Plays App Engine: takes the tasks that are due and sends them to their handlers, in virtual time."""
+"""App Engine's dispatcher: sends due tasks to their handlers in virtual time."""
 
 from harness.appengine.dispatcher.dispatcher import CAP, Dispatcher
 from harness.appengine.dispatcher.task_request import application as deferred_application

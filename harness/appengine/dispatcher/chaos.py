@@ -1,6 +1,4 @@
-"""What App Engine leaves open, drawn from a seed: the order of tasks that are due, and double deliveries."""
-
-from __future__ import annotations
+"""Random decisions that App Engine does not specify: the order of due tasks, and double deliveries."""
 
 import math
 from random import Random
@@ -10,22 +8,22 @@ from harness.errors import BadValueError
 
 
 class Chaos:
-    """The dice of one dispatcher; the same seed throws the same.
+    """The random decisions of one dispatcher; the same seed leads to the same decisions.
 
     Args:
         seed: any integer.
-        shuffle: True draws the order of the tasks that are due (T21; Docs).
+        shuffle: True makes the order of due tasks random (T21; Docs).
         duplicates: the probability, 0 to 1, that a task that succeeded is delivered once more (T37; Docs).
 
     Raises:
-        BadValueError: `duplicates` is no probability, or `seed` no integer.
+        BadValueError: `duplicates` is not a probability, or `seed` is not an integer.
     """
 
     def __init__(self, seed: int, shuffle: bool, duplicates: float) -> None:
         if not isinstance(duplicates, (int, float)) or not 0 <= duplicates <= 1:
             raise BadValueError(f"duplicates is a probability: choose a number from 0 to 1, not {duplicates!r}")
         if not isinstance(seed, int):
-            raise BadValueError(f"seed is a whole number, from which chaos is drawn, not {seed!r}")
+            raise BadValueError(f"seed must be an integer, not {seed!r}")
         self._shuffle = shuffle
         self._duplicates = duplicates
         self._order = Random(f"order {seed}")
@@ -33,23 +31,23 @@ class Chaos:
         self._succeeded: set[Task] = set()
 
     def take(self, queue: Queue, now: float) -> Task:
-        """Take a task that is due from a queue that has one: the earliest, or any when the order is drawn."""
+        """Take a due task from a queue that has one, and return it: the earliest one, or a random one."""
         if self._shuffle:
             drawn = self._order.choice([task for task in queue.waiting() if task.eta <= now])
             eta = drawn.eta
-            queue.put_back(drawn, -math.inf)  # to the front, for `take` to find it there
+            queue.put_back(drawn, -math.inf)  # to the front, where `take` finds it
             drawn.eta = eta
         task = queue.take(now)
         assert task is not None, "a queue that can start an attempt has a task that is due"
         return task
 
     def delivers_again(self, task: Task) -> bool:
-        """Draw whether a task that has just succeeded is delivered once more; at most once per task."""
+        """Return whether a task that has just succeeded is delivered once more; this happens at most once per task."""
         if not self._duplicates or task in self._succeeded or self._deliveries.random() >= self._duplicates:
             return False
         self._succeeded.add(task)
         return True
 
     def is_duplicate(self, task: Task) -> bool:
-        """Tell whether a task that is about to run has succeeded before."""
+        """Return whether a task that is about to run has already succeeded."""
         return task in self._succeeded

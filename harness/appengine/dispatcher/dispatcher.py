@@ -1,9 +1,9 @@
-"""Plays App Engine's dispatcher: runs the tasks that are due, as discrete events in virtual time.
+"""Runs the due tasks as App Engine's dispatcher does, as discrete events in virtual time.
 
-There are two kinds of events. At a *start* the handler really runs, at once, for the virtual instant at which the
-attempt begins; at the *end*, as much later as the handler took in virtual time, the queue learns the answer. Between
-the two the task is in in_flight, and other attempts may start. Events are handled in the order of time, ends before
-starts, and the clock moves along with them.
+There are two kinds of events. At a *start* the dispatcher calls the handler, for the virtual instant at which the
+attempt begins. At the *end*, after the virtual time that the handler took, the queue receives the response. Between the
+two the task is in flight, and other attempts may start. Events are handled in the order of time, ends before starts,
+and the clock moves to each event.
 """
 
 from __future__ import annotations
@@ -19,20 +19,24 @@ from operator import attrgetter, itemgetter
 from harness.appengine.clock import Clock, to_datetime
 from harness.appengine.dispatcher.chaos import Chaos
 from harness.appengine.dispatcher.push_queues import PushQueue, PushQueues, instant
-from harness.appengine.dispatcher.retry import RetryDecision, count, deadline_of, judge
+from harness.appengine.dispatcher.retry import RetryDecision, count_attempt, deadline_of, decide
 from harness.appengine.dispatcher.task_request import build_request
 from harness.appengine.taskqueue import Task, TaskQueueService
-from harness.errors import BadValueError, NothingDueError, RunawayError
+from harness.errors import BadValueError, NothingDueError, RunawayError, quantity
 from harness.records import Attempt, Outcome, QueueSample, Request, Response, TaskInfo, TaskState
 
-# An attempt that has started and not yet ended.
+CAP = 10_000
+Send = Callable[[Request, float, float], Response]
+_ENDED = {Outcome.DONE: TaskState.DONE, Outcome.DROPPED: TaskState.DROPPED, Outcome.DELETED: TaskState.DELETED}
+_SHOWN = 5  # URLs in a message
+_by_number = attrgetter("number")
 
 
 @dataclass(slots=True, eq=False)
 class InFlight:
-    """One delivery under way: its handler has answered, but in virtual time the answer comes at `end`.
+    """An attempt that has started and not yet ended; `answer` adds its response and its end.
 
-    Times are seconds since 1970. `info` is the task as it was at the start.
+    Times are seconds since 1970. `info` is the task's record at the start.
     """
 
     number: int
@@ -46,16 +50,16 @@ class InFlight:
     end: float = 0.0
 
     def answer(self, response: Response) -> None:
-        """Note the handler's answer; one that was stopped at its deadline gave none, which is status 0 (T25; Prod)."""
+        """Record the handler's response; the status is 0 if the handler was stopped at its deadline (T25; Prod)."""
         silent = response.deadline is not None and response.status != 0
         self.response = replace(response, status=0) if silent else response
         self.end = instant(self.start + response.elapsed)
 
     def __lt__(self, other: InFlight) -> bool:
-        """Order by end, then by start: the order in which attempts are completed."""
+        """Order by end, and by start for equal ends, which is the order in which attempts are completed."""
         return (self.end, self.number) < (other.end, other.number)
 
-    def to_attempt(self, verdict: RetryDecision) -> Attempt:
+    def to_attempt(self, decision: RetryDecision) -> Attempt:
         """Return the record of the attempt."""
         return Attempt(
             number=self.number,
@@ -63,66 +67,11 @@ class InFlight:
             request=self.request,
             response=self.response,
             started=to_datetime(self.start),
-            outcome=verdict.outcome,
-            next_eta=None if verdict.next_eta is None else to_datetime(verdict.next_eta),
-            note=verdict.note,
+            outcome=decision.outcome,
+            next_eta=None if decision.next_eta is None else to_datetime(decision.next_eta),
+            note=decision.note,
             duplicate=self.duplicate,
         )
-
-
-# What the dispatcher tells a learner when it cannot go on.
-
-_SHOWN = 5
-
-
-def nothing_due(push_queues: Iterable[PushQueue]) -> NothingDueError:
-    """Return the error of a `step()` that found nothing to run, with the queues that hold tasks back."""
-    held = [
-        f"queue {each.queue.config.name!r} {each.hindrance()} and holds {_count(len(each.queue), 'task')}"
-        for each in push_queues
-        if len(each.queue)
-    ]
-    if not held:
-        return NothingDueError("no task waits on any push queue; add one first")
-    return NothingDueError(f"no task can run: {'; '.join(held)}. Resume the queue, or give it a rate above 0")
-
-
-def runaway(tasks: list[TaskInfo]) -> RunawayError:
-    """Return the error of a run that reached its cap: which URLs the attempts went to, the busiest first.
-
-    Args:
-        tasks: the task of each attempt of the run, as it was when the attempt began, in the order of the attempts.
-    """
-    by_url: dict[str, list[TaskInfo]] = defaultdict(list)
-    for task in tasks:
-        by_url[task.url].append(task)
-    busiest = sorted(by_url.items(), key=lambda entry: -len(entry[1]))
-    lines = [f"  {url}: {_summary(attempted)}" for url, attempted in busiest[:_SHOWN]]
-    if len(busiest) > _SHOWN:
-        lines.append(f"  and {len(busiest) - _SHOWN} more URLs")
-    return RunawayError(
-        f"stopped after {_count(len(tasks), 'attempt')}, and tasks still wait:\n"
-        + "\n".join(lines)
-        + "\nA handler that adds a task for itself needs an end to it; a task that always fails needs"
-        + "\na task_retry_limit. If so many tasks are meant, run again: the queue goes on where it\nstopped."
-    )
-
-
-def _summary(attempted: list[TaskInfo]) -> str:
-    last = attempted[-1]
-    names = {(task.queue, task.name) for task in attempted}
-    which = f"of task {last.name!r}" if len(names) == 1 else f"of {len(names)} tasks, the last of them {last.name!r}"
-    return f"{_count(len(attempted), 'attempt')} {which} on queue {last.queue!r}, retries {last.retries}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-CAP = 10_000
-Send = Callable[[Request, float, float], Response]
-_ENDED = {Outcome.DONE: TaskState.DONE, Outcome.DROPPED: TaskState.DROPPED, Outcome.DELETED: TaskState.DELETED}
-_by_number = attrgetter("number")
 
 
 class Dispatcher:
@@ -131,14 +80,14 @@ class Dispatcher:
     Args:
         service: the queues.
         clock: the virtual clock, which moves to each event.
-        send: called as `send(request, start, deadline)`; runs the handler now, for the virtual instant `start`
-            (seconds since 1970), stops it after `deadline` virtual seconds, and returns its Response: `elapsed` is
-            how long it took, `deadline` is set when it was stopped.
-        seed: decides what is left to chaos.
-        shuffle: True draws the order of the tasks that are due (T21; Docs).
-        duplicates: probability, 0 to 1, that a task that succeeded is delivered once more (T37; Docs).
+        send: called as `send(request, start, deadline)`. It runs the handler for the virtual instant `start` (seconds
+            since 1970), stops it after `deadline` virtual seconds, and returns the Response, whose `elapsed` is the
+            time that it took; `deadline` is set if it was stopped.
+        seed: the seed of the random decisions.
+        shuffle: True makes the order of due tasks random (T21; Docs).
+        duplicates: the probability, 0 to 1, that a task that succeeded is delivered once more (T37; Docs).
 
-    `attempts` holds every attempt that has ended, in the order in which they began.
+    `attempts` contains every attempt that has ended, in the order in which the attempts began.
     """
 
     def __init__(
@@ -155,62 +104,59 @@ class Dispatcher:
         self._clock = clock
         self._send = send
         self._chaos = Chaos(seed, shuffle, duplicates)
-        self._lanes = PushQueues(service)
-        self._lanes.refresh(clock.timestamp)
-        self._flights: list[InFlight] = []  # a heap, the next to end first
+        self._push_queues = PushQueues(service)
+        self._push_queues.refresh(clock.timestamp)
+        self._in_flight: list[InFlight] = []  # a heap; the first one ends first
         self._started = 0
 
     @property
     def samples(self) -> dict[str, list[QueueSample]]:
-        """By push queue, its bucket and its tasks at each start and each end of an attempt."""
-        return self._lanes.samples()
+        """The bucket and the tasks of each push queue, at each start and each end of an attempt."""
+        return self._push_queues.samples()
 
     def step(self) -> Attempt:
-        """Run one attempt from its start to its end, and leave the clock there.
+        """Run one attempt from its start to its end, leave the clock there, and return the attempt.
 
-        Other tasks that fall due meanwhile start later. An attempt that an earlier `run(until)` left in in_flight and
-        that ends before the next one could start is the one that is completed and returned.
-
-        Returns:
-            The attempt.
+        Other tasks that become due during the attempt start later. If an earlier `run(until)` left an attempt in flight
+        that ends before the next attempt can start, that one is completed and returned.
 
         Raises:
-            NothingDueError: nothing waits, or all that waits is held back.
+            NothingDueError: no task waits, or all waiting tasks are held back.
         """
-        self._lanes.refresh(self._clock.timestamp)
+        self._push_queues.refresh(self._clock.timestamp)
         push_queue, at = self._next_event()
         if at == math.inf:
-            raise nothing_due(self._lanes)
+            raise _nothing_due(self._push_queues)
         if push_queue is None:
             return self._finish()
-        in_flight = self._start(push_queue, at)
+        number = self._start(push_queue, at)
         while True:
             attempt = self._finish()
-            if attempt.number == in_flight.number:
+            if attempt.number == number:
                 return attempt
 
     def run(self, until: float | None = None, cap: int = CAP) -> list[Attempt]:
-        """Run attempts, jumping the clock from event to event, until nothing can start any more.
+        """Run attempts, and move the clock from event to event, until no attempt can start.
 
-        Tasks that are held back for good (rate 0, a paused queue) stay where they are.
+        Tasks that are held back (a paused queue, a rate of 0) keep waiting.
 
         Args:
-            until: the last instant at which attempts start, in seconds since 1970; the clock ends there. Attempts that
-                end later stay in in_flight, and the next `run` or `step` completes them. None for no such instant.
-            cap: how many attempts to start at most.
+            until: the last instant at which attempts start, in seconds since 1970, to which the clock moves in the end.
+                Attempts that end later stay in flight until the next `run` or `step`. None means no such limit.
+            cap: the most attempts to start.
 
         Returns:
             The attempts that ended, in the order in which they began.
 
         Raises:
-            BadValueError: a cap that is no whole number, or below 0.
-            RunawayError: the cap is reached and still a task could start; another run goes on from there (T36).
+            BadValueError: `cap` is not an integer of 0 or more.
+            RunawayError: `cap` attempts have started and another one could start; a new run continues there (T36).
         """
         if isinstance(cap, bool) or not isinstance(cap, int) or cap < 0:
-            raise BadValueError(f"cap is how many attempts to start at most, a whole number, not {cap!r}")
+            raise BadValueError(f"cap is the most attempts to start, an integer of 0 or more, not {cap!r}")
         ended: list[Attempt] = []
         last, first = math.inf if until is None else until, self._started
-        self._lanes.refresh(self._clock.timestamp)
+        self._push_queues.refresh(self._clock.timestamp)
         while True:
             push_queue, at = self._next_event()
             if at > last or at == math.inf:
@@ -218,7 +164,7 @@ class Dispatcher:
             if push_queue is None:
                 ended.append(self._finish())
             elif self._started - first >= cap:
-                raise self._runaway(first)
+                raise _runaway(self._attempted_since(first))
             else:
                 self._start(push_queue, at)
         if until is not None:
@@ -226,74 +172,115 @@ class Dispatcher:
         return sorted(ended, key=_by_number)
 
     def _next_event(self) -> tuple[PushQueue | None, float]:
-        """Return what happens next and when: (queue, its next start), (None, an end), or (None, infinity)."""
+        """Return the next event and its time: (queue, its next start), (None, an end), or (None, infinity)."""
         now = self._clock.timestamp
-        end = self._flights[0].end if self._flights else math.inf
-        if end <= now:  # no start can be earlier, so none is looked for
+        end = self._in_flight[0].end if self._in_flight else math.inf
+        if end <= now:  # no start can be earlier
             return None, end
-        push_queue, start = self._lanes.next_start(now)
+        push_queue, start = self._push_queues.next_start(now)
         return (None, end) if end <= start else (push_queue, start)
 
-    def _start(self, push_queue: PushQueue, start: float) -> InFlight:
-        """Run a handler at an instant, and put the attempt in in_flight until its virtual end."""
+    def _start(self, push_queue: PushQueue, start: float) -> int:
+        """Run a handler at an instant, keep the attempt in flight until its virtual end, and return its number."""
         self._clock.move_to(start)
-        in_flight = self._board(push_queue, start)
+        in_flight = self._take(push_queue, start)
         try:
             in_flight.answer(self._send(in_flight.request, start, deadline_of(in_flight.task)))
         except BaseException:
             self._undo(in_flight)
             raise
         self._started = push_queue.served = in_flight.number
-        heappush(self._flights, in_flight)
+        heappush(self._in_flight, in_flight)
         push_queue.measure(start)
-        return in_flight
+        return in_flight.number
 
-    def _board(self, push_queue: PushQueue, start: float) -> InFlight:
+    def _take(self, push_queue: PushQueue, start: float) -> InFlight:
         """Take the next task of a queue, and a token, for an attempt."""
         task = self._chaos.take(push_queue.queue, start)
         push_queue.bucket.take(start)
-        request = build_request(task, push_queue.queue.config)
-        in_flight = InFlight(
-            self._started + 1, push_queue, task, task.info(), request, start, self._chaos.is_duplicate(task)
-        )
+        request, duplicate = build_request(task, push_queue.queue.config), self._chaos.is_duplicate(task)
+        in_flight = InFlight(self._started + 1, push_queue, task, task.info(), request, start, duplicate)
         if task.first_try is None:
             task.first_try = start
         return in_flight
 
     def _undo(self, in_flight: InFlight) -> None:
-        """Let the task wait again as if its attempt, which an exception cut short, had never begun."""
-        in_flight.task.first_try = None if in_flight.info.first_try is None else in_flight.task.first_try
+        """Return a task to its queue as if its attempt, which an exception interrupted, had not begun."""
+        task = in_flight.task
+        task.first_try = None if in_flight.info.first_try is None else task.first_try
         in_flight.push_queue.bucket.give_back()
-        in_flight.push_queue.queue.put_back(in_flight.task, in_flight.task.eta)
+        in_flight.push_queue.queue.put_back(task, task.eta)
 
     def _finish(self) -> Attempt:
         """Complete the attempt that ends first."""
-        in_flight = self._flights[0]
+        in_flight = self._in_flight[0]
         self._clock.move_to(in_flight.end)
-        heappop(self._flights)
+        heappop(self._in_flight)
         attempt = in_flight.to_attempt(self._settle(in_flight))
         in_flight.push_queue.measure(in_flight.end)
         insort(self.attempts, attempt, key=_by_number)
         return attempt
 
     def _settle(self, in_flight: InFlight) -> RetryDecision:
-        """Decide what becomes of the task, and tell its queue."""
+        """Decide what happens to the task, and change the task and its queue accordingly."""
         queue, task, now = in_flight.push_queue.queue, in_flight.task, in_flight.end
-        verdict = judge(task, queue.config, in_flight.response, now)
-        if verdict.outcome is Outcome.DONE and self._chaos.delivers_again(task):
+        decision = decide(task, queue.config, in_flight.response, now)
+        if decision.outcome is Outcome.DONE and self._chaos.delivers_again(task):
             queue.put_back(task, task.eta)
-            return verdict._replace(note=f"{verdict.note}; will be delivered once more")
-        count(task, in_flight.response, verdict.outcome)
-        if verdict.next_eta is not None:
-            queue.put_back(task, verdict.next_eta)
+            return decision._replace(note=f"{decision.note}; will be delivered once more")
+        count_attempt(task, in_flight.response, decision.outcome)
+        if decision.next_eta is not None:
+            queue.put_back(task, decision.next_eta)
         else:
-            task.state = _ENDED[verdict.outcome]
+            task.state = _ENDED[decision.outcome]
             queue.done(task, now)
-        return verdict
+        return decision
 
-    def _runaway(self, first: int) -> RunawayError:
-        """Return the error of a run that began with attempt number `first` + 1 and reached its cap."""
+    def _attempted_since(self, first: int) -> list[TaskInfo]:
+        """Return the task of each attempt after number `first`, in the order of the attempts."""
         ended = self.attempts[bisect_right(self.attempts, first, key=_by_number) :]
         begun = [(attempt.number, attempt.task) for attempt in ended]
-        begun += [(in_flight.number, in_flight.info) for in_flight in self._flights if in_flight.number > first]
-        return runaway([task for _, task in sorted(begun, key=itemgetter(0))])
+        begun += [(in_flight.number, in_flight.info) for in_flight in self._in_flight if in_flight.number > first]
+        return [task for _, task in sorted(begun, key=itemgetter(0))]
+
+
+def _nothing_due(push_queues: Iterable[PushQueue]) -> NothingDueError:
+    """Return the error of a `step()` that found no task to run; it names the queues that hold tasks back."""
+    held = [
+        f"queue {each.queue.config.name!r} {'is paused' if each.queue.paused else 'has the rate 0'} and holds "
+        f"{quantity(len(each.queue), 'task')}"
+        for each in push_queues
+        if len(each.queue)
+    ]
+    if not held:
+        return NothingDueError("no task waits on any push queue; add one first")
+    return NothingDueError(f"no task can run: {'; '.join(held)}. Resume the queue, or give it a rate above 0")
+
+
+def _runaway(tasks: list[TaskInfo]) -> RunawayError:
+    """Return the error of a run that reached its cap; it lists the URLs with the most attempts.
+
+    Args:
+        tasks: the task of each attempt of the run, in the order of the attempts.
+    """
+    by_url: dict[str, list[TaskInfo]] = defaultdict(list)
+    for task in tasks:
+        by_url[task.url].append(task)
+    busiest = sorted(by_url.items(), key=lambda entry: -len(entry[1]))
+    lines = [f"  {url}: {_summary(attempted)}" for url, attempted in busiest[:_SHOWN]]
+    if len(busiest) > _SHOWN:
+        lines.append(f"  and {len(busiest) - _SHOWN} more URLs")
+    return RunawayError(
+        f"stopped after {quantity(len(tasks), 'attempt')}, and tasks still wait:\n"
+        + "\n".join(lines)
+        + "\nA handler that adds a task for itself must stop doing so at some point, and a task that"
+        + "\nalways fails needs a task_retry_limit. If you expect so many tasks, run again: the queue"
+        + "\ncontinues where it stopped."
+    )
+
+
+def _summary(attempted: list[TaskInfo]) -> str:
+    last = attempted[-1]
+    names = {(task.queue, task.name) for task in attempted}
+    which = f"of task {last.name!r}" if len(names) == 1 else f"of {len(names):,} tasks, the last of them {last.name!r}"
+    return f"{quantity(len(attempted), 'attempt')} {which} on queue {last.queue!r}, retries {last.retries}"

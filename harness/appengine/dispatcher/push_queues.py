@@ -1,4 +1,4 @@
-"""All push queues of a lab, and which of them goes next."""
+"""All push queues of a lab, and the choice of the queue that starts the next attempt."""
 
 from __future__ import annotations
 
@@ -7,27 +7,26 @@ from array import array
 from collections.abc import Iterator
 
 from harness.appengine.clock import to_datetime
-from harness.appengine.taskqueue import Queue, QueueConfig, TaskQueueService
+from harness.appengine.taskqueue import Queue, TaskQueueService
 from harness.records import QueueSample, TaskState
 
-# The token bucket that holds a queue to its rate.
+_FIELDS = 4  # of a sample: instant, tokens, waiting, running
 
 
 def instant(timestamp: float) -> float:
-    """Return a timestamp to the microsecond, App Engine's unit of time, so that sums of floats do not drift."""
+    """Return a timestamp rounded to the microsecond, App Engine's unit of time, so that sums of floats do not drift."""
     return round(timestamp, 6)
 
 
 class TokenBucket:
-    """Tokens that come in at a steady rate, up to a size; each attempt takes one, retries too (T32; Docs).
+    """Tokens that arrive at a steady rate, up to a size; each attempt, including a retry, takes one (T32; Docs).
 
-    The level is never stored, so it cannot drift: the bucket remembers when it was last full and how many tokens it
-    has given out since. `next_token` is the instant from which a token is there; it may lie in the past, and is
-    infinite at rate 0.
+    The bucket stores when it was last full and how many tokens it has given out since, so its level cannot drift.
+    `next_token` is the instant from which a token is available. It may be in the past, and is infinite at rate 0.
 
     Args:
-        rate: tokens per second; 0 gives none at all, not even those of a full bucket.
-        size: the most tokens that the bucket holds; it begins full.
+        rate: tokens per second; 0 gives out no tokens, not even those of a full bucket.
+        size: the most tokens that the bucket holds; it is full at first.
         now: the instant at which it begins, in seconds since 1970.
     """
 
@@ -41,17 +40,17 @@ class TokenBucket:
         self.next_token = self._refilled(1 - size)
 
     def take(self, now: float) -> None:
-        """Take one token, at an instant not before `next_token`."""
+        """Take one token, at `next_token` or later."""
         if now > self._refilled(self._given):
             self._full_at, self._given = now, 0
         self._give(1)
 
     def give_back(self) -> None:
-        """Undo the last `take`: its attempt never happened."""
+        """Undo the last `take`, whose attempt did not happen."""
         self._give(-1)
 
     def level(self, now: float) -> float:
-        """Return how many tokens, and parts of one, are in the bucket."""
+        """Return the number of tokens in the bucket, including fractions."""
         return min(self.size, self.size - self._given + (now - self._full_at) * self.rate)
 
     def _give(self, tokens: int) -> None:
@@ -59,43 +58,36 @@ class TokenBucket:
         self.next_token = self._refilled(self._given + 1 - self.size)
 
     def _refilled(self, tokens: int) -> float:
-        """Return the instant at which so many tokens have come in since the bucket was last full."""
+        """Return the instant at which so many tokens have arrived since the bucket was last full."""
         return instant(self._full_at + tokens / self.rate) if self.rate else math.inf
 
 
-# A push queue as the dispatcher sees it.
-
-_FIELDS = 4  # of a sample: instant, tokens, waiting, running
-
-
 class PushQueue:
-    """One push queue, the bucket that holds it to its rate, and what was measured of it.
+    """One push queue with its token bucket and its samples.
 
-    `served` is the number of the queue's last attempt, 0 before the first: among queues that could go at the same
-    instant, the one that was served longest ago goes first, so that none starves another (T33; Docs).
+    `served` is the number of the queue's last attempt, 0 before the first. If several queues can start at the same
+    instant, the one that was served longest ago starts, so each queue gets its turn (T33; Docs).
     """
 
-    __slots__ = ("_config", "_measured", "bucket", "queue", "served")
+    __slots__ = ("_measured", "bucket", "queue", "served")
 
     def __init__(self, queue: Queue, now: float) -> None:
         self.queue = queue
-        self.bucket = _fill_bucket(queue.config, now)
+        self.bucket = TokenBucket(queue.config.rate, queue.config.bucket_size, now)
         self.served = 0
-        self._config = queue.config
         self._measured = array("d")
 
     def follow_config(self, now: float) -> None:
-        """Begin with a full bucket where queue.yaml gave the queue another rate or size."""
+        """Replace the bucket by a full one if queue.yaml has changed the queue's rate or bucket size."""
         config = self.queue.config
-        if (config.rate, config.bucket_size) != (self._config.rate, self._config.bucket_size):
-            self.bucket = _fill_bucket(config, now)
-        self._config = config
+        if (config.rate, config.bucket_size) != (self.bucket.rate, self.bucket.size):
+            self.bucket = TokenBucket(config.rate, config.bucket_size, now)
 
     def next_start(self, now: float) -> float:
-        """Return when the queue could start its next attempt: now or later, infinite when nothing waits or all is held.
+        """Return when the queue can start its next attempt: now or later, or infinity if no task can start.
 
-        A task waits for its ETA (T21), for a token (T32), for one of the concurrent requests to end (T33), and for a
-        paused queue to be resumed (T32).
+        A task waits for its ETA (T21), for a token (T32), for the end of one of the concurrent requests (T33), and for
+        a paused queue to be resumed (T32).
         """
         queue = self.queue
         if queue.paused or len(queue.in_flight) >= queue.config.max_concurrent_requests:
@@ -104,26 +96,20 @@ class PushQueue:
         return math.inf if eta is None else max(eta, self.bucket.next_token, now)
 
     def precedes(self, other: PushQueue) -> bool:
-        """Tell which of two queues goes first when both could go at the same instant."""
+        """Return whether this queue starts before another one that can start at the same instant."""
         if self.served or other.served:
             return self.served < other.served
         return (self.queue.next_eta() or 0.0) < (other.queue.next_eta() or 0.0)
 
-    def hindrance(self) -> str | None:
-        """Return in words what holds the queue's tasks back for good, or None."""
-        if self.queue.paused:
-            return "is paused"
-        return None if self.bucket.rate else "has the rate 0"
-
     def measure(self, now: float) -> None:
-        """Write down the level of the bucket and how many tasks wait and run."""
+        """Record the level of the bucket and the numbers of waiting and running tasks."""
         queue = self.queue
-        states = [task.state for task in queue.in_flight.values()]  # also DELETED, which the queue no longer counts
+        states = [task.state for task in queue.in_flight.values()]  # some are DELETED, which len(queue) leaves out
         waiting = len(queue) - states.count(TaskState.RUNNING)
         self._measured.extend((now, self.bucket.level(now), waiting, len(states)))
 
     def samples(self) -> list[QueueSample]:
-        """Return what was measured, in the order of time."""
+        """Return the recorded samples, ordered by time."""
         columns = (self._measured[start::_FIELDS] for start in range(_FIELDS))
         return [
             QueueSample(to_datetime(at), round(tokens, 6), int(waiting), int(running))
@@ -131,47 +117,43 @@ class PushQueue:
         ]
 
 
-def _fill_bucket(config: QueueConfig, now: float) -> TokenBucket:
-    return TokenBucket(config.rate, config.bucket_size, now)
-
-
 class PushQueues:
-    """The push queues of a service, which a new queue.yaml may change at any time between two runs.
+    """The push queues of a service, which a new queue.yaml may change between two runs.
 
-    Pull queues have no push_queue: their tasks are leased, never sent (T42; Docs).
+    Pull queues are left out, because their tasks are leased and never sent (T42; Docs).
     """
 
     def __init__(self, service: TaskQueueService) -> None:
         self._service = service
-        self._lanes: dict[str, PushQueue] = {}
+        self._push_queues: dict[str, PushQueue] = {}
 
     def __iter__(self) -> Iterator[PushQueue]:
-        return iter(self._lanes.values())
+        return iter(self._push_queues.values())
 
     def refresh(self, now: float) -> None:
-        """Follow the queues that the service has now, and their configuration."""
-        before, self._lanes = self._lanes, {}
+        """Take over the service's present queues and their configuration."""
+        previous, self._push_queues = self._push_queues, {}
         for name, queue in self._service.queues.items():
-            push_queue = before.get(name)
+            push_queue = previous.get(name)
             if push_queue is not None and push_queue.queue is queue:
                 push_queue.follow_config(now)
-                self._lanes[name] = push_queue
+                self._push_queues[name] = push_queue
             elif queue.config.mode == "push":
-                self._lanes[name] = PushQueue(queue, now)
+                self._push_queues[name] = PushQueue(queue, now)
 
     def next_start(self, now: float) -> tuple[PushQueue | None, float]:
-        """Return the queue that starts the next attempt, and when; (None, infinity) when none can.
+        """Return the queue that starts the next attempt, and when; (None, infinity) if no queue can start one.
 
-        At the same instant the queue goes first that was served longest ago, then the one with the earlier ETA, then
-        the one that queue.yaml names first.
+        At the same instant, the queue that was served longest ago starts. Before the first attempts it is the queue
+        with the earlier ETA, and for equal ETAs the one that queue.yaml names first.
         """
         best, earliest = None, math.inf
-        for push_queue in self._lanes.values():
+        for push_queue in self:
             start = push_queue.next_start(now)
             if start < earliest or (best is not None and start == earliest and push_queue.precedes(best)):
                 best, earliest = push_queue, start
         return best, earliest
 
     def samples(self) -> dict[str, list[QueueSample]]:
-        """Return what was measured, by queue."""
-        return {name: push_queue.samples() for name, push_queue in self._lanes.items()}
+        """Return the recorded samples by queue."""
+        return {name: push_queue.samples() for name, push_queue in self._push_queues.items()}

@@ -1,6 +1,4 @@
-"""What becomes of a task after an attempt."""
-
-from __future__ import annotations
+"""Decides what happens to a task after an attempt."""
 
 from typing import NamedTuple
 
@@ -11,7 +9,7 @@ from harness.records import Outcome, Response, TaskState
 
 
 class RetryDecision(NamedTuple):
-    """The outcome, why in words, and the next ETA (seconds since 1970) when the task runs again."""
+    """An outcome, the reason in words, and the next ETA (seconds since 1970) if the task runs again."""
 
     outcome: Outcome
     note: str
@@ -23,33 +21,33 @@ def deadline_of(task: Task) -> float:
     return DEADLINE if task.deadline is None else task.deadline
 
 
-def judge(task: Task, config: QueueConfig, response: Response, now: float) -> RetryDecision:
-    """Decide what the queue does with a task whose attempt has ended; changes nothing.
+def decide(task: Task, config: QueueConfig, response: Response, now: float) -> RetryDecision:
+    """Return what the queue does with a task whose attempt has ended; this changes nothing.
 
-    200 to 299 is success (T22; Docs). Anything else runs again after a backoff (T28, T29), unless a limit is reached
-    (T30); the task's own parameters replace the queue's as a whole (T31). A task that was deleted while it ran is
-    gone, whatever its handler answered (T35).
+    A status from 200 to 299 is a success (T22; Docs). With any other status the task runs again after a backoff (T28,
+    T29), unless it has reached a limit (T30). The task's own parameters replace all of the queue's parameters (T31). A
+    task that was deleted while it ran is removed, whatever its status (T35).
 
     Args:
-        task: the task, in in_flight.
-        config: its queue's.
-        response: the answer, with status 0 when there was none.
-        now: when the attempt ended, in seconds since 1970.
+        task: the task, which is still in flight.
+        config: the configuration of its queue.
+        response: the handler's response, with status 0 if the handler missed its deadline.
+        now: the end of the attempt, in seconds since 1970.
     """
-    words = _describe(task, response)
+    note = _describe(task, response)
     if task.state is TaskState.DELETED:
-        return RetryDecision(Outcome.DELETED, f"{words}; the task was deleted while it ran")
+        return RetryDecision(Outcome.DELETED, f"{note}; the task was deleted while it ran")
     if response.ok:
-        return RetryDecision(Outcome.DONE, words)
+        return RetryDecision(Outcome.DONE, note)
     retry = config.retry if task.retry is None else task.retry
     limit = retry.exhausted(task.retries, now - (task.first_try or now))
     if limit is not None:
-        return RetryDecision(Outcome.DROPPED, f"{words}; {limit}")
-    return RetryDecision(Outcome.RETRY, words, instant(now + retry.delay(task.retries + 1)))
+        return RetryDecision(Outcome.DROPPED, f"{note}; {limit}")
+    return RetryDecision(Outcome.RETRY, note, instant(now + retry.delay(task.retries + 1)))
 
 
-def count(task: Task, response: Response, outcome: Outcome) -> None:
-    """Write an attempt that has ended into the task's own figures, which the next attempt's headers show (T24, T25)."""
+def count_attempt(task: Task, response: Response, outcome: Outcome) -> None:
+    """Add an attempt that has ended to the task's counters, which the next attempt's headers contain (T24, T25)."""
     answered = response.deadline is None
     task.executions += answered
     if outcome is Outcome.RETRY:

@@ -1,6 +1,4 @@
-"""A task as the HTTP request that App Engine makes of it."""
-
-from __future__ import annotations
+"""Turns a task into an HTTP request, as App Engine does."""
 
 import logging
 import sys
@@ -15,37 +13,32 @@ from harness.records import Headers, Request, find_header
 TASK_ADDRESS = "0.1.0.2"
 USER_AGENT = "AppEngine-Google; (+http://code.google.com/appengine)"
 _PREFIX = "x-appengine-"
-# Google's client puts these two in itself (SDK 3.1.0), and the handler is to run in the namespace that they name.
+# Google's client adds these two (SDK 3.1.0), and the handler must run in the namespace that they name.
 _NAMESPACES = ("x-appengine-current-namespace", "x-appengine-default-namespace")
 _REPLACED = ("host", "content-length", "user-agent")
 
 
 def build_request(task: Task, config: QueueConfig) -> Request:
-    """Return the request that delivers a task, as it is now (T23-T27; Prod, Docs).
+    """Return the request that delivers a task in its present state (T23-T27; Prod, Docs).
 
-    The headers are the task's own, spelled as it has them, then those of App Engine. A target of the queue's replaces
-    the host that the task names.
+    The task's own headers keep their spelling; App Engine's headers follow them. If the queue has a target, it replaces
+    the task's host.
     """
-    return Request(
-        method=task.method,
-        url=task.url,
-        headers=(*_own_headers(task.headers), *_appengine_headers(task)),
-        body=task.body,
-        host=_host(task, config),
-        remote_addr=TASK_ADDRESS,
-    )
+    host = f"{config.target}.{HOST}" if config.target else find_header(task.headers, "Host") or HOST
+    headers = (*_own_headers(task.headers), *_appengine_headers(task))
+    return Request(task.method, task.url, headers, task.body, host=host, remote_addr=TASK_ADDRESS)
 
 
 def strip_appengine_headers(headers: Headers) -> Headers:
     """Return the headers of a user's request without those that only App Engine may set (T26; Docs).
 
-    A handler that finds X-AppEngine-QueueName can therefore trust that the task queue called it.
+    A handler that receives X-AppEngine-QueueName can therefore be sure that the task queue called it.
     """
     return tuple((name, value) for name, value in headers if not _is_appengines(name))
 
 
 def _is_appengines(name: str) -> bool:
-    """Tell whether a header is App Engine's; in a WSGI environ `_` and `-` are the same."""
+    """Return whether a header is one of App Engine's; `_` and `-` have the same key in a WSGI environ."""
     return name.lower().replace("_", "-").startswith(_PREFIX)
 
 
@@ -70,40 +63,31 @@ def _appengine_headers(task: Task) -> Iterator[tuple[str, str]]:
         yield "X-AppEngine-TaskRetryReason", task.retry_reason
 
 
-def _host(task: Task, config: QueueConfig) -> str:
-    if config.target:
-        return f"{config.target}.{HOST}"
-    return find_header(task.headers, "Host") or HOST
-
-
-# The handler of `google.appengine.ext.deferred`, as a WSGI application for /_ah/queue/deferred (T38; SDK).
-
-
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Run the function that a deferred task carries; Google's own handler does the work (T38; SDK).
+    """Run the function of a deferred task: the WSGI application for /_ah/queue/deferred (T38; SDK).
 
-    Answers 200 when the function returns or raises PermanentTaskFailure (the task is then dropped), 408 for
-    SingularTaskFailure, 403 to whoever is not the task queue. What else the function raises goes through to the
-    server, which answers 500.
+    Google's own handler does the work. The status is 200 if the function returns or raises PermanentTaskFailure, 408
+    for SingularTaskFailure, and 403 if the request is not from the task queue. Other exceptions of the function
+    propagate to the server, which answers 500.
     """
     if environ["REQUEST_METHOD"] != "POST":
-        # Google's handler (SDK 3.1.0) returns a tuple here, which no WSGI server understands.
+        # Google's handler (SDK 3.1.0) returns a tuple here, which no WSGI server accepts.
         start_response("405 Method Not Allowed", [("Allow", "POST")])
         return [b""]
     from google.appengine.ext.deferred import application as handler
 
     with _log_on_stderr():
-        # Google's handler (SDK 3.1.0) fails without SERVER_SOFTWARE; anything but "Devel…" is production to it.
+        # Google's handler (SDK 3.1.0) fails without SERVER_SOFTWARE; any value except "Devel…" means production.
         answer: Iterable[bytes] = handler({"SERVER_SOFTWARE": "Google App Engine", **environ}, start_response)
     return answer
 
 
 @contextmanager
 def _log_on_stderr() -> Iterator[None]:
-    """Show warnings of the root logger while the handler runs.
+    """Write the root logger's warnings to stderr while the handler runs.
 
-    Google's handler logs every call with `logging.log`, which sets up the root logger for good when nobody has: in a
-    notebook that would outlive the lab, and keep writing to the stream of one request.
+    Google's handler calls `logging.log`, which configures the root logger permanently if it has no handlers. In a
+    notebook that configuration would remain after the lab, and would write to the stream of one request.
     """
     root = logging.getLogger()
     if root.handlers:

@@ -1,6 +1,4 @@
-"""Which line of the learner's code made a call?"""
-
-from __future__ import annotations
+"""Finds the line of learner code that made a call."""
 
 import linecache
 import os
@@ -27,7 +25,7 @@ _NOT_THE_LEARNERS = tuple(
 
 
 def find_call_site() -> Frame | None:
-    """Return the innermost frame outside of Google's client, the harness and the standard library, or None."""
+    """Return the innermost frame outside Google's client, the harness and the standard library, or None."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and not _is_the_learners(frame.f_code.co_filename):
         frame = frame.f_back
@@ -35,12 +33,12 @@ def find_call_site() -> Frame | None:
 
 
 def learners_frame(frame: FrameType, line: int, last: int | None = None) -> Frame | None:
-    """Return where a frame was; None where that is Google's client, the harness or the standard library.
+    """Return the record of a frame, or None if it belongs to Google's client, the harness or the standard library.
 
     Args:
         frame: the frame.
-        line: the line that it was at.
-        last: the last line of what it was doing there, where that is more than one.
+        line: the first line of the statement that it was running.
+        last: the last line of that statement; None if it has only one.
     """
     file = frame.f_code.co_filename
     if not _is_the_learners(file):
@@ -51,9 +49,9 @@ def learners_frame(frame: FrameType, line: int, last: int | None = None) -> Fram
 
 
 def _call_lines(frame: FrameType) -> tuple[int, int]:
-    """Return the first and the last line of the call that a frame is waiting for."""
+    """Return the first and the last line of the call that a frame is running."""
     first, last, *_ = next(islice(frame.f_code.co_positions(), frame.f_lasti // 2, None))
-    return first or frame.f_lineno, last or frame.f_lineno  # None where Python was told to forget (PYTHONNODEBUGRANGES)
+    return first or frame.f_lineno, last or frame.f_lineno  # positions are None under PYTHONNODEBUGRANGES
 
 
 @lru_cache(maxsize=4096)
@@ -63,7 +61,7 @@ def _is_the_learners(file: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _shown(file: str) -> str:
-    """Return "tutorial/controllers/default.py" for a file of an application, else a name without the machine's path."""
+    """Return "tutorial/controllers/default.py" for a file of an application; for other files only the file's name."""
     path = file.replace("\\", "/")
     if "/applications/" in path:
         return path.rpartition("/applications/")[2]

@@ -1,19 +1,17 @@
-"""Lets Google's client talk to a lab's service, on the lab's clock: the one module that touches Google's.
+"""Connects Google's client with a lab's service and clock. Only this module changes anything of Google's.
 
 While a service is connected
 
-* `apiproxy_stub_map` sends the client's calls to it;
-* the module `google.appengine.api.taskqueue.taskqueue` finds the virtual clock under the name `time`, so that
-  `taskqueue.add(countdown=10)` in a notebook cell counts from virtual now, and a naive `eta` is UTC on every host, as
-  it is on App Engine's servers (T17);
-* the environment says what App Engine's says: HTTP_HOST, which the client warns about where it is missing, and
-  DEFAULT_VERSION_HOSTNAME, which `target` needs; and not APPENGINE_USE_CLOUDTASK_PUSH_QUEUE, with which the client of
-  SDK 3.1.0 sends tasks over the network.
+* `apiproxy_stub_map` sends the client's calls to the service;
+* the name `time` in the module `google.appengine.api.taskqueue.taskqueue` refers to the virtual clock. So
+  `taskqueue.add(countdown=10)` in a notebook cell counts from the virtual present, and a naive `eta` is UTC on every
+  host, as it is on App Engine's servers (T17);
+* the environment variables are those of App Engine. The client warns if HTTP_HOST is missing, and `target` needs
+  DEFAULT_VERSION_HOSTNAME. APPENGINE_USE_CLOUDTASK_PUSH_QUEUE is removed, because with it the client of SDK 3.1.0 sends
+  tasks over the network.
 
-The last one to disconnect undoes all that.
+When the last connection is closed, all of this is undone.
 """
-
-from __future__ import annotations
 
 import calendar
 import importlib
@@ -23,13 +21,12 @@ import time as real_time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from google.appengine.api import apiproxy_stub_map
 from google.appengine.runtime import context
 
-from harness.appengine.clock import Clock
+from harness.appengine.taskqueue.service import TaskQueueService
 from harness.errors import LabClosedError
 
 HOST = "tutorial.appspot.com"
@@ -41,31 +38,21 @@ _ENVIRONMENT = {
 }
 
 
-class Service(Protocol):
-    """What the client needs of a service: App Engine's RPC, and a clock."""
-
-    clock: Clock
-
-    def CreateRPC(self) -> Any: ...
-
-
 class Connection:
-    """A service that Google's client can talk to, until it is closed; also a context manager."""
+    """A service that Google's client can reach until the connection is closed; also a context manager."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: TaskQueueService) -> None:
         self.service = service
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Make this service the one that answers, although others are newer: for the length of a request."""
+        """Send the client's calls to this service in this scope, even if another service was connected later."""
         _active.append(self)
         try:
             yield
@@ -73,21 +60,24 @@ class Connection:
             _active.remove(self)
 
     def close(self) -> None:
-        """Disconnect; in any order, and as often as you like. The newest of those that are left answers from now on."""
+        """Disconnect the service; a second call does nothing.
+
+        The client's calls now go to the service that was connected last among the remaining ones.
+        """
         if self in _connections:
             _connections.remove(self)
             if not _connections:
                 _undo_all()
 
 
-def connect(service: Service) -> Connection:
-    """Make Google's client talk to a service, as long as no newer one is connected.
+def connect(service: TaskQueueService) -> Connection:
+    """Send the client's calls to a service until another one is connected, and return the connection.
 
-    Cheap: the client itself is not imported (that takes a second), and may be before or after.
+    This does not import the client, which takes a second. The client may be imported before or after it.
     """
     connection = Connection(service)
     if not _connections:
-        _set_environment()
+        _set_environment(_ENVIRONMENT)
     _connections.append(connection)
     _route()
     if not _set_client_clock():
@@ -96,37 +86,37 @@ def connect(service: Service) -> Connection:
 
 
 def preload() -> None:
-    """Import Google's client, outside of any time travel, and give it the virtual clock."""
+    """Import Google's client, which must not happen in virtual time, and give it the virtual clock."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # SDK 3.1.0 warns, while it is imported, of what is deprecated in itself
+        warnings.simplefilter("ignore")  # SDK 3.1.0 warns of its own deprecated parts while it is imported
         importlib.import_module(_CLIENT)
     if _connections:
         _set_client_clock()
 
 
 _connections: list[Connection] = []  # the newest last
-_active: list[Connection] = []  # those in a request, the innermost last
-_saved: dict[str, str | None] = {}
-_others: list[Any] = []  # the stub that was there before, if any
+_active: list[Connection] = []  # those that run a request, the innermost last
+_saved: dict[str, str | None] = {}  # the environment variables before the first connection
+_others: list[Any] = []  # the stub that was installed before the first connection, if any
 _context_get: Callable[..., Any] = context.get
 
 
-def _current() -> Service:
-    """The service that answers, or an error that says that there is none."""
+def _current() -> TaskQueueService:
+    """Return the service that receives the client's calls."""
     if not _connections:
         raise LabClosedError("no lab is open, so nothing can be added to a queue; create one with `lab = Lab()`")
     return (_active or _connections)[-1].service
 
 
 class _Router:
-    """Stands for the service `taskqueue` in Google's map of services, and passes each call on."""
+    """The service `taskqueue` in Google's map of services; it passes each call to the current service."""
 
     def CreateRPC(self) -> Any:
         return _current().CreateRPC()
 
 
 class _ClientTime:
-    """What the client sees under the name `time`."""
+    """The client's module `time`."""
 
     def time(self) -> float:
         return _current().clock.timestamp
@@ -151,7 +141,7 @@ def _route() -> None:
 
 def _set_client_clock() -> bool:
     client = sys.modules.get(_CLIENT)
-    if client is None or not hasattr(client, "time"):  # not imported, or its import has only begun
+    if client is None or not hasattr(client, "time"):  # not imported, or the import has not reached `import time`
         return False
     client.time = _client_time  # type: ignore[attr-defined]
     context.get = _context_get
@@ -159,10 +149,9 @@ def _set_client_clock() -> bool:
 
 
 def _wait_for_the_client() -> None:
-    """Give the client its clock when it makes its first task.
+    """Give the client its clock when it makes its first task, because a learner may import the client at any time.
 
-    A learner may import the client at any time. `Task()` reads its environment through `context.get` before it reads
-    the clock (SDK 3.1.0), which is when the clock is put in.
+    `Task()` reads the environment through `context.get` before it reads the clock (SDK 3.1.0).
     """
 
     def get(key: str, default: Any = None) -> Any:
@@ -172,18 +161,16 @@ def _wait_for_the_client() -> None:
     context.get = get
 
 
-def _set_environment() -> None:
-    for key, value in _ENVIRONMENT.items():
+def _set_environment(values: dict[str, str | None]) -> None:
+    """Set environment variables, or delete them for None, and save the previous values."""
+    for key, value in list(values.items()):
         _saved[key] = os.environ.pop(key, None)
         if value is not None:
             os.environ[key] = value
 
 
 def _undo_all() -> None:
-    for key, value in _saved.items():
-        os.environ.pop(key, None)
-        if value is not None:
-            os.environ[key] = value
+    _set_environment(_saved)
     if _others:
         apiproxy_stub_map.apiproxy.ReplaceStub("taskqueue", _others.pop())
     context.get = _context_get

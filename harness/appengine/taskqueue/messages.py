@@ -1,9 +1,7 @@
-"""From the message of Google's client to a Task.
+"""Turns a message of Google's client into a Task.
 
-The messages are used as they come (protocol buffers), because the module that defines them takes a second to import.
+The protocol buffers are used without an import of their module, because that import takes a second.
 """
-
-from __future__ import annotations
 
 import re
 from enum import IntEnum
@@ -14,11 +12,17 @@ from google.appengine.runtime.apiproxy_errors import ApplicationError
 from harness.appengine.taskqueue.model import RetryParameters, Task
 from harness.records import Frame, Headers
 
-# The error codes of App Engine's task queue, as numbers on the wire.
+PULL = 1  # the mode of a message that carries a pull task
+_METHODS = {1: "GET", 2: "POST", 3: "HEAD", 4: "PUT", 5: "DELETE"}
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,500}")
+_LATEST_ETA = 30 * 86400  # seconds from now
+_LARGEST_PUSH_TASK = 100 * 2**10  # bytes
+_LARGEST_PULL_TASK = 2**20
+_LONGEST_BACKOFF = 10 * 365 * 86400.0  # seconds
 
 
 class ErrorCode(IntEnum):
-    """The codes that this service answers with; Google's client turns each into an exception of its own."""
+    """The error codes of App Engine's task queue; Google's client raises an exception of its own for each."""
 
     OK = 0
     UNKNOWN_QUEUE = 1
@@ -36,23 +40,19 @@ class ErrorCode(IntEnum):
 
 
 def refuse(code: ErrorCode, detail: str) -> NoReturn:
-    """Raise the error that Google's client translates; `detail` becomes the message that the learner reads."""
+    """Raise the ApplicationError that Google's client translates; `detail` becomes the message for the learner."""
     raise ApplicationError(int(code), detail)
 
 
-PULL = 1
-_METHODS = {1: "GET", 2: "POST", 3: "HEAD", 4: "PUT", 5: "DELETE"}
-_NAME = re.compile(r"[a-zA-Z0-9_-]{1,500}")
-_LATEST_ETA = 30 * 86400
-_LARGEST_PUSH_TASK = 100 * 2**10
-_LARGEST_PULL_TASK = 2**20
-_LONGEST_BACKOFF = 10 * 365 * 86400.0
+def decode(value: bytes) -> str:
+    """Return a field of a message as a string."""
+    return value.decode("utf-8", "replace")
 
 
 def check_add(message: Any, now: float) -> None:
-    """Refuse a task that App Engine would refuse, whatever queue it is for.
+    """Refuse a task that App Engine refuses in every queue.
 
-    Google's client checks most of this before; it lets a name with a line feed at its end through.
+    Google's client checks most of this first, but it accepts a name that ends with a line feed.
 
     Args:
         message: a TaskQueueAddRequest.
@@ -61,7 +61,7 @@ def check_add(message: Any, now: float) -> None:
     Raises:
         ApplicationError: INVALID_TASK_NAME (T11), INVALID_ETA (T17), TASK_TOO_LARGE (T16) or INVALID_RETRY_PARAMETERS.
     """
-    name = message.task_name.decode("utf-8", "replace")
+    name = decode(message.task_name)
     if name and not _NAME.fullmatch(name):
         refuse(ErrorCode.INVALID_TASK_NAME, f"task name {name!r}: use 1 to 500 letters, digits, '_' and '-'")
     _check_eta(message.eta_usec, now)
@@ -73,38 +73,34 @@ def check_add(message: Any, now: float) -> None:
 
 
 def to_task(message: Any, name: str, now: float, origin: Frame | None) -> Task:
-    """Return the Task that a checked TaskQueueAddRequest asks for."""
+    """Return the Task of a TaskQueueAddRequest that `check_add` has accepted."""
     pull = message.mode == PULL
     return Task(
         name=name,
-        queue=_text(message.queue_name),
+        queue=decode(message.queue_name),
         method="PULL" if pull else _METHODS[message.method],
-        url=_text(message.url),
+        url=decode(message.url),
         headers=_headers(message),
         body=message.body,
         eta=message.eta_usec / 1e6,
         created=now,
-        tag=_text(message.tag) if message.HasField("tag") else None,
+        tag=decode(message.tag) if message.HasField("tag") else None,
         retry=_retry(message.retry_parameters) if message.HasField("retry_parameters") else None,
         deadline=message.dispatch_deadline_usec / 1e6 if message.HasField("dispatch_deadline_usec") else None,
         origin=origin,
     )
 
 
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "replace")
-
-
 def _headers(message: Any) -> Headers:
-    headers = tuple((_text(header.key), _text(header.value)) for header in message.header)
+    headers = tuple((decode(header.key), decode(header.value)) for header in message.header)
     pushed = message.HasField("body") and message.mode != PULL
     if pushed and not any(key.lower() == "content-type" for key, _ in headers):
-        headers += (("content-type", "application/octet-stream"),)  # T10: the client leaves it to the service
+        headers += (("content-type", "application/octet-stream"),)  # T10: the service adds it, not the client
     return headers
 
 
 def _retry(message: Any) -> RetryParameters:
-    """What the task does not say is Google's default, not the queue's (T31; SDK)."""
+    """Return a task's own parameters; for a missing one Google's default applies, not the queue's (T31; SDK)."""
     return RetryParameters(
         min_backoff=message.min_backoff_sec,
         max_backoff=message.max_backoff_sec,
@@ -115,16 +111,15 @@ def _retry(message: Any) -> RetryParameters:
 
 
 def _check_eta(eta_usec: int, now: float) -> None:
-    latest = round((now + _LATEST_ETA) * 1e6)
     if eta_usec < 0:
-        refuse(ErrorCode.INVALID_ETA, f"the ETA lies before 1970 ({eta_usec / 1e6:g} s); give one from now on")
-    if eta_usec > latest:
-        refuse(ErrorCode.INVALID_ETA, f"the ETA lies {eta_usec / 1e6 - now:.0f} s ahead; at most 30 days are allowed")
+        refuse(ErrorCode.INVALID_ETA, f"the ETA is before 1970 ({eta_usec / 1e6:g} s); use the present or a later time")
+    if eta_usec > round((now + _LATEST_ETA) * 1e6):
+        refuse(ErrorCode.INVALID_ETA, f"the ETA is {eta_usec / 1e6 - now:.0f} s from now; at most 30 days are allowed")
 
 
 def _check_retry(message: Any) -> None:
     for field in ("min_backoff_sec", "max_backoff_sec"):
         seconds = getattr(message, field)
-        if not 0 <= seconds <= _LONGEST_BACKOFF:  # Google's client overlooks NaN and infinity
+        if not 0 <= seconds <= _LONGEST_BACKOFF:  # Google's client accepts NaN and infinity
             allowed = f"use 0 to {_LONGEST_BACKOFF:g} seconds"
             refuse(ErrorCode.INVALID_RETRY_PARAMETERS, f"{field}onds {seconds!r}: {allowed}")

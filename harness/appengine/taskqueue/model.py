@@ -1,6 +1,4 @@
-"""What queue.yaml can say about a queue, and what follows from it for a task that failed."""
-
-from __future__ import annotations
+"""A queue's configuration, its retry parameters, and a task as the queue keeps it."""
 
 from dataclasses import dataclass, field
 
@@ -12,7 +10,7 @@ _LARGEST_EXPONENT = 1023  # of a float
 
 @dataclass(frozen=True, slots=True)
 class RetryParameters:
-    """When a failed task runs again, and when it is given up (T28–T30; SDK, Docs).
+    """When a failed task runs again, and when it is dropped (T28–T30; SDK, Docs).
 
     Backoffs and the age limit are in seconds; None means no limit.
     """
@@ -26,22 +24,22 @@ class RetryParameters:
     def delay(self, failures: int) -> float:
         """Return the seconds to wait after a task has failed `failures` times, 1 or more (T28, T29; SDK, Docs).
 
-        The interval doubles `max_doublings` times, then grows by the interval that was reached, up to `max_backoff`.
+        The interval doubles `max_doublings` times. After that it grows by the interval that was reached. It never
+        exceeds `max_backoff`.
         """
         doublings = min(failures - 1, self.max_doublings)
         interval = self.min_backoff * 2.0 ** min(doublings, _LARGEST_EXPONENT)
         return min(self.max_backoff, interval * (failures - doublings))
 
     def exhausted(self, retries: int, age_seconds: float) -> str | None:
-        """Tell whether a task that has just failed again is given up (T30; Docs, TCK).
+        """Return why a task that has just failed is dropped, or None if it runs again (T30; Docs, TCK).
 
         Args:
-            retries: retries made so far, without the first attempt: 0 when the first attempt has just failed.
+            retries: the retries made so far; 0 if only the first attempt has failed.
             age_seconds: seconds since the first attempt began.
 
         Returns:
-            None when it runs again; otherwise the limit in words ("task_retry_limit 3 reached"). With both limits it
-            runs again until both are reached.
+            The limit in words ("task_retry_limit 3 reached"). With both limits, a task runs until it reaches both.
         """
         reached = []
         if self.task_retry_limit is not None and retries >= self.task_retry_limit:
@@ -56,8 +54,8 @@ class RetryParameters:
 class QueueConfig:
     """One queue of queue.yaml (T39, T40; Docs).
 
-    `rate` is in tasks per second (0 holds everything), `bucket_size` in tokens, `mode` is "push" or "pull"; `target`
-    names the service or version that the tasks are sent to.
+    `rate` is in tasks per second, and 0 holds all tasks. `bucket_size` is in tokens. `mode` is "push" or "pull".
+    `target` names the service or version to which tasks are sent.
     """
 
     name: str
@@ -69,15 +67,12 @@ class QueueConfig:
     target: str | None = None
 
 
-# A task as the queue keeps it.
-
-
 @dataclass(slots=True, eq=False)
 class Task:
-    """One task, from the `add` to its end; the queue and the dispatcher change it, `info()` is what others see.
+    """One task, which the queue and the dispatcher change; `info()` returns a record of it.
 
-    Times are virtual seconds since 1970 (UTC), `deadline` is in seconds. `retry` is None where the queue's own
-    parameters hold (T31). For a pull task `retries` counts its leases and `eta` is when it can be leased (again).
+    Times are virtual seconds since 1970 (UTC), and `deadline` is in seconds. `retry` is None if the queue's parameters
+    apply (T31). For a pull task `retries` counts its leases, and `eta` is when it can be leased (again).
     """
 
     name: str
@@ -100,7 +95,7 @@ class Task:
     state: TaskState = TaskState.WAITING
 
     def info(self) -> TaskInfo:
-        """Return the task as it is now, as an immutable record."""
+        """Return the task's present state as an immutable record."""
         return TaskInfo(
             name=self.name,
             queue=self.queue,

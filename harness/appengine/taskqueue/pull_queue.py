@@ -1,6 +1,4 @@
-"""Pull queues: tasks that workers lease, instead of handlers that are called."""
-
-from __future__ import annotations
+"""Pull queues: workers lease their tasks, and no handler is called."""
 
 import math
 
@@ -11,7 +9,7 @@ from harness.records import TaskState
 
 
 class PullQueue(Queue):
-    """A queue to lease from (T42; SDK). A leased task waits on, with the end of its lease as its ETA."""
+    """A queue whose tasks can be leased (T42; SDK). A leased task keeps waiting; its ETA is the end of its lease."""
 
     def __init__(self, config: QueueConfig, tombstone_seconds: float = TOMBSTONE_SECONDS) -> None:
         super().__init__(config, tombstone_seconds)
@@ -21,13 +19,14 @@ class PullQueue(Queue):
         """Lease tasks whose ETA is not later than now, the earliest first (T42; SDK).
 
         Args:
-            count: how many at most.
-            seconds: virtual seconds until others can lease them.
+            count: the most tasks to lease.
+            seconds: the virtual seconds until others can lease them.
             now: virtual seconds since 1970.
-            group_by_tag: lease tasks of one tag only: `tag`, or that of the earliest task.
+            group_by_tag: lease tasks of one tag only, which is `tag` or that of the earliest task.
+            tag: see `group_by_tag`.
 
         Returns:
-            The tasks, with their new ETA. One that was leased as often as its task_retry_limit allows is dropped.
+            The tasks with their new ETA. A task that has been leased `task_retry_limit` times is dropped instead.
 
         Raises:
             ApplicationError: INVALID_REQUEST.
@@ -42,16 +41,13 @@ class PullQueue(Queue):
             return self._lease_from(order, count, now, now + seconds)
 
     def extend(self, name: str, eta: float, seconds: float, now: float) -> float:
-        """Let a lease end `seconds` from now instead; 0 gives the task back (T42; SDK).
+        """Change the end of a lease, and return it as the task's new ETA (T42; SDK).
 
         Args:
-            name: the task's.
-            eta: when the lease ends, as the worker knows it; another value means that someone else has leased it since.
-            seconds: virtual seconds.
+            name: the task's name.
+            eta: the present end of the lease. If it is not the task's ETA, another worker has leased the task since.
+            seconds: the virtual seconds from now to the new end; 0 returns the task to the queue.
             now: virtual seconds since 1970.
-
-        Returns:
-            The new ETA.
 
         Raises:
             ApplicationError: QUEUE_PAUSED, INVALID_REQUEST, UNKNOWN_TASK, TOMBSTONED_TASK or TASK_LEASE_EXPIRED.
@@ -80,7 +76,7 @@ class PullQueue(Queue):
             task.eta = until
             leased.append(task)
             self._count_execution(now)
-        for task in leased:  # only now, or a lease of 0 seconds would come round again at once
+        for task in leased:  # not earlier, or a lease of 0 seconds would be taken again in the loop above
             self._schedule(task)
         return leased
 
@@ -94,5 +90,5 @@ class PullQueue(Queue):
 
 
 def _check_length(seconds: float) -> None:
-    if not 0 <= seconds < math.inf:  # Google's client overlooks NaN
+    if not 0 <= seconds < math.inf:  # Google's client accepts NaN
         refuse(ErrorCode.INVALID_REQUEST, f"a lease cannot last {seconds:g} seconds; give it 0 or more")

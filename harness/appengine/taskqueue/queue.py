@@ -1,6 +1,4 @@
-"""One queue: its tasks, their names, and what is said about it in figures."""
-
-from __future__ import annotations
+"""One queue: its tasks ordered by ETA, the names that it refuses, and its statistics."""
 
 from collections import deque
 from itertools import count
@@ -12,15 +10,15 @@ from harness.appengine.taskqueue.messages import ErrorCode, refuse
 from harness.appengine.taskqueue.model import QueueConfig, Task
 from harness.records import TaskState
 
-# Tasks in the order of their ETA.
-
+TOMBSTONE_SECONDS = 9 * 86400.0
+_MINUTE = 60.0
 _Entry = tuple[float, int, Task]
 
 
 class EtaOrder:
-    """Tasks by (ETA, order of arrival).
+    """Tasks ordered by ETA, and by arrival for equal ETAs.
 
-    In a heap each task taken costs the logarithm of those that wait; at the front of a sorted list it does not (T44).
+    A sorted list takes a task from its front in constant time; a heap needs logarithmic time (T44).
     """
 
     __slots__ = ("_entries", "_numbers", "_sorted")
@@ -34,23 +32,23 @@ class EtaOrder:
         return len(self._entries)
 
     def push(self, task: Task) -> None:
-        """Put a task in at its `eta`; one that is in already moves to its new place."""
+        """Add a task at its `eta`; a task that is already present moves there."""
         self.discard(task)
         entry = self._entries[task.name] = (task.eta, next(self._numbers), task)
         self._sorted.add(entry)
 
     def discard(self, task: Task) -> None:
-        """Take a task out, wherever it is; one that is not in changes nothing."""
+        """Remove a task if it is present."""
         entry = self._entries.pop(task.name, None)
         if entry is not None:
             self._sorted.remove(entry)
 
     def first(self) -> Task | None:
-        """Return the task with the earliest ETA, which stays in."""
+        """Return the task with the earliest ETA without removing it, or None."""
         return self._sorted[0][2] if self._sorted else None
 
     def pop_due(self, now: float) -> Task | None:
-        """Take out the task with the earliest ETA, if that is not later than `now`."""
+        """Remove and return the task with the earliest ETA, or return None if that ETA is later than `now`."""
         if not self._sorted or self._sorted[0][0] > now:
             return None
         task = self._sorted.pop(0)[2]
@@ -58,33 +56,28 @@ class EtaOrder:
         return task
 
     def ordered(self) -> list[Task]:
-        """Return all tasks in the order of their ETA."""
+        """Return all tasks, ordered by ETA."""
         return [entry[2] for entry in self._sorted]
 
 
-# Names of tasks that are gone, and may not be used again for a while.
-
-TOMBSTONE_SECONDS = 9 * 86400.0
-
-
 class Tombstones:
-    """The names that a queue refuses although no such task waits (T12, T13; Docs).
+    """The names that a queue refuses because a task of that name existed recently (T12, T13; Docs).
 
     Args:
-        lifetime: virtual seconds until a name is free again.
+        lifetime: the virtual seconds until a name can be used again.
     """
 
     __slots__ = ("_expiry", "_lifetime")
 
     def __init__(self, lifetime: float) -> None:
         self._lifetime = lifetime
-        self._expiry: dict[str, float] = {}  # in the order of time, near enough to drop the old ones from the front
+        self._expiry: dict[str, float] = {}  # nearly ordered by time, so `bury` removes the old ones from the front
 
     def __len__(self) -> int:
         return len(self._expiry)
 
     def bury(self, name: str, now: float) -> None:
-        """Set a tombstone, and drop those at the front that have lapsed."""
+        """Add a name, and remove the names at the front that have expired."""
         self._expiry[name] = now + self._lifetime
         while self._expiry:
             oldest = next(iter(self._expiry))
@@ -93,23 +86,20 @@ class Tombstones:
             del self._expiry[oldest]
 
     def holds(self, name: str, now: float) -> bool:
-        """Tell whether a name is still refused."""
+        """Return whether a name is still refused."""
         return self._expiry.get(name, now) > now
 
 
-_MINUTE = 60.0
-
-
 class Queue:
-    """A queue of tasks. It runs nothing: `take`, `done` and `put_back` are for whoever does.
+    """A queue of tasks. It does not run them; a dispatcher calls `take`, `done` and `put_back`.
 
     Args:
-        config: its entry of queue.yaml.
-        tombstone_seconds: virtual seconds for which the name of a task that is gone stays refused.
+        config: the queue's entry in queue.yaml.
+        tombstone_seconds: the virtual seconds for which the name of a finished task is refused.
 
-    `paused` is for the dispatcher to honour: a paused queue still accepts tasks (T32). `left_out` tells that it is so
-    because queue.yaml names the queue no more. `in_flight` holds the tasks that are running, by name. All methods may
-    be called from any thread.
+    A queue that is `paused` still accepts tasks, and the dispatcher must not run them (T32). `left_out` is True if it
+    is paused because queue.yaml no longer names it. `in_flight` contains the running tasks by name. All methods may be
+    called from any thread.
     """
 
     def __init__(self, config: QueueConfig, tombstone_seconds: float = TOMBSTONE_SECONDS) -> None:
@@ -124,11 +114,11 @@ class Queue:
         self._lock = RLock()
 
     def __len__(self) -> int:
-        """The number of tasks that wait or run."""
+        """The number of waiting and running tasks."""
         return len(self._names)
 
     def add(self, task: Task, now: float) -> None:
-        """Let a new task wait; its name must be free.
+        """Add a new task.
 
         Raises:
             ApplicationError: TASK_ALREADY_EXISTS or TOMBSTONED_TASK (T12; Docs).
@@ -139,18 +129,18 @@ class Queue:
             self._schedule(task)
 
     def waiting(self) -> list[Task]:
-        """Return the tasks that wait, due or not, in the order of their ETA."""
+        """Return the waiting tasks, due or not, ordered by ETA."""
         with self._lock:
             return self._order.ordered()
 
     def next_eta(self) -> float | None:
-        """Return the earliest ETA of the tasks that wait, or None; a pause makes no difference."""
+        """Return the earliest ETA of the waiting tasks, or None; a pause does not change the result."""
         with self._lock:
             task = self._order.first()
             return None if task is None else task.eta
 
     def take(self, now: float) -> Task | None:
-        """Take the task with the earliest ETA, if it is due (T21; Docs): it runs now, and is in flight."""
+        """Return the task with the earliest ETA, which now counts as running, or None if it is not due (T21; Docs)."""
         with self._lock:
             task = self._order.pop_due(now)
             if task is not None:
@@ -160,9 +150,9 @@ class Queue:
             return task
 
     def done(self, task: Task, now: float) -> None:
-        """Forget a task that ran for the last time; its name becomes a tombstone (T12; Docs).
+        """Remove a task after its last attempt; its name becomes a tombstone (T12; Docs).
 
-        One that was deleted or purged while it ran is gone already, and only lands (T35).
+        A task that was deleted or purged while it ran already has one (T35).
         """
         with self._lock:
             self._land(task)
@@ -170,7 +160,7 @@ class Queue:
                 self._bury(task, now)
 
     def put_back(self, task: Task, eta: float) -> None:
-        """Let a task that ran wait again, until `eta`; one that was deleted while it ran only lands (T35)."""
+        """Return a task that ran to the queue with a new ETA, unless it was deleted while it ran (T35)."""
         with self._lock:
             self._land(task)
             if self._names.get(task.name) is task:
@@ -178,10 +168,10 @@ class Queue:
                 self._schedule(task)
 
     def delete(self, name: str, now: float) -> ErrorCode:
-        """Delete a task, waiting or running (T41; SDK).
+        """Delete a waiting or running task (T41; SDK).
 
         Returns:
-            OK, or TOMBSTONED_TASK for one that is gone already, or UNKNOWN_TASK.
+            OK, TOMBSTONED_TASK if the task has finished or was deleted, or UNKNOWN_TASK.
         """
         with self._lock:
             task = self._names.get(name)
@@ -192,25 +182,24 @@ class Queue:
             return ErrorCode.OK
 
     def purge(self, now: float) -> None:
-        """Delete all tasks; their names become tombstones (T13; Docs). Those that run finish."""
+        """Delete all tasks; their names become tombstones (T13; Docs). Attempts that are running finish."""
         with self._lock:
             for name in list(self._names):
                 self.delete(name, now)
 
     def follow(self, config: QueueConfig | None) -> None:
-        """Take a new entry of queue.yaml; None leaves the queue out, which pauses it until there is one (T39; Docs)."""
+        """Use a new entry of queue.yaml; for None, pause until a later queue.yaml names the queue (T39; Docs)."""
         if config is None:
             self.left_out = self.left_out or not self.paused
-            self.pause()
+            self.paused = True
             return
         if self.left_out:
-            self.left_out = False
-            self.resume()
+            self.left_out = self.paused = False
         if config.mode == self.config.mode:
             self.config = config
 
     def pause(self) -> None:
-        """Hold all tasks back; adding goes on (T32, T41; Docs)."""
+        """Hold all tasks; new ones can still be added (T32, T41; Docs)."""
         self.paused = True
 
     def resume(self) -> None:
@@ -218,7 +207,7 @@ class Queue:
         self.paused = False
 
     def oldest_eta(self) -> float | None:
-        """Return the earliest ETA of all tasks, those that run included, or None."""
+        """Return the earliest ETA of all tasks, including running ones, or None."""
         with self._lock:
             tasks = [task for task in self.in_flight.values() if task.state is TaskState.RUNNING]
             return min((task.eta for task in [*tasks, *filter(None, [self._order.first()])]), default=None)
@@ -234,21 +223,21 @@ class Queue:
         self._forget_executions(now)
 
     def _forget_executions(self, now: float) -> None:
-        """Drop the executions that are older than a minute."""
         while self._executed and self._executed[0] <= now - _MINUTE:
             self._executed.popleft()
 
     def _check_free(self, name: str, now: float) -> None:
+        queue = f"queue {self.config.name!r}"
         if name in self._names:
             refuse(
                 ErrorCode.TASK_ALREADY_EXISTS,
-                f"queue {self.config.name!r} has a task named {name!r} already; choose another name, or none at all",
+                f"{queue} already has a task named {name!r}; choose another name, or leave the name out",
             )
         if self._tombstones.holds(name, now):
             refuse(
                 ErrorCode.TOMBSTONED_TASK,
-                f"queue {self.config.name!r} had a task named {name!r} not long ago, and its name is still taken; "
-                "choose another name, or none at all",
+                f"{queue} recently had a task named {name!r}, so the name is still taken; "
+                "choose another name, or leave the name out",
             )
 
     def _absence(self, name: str, now: float) -> ErrorCode:

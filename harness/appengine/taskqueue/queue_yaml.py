@@ -1,102 +1,75 @@
-"""Reads queue.yaml: the queues that it describes, or a message that names the line, the field and what is allowed."""
+"""Reads queue.yaml. A message about a mistake names the line and the field, and lists what is allowed."""
 
-from __future__ import annotations
-
-import difflib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import yaml
 
 from harness.appengine.taskqueue.model import QueueConfig, RetryParameters
-from harness.errors import QueueConfigError
+from harness.errors import QueueConfigError, did_you_mean
 
-# The fields of queue.yaml, and what each may hold (T39; Docs, and SDK `google/appengine/api/queueinfo.py`).
+Parser = Callable[[str], Any] | None  # None if the field holds more than one value
+Fields = dict[str, tuple[yaml.Node, yaml.Node]]
 
-Parser = Callable[[str], Any] | None  # None: the field holds more than one value
-
+_DEEPEST = 6  # levels; a queue.yaml needs four
+_SHOWN = 60  # characters of a quoted value
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _NUMBER = r"[0-9]+(?:\.[0-9]*)?"
-_LONGEST = 10 * 365 * 86400  # our own: far beyond any course, and before the calendar ends
-_LARGEST_INT = 2**31 - 1  # Google's messages hold 32 bits
+_LONGEST = 10 * 365 * 86400  # seconds; our own limit, which keeps every date within the calendar
+_LARGEST_INT = 2**31 - 1  # Google's messages have 32 bits
 
 
-def _name(text: str) -> str:
-    if not re.fullmatch(r"[a-zA-Z0-9-]{1,100}", text):
-        raise ValueError(f"{text[:120]!r} is no name for a queue; use 1 to 100 letters, digits and '-'")
-    return text
+def _match(pattern: str, text: str, allowed: str) -> re.Match[str]:
+    found = re.fullmatch(pattern, text)
+    if found is None:
+        raise ValueError(f"{text[:_SHOWN]!r} is not {allowed}")
+    return found
+
+
+def _matching(pattern: str, allowed: str) -> Callable[[str], str]:
+    return lambda text: _match(pattern, text, allowed)[0]
+
+
+def _limited(text: str, number: float, least: int, most: int, unit: str = "") -> float:
+    if not least <= number <= most:
+        raise ValueError(f"{text[:_SHOWN]!r} is out of range; at least {least} and at most {most}{unit}")
+    return number
 
 
 def _rate(text: str) -> float:
     if text == "0":
         return 0.0
-    match = re.fullmatch(rf"({_NUMBER})/([smhd])", text)
-    if not match:
-        allowed = "write a number and a unit, such as 5/s, 10/m, 1/h or 1/d, or 0 to hold all tasks"
-        raise ValueError(f"{text[:60]!r} is no rate; {allowed}")
-    rate = float(match[1]) / _UNITS[match[2]]
-    if rate > 500:
-        raise ValueError(f"{text[:60]!r} is too fast; at most 500/s")
-    return rate
-
-
-def _mode(text: str) -> str:
-    if text not in ("push", "pull"):
-        raise ValueError(f"{text[:60]!r} is no mode; write push or pull")
-    return text
-
-
-def _target(text: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*(\.[a-z0-9][a-z0-9-]*){0,2}", text) or len(text) > 200:
-        raise ValueError(f"{text[:120]!r} is no target; write a service, or version.service")
-    return text
-
-
-def _storage(text: str) -> str:
-    if not re.fullmatch(rf"{_NUMBER}[BKMGT]?", text):
-        raise ValueError(f"{text[:60]!r} is no size; write a number and B, K, M, G or T, such as 120M")
-    return text
-
-
-def _switch(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise ValueError(f"{text[:60]!r} is neither true nor false")
-    return text.lower() == "true"
+    allowed = "a rate; write a number and a unit, such as 5/s, 10/m, 1/h or 1/d, or 0 to hold all tasks"
+    rate = _match(rf"({_NUMBER})/([smhd])", text, allowed)
+    return _limited(text, float(rate[1]) / _UNITS[rate[2]], 0, 500, "/s")
 
 
 def _age(text: str) -> float:
-    match = re.fullmatch(rf"({_NUMBER})([smhd])", text)
-    if not match:
-        raise ValueError(f"{text[:60]!r} is no length of time; write a number and a unit, such as 30s, 10m, 4h or 2d")
-    return _limited(text, int(min(float(match[1]) * _UNITS[match[2]], 1e300)), 1, _LONGEST, " seconds")
+    allowed = "a length of time; write a number and a unit, such as 30s, 10m, 4h or 2d"
+    age = _match(rf"({_NUMBER})([smhd])", text, allowed)
+    return _limited(text, int(min(float(age[1]) * _UNITS[age[2]], 1e300)), 1, _LONGEST, " seconds")
 
 
 def _seconds(text: str) -> float:
-    if not re.fullmatch(_NUMBER, text):
-        raise ValueError(f"{text[:60]!r} is no number of seconds; write a number such as 0.5, 10 or 300")
-    return _limited(text, float(text), 0, _LONGEST, " seconds")
+    seconds = _match(_NUMBER, text, "a number of seconds; write a number such as 0.5, 10 or 300")
+    return _limited(text, float(seconds[0]), 0, _LONGEST, " seconds")
 
 
 def _integer(least: int, most: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not re.fullmatch("[0-9]+", text):
-            raise ValueError(f"{text[:60]!r} is no whole number; write one from {least} to {most}")
-        return int(_limited(text, float(text), least, most))
-
-    return parse
+    allowed = f"an integer; write one from {least} to {most}"
+    return lambda text: int(_limited(text, float(_match("[0-9]+", text, allowed)[0]), least, most))
 
 
-def _limited(text: str, number: float, least: int, most: int, unit: str = "") -> float:
-    if not least <= number <= most:
-        raise ValueError(f"{text[:60]!r} is out of range; at least {least} and at most {most}{unit}")
-    return number
+_name = _matching("[a-zA-Z0-9-]{1,100}", "a queue name; use 1 to 100 letters, digits and '-'")
+_mode = _matching("push|pull", "a mode; write push or pull")
+_label = "[a-z0-9][a-z0-9-]*"
 
-
+# The fields of queue.yaml, with what each may hold (T39; Docs, and SDK `google/appengine/api/queueinfo.py`).
 TOP_FIELDS: dict[str, Parser] = {
     "queue": None,
-    "resume_paused_queues": _switch,
-    "total_storage_limit": _storage,
+    "resume_paused_queues": _matching("(?i:true|false)", "true or false"),
+    "total_storage_limit": _matching(f"{_NUMBER}[BKMGT]?", "a size; write a number and B, K, M, G or T, such as 120M"),
 }
 PUSH_FIELDS: dict[str, Parser] = {
     "name": _name,
@@ -105,7 +78,9 @@ PUSH_FIELDS: dict[str, Parser] = {
     "bucket_size": _integer(1, 500),
     "max_concurrent_requests": _integer(1, 5000),
     "retry_parameters": None,
-    "target": _target,
+    "target": _matching(
+        rf"(?=.{{1,200}}\Z){_label}(\.{_label}){{0,2}}", "a target; write a service, or version.service"
+    ),
 }
 PULL_FIELDS: dict[str, Parser] = {"name": _name, "mode": _mode, "acl": None, "retry_parameters": None}
 RETRY_FIELDS: dict[str, Parser] = {
@@ -118,31 +93,20 @@ RETRY_FIELDS: dict[str, Parser] = {
 PULL_RETRY_FIELDS: dict[str, Parser] = {"task_retry_limit": _integer(0, _LARGEST_INT)}
 
 
-def closest(name: str, known: Iterable[str]) -> str:
-    """Return a proposal for a field that does not exist."""
-    near = difflib.get_close_matches(name.strip("'"), known, 1)
-    return f"; did you mean {near[0]}?" if near else f"; the fields are {', '.join(known)}"
-
-
-_DEEPEST = 6  # a queue.yaml needs four levels
-
-Fields = dict[str, tuple[yaml.Node, yaml.Node]]
-
-
 def parse_queue_yaml(text: str | bytes) -> tuple[QueueConfig, ...]:
-    """Return the queues that a queue.yaml describes, "default" among them (T39, T40; Docs).
+    """Return the queues of a queue.yaml, including "default" (T39, T40; Docs).
 
     Args:
-        text: the file; bytes must be UTF-8.
+        text: the text of the file; bytes must be UTF-8.
 
     Raises:
-        QueueConfigError: any mistake in it, with its line, field and value.
+        QueueConfigError: the file contains a mistake; the message names its line, field and value.
     """
     root = _compose(_decoded(text))
     if root is None:
-        raise QueueConfigError("queue.yaml is empty; it begins with a line `queue:`, then one `- name: …` per queue")
+        raise QueueConfigError("queue.yaml is empty; it begins with `queue:`, followed by one `- name: …` per queue")
     fields = _fields(root, "the file", TOP_FIELDS)
-    _values(fields, TOP_FIELDS)  # checked, and of no consequence here
+    _values(fields, TOP_FIELDS)  # only checked, because these values change nothing here
     items = _items(fields["queue"][1]) if "queue" in fields else []
     configs = [_queue(item) for item in items]
     _check_unique(items, configs)
@@ -152,14 +116,14 @@ def parse_queue_yaml(text: str | bytes) -> tuple[QueueConfig, ...]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes, which know their line; it takes no aliases (a small file could stand for a huge one)."""
+    """Composes nodes with their line numbers; it refuses aliases, with which a small file can expand to a huge one."""
 
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent):
-            raise _mistake(event, f"*{event.anchor}", "queue.yaml takes no aliases; write the value out")
+            raise _mistake(event, f"*{event.anchor}", "aliases are not allowed in queue.yaml; repeat the value")
         self.depth += 1
         if self.depth > _DEEPEST:
             raise _mistake(event, "queue.yaml", f"nested more than {_DEEPEST} levels deep")
@@ -180,7 +144,7 @@ def _decoded(text: str | bytes) -> str:
     if isinstance(text, str):
         return text
     if not isinstance(text, bytes):
-        raise QueueConfigError(f"queue.yaml is text, such as 'queue:\\n- name: mail\\n', and not {text!r}")
+        raise QueueConfigError(f"queue.yaml is text, such as 'queue:\\n- name: mail\\n', not {text!r}")
     try:
         return text.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -196,23 +160,25 @@ def _compose(text: str) -> yaml.Node | None:
     except yaml.reader.ReaderError as error:
         line, what = text.count("\n", 0, error.position) + 1, f"the character {chr(error.character)!r} is not allowed"
     except yaml.MarkedYAMLError as error:
-        tab = "; indent with spaces, never with tabs" if "\\t" in str(error.problem) else ""
+        tab = "; indent with spaces, not with tabs" if "\\t" in str(error.problem) else ""
         line, what = _line(error.problem_mark), f"{error.problem}{tab}"
     except QueueConfigError:
         raise
-    except (OverflowError, ValueError):  # PyYAML 6.0 hands an escape such as "\UFFFFFFFF" to chr() as it is
+    except (OverflowError, ValueError):  # PyYAML 6.0 passes an escape such as "\UFFFFFFFF" to chr() unchecked
         line, what = text.count("\n", 0, text.find("\\U")) + 1, "an escape \\U beyond Unicode"
     raise QueueConfigError(f"queue.yaml, line {line}: not YAML: {what}") from None
 
 
 def _fields(node: yaml.Node, what: str, known: dict[str, Parser]) -> Fields:
-    """Return the fields of a mapping, each with the nodes of its name and of its value."""
+    """Return the fields of a mapping, each with the node of its name and the node of its value."""
     if not isinstance(node, yaml.MappingNode):
         raise _mistake(node, what, f"expected lines of `field: value`, not {_shown(node)}")
     fields: Fields = {}
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode) or key.value not in known:
-            raise _mistake(key, _shown(key), f"no field of {what}{closest(_shown(key), known)}")
+            meant = did_you_mean(key.value, known) if isinstance(key, yaml.ScalarNode) else ""
+            meant = meant or f"the fields are {', '.join(known)}"
+            raise _mistake(key, _shown(key), f"unknown field of {what}; {meant}")
         if key.value in fields:
             raise _mistake(key, key.value, f"given twice in one {what}; delete one")
         fields[key.value] = (key, value)
@@ -234,7 +200,7 @@ def _queue(node: yaml.Node) -> QueueConfig:
     pull = values.get("mode") == "pull"
     for name in fields:
         if name not in (PULL_FIELDS if pull else PUSH_FIELDS):
-            raise _mistake(fields[name][0], name, f"only for {'push' if pull else 'pull'} queues; delete it")
+            raise _mistake(fields[name][0], name, f"allowed only for {'push' if pull else 'pull'} queues; delete it")
     if "retry_parameters" in fields:
         values["retry"] = _retry(fields["retry_parameters"][1], pull)
     return QueueConfig(**values)
@@ -257,11 +223,10 @@ def _retry(node: yaml.Node, pull: bool) -> RetryParameters:
 
 
 def _values(fields: Fields, parsers: dict[str, Parser]) -> dict[str, Any]:
-    """Return the values of those fields that hold one value, as the configuration has them."""
+    """Return the values of the fields that hold one value."""
     values: dict[str, Any] = {}
     for name, (_, node) in fields.items():
-        parser = parsers[name]
-        if parser is None:
+        if (parser := parsers[name]) is None:
             continue
         if not isinstance(node, yaml.ScalarNode):
             raise _mistake(node, name, f"expected one value, not {_shown(node)}")
@@ -276,7 +241,7 @@ def _check_unique(nodes: list[yaml.Node], configs: list[QueueConfig]) -> None:
     lines: dict[str, int] = {}
     for node, config in zip(nodes, configs, strict=True):
         if config.name in lines:
-            raise _mistake(node, "name", f"queue {config.name!r} is there already, in line {lines[config.name]}")
+            raise _mistake(node, "name", f"queue {config.name!r} is already defined in line {lines[config.name]}")
         lines[config.name] = _line(node.start_mark)
 
 

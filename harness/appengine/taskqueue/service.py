@@ -1,8 +1,6 @@
-"""App Engine's task queue service: what answers Google's client."""
+"""App Engine's task queue service, which Google's client calls."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from google.appengine.api import apiproxy_stub
@@ -10,28 +8,28 @@ from google.appengine.runtime.apiproxy_errors import ApplicationError
 
 from harness.appengine.clock import Clock
 from harness.appengine.taskqueue.call_site import find_call_site
-from harness.appengine.taskqueue.messages import PULL, ErrorCode, check_add, refuse, to_task
+from harness.appengine.taskqueue.messages import PULL, ErrorCode, check_add, decode, refuse, to_task
 from harness.appengine.taskqueue.model import QueueConfig, Task
 from harness.appengine.taskqueue.pull_queue import PullQueue
 from harness.appengine.taskqueue.queue import TOMBSTONE_SECONDS, Queue
 from harness.records import Frame
 
-_LARGEST_REQUEST = 32 << 20
+_LARGEST_REQUEST = 32 << 20  # bytes
 
 
 class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the SDK has no type annotations
-    """The queues of one lab, behind Google's client (which finds each `_Dynamic_…` method by its name).
+    """The queues of one lab. Google's client finds each `_Dynamic_…` method by its name.
 
     Args:
-        clock: what time it is.
-        configs: the queues; "default" is added where it is missing (T40; Docs).
-        tombstone_seconds: virtual seconds for which the name of a task that is gone stays refused (T12; Docs).
+        clock: the virtual clock.
+        configs: the queues; "default" is added if it is missing (T40; Docs).
+        tombstone_seconds: the virtual seconds for which the name of a finished task is refused (T12; Docs).
 
-    `queues` holds the queues by name, `history` every task that was ever added, by name: names are unique in a queue
-    only, so that a name may stand for several tasks.
+    `queues` contains the queues by name. `history` contains every task that was ever added, by name; a name has several
+    tasks if several queues used it. Each of the `listeners` receives the name and the request of every call.
     """
 
-    # False lets `add_async` take effect when it is waited for (T19; SDK). Threads may call the service all the same.
+    # False makes `add_async` take effect when its result is requested (T19; SDK). Threads may still call the service.
     THREADSAFE = False
 
     def __init__(
@@ -41,17 +39,18 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
         self.clock = clock
         self.queues: dict[str, Queue] = {}
         self.history: dict[str, list[Task]] = {}
+        self.listeners: list[Callable[[str, Any], None]] = []
         self._last_number = 0
         self._tombstone_seconds = tombstone_seconds
         self.configure(configs)
 
     def configure(self, configs: Iterable[QueueConfig]) -> None:
-        """Take a new queue.yaml: a queue keeps its tasks, and one that is left out pauses (T39; Docs).
+        """Use a new queue.yaml: queues keep their tasks, and a queue that it leaves out is paused (T39; Docs).
 
-        One that comes in another mode begins anew, without its tasks.
+        A queue whose mode changes is replaced by a new one without tasks.
 
         Args:
-            configs: the queues; "default" is added where it is missing (T40; Docs).
+            configs: the queues; "default" is added if it is missing (T40; Docs).
         """
         wanted = {config.name: config for config in (QueueConfig("default"), *configs)}
         with self._mutex:
@@ -65,8 +64,14 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
                     kind = PullQueue if config.mode == "pull" else Queue
                     self.queues[name] = kind(config, self._tombstone_seconds)
 
+    def MakeSyncCall(self, service: str, call: str, request: Any, response: Any, request_id: Any = None) -> None:
+        """Report a call of Google's client to the listeners, and make it; its result goes into `response`."""
+        for listener in self.listeners:
+            listener(call, request)
+        super().MakeSyncCall(service, call, request, response, request_id)
+
     def _Dynamic_BulkAdd(self, request: Any, response: Any) -> None:
-        """Add tasks, all to one queue; in a partly bad batch the good ones are queued (T14; SDK)."""
+        """Add tasks to one queue; if some tasks of a batch are invalid, the others are still added (T14; SDK)."""
         now, origin = self.clock.timestamp, find_call_site()
         with self._mutex:
             messages = request.add_request
@@ -75,25 +80,25 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
             if len(messages) == 1:
                 self._add(queue, messages[0], results[0], now, origin, frozenset())
                 return
-            taken = frozenset(message.task_name.decode("utf-8", "replace") for message in messages)
+            taken = frozenset(decode(message.task_name) for message in messages)
             for message, result in zip(messages, results, strict=True):
                 try:
                     self._add(queue, message, result, now, origin, taken)
-                except ApplicationError as error:  # the client reads the code of each result, and no words
+                except ApplicationError as error:  # for a batch the client reads only the code of each result
                     result.result = error.application_error
 
     def _Dynamic_Delete(self, request: Any, response: Any) -> None:
-        """Delete tasks by name; what is not there is no error (T41; SDK)."""
+        """Delete tasks by name; a missing task is not an error (T41; SDK)."""
         queue = self._queue(request.queue_name)
         for name in request.task_name:
-            response.result.append(int(queue.delete(name.decode("utf-8", "replace"), self.clock.timestamp)))
+            response.result.append(int(queue.delete(decode(name), self.clock.timestamp)))
 
     def _Dynamic_PurgeQueue(self, request: Any, response: Any) -> None:
         """Delete all tasks of a queue (T13, T41; SDK)."""
         self._queue(request.queue_name).purge(self.clock.timestamp)
 
     def _Dynamic_FetchQueueStats(self, request: Any, response: Any) -> None:
-        """Report true figures (T41; SDK)."""
+        """Report the statistics of queues, as they really are (T41; SDK)."""
         for name in request.queue_name:
             queue, stats = self._queue(name), response.queuestats.add()
             oldest = queue.oldest_eta()
@@ -105,7 +110,7 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
 
     def _Dynamic_QueryAndOwnTasks(self, request: Any, response: Any) -> None:
         """Lease tasks of a pull queue (T42; SDK)."""
-        tag = request.tag.decode("utf-8", "replace") or None  # an empty tag means the earliest task's, like none
+        tag = decode(request.tag) or None  # an empty tag means the tag of the earliest task, as a missing one does
         leased = self._pull_queue(request.queue_name).lease(
             request.max_tasks, request.lease_seconds, self.clock.timestamp, request.group_by_tag, tag
         )
@@ -119,8 +124,8 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
                 message.tag = task.tag.encode()
 
     def _Dynamic_ModifyTaskLease(self, request: Any, response: Any) -> None:
-        """Extend, shorten or give back a lease (T42; SDK)."""
-        name, eta = request.task_name.decode("utf-8", "replace"), request.eta_usec / 1e6
+        """Extend, shorten or end a lease (T42; SDK)."""
+        name, eta = decode(request.task_name), request.eta_usec / 1e6
         queue = self._pull_queue(request.queue_name)
         response.updated_eta_usec = round(queue.extend(name, eta, request.lease_seconds, self.clock.timestamp) * 1e6)
 
@@ -137,7 +142,7 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
             result.chosen_task_name = name.encode()
 
     def _choose_name(self, taken: frozenset[str]) -> str:
-        """Return "task1", "task2", … without those that were ever used in the lab, or that the batch brings along."""
+        """Return the next of "task1", "task2", … that no task of the lab has had and that the batch does not use."""
         while True:
             self._last_number += 1
             name = f"task{self._last_number}"
@@ -145,9 +150,9 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
                 return name
 
     def _queue(self, encoded: bytes) -> Queue:
-        name = encoded.decode("utf-8", "replace")
+        name = decode(encoded)
         if name not in self.queues:
-            known = ", ".join(repr(known) for known in self.queues)
+            known = ", ".join(map(repr, self.queues))
             refuse(ErrorCode.UNKNOWN_QUEUE, f"there is no queue {name!r} in queue.yaml; the queues are {known}")
         return self.queues[name]
 
@@ -155,10 +160,10 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
         queue = self._queue(message.queue_name)
         wanted = "pull" if message.mode == PULL else "push"
         if queue.config.mode != wanted:
+            advice = "add the task to a queue with `mode: pull`" if wanted == "pull" else "add it with method='PULL'"
             refuse(
                 ErrorCode.INVALID_QUEUE_MODE,
-                f"queue {queue.config.name!r} is a {queue.config.mode} queue and takes no {wanted} task; "
-                + ("pull tasks need a queue with `mode: pull`" if wanted == "pull" else "add it with method='PULL'"),
+                f"queue {queue.config.name!r} is a {queue.config.mode} queue and takes no {wanted} tasks; {advice}",
             )
         return queue
 
@@ -167,6 +172,6 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
         if not isinstance(queue, PullQueue):
             refuse(
                 ErrorCode.INVALID_QUEUE_MODE,
-                f"queue {queue.config.name!r} is a push queue; only a queue with `mode: pull` can be leased from",
+                f"queue {queue.config.name!r} is a push queue; tasks can be leased only from queues with `mode: pull`",
             )
         return queue

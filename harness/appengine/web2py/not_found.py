@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.appengine.web2py.boot import LOCAL_HOSTS, boot
 from harness.appengine.web2py.environ import Address
+from harness.errors import did_you_mean
 from harness.records import Request
 
 if TYPE_CHECKING:
@@ -102,6 +102,5 @@ def _explain_view(folder: Path, address: Address, request: Request) -> str | Non
 def _list(name: str, known: Iterable[str]) -> str:
     """Return a name that is wrong, the one that may be meant, and those that there are."""
     names = list(known)
-    close = get_close_matches(name, names, n=1)
-    meant = f" (did you mean {close[0]!r}?)" if close else ""
-    return f"{name!r}{meant}; there is: {', '.join(names) or 'none yet'}."
+    meant = did_you_mean(name, names)
+    return f"{name!r}{f' ({meant})' if meant else ''}; there is: {', '.join(names) or 'none yet'}."

@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import sys
 
-import harness.appengine.engine
 from harness.classroom.grading.isolated_engine import Budget, IsolatedEngine
 from harness.classroom.grading.sandbox import become_nobody, limit_memory
 from harness.course.catalogue import find_exercise
 from harness.course.checker import check_answer
+from harness.course.trial import TrialLab
 from harness.errors import HarnessError
 from harness.lab import Lab
 
@@ -32,14 +32,18 @@ def work():
 """
 
 
+class IsolatedLab(TrialLab):
+    """A lab of a check in which each request runs in a child process."""
+
+    _make_engine = staticmethod(IsolatedEngine)
+
+
 def main() -> None:
     """Judge all answers of the input."""
     answers = json.load(sys.stdin)
     _warm_up()
     limit_memory(MEMORY)
     become_nobody()
-    # `Lab` looks the class up when it is called.
-    harness.appengine.engine.AppEngine = IsolatedEngine  # type: ignore[misc, assignment]
     _say("ready")
     for answer in answers:
         _say(_verdict(*answer))
@@ -61,7 +65,7 @@ def _warm_up() -> None:
 def _verdict(number: str, files: dict[str, str], stubs: dict[str, str]) -> tuple[str, str, str | None]:
     IsolatedEngine.budget = Budget(SECONDS)
     try:
-        verdict = check_answer(find_exercise(number), files, stubs)
+        verdict = check_answer(find_exercise(number), files, stubs, IsolatedLab)
     except HarnessError as error:
         return "error in your code", f"{number} could not be checked: {error}", None
     except Exception as error:  # an answer may send records back that no check expects

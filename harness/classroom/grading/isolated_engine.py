@@ -167,14 +167,12 @@ class IsolatedServer:
 
     def _recorded_calls(self) -> list[tuple[str, bytes, float]]:
         """Return a list that fills with the calls to the queue: which, with what message, and when."""
-        service, clock = self._engine.service, self._engine.clock
-        call, calls = service.MakeSyncCall, list[tuple[str, bytes, float]]()
+        clock, calls = self._engine.clock, list[tuple[str, bytes, float]]()
 
-        def recorded(package: str, name: str, request: Any, *rest: Any) -> None:
+        def record(name: str, request: Any) -> None:
             calls.append((name, request.SerializeToString(), clock.timestamp))
-            call(package, name, request, *rest)
 
-        service.MakeSyncCall = recorded
+        self._engine.service.listeners.append(record)
         return calls
 
     def _make_call(self, name: str, message: bytes, moment: float) -> None:
@@ -203,6 +201,8 @@ class IsolatedEngine(AppEngine):
     limits = Limits()
     budget = Budget(0)
 
-    def __init__(self, queue_yaml: str | None, apps: Iterable[str], seed: int, shuffle: bool, dup: float) -> None:
-        super().__init__(queue_yaml, apps, seed, shuffle, dup)
+    def __init__(
+        self, queue_yaml: str | None, apps: Iterable[str], seed: int, shuffle: bool, duplicates: float
+    ) -> None:
+        super().__init__(queue_yaml, apps, seed, shuffle, duplicates)
         self.server = IsolatedServer(self.server, self, self.limits, self.budget)  # type: ignore[assignment]

@@ -412,9 +412,9 @@ stopped after 8 attempts, and tasks still wait:
   /b: 1 attempt of task 't0' on queue 'default', retries 0
   /a: 1 attempt of task 't6' on queue 'default', retries 0
   /c: 1 attempt of task 't7' on queue 'default', retries 0
-A handler that adds a task for itself needs an end to it; a task that always fails needs
-a task_retry_limit. If so many tasks are meant, run again: the queue goes on where it
-stopped."""
+A handler that adds a task for itself must stop doing so at some point, and a task that
+always fails needs a task_retry_limit. If you expect so many tasks, run again: the queue
+continues where it stopped."""
     )
 
 

@@ -358,13 +358,13 @@ def test_a_pull_task_is_never_dispatched(service, pull):
 
 @pytest.mark.row("T42")
 def test_push_and_pull_do_not_mix(taskqueue, pull):
-    says = "queue 'later' is a pull queue and takes no push task; add it with method='PULL'"
+    says = "queue 'later' is a pull queue and takes no push tasks; add it with method='PULL'"
     with pytest.raises(taskqueue.InvalidQueueModeError, match=says):
         taskqueue.add(url="/x", queue_name="later")
-    says = "queue 'mail' is a push queue and takes no pull task; pull tasks need a queue with `mode: pull`"
+    says = "queue 'mail' is a push queue and takes no pull tasks; add the task to a queue with `mode: pull`"
     with pytest.raises(taskqueue.InvalidQueueModeError, match=says):
         pull("a", queue="mail")
-    with pytest.raises(taskqueue.InvalidQueueModeError, match="queue 'mail' is a push queue; only a queue with"):
+    with pytest.raises(taskqueue.InvalidQueueModeError, match="queue 'mail' is a push queue; tasks can be leased only"):
         taskqueue.Queue("mail").lease_tasks(60, 1)
 
 

@@ -104,8 +104,8 @@ def test_the_fields_may_stand_in_any_order():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "queue.yaml is empty; it begins with a line `queue:`, then one `- name: …` per queue"),
-        ("# nothing\n", "queue.yaml is empty; it begins with a line `queue:`, then one `- name: …` per queue"),
+        ("", "queue.yaml is empty; it begins with `queue:`, followed by one `- name: …` per queue"),
+        ("# nothing\n", "queue.yaml is empty; it begins with `queue:`, followed by one `- name: …` per queue"),
         ("- name: mail", "queue.yaml, line 1: the file: expected lines of `field: value`, not a list"),
         ("mail", "queue.yaml, line 1: the file: expected lines of `field: value`, not 'mail'"),
         ("queue:", "queue.yaml, line 1: queue: expected a list, one `- name: …` per queue, not nothing"),
@@ -115,52 +115,53 @@ def test_the_fields_may_stand_in_any_order():
         ("queue:\n- rate: 5/s", "queue.yaml, line 2: name: missing; every queue needs one, such as `- name: mail`"),
         ("queue:\n- name: [mail]", "queue.yaml, line 2: name: expected one value, not a list"),
         ("queue:\n- name: mail\n  name: post", "queue.yaml, line 3: name: given twice in one queue; delete one"),
-        ("quue: []", "queue.yaml, line 1: 'quue': no field of the file; did you mean queue?"),
+        ("quue: []", "queue.yaml, line 1: 'quue': unknown field of the file; did you mean 'queue'?"),
         (
             "? [queue]\n: mail",
-            "queue.yaml, line 1: a list: no field of the file; "
+            "queue.yaml, line 1: a list: unknown field of the file; "
             "the fields are queue, resume_paused_queues, total_storage_limit",
         ),
-        ("queue:\n- name: mail\n  rat: 5/s", "queue.yaml, line 3: 'rat': no field of queue; did you mean rate?"),
+        ("queue:\n- name: mail\n  rat: 5/s", "queue.yaml, line 3: 'rat': unknown field of queue; did you mean 'rate'?"),
         (
             "queue:\n- name: mail\n- name: mail",
-            "queue.yaml, line 3: name: queue 'mail' is there already, in line 2",
+            "queue.yaml, line 3: name: queue 'mail' is already defined in line 2",
         ),
         (
             "queue:\n- name: my_mail",
-            "queue.yaml, line 2: name: 'my_mail' is no name for a queue; use 1 to 100 letters, digits and '-'",
+            "queue.yaml, line 2: name: 'my_mail' is not a queue name; use 1 to 100 letters, digits and '-'",
         ),
         (
             "queue:\n- name: later\n  mode: pull\n  rate: 5/s",
-            "queue.yaml, line 4: rate: only for push queues; delete it",
+            "queue.yaml, line 4: rate: allowed only for push queues; delete it",
         ),
         (
             "queue:\n- name: later\n  mode: pull\n  rate:\n    5/s",
-            "queue.yaml, line 4: rate: only for push queues; delete it",
+            "queue.yaml, line 4: rate: allowed only for push queues; delete it",
         ),
         (
             "queue:\n- name: mail\n  retry_parameters:\n    task_retry_limits: 1",
-            "queue.yaml, line 4: 'task_retry_limits': no field of retry_parameters; did you mean task_retry_limit?",
+            "queue.yaml, line 4: 'task_retry_limits': unknown field of retry_parameters; "
+            "did you mean 'task_retry_limit'?",
         ),
-        ("queue:\n- name: mail\n  acl: []", "queue.yaml, line 3: acl: only for pull queues; delete it"),
-        ("queue:\n- name: mail\n  mode: drag", "queue.yaml, line 3: mode: 'drag' is no mode; write push or pull"),
+        ("queue:\n- name: mail\n  acl: []", "queue.yaml, line 3: acl: allowed only for pull queues; delete it"),
+        ("queue:\n- name: mail\n  mode: drag", "queue.yaml, line 3: mode: 'drag' is not a mode; write push or pull"),
         (
             "queue:\n- name: mail\n  target: My Service",
-            "queue.yaml, line 3: target: 'My Service' is no target; write a service, or version.service",
+            "queue.yaml, line 3: target: 'My Service' is not a target; write a service, or version.service",
         ),
         (
             "total_storage_limit: much",
             "queue.yaml, line 1: total_storage_limit: "
-            "'much' is no size; write a number and B, K, M, G or T, such as 120M",
+            "'much' is not a size; write a number and B, K, M, G or T, such as 120M",
         ),
         (
             "resume_paused_queues: perhaps",
-            "queue.yaml, line 1: resume_paused_queues: 'perhaps' is neither true nor false",
+            "queue.yaml, line 1: resume_paused_queues: 'perhaps' is not true or false",
         ),
         (
             "queue:\n- name: mail\n\trate: 5/s",
             "queue.yaml, line 3: not YAML: found character '\\t' that cannot start any token; "
-            "indent with spaces, never with tabs",
+            "indent with spaces, not with tabs",
         ),
         ("queue: [", "queue.yaml, line 1: not YAML: expected the node content, but found '<stream end>'"),
         ("queue: []\n---\nqueue: []", "queue.yaml, line 2: not YAML: but found another document"),
@@ -171,7 +172,7 @@ def test_the_fields_may_stand_in_any_order():
         ('\nqueue:\n- name: "\\UFFFFFFFF"\n\n\n', "queue.yaml, line 3: not YAML: an escape \\U beyond Unicode"),
         (b"\nqueue: caf\xe9", "queue.yaml, line 2: the byte 0xe9 is not UTF-8; save the file as UTF-8"),
         (b"queue:\n- name: caf\xe9", "queue.yaml, line 2: the byte 0xe9 is not UTF-8; save the file as UTF-8"),
-        ("a: &x []\nqueue: *x", "queue.yaml, line 2: *x: queue.yaml takes no aliases; write the value out"),
+        ("a: &x []\nqueue: *x", "queue.yaml, line 2: *x: aliases are not allowed in queue.yaml; repeat the value"),
         ("[" * 1000, "queue.yaml, line 1: queue.yaml: nested more than 6 levels deep"),
         ("[" + "a, " * 1000 + "[" * 1000, "queue.yaml, line 1: queue.yaml: nested more than 6 levels deep"),
     ],
@@ -239,8 +240,8 @@ def test_retry_parameters_at_their_bounds_are_taken():
 def test_names_and_targets_have_a_length():
     assert parse_queue_yaml(f"queue:\n- name: {'x' * 100}")[1].name == "x" * 100
     assert only_queue(f"target: {'x' * 200}").target == "x" * 200
-    assert "is no name for a queue" in mistake(f"queue:\n- name: {'x' * 101}")
-    assert "is no target" in mistake(f"queue:\n- name: mail\n  target: {'x' * 201}")
+    assert "is not a queue name" in mistake(f"queue:\n- name: {'x' * 101}")
+    assert "is not a target" in mistake(f"queue:\n- name: mail\n  target: {'x' * 201}")
 
 
 @pytest.mark.parametrize("switch", ["true", "True", "FALSE"])
@@ -251,8 +252,8 @@ def test_true_and_false_may_be_in_capitals(switch):
 @pytest.mark.parametrize(
     ("lines", "shown"),
     [
-        ("queue:\n- name: {}", 120),
-        ("queue:\n- name: m\n  target: {}", 120),
+        ("queue:\n- name: {}", 60),
+        ("queue:\n- name: m\n  target: {}", 60),
         ("queue:\n- name: m\n  rate: {}", 60),
         ("queue:\n- name: m\n  mode: {}", 60),
         ("queue:\n- name: m\n  bucket_size: {}", 60),
@@ -283,7 +284,7 @@ def test_a_message_quotes_no_more_than_the_beginning_of_a_long_value(lines, show
         ("max_backoff_seconds: .inf", "a number such as 0.5, 10 or 300"),
         ("max_backoff_seconds: 1000000000", "at least 0 and at most 315360000 seconds"),
         ("max_doublings: many", "write one from 0 to 2147483647"),
-        ("task_retry_limits: 1", "did you mean task_retry_limit?"),
+        ("task_retry_limits: 1", "did you mean 'task_retry_limit'?"),
     ],
 )
 @pytest.mark.row("T39")
@@ -302,7 +303,7 @@ def test_the_least_backoff_may_not_be_more_than_the_most():
 def test_a_pull_queue_has_one_retry_parameter():
     text = "queue:\n- name: later\n  mode: pull\n  retry_parameters:\n    max_doublings: 1"
     assert mistake(text) == (
-        "queue.yaml, line 5: 'max_doublings': no field of the retry_parameters of a pull queue; "
+        "queue.yaml, line 5: 'max_doublings': unknown field of the retry_parameters of a pull queue; "
         "the fields are task_retry_limit"
     )
 

@@ -34,7 +34,7 @@ ROOT = Path(__file__).parents[3]
 SOLUTION = ROOT / "solutions" / "01_first_task.ipynb"
 STRICT = """
 from harness.classroom.grading import __main__, isolated_engine as engine
-engine.ApartEngine.limits = engine.Limits(seconds=1, patience=4, file=1 << 20)
+engine.IsolatedEngine.limits = engine.Limits(seconds=1, patience=4, file=1 << 20)
 __main__.main()
 """
 ADD = "taskqueue.add(url=URL('log_edit'), params=dict(old=old, new=new))"
@@ -248,9 +248,9 @@ def test_a_judge_that_breaks_down_gives_no_grade():
 BREAKS = """
 import os
 from harness.classroom.grading import __main__
-judge = __main__.judge
+check_answer = __main__.check_answer
 
-def judge_or_break(exercise, files, stubs):
+def check_or_break(exercise, files, *more):
     source = "".join(files.values())
     if "raises" in source:
         raise AssertionError("a check that is wrong itself")
@@ -260,9 +260,9 @@ def judge_or_break(exercise, files, stubs):
         return repr("x" * (3 << 30))
     if "dies" in source:
         os.abort()
-    return judge(exercise, files, stubs)
+    return check_answer(exercise, files, *more)
 
-__main__.judge = judge_or_break
+__main__.check_answer = check_or_break
 __main__.main()
 """
 
