@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -325,7 +326,7 @@ class Lab:
 
     def _work(self, action: Callable[[], T]) -> T:
         """Let the dispatcher act, with a progress bar if that takes many attempts."""
-        with Meter() as meter:
+        with closing(Meter()) as meter:
             return self._engine.work(action, meter.count)
 
     def _not_run(self) -> str:

@@ -1,7 +1,7 @@
-"""What happened, as plain immutable values: the only thing that displays, figures and checks are made from.
+"""Records: immutable values that describe what happened in a lab. Displays, figures and checks use only records.
 
-Nothing here knows web2py, HTTP servers, HTML or the App Engine SDK; `harness.show` registers how a record is
-shown. Times are aware UTC datetimes on the lab's virtual clock, durations are virtual seconds.
+This module doesn't depend on web2py, HTML or the App Engine SDK; `harness.show` registers how a record is displayed.
+Times are aware UTC datetimes on the lab's virtual clock, and durations are virtual seconds.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 __all__ = [
     "Attempt",
     "Frame",
     "Headers",
     "Outcome",
-    "Painter",
     "QueueSample",
     "QueueStatistics",
     "Record",
@@ -34,59 +33,50 @@ __all__ = [
 ]
 
 
-# What all records have in common.
-
-
-class Painter(NamedTuple):
-    """How one kind of record is shown: on one line, as text of several lines, and as HTML."""
-
-    line: Callable[[Any], str]
-    text: Callable[[Any], str]
-    html: Callable[[Any], str]
-
-
 class Record:
-    """Base of the records: shows itself in a notebook (HTML), in a terminal (text) and in a list (one line)."""
+    """Base class of the records: it displays itself in a notebook (HTML), in a terminal (text) and in a list (a line).
+
+    `cards` maps each kind of record to a function that returns its card, an object with `line`, `text()` and `html()`.
+    """
 
     __slots__ = ()
-    painters: ClassVar[dict[type, Painter]] = {}
+    cards: ClassVar[dict[type, Callable[[Any], Any]]] = {}
 
-    def _painter(self) -> Painter | None:
-        return next((self.painters[kind] for kind in type(self).__mro__ if kind in self.painters), None)
+    def _card(self) -> Any:
+        make = next((self.cards[kind] for kind in type(self).__mro__ if kind in self.cards), None)
+        return make(self) if make else None
 
     def __repr__(self) -> str:
-        painter = self._painter()
-        return painter.line(self) if painter else object.__repr__(self)
+        card = self._card()
+        return f"<{card.line}>" if card else object.__repr__(self)
 
     def __str__(self) -> str:
-        painter = self._painter()
-        return painter.text(self) if painter else repr(self)
+        card = self._card()
+        return str(card.text()) if card else repr(self)
 
     def _repr_html_(self) -> str | None:
-        painter = self._painter()
-        return painter.html(self) if painter else None
+        card = self._card()
+        return str(card.html()) if card else None
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(str(self))
 
-
-# One HTTP request and its answer.
 
 Headers = tuple[tuple[str, str], ...]
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 def find_header(headers: Headers, name: str) -> str | None:
-    """Return the first value of a header, whatever its spelling, or None."""
+    """Return the first value of a header, or None; upper and lower case don't matter."""
     wanted = name.lower()
     return next((value for key, value in headers if key.lower() == wanted), None)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Request(Record):
-    """One HTTP request, as it goes over the wire.
+    """An HTTP request, as it is sent.
 
-    `url` is the percent-encoded path with its query string ("/tutorial/default/index?a=1"), `body` the raw bytes.
+    `url` is the percent-encoded path with its query string ("/tutorial/default/index?a=1"), and `body` is raw bytes.
     """
 
     method: str
@@ -97,17 +87,13 @@ class Request(Record):
     remote_addr: str = "127.0.0.1"
 
     def header(self, name: str) -> str | None:
-        """Return the first value of a header, whatever its spelling, or None."""
+        """Return the first value of a header, or None; upper and lower case don't matter."""
         return find_header(self.headers, name)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Ticket(Record):
-    """web2py's record of an uncaught exception.
-
-    `frames` are the learner's own frames, outermost first; `where` names the last of them
-    ("tutorial/controllers/default.py, line 4").
-    """
+    """web2py's record of an uncaught exception. `frames` are the learner's own stack frames, outermost first."""
 
     id: str
     exception: str
@@ -117,12 +103,13 @@ class Ticket(Record):
 
     @property
     def where(self) -> str:
-        return self.frames[-1].where if self.frames else "unknown place"
+        """The learner's line that raised: "tutorial/controllers/default.py, line 4"."""
+        return self.frames[-1].where if self.frames else "unknown line"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Frame(Record):
-    """One line of the learner's code: `file` relative to the applications ("tutorial/controllers/default.py")."""
+    """A line of the learner's code. `file` is relative to the applications ("tutorial/controllers/default.py")."""
 
     file: str
     line: int
@@ -131,15 +118,13 @@ class Frame(Record):
 
     @property
     def where(self) -> str:
+        """The file and the line: "tutorial/controllers/default.py, line 4"."""
         return f"{self.file}, line {self.line}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Route(Record):
-    """What web2py made of a URL: the action that ran, and the variables that it saw.
-
-    The three mappings are the action's `request.get_vars`, `request.post_vars` and `request.vars`.
-    """
+    """The action that web2py ran for a URL, with the action's `request.get_vars`, `.post_vars` and `.vars`."""
 
     application: str
     controller: str
@@ -152,17 +137,18 @@ class Route(Record):
 
     @property
     def action(self) -> str:
+        """The action: "tutorial/default/task_do"."""
         return f"{self.application}/{self.controller}/{self.function}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Response(Record):
-    """The answer to one request, and what the harness saw while it was made.
+    """The response to a request, and what the harness recorded while the handler ran.
 
-    `elapsed` is in virtual seconds; `vars` is the dict that the action returned (empty when it returned anything
-    else); `route`, `sql` and `ticket` are filled in where web2py answered. `deadline` tells that the handler was
-    stopped: "virtual" after its allowed virtual seconds, "real" because it kept the processor for too long. `output`
-    is what the handler printed, `hint` says in words why web2py found nothing to run.
+    `elapsed` is in virtual seconds. `vars` is the dict that the action returned; it is empty if the action returned
+    another type. `route`, `sql` and `ticket` are set if web2py handled the request. `deadline` is set if the handler
+    was stopped: "virtual" after its virtual seconds, "real" because it used the processor for too long. `output` is the
+    text that the handler printed, and `hint` explains why web2py found no action to run.
     """
 
     status: int
@@ -182,12 +168,12 @@ class Response(Record):
 
     @property
     def text(self) -> str:
-        """The body as text (UTF-8; what is no UTF-8 is shown as \\ufffd)."""
+        """The body as a string; bytes that aren't UTF-8 become \\ufffd."""
         return self.body.decode("utf-8", "replace")
 
     @property
     def json(self) -> Any:
-        """The body parsed as JSON; ValueError, with the start of the body, when it is none."""
+        """The body parsed as JSON. It raises ValueError if the body isn't JSON."""
         try:
             return json.loads(self.body)
         except ValueError as error:
@@ -195,19 +181,16 @@ class Response(Record):
 
     @property
     def ok(self) -> bool:
-        """True for 200 to 299: what App Engine counts as success (T22)."""
+        """Whether the status is 200 to 299, which App Engine counts as success (T22)."""
         return 200 <= self.status <= 299
 
     def header(self, name: str) -> str | None:
-        """Return the first value of a header, whatever its spelling, or None."""
+        """Return the first value of a header, or None; upper and lower case don't matter."""
         return find_header(self.headers, name)
 
 
-# Tasks, their attempts, and the figures of their queues.
-
-
 class TaskState(StrEnum):
-    """Where a task is in its life."""
+    """The state of a task."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -218,10 +201,10 @@ class TaskState(StrEnum):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class TaskInfo(Record):
-    """A task as the queue holds it, at one instant.
+    """A task as the queue stores it, at one instant.
 
-    `origin` is the learner's line that added it. `retries` counts retries (X-AppEngine-TaskRetryCount), `executions`
-    the attempts that got an answer (X-AppEngine-TaskExecutionCount); `first_try` is None before the first attempt.
+    `origin` is the learner's line that added the task. `retries` is X-AppEngine-TaskRetryCount, and `executions`, the
+    number of attempts with a response, is X-AppEngine-TaskExecutionCount. `first_try` is None before the first attempt.
     """
 
     name: str
@@ -241,17 +224,17 @@ class TaskInfo(Record):
 
     @property
     def identity(self) -> tuple[str, str, datetime]:
-        """What tells it from every other task of the lab: a name may be used again when its tombstone has lapsed."""
+        """A unique key of the task in its lab. The name isn't unique, because it is free again after its tombstone."""
         return self.queue, self.name, self.created
 
     @property
     def text(self) -> str:
-        """The body as text."""
+        """The body as a string; bytes that aren't UTF-8 become \\ufffd."""
         return self.body.decode("utf-8", "replace")
 
 
 class Outcome(StrEnum):
-    """What the queue did after an attempt."""
+    """The action that the queue took after an attempt."""
 
     DONE = "done"
     RETRY = "retry"
@@ -261,11 +244,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Attempt(Record):
-    """One delivery of a task to its handler.
+    """An attempt: the delivery of a task to its handler.
 
-    `task` is the task as it was when the attempt began. `number` counts the attempts of the lab from 1. `next_eta`
-    is set when the outcome is RETRY. `note` says in words why ("status 503", "deadline of 600 s exceeded",
-    "task_retry_limit 3 reached").
+    `task` is the task at the beginning of the attempt. `number` counts the attempts of the lab from 1. `next_eta` is
+    set if the outcome is RETRY. `note` is the reason for the outcome ("status 503", "task_retry_limit 3 reached").
     """
 
     number: int
@@ -280,22 +262,23 @@ class Attempt(Record):
 
     @property
     def elapsed(self) -> float:
-        """How long the handler took, in virtual seconds."""
+        """The time that the handler took, in virtual seconds."""
         return self.response.elapsed
 
     @property
     def status(self) -> int:
-        """The HTTP status; 0 when the handler was stopped at its deadline and gave none (T25)."""
+        """The HTTP status, or 0 if the handler was stopped at its deadline (T25)."""
         return self.response.status
 
     @property
     def ok(self) -> bool:
+        """Whether the task is done."""
         return self.outcome is Outcome.DONE
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Trace(Record):
-    """The life of one task, hop by hop: the `add`, the stored task, then every attempt."""
+    """The history of a task: the call of `add`, the stored task, and every attempt."""
 
     task: TaskInfo
     attempts: tuple[Attempt, ...] = ()
@@ -303,9 +286,9 @@ class Trace(Record):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class QueueStatistics(Record):
-    """What App Engine reports about a queue: the figures of Google's own `QueueStatistics` (T41).
+    """The statistics that App Engine reports about a queue, as in Google's `QueueStatistics` (T41).
 
-    `tasks` counts those that wait and those that run, `enforced_rate` is in tasks per second, 0 while it is paused.
+    `tasks` counts waiting and running tasks. `enforced_rate` is in tasks per second, and 0 while the queue is paused.
     """
 
     queue: str
@@ -318,7 +301,7 @@ class QueueStatistics(Record):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class QueueSample(Record):
-    """A push queue at one instant: tokens in its bucket, tasks that wait (due or not), tasks that run."""
+    """A push queue at one instant: the tokens in its bucket, the waiting tasks (due or not), and the running tasks."""
 
     at: datetime
     tokens: float

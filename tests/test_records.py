@@ -1,4 +1,4 @@
-"""Records: immutable, equal by value, and never without words."""
+"""Records are immutable, equal by value, and can all be displayed."""
 
 import dataclasses
 import pickle
@@ -34,7 +34,7 @@ def test_every_record_can_be_shown():
     exported = [getattr(records, name) for name in records.__all__]
     kinds = {each for each in exported if isinstance(each, type) and issubclass(each, Record)} - {Record}
     assert len(kinds) >= 10
-    assert kinds == set(show.Record.painters)
+    assert kinds == set(show.Record.cards)
 
 
 def test_a_record_cannot_be_changed():
@@ -50,7 +50,7 @@ def test_a_header_is_found_in_any_spelling_and_the_first_one_counts():
     assert Response(200, headers=headers).header("Retry-after") == "1"
 
 
-def test_a_body_that_is_no_utf_8_is_text_all_the_same():
+def test_a_body_that_is_not_utf_8_has_a_text():
     assert Response(200, body=b"\xffa").text == "\ufffda"
     assert TASK.text == "ü"
 
@@ -59,7 +59,7 @@ def test_json_is_parsed():
     assert Response(200, body=b'{"a": [1]}').json == {"a": [1]}
 
 
-def test_what_is_no_json_is_quoted():
+def test_a_body_that_is_not_json_is_quoted():
     with pytest.raises(ValueError, match="not JSON.*'<html>"):
         _ = Response(200, body=b"<html>" + 1000 * b"x").json
 
@@ -78,10 +78,10 @@ def test_a_route_names_its_action():
 def test_a_ticket_points_to_the_innermost_line():
     frames = (Frame("a.py", 1, "f"), Frame("b.py", 7, "g"))
     assert Ticket("t", "KeyError", "'a'", frames).where == "b.py, line 7"
-    assert Ticket("t", "KeyError", "'a'").where == "unknown place"
+    assert Ticket("t", "KeyError", "'a'").where == "unknown line"
 
 
-def test_an_attempt_speaks_for_its_response():
+def test_an_attempt_has_the_status_of_its_response():
     attempt = Attempt(1, TASK, Request("POST", "/x"), Response(503, elapsed=2.5), NOW, Outcome.RETRY)
     assert (attempt.status, attempt.elapsed, attempt.ok) == (503, 2.5, False)
     assert dataclasses.replace(attempt, outcome=Outcome.DONE).ok
@@ -92,7 +92,7 @@ def test_records_are_equal_by_value_and_survive_pickling():
     assert dataclasses.replace(TASK, state=TaskState.DONE) != TASK
 
 
-def test_a_record_without_a_painter_has_a_plain_repr():
+def test_a_record_without_a_card_has_a_plain_repr():
     class Odd(Record):
         __slots__ = ()
 

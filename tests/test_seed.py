@@ -67,7 +67,7 @@ def test_the_trace_shows_how_hop_by_hop(lab):
         "tutorial/controllers/default.py, line 5",
         "POST /tutorial/default/task_do",
         "new = 'new text'",
-        "the worker answers 200 OK, done",
+        "the worker returns 200 OK, done",
         "action tutorial/default/task_do",
         "INSERT INTO",
         "done: the task leaves the queue",

@@ -1,8 +1,7 @@
-"""A card: a title, labelled facts, numbered steps. Every record is made into a card once; text and HTML are two
-renderings of it, so that they cannot tell different stories.
+"""A card: a title, labelled facts and numbered steps. Text and HTML are two renderings of the same card.
 
-The HTML holds tables and lists only, with the few inline styles that JupyterLab's sanitizer leaves in place: it looks
-the same in a notebook that is not trusted, in the light and in the dark theme, and reads well aloud.
+The HTML has only tables, lists and a few inline styles, which JupyterLab's sanitizer keeps. So it looks the same in a
+notebook that isn't trusted, in the light and in the dark theme, and a screen reader can read it.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import NamedTuple
 
-from harness.show.text import LONG, clean, shorten, width
+from harness.show.text import LONG, clean, excerpt, shorten, width
 
 _WIDE = 110  # columns of one line of a fact
 _TALL = 14  # lines of one fact
@@ -20,7 +19,14 @@ _CODE = 'style="white-space:pre-wrap"'
 
 
 class Fact(NamedTuple):
-    """A labelled value: what is shown of it, line by line, and all of it where that is more ("" where it is not)."""
+    """A labelled value, made by `fact`.
+
+    Args:
+        label: the name of the value.
+        lines: the value as it is shown.
+        full: the whole value if `lines` is not all of it, else "".
+        code: whether the value is set in a typewriter font.
+    """
 
     label: str
     lines: tuple[str, ...]
@@ -29,7 +35,14 @@ class Fact(NamedTuple):
 
 
 class Card(NamedTuple):
-    """A title with its facts, and steps that are cards themselves; `line` is the card on one line."""
+    """A title with facts and steps, made by `card`.
+
+    Args:
+        line: the card on one line.
+        title: the first line of text and HTML.
+        facts: the facts below the title.
+        steps: the numbered steps, which are cards themselves.
+    """
 
     line: str
     title: str
@@ -37,81 +50,74 @@ class Card(NamedTuple):
     steps: tuple[Card, ...] = ()
 
     def text(self) -> str:
-        """Render for a terminal."""
-        return "\n".join([self.title, *_text_facts(self.facts, "  "), *_text_steps(self.steps)])
+        """Return the card as text for a terminal."""
+        rows = [self.title, *_text_facts(self.facts, "  ")]
+        for number, step in enumerate(self.steps, 1):
+            mark = f"{number}. "
+            rows += ["", mark + step.title] if step.facts else [mark + step.title]
+            rows += _text_facts(step.facts, " " * len(mark))
+        return "\n".join(rows)
 
     def html(self) -> str:
-        """Render for a notebook."""
+        """Return the card as HTML for a notebook."""
         steps = "".join(f'<li style="margin-top:0.7em">{step.html()}</li>' for step in self.steps)
         return f"<div><strong>{escape(self.title)}</strong>{_html_facts(self.facts)}" + (
             f"<ol>{steps}</ol></div>" if steps else "</div>"
         )
 
 
+def card(title: str, facts: Iterable[Fact | None] = (), steps: Iterable[Card] = (), *, line: str = "") -> Card:
+    """Return a card with its title and line cleaned and shortened, and without the facts that are None."""
+    title = shorten(clean(title), _WIDE)
+    return Card(shorten(clean(line or title), _WIDE), title, tuple(filter(None, facts)), tuple(steps))
+
+
 def fact(label: str, value: str | Iterable[str], *, code: bool = False) -> Fact | None:
-    """Make a fact of any text or lines of text, cleaned and cut to size; None of an empty one."""
+    """Return a fact whose value (a string or lines) is cleaned and shortened, or None if the value is empty."""
     text = value if isinstance(value, str) else "\n".join(value)
     if not text.strip():
         return None
     every = [line.rstrip() for line in text.strip("\n").expandtabs(4).split("\n")]
-    lines = [_cut(line) for line in _cut_lines(every)]
-    whole = "\n".join(map(clean, every)) if len(text) <= LONG else ""
-    return Fact(label, tuple(lines), whole if whole != "\n".join(lines) else "", code)
+    lines = every
+    if len(every) > _TALL:
+        head, tail = _TALL * 2 // 3, _TALL // 3
+        lines = [*every[:head], f"… {len(every) - head - tail:,} more lines …", *every[-tail:]]
+    lines = [_shorten_line(line) for line in lines]
+    full = "\n".join(map(clean, every)) if len(text) <= LONG else ""
+    return Fact(label, tuple(lines), full if full != "\n".join(lines) else "", code)
 
 
-def _cut(line: str) -> str:
-    sample = clean(line if len(line) < 2000 else line[:1000] + line[-1000:])
-    short = shorten(sample, _WIDE)
-    return short if short == sample else f"{short} ({len(line):,} characters)"
-
-
-def _cut_lines(lines: list[str]) -> list[str]:
-    if len(lines) <= _TALL:
-        return lines
-    head, tail = _TALL * 2 // 3, _TALL // 3
-    return [*lines[:head], f"… {len(lines) - head - tail:,} more lines …", *lines[-tail:]]
-
-
-def card(title: str, facts: Iterable[Fact | None] = (), steps: Iterable[Card] = (), *, line: str = "") -> Card:
-    """Make a card, without its empty facts; titles are cleaned and cut to size like the facts."""
-    title = shorten(clean(title), _WIDE)
-    return Card(shorten(clean(line or title), _WIDE), title, tuple(filter(None, facts)), tuple(steps))
+def _shorten_line(line: str) -> str:
+    short, is_cut = excerpt(line, _WIDE)
+    return f"{short} ({len(line):,} characters)" if is_cut else short
 
 
 def _text_facts(facts: tuple[Fact, ...], indent: str) -> list[str]:
     column = max((width(fact.label) for fact in facts), default=0) + 2
     rows = []
-    for one in facts:
-        for place, line in enumerate(one.lines):
-            label = "" if place else one.label
+    for fact in facts:
+        for number, line in enumerate(fact.lines):
+            label = "" if number else fact.label
             rows.append(f"{indent}{label}{' ' * (column - width(label))}{line}".rstrip())
-    return rows
-
-
-def _text_steps(steps: tuple[Card, ...]) -> list[str]:
-    rows = []
-    for number, step in enumerate(steps, 1):
-        mark = f"{number}. "
-        rows += ["", mark + step.title] if step.facts else [mark + step.title]
-        rows += _text_facts(step.facts, " " * len(mark))
     return rows
 
 
 def _html_facts(facts: tuple[Fact, ...]) -> str:
     rows = "".join(
-        f'<tr><th scope="row" {_LEFT}>{escape(one.label)}</th><td {_LEFT}>{_html_value(one)}</td></tr>' for one in facts
+        f'<tr><th scope="row" {_LEFT}>{escape(fact.label)}</th><td {_LEFT}>{_html_value(fact)}</td></tr>'
+        for fact in facts
     )
     return f'<table style="margin:0"><tbody>{rows}</tbody></table>' if rows else ""
 
 
-def _html_value(one: Fact) -> str:
-    lines = map(escape, one.lines)
-    shown = "<br>".join(f"<code {_CODE}>{line}</code>" if one.code else line for line in lines)
-    return unfold(shown, one.full)
+def _html_value(fact: Fact) -> str:
+    lines = map(escape, fact.lines)
+    shown = "<br>".join(f"<code {_CODE}>{line}</code>" if fact.code else line for line in lines)
+    return unfold(shown, fact.full)
 
 
 def unfold(shown: str, full: str) -> str:
-    """Wrap a shortened HTML value so that a click (or Enter) shows all of it; `full` is "" when that is all."""
+    """Return HTML that shows `full` (plain text) when the user clicks on `shown`; only `shown` if `full` is ""."""
     if not full:
         return shown
     return f"<details><summary>{shown}</summary><code {_CODE}>{escape(full)}</code></details>"

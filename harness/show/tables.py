@@ -1,7 +1,4 @@
-"""A sequence that shows itself as a table; it is otherwise like a list that cannot be changed.
-
->>> table[0], len(table), table[1:3], table == [...]
-"""
+"""Tables: immutable sequences that are displayed as tables. `table[1:3]` is a table, and `table == [...]` works."""
 
 from __future__ import annotations
 
@@ -15,20 +12,24 @@ from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 from harness.records import Attempt, Outcome, TaskInfo, TaskState
 from harness.show.card import unfold
-from harness.show.task_cards import retry_words, task_data
-from harness.show.text import LONG, clean, clock, duration, plain, quantity, relative, shorten, width
+from harness.show.task_cards import retry_time, task_data
+from harness.show.text import LONG, clean, clock, duration, excerpt, plain, quantity, relative, shorten, width
 
 T = TypeVar("T")
-_MANY = 40  # rows that are shown; of a longer table the first and the last
+_MANY = 40  # rows that are shown; a longer table shows only its first and last rows
 _HEAD, _TAIL = 20, 10
 
 
 @dataclass(frozen=True)
 class Column(Generic[T]):
-    """One column: its title, how to write the value of an item ("" leaves the cell empty), on which side it is set.
+    """A column of a table. A column whose cells are all empty is omitted.
 
-    A column whose cells are all empty is left out, unless `keep` is set. Values wider than `limit` columns of a
-    terminal are cut in the middle.
+    Args:
+        title: the header.
+        show: returns the cell of an item as a string.
+        right: whether the cells are aligned to the right.
+        keep: whether the column is shown even if all its cells are empty.
+        limit: the columns of a terminal that a cell may take; a longer one is shortened in the middle.
     """
 
     title: str
@@ -39,26 +40,26 @@ class Column(Generic[T]):
 
 
 class Cell(NamedTuple):
-    """What a cell shows, whether that was cut short, and all of it where that is not too long."""
+    """The string that a cell shows, whether it was shortened, and the whole string if that isn't too long."""
 
     short: str
-    cut: bool = False
-    full: str = ""
+    cut: bool
+    full: str
 
 
 class Table(Sequence[T]):
-    """An immutable sequence of items, shown as a table.
+    """An immutable sequence of items that is displayed as a table.
 
     Args:
         items: the rows.
-        columns: how an item becomes cells.
-        caption: what the rows are, in words, from the rows ("2 tasks wait").
-        empty: what to say when there is no row ("no task waits").
-        note: what else there is to say, below the rows, or where there is none.
+        columns: the columns, from left to right.
+        caption: returns the caption of some rows ("2 tasks wait").
+        empty: the text that is shown if there are no rows ("no task waits").
+        note: a text that is shown below the rows.
     """
 
     __slots__ = ("_caption", "_columns", "_empty", "_items", "_note")
-    __hash__ = None  # type: ignore[assignment]  # equal to a list, which has no hash either
+    __hash__ = None  # type: ignore[assignment]  # a table equals a list, which has no hash either
 
     def __init__(
         self,
@@ -76,7 +77,7 @@ class Table(Sequence[T]):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The titles of the columns, left to right."""
+        """The titles of all columns, from left to right."""
         return tuple(column.title for column in self._columns)
 
     def __len__(self) -> int:
@@ -108,64 +109,59 @@ class Table(Sequence[T]):
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(str(self))
 
-    def _rows(self) -> tuple[list[Column[T]], list[list[Cell] | None]]:
-        """Return the columns that say something, and the cells that are shown; None stands for rows left out."""
+    def _grid(self) -> tuple[list[Column[T]], list[list[Cell] | None]]:
+        """Return the columns and the rows that are shown; None is the gap in a long table."""
         items: Sequence[T | None] = self._items
         if len(items) > _MANY:
             items = [*items[:_HEAD], None, *items[-_TAIL:]]
-        cells = [
-            None if item is None else [_cell(column.show(item), column.limit) for column in self._columns]
-            for item in items
-        ]
+        rows = [None if item is None else [_cell(column, item) for column in self._columns] for item in items]
         used = [
-            place
-            for place, column in enumerate(self._columns)
-            if column.keep or any(row and row[place].short for row in cells)
+            number
+            for number, column in enumerate(self._columns)
+            if column.keep or any(row and row[number].short for row in rows)
         ]
-        return [self._columns[place] for place in used], [row and [row[place] for place in used] for row in cells]
+        return [self._columns[number] for number in used], [row and [row[number] for number in used] for row in rows]
 
-    def _left_out(self) -> str:
-        hidden = f"{len(self) - _HEAD - _TAIL:,} more rows"
-        return f"… {hidden}: a slice such as [{_HEAD}:{_HEAD + 30}] shows them …"
+    def _gap(self) -> str:
+        return f"… {len(self) - _HEAD - _TAIL:,} more rows: a slice such as [{_HEAD}:{_HEAD + 30}] shows them …"
 
     def _heading(self, rows: list[list[Cell] | None]) -> str:
         cut = any(cell.cut for row in rows if row for cell in row)
-        return clean(self._caption(self._items)) + (
-            " (… is a value cut short: index the row, as in [0], for all of it)" if cut else ""
-        )
+        explanation = " (… means that a value was shortened: index the row, as in [0], for all of it)"
+        return clean(self._caption(self._items)) + (explanation if cut else "")
 
-    def _text(self) -> Iterable[str]:
+    def _text(self) -> list[str]:
         if not self._items:
             return [clean(self._empty)]
-        columns, rows = self._rows()
-        grid = [[shorten(clean(column.title), column.limit) for column in columns]]
-        grid += [[cell.short for cell in row] for row in rows if row is not None]
-        widths = [max(map(width, cells)) for cells in zip(*grid, strict=True)]
-        lines = [_line(cells, widths, columns) for cells in grid]
+        columns, rows = self._grid()
+        cells = [[_title(column) for column in columns]]
+        cells += [[cell.short for cell in row] for row in rows if row is not None]
+        widths = [max(map(width, column)) for column in zip(*cells, strict=True)]
+        lines = [_line(row, widths, columns) for row in cells]
         lines.insert(1, "  ".join("-" * wide for wide in widths))
         if None in rows:
-            lines.insert(2 + _HEAD, self._left_out())
+            lines.insert(2 + _HEAD, self._gap())
         return [self._heading(rows), *lines]
 
     def _html(self) -> str:
-        columns, rows = self._rows()
+        columns, rows = self._grid()
         sides = [f'style="text-align:{"right" if column.right else "left"}"' for column in columns]
-        head = "".join(
-            f'<th scope="col" {side}>{escape(shorten(clean(column.title), column.limit))}</th>'
-            for column, side in zip(columns, sides, strict=True)
-        )
-        gap = f'<tr><td colspan="{len(columns)}" style="text-align:left">{escape(self._left_out())}</td></tr>'
+        titles = zip(columns, sides, strict=True)
+        head = "".join(f'<th scope="col" {side}>{escape(_title(column))}</th>' for column, side in titles)
+        gap = f'<tr><td colspan="{len(columns)}" style="text-align:left">{escape(self._gap())}</td></tr>'
         body = "".join(gap if row is None else _html_row(row, sides) for row in rows)
         caption = f'<caption style="text-align:left">{escape(self._heading(rows))}</caption>'
         return f'<table style="margin:0">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
-def _cell(text: str, limit: int) -> Cell:
-    sample = clean(text if len(text) < 2000 else text[:1000] + text[-1000:])
-    short = shorten(sample, limit)
-    if short == sample:
-        return Cell(short)
-    return Cell(short, True, "\n".join(map(clean, text.split("\n"))) if len(text) <= LONG else "")
+def _title(column: Column[Any]) -> str:
+    return shorten(clean(column.title), column.limit)
+
+
+def _cell(column: Column[T], item: T) -> Cell:
+    text = column.show(item)
+    short, cut = excerpt(text, column.limit)
+    return Cell(short, cut, "\n".join(map(clean, text.split("\n"))) if cut and len(text) <= LONG else "")
 
 
 def _line(cells: list[str], widths: list[int], columns: list[Column[Any]]) -> str:
@@ -182,11 +178,13 @@ def _html_row(row: list[Cell], sides: list[str]) -> str:
     return f'<tr><th scope="row" {sides[0]}>{cells[0]}</th>{rest}</tr>'
 
 
-# Tables of tasks, of attempts and of database rows.
+def tasks_table(tasks: Iterable[TaskInfo], now: datetime) -> Table[TaskInfo]:
+    """Return a table of tasks, in the order given.
 
-
-def list_tasks(tasks: Iterable[TaskInfo], now: datetime) -> Table[TaskInfo]:
-    """See `harness.show.tasks_table`."""
+    Args:
+        tasks: the tasks.
+        now: the lab's virtual time, to which each ETA is relative.
+    """
     columns = [
         Column[TaskInfo]("task", lambda task: task.name),
         Column[TaskInfo]("queue", lambda task: task.queue),
@@ -208,8 +206,9 @@ def _count_states(tasks: Sequence[TaskInfo]) -> str:
     return f"{quantity(len(tasks), 'task')}: {', '.join(parts)}"
 
 
-def list_attempts(attempts: Sequence[Attempt], note: str = "") -> Table[Attempt]:
-    """See `harness.show.attempts_table`."""
+def attempts_table(attempts: Iterable[Attempt], note: str = "") -> Table[Attempt]:
+    """Return a table of attempts, in the order given, with a note below it."""
+    attempts = tuple(attempts)
     day = attempts[0].started if attempts else None
     columns = [
         Column[Attempt]("attempt", lambda attempt: str(attempt.number), right=True),
@@ -219,40 +218,46 @@ def list_attempts(attempts: Sequence[Attempt], note: str = "") -> Table[Attempt]
         Column[Attempt]("request", lambda attempt: f"{attempt.request.method} {attempt.request.url}"),
         Column[Attempt]("status", lambda attempt: str(attempt.status or "none"), right=True),
         Column[Attempt]("took", lambda attempt: duration(attempt.elapsed), right=True),
-        Column[Attempt]("then", _then, limit=80),
+        Column[Attempt]("next", _next, limit=80),
         Column[Attempt]("remark", lambda attempt: "delivered twice" if attempt.duplicate else ""),
     ]
     return Table(attempts, columns, _count_outcomes, "no attempt was made", note)
 
 
-def _then(attempt: Attempt) -> str:
-    """Say what the queue did after an attempt; the status stands in a column of its own."""
+def _next(attempt: Attempt) -> str:
+    """Return what the queue did after an attempt, without the status, which has its own column."""
     if attempt.outcome is Outcome.RETRY:
-        return retry_words(attempt)
+        return retry_time(attempt)
     if attempt.outcome is Outcome.DONE or not attempt.note:
         return attempt.outcome
     return f"{attempt.outcome}: {attempt.note}"
 
 
 def _count_outcomes(attempts: Sequence[Attempt]) -> str:
-    words = {
+    outcomes = {
         Outcome.DONE: "done",
         Outcome.RETRY: "failed and retried",
         Outcome.DROPPED: "failed and dropped",
-        Outcome.DELETED: "deleted meanwhile",
+        Outcome.DELETED: "deleted while running",
     }
-    outcomes = Counter(attempt.outcome for attempt in attempts)
-    parts = [f"{outcomes[outcome]:,} {words[outcome]}" for outcome in Outcome if outcomes[outcome]]
+    counts = Counter(attempt.outcome for attempt in attempts)
+    parts = [f"{counts[outcome]:,} {text}" for outcome, text in outcomes.items() if counts[outcome]]
     return f"{quantity(len(attempts), 'attempt')}: {', '.join(parts)}"
 
 
-def list_rows(rows: Sequence[dict[str, Any]], name: str) -> Table[dict[str, Any]]:
-    """See `harness.show.rows_table`."""
-    columns = [_row_column(key, rows) for key in dict.fromkeys(key for row in rows for key in row)]
-    return Table(rows, columns, lambda rows: f"{name}: {quantity(len(rows), 'row')}", f"{name} is empty")
+def rows_table(rows: Iterable[Mapping[str, Any]], name: str) -> Table[dict[str, Any]]:
+    """Return a table of the rows of a database table, each of which maps column names to values.
+
+    Args:
+        rows: the rows, in the order in which they are shown.
+        name: the name of the database table.
+    """
+    items = [dict(row) for row in rows]
+    columns = [_row_column(key, items) for key in dict.fromkeys(key for row in items for key in row)]
+    return Table(items, columns, lambda rows: f"{name}: {quantity(len(rows), 'row')}", f"{name} is empty")
 
 
-def _row_column(key: str, rows: Sequence[dict[str, Any]]) -> Column[dict[str, Any]]:
+def _row_column(key: str, rows: Sequence[Mapping[str, Any]]) -> Column[dict[str, Any]]:
     values = [row.get(key) for row in rows]
     numbers = all(
         isinstance(value, (int, float)) and not isinstance(value, bool) for value in values if value is not None
@@ -260,8 +265,12 @@ def _row_column(key: str, rows: Sequence[dict[str, Any]]) -> Column[dict[str, An
     return Column(str(key), lambda row: plain(row[key]) if key in row else "", right=numbers, keep=True)
 
 
-def list_exercises(exercises: Iterable[tuple[str, str, bool]]) -> Table[dict[str, str]]:
-    """See `harness.show.progress_table`."""
+def progress_table(exercises: Iterable[tuple[str, str, bool]]) -> Table[dict[str, str]]:
+    """Return a table of the exercises of the course.
+
+    Args:
+        exercises: the number ("1.1"), the title, and whether the exercise is solved.
+    """
     rows = [
         {"exercise": number, "title": title, "solved": "yes" if solved else "not yet"}
         for number, title, solved in exercises

@@ -1,7 +1,7 @@
-"""Any value as a short, safe, one-line text: no control characters, no addresses, nothing too long.
+"""Write any value as a short string on one line, without control characters and memory addresses.
 
-What a learner's code hands to the harness may be anything: a megabyte, bytes, half a surrogate pair, an object whose
-`repr` raises. Only its type decides how it is shown; the methods of an unknown class are never called.
+A learner's code may pass anything to the harness: a megabyte, bytes, half a surrogate pair, an object whose `repr`
+raises. The type alone decides how a value is written, because the methods of an unknown class may fail.
 """
 
 from __future__ import annotations
@@ -17,28 +17,29 @@ from uuid import UUID
 
 from harness.errors import quantity as quantity
 
-LONG = 10_000  # characters beyond which even "in full" is not shown
+LONG = 10_000  # characters; a longer value is never shown in full
 _ADDRESS = re.compile(r"\bat 0x[0-9A-Fa-f]{4,}")
 _JOINERS = "\u200c\u200d"  # invisible, but they hold emoji and Indic letters together
-_MANY = 20  # items of a collection that are shown
-_DEEP = 3  # levels of a collection that are shown
+_MANY = 20  # items of a collection that are written
+_DEEP = 3  # levels of a collection that are written
+_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 def clean(text: str) -> str:
-    """Return the text on one line: what has no glyph is escaped (\\n, \\x00, \\udc80), addresses are hidden."""
+    """Return a string on one line, with unprintable characters escaped (\\n, \\x00) and memory addresses hidden."""
     if not text.isprintable():
-        text = "".join(map(_visible, text))
+        text = "".join(map(_escape, text))
     return _ADDRESS.sub("at 0x…", text)
 
 
-def _visible(character: str) -> str:
+def _escape(character: str) -> str:
     if character.isprintable() or character in _JOINERS or unicodedata.category(character) == "Zs":
         return character
     return character.encode("unicode_escape").decode("ascii")
 
 
 def width(text: str) -> int:
-    """Return how many columns of a terminal a clean text takes: 2 for a Chinese character, 0 for an accent."""
+    """Return the columns of a terminal that a clean string takes: 2 for a Chinese character, 0 for an accent."""
     if text.isascii():
         return len(text)
     from wcwidth import wcswidth
@@ -47,37 +48,37 @@ def width(text: str) -> int:
 
 
 def shorten(text: str, limit: int) -> str:
-    """Cut the middle out of a text that is wider than `limit` columns: "The beginni…e end"."""
+    """Return a clean string, without its middle if it is wider than `limit` columns: "The beginni…e end"."""
     if len(text) <= limit and width(text) <= limit:
         return text
-    return f"{_begin(text, limit - limit // 3 - 1)}…{_end(text, limit // 3)}"
+    from wcwidth import iter_graphemes, iter_graphemes_reverse
+
+    head, tail = limit - limit // 3 - 1, limit // 3
+    begin = _fitting(iter_graphemes(text[: 8 * head]), head)
+    end = _fitting(iter_graphemes_reverse(text[-8 * tail :]), tail)
+    return f"{''.join(begin)}…{''.join(reversed(end))}"
 
 
-def _begin(text: str, room: int) -> str:
-    from wcwidth import iter_graphemes
-
-    return "".join(_fitting(iter_graphemes(text[: 8 * room]), room))
-
-
-def _end(text: str, room: int) -> str:
-    from wcwidth import iter_graphemes_reverse
-
-    return "".join(reversed(_fitting(iter_graphemes_reverse(text[-8 * room :]), room)))
-
-
-def _fitting(graphemes: Iterable[str], room: int) -> list[str]:
-    """Take whole graphemes, so that no accent loses its letter, as long as they fit into `room` columns."""
+def _fitting(graphemes: Iterable[str], columns: int) -> list[str]:
+    """Return the first graphemes that fit; a grapheme is a letter together with its accents."""
     taken: list[str] = []
     for grapheme in graphemes:
-        room -= width(grapheme)
-        if room < 0:
+        columns -= width(grapheme)
+        if columns < 0:
             break
         taken.append(grapheme)
     return taken
 
 
+def excerpt(text: str, limit: int) -> tuple[str, bool]:
+    """Return any string cleaned and at most `limit` columns wide, and whether that is not all of it."""
+    sample = clean(text if len(text) < 2000 else text[:1000] + text[-1000:])
+    short = shorten(sample, limit)
+    return short, short != sample
+
+
 def literal(value: Any, level: int = 0) -> str:
-    """Write a value as Python would, so that '5' and 5 differ; an object of another kind as <ItsClass>."""
+    """Return a value as a Python literal, so that '5' and 5 differ; an object of an unknown class is <ItsClass>."""
     if value is None or isinstance(value, (bool, float)):
         return repr(value)
     if isinstance(value, int):
@@ -109,38 +110,30 @@ def _collection(value: Any, level: int) -> str:
 
 
 def plain(value: Any) -> str:
-    """Write a value for a table: text without quotes, unless it could be taken for another value ('5', 'None', '')."""
+    """Return a value for a table; a string has quotes only if it looks like another value ('5', 'None', '')."""
     if not isinstance(value, str):
         return literal(value)
-    return literal(value) if _mistakable(value) else str(value)
+    return literal(value) if _is_ambiguous(value) else str(value)
 
 
-def _mistakable(text: str) -> bool:
+def _is_ambiguous(text: str) -> bool:
     return text.strip() != text or text in ("", "None", "True", "False") or bool(re.fullmatch(r"[-+\d.,]+", text))
 
 
 def of_bytes(body: bytes) -> str:
-    """Return a body as text, or, where it is no UTF-8, as a bytes literal."""
+    """Return a body as a string, or as a bytes literal if it isn't UTF-8."""
     try:
         return body.decode("utf-8")
     except UnicodeDecodeError:
         return repr(body)
 
 
-# Virtual instants, durations and counts in words: "09:00:00.1", "1 h 2 min", "in 10 s", "1,000 tasks".
-
-_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
-
-
 def clock(at: datetime, day: datetime | None = None) -> str:
-    """Say what a virtual clock shows at an instant, to the millisecond.
+    """Return a virtual time in UTC, to the millisecond: "09:00:10", "09:00:00.1", or "2012-09-04 09:00:10".
 
     Args:
-        at: the instant.
-        day: an instant on the day that the reader has in mind; the date is told when it is another one, or None.
-
-    Returns:
-        "09:00:10", "09:00:00.1", or "2012-09-04 09:00:10".
+        at: the time.
+        day: any time of the day that the reader expects; the date is omitted on that day. None never omits it.
     """
     at = _rounded(at)
     fraction = f".{at.microsecond // 1000:03d}".rstrip("0").rstrip(".")
@@ -149,26 +142,26 @@ def clock(at: datetime, day: datetime | None = None) -> str:
 
 
 def _rounded(at: datetime) -> datetime:
-    """Round to milliseconds, in UTC: sums of float seconds are off by some microseconds."""
+    """Return a time in UTC, rounded to milliseconds, because sums of float seconds are off by microseconds."""
     at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
     return at.replace(microsecond=0) + timedelta(milliseconds=round(at.microsecond / 1000))
 
 
 def duration(seconds: float) -> str:
-    """Say how long something takes, in its two largest units: "0 s", "0.1 s", "1 min 30 s", "2 d"."""
+    """Return a duration in its two largest units: "0 s", "0.1 s", "1 min 30 s", "2 d"."""
     if 0 < seconds < 0.0005:
         return "under 1 ms"
     if seconds < 59.9995:
         return f"{seconds:.3f}".rstrip("0").rstrip(".") + " s"
-    rest, words = round(seconds), []
+    rest, parts = round(seconds), []
     for unit, size in _UNITS:
         amount, rest = divmod(rest, size)
-        words += [f"{amount:,} {unit}"] if amount else []
-    return " ".join(words[:2])
+        parts += [f"{amount:,} {unit}"] if amount else []
+    return " ".join(parts[:2])
 
 
 def relative(at: datetime, now: datetime) -> str:
-    """Say when an instant is, seen from another: "now", "in 10 s", "3 s ago"."""
+    """Return a time relative to `now`: "now", "in 10 s", "3 s ago"."""
     seconds = round((at - now).total_seconds(), 3)
     if not seconds:
         return "now"

@@ -1,4 +1,4 @@
-"""What a queue's figures look like, what a table says below its rows, and the reason of a 404."""
+"""The cards of a queue's statistics, the note below a table, and the reason for a 404."""
 
 import dataclasses
 from datetime import UTC, datetime
@@ -33,7 +33,7 @@ NOTE = "Not run: queue 'a' <is> paused."
 
 
 @pytest.mark.parametrize("attempts", [ATTEMPTS, ()])
-def test_a_note_stands_below_a_table_with_rows_and_without(attempts):
+def test_a_note_is_below_a_table_with_rows_and_without(attempts):
     table = attempts_table(attempts, NOTE)
     assert str(table).splitlines()[-1] == NOTE
     assert Shown(table._repr_html_()).text.rstrip().endswith(NOTE)

@@ -133,13 +133,13 @@ def test_a_ticket_of_a_response_takes_the_place_of_its_page() -> None:
     assert "tutorial/controllers/default.py, line 9, in task_do" in str(failed)
 
 
-def test_a_page_is_shown_as_its_words() -> None:
+def test_a_page_is_shown_as_its_visible_text() -> None:
     page = b"<!DOCTYPE html><html><head><title>t</title></head><body><h1>Shop</h1>\n<p>Thanks!</p></body></html>"
     assert "page  Shop Thanks!\n" in str(Response(200, "OK", body=page)) + "\n"
 
 
 @pytest.mark.parametrize("body", [b"<html><![foo[", b"<html" + b"<" * 50_000])
-def test_a_page_that_is_no_html_is_shown_all_the_same(body: bytes) -> None:
+def test_an_invalid_page_is_shown(body: bytes) -> None:
     assert str(Response(200, "OK", body=body)).startswith("200 OK\n")
 
 
@@ -150,20 +150,20 @@ def test_json_is_shown_without_escapes() -> None:
     assert "text" in str(deep)
 
 
-def test_a_handler_that_was_stopped_gave_no_answer() -> None:
+def test_a_stopped_handler_returns_no_response() -> None:
     stopped = Response(0, elapsed=600.0, deadline="virtual")
-    assert str(stopped).startswith("no answer\n")
-    assert "stopped  stopped at its deadline (virtual time)" in str(stopped)
+    assert str(stopped).startswith("no response\n")
+    assert "stopped  at its deadline (virtual time)" in str(stopped)
 
 
-def test_request_vars_that_equal_the_posted_ones_are_told_once() -> None:
+def test_request_vars_that_equal_the_posted_ones_are_shown_once() -> None:
     route = str(Route("a", "b", "c", post_vars={"n": "5"}, vars={"n": "5"}))
     assert "request.post_vars  n = '5'" in route
     assert "request.vars       the same as request.post_vars" in route
     assert "request.get_vars" not in route
 
 
-def test_request_vars_that_differ_are_told_each() -> None:
+def test_request_vars_that_differ_are_all_shown() -> None:
     route = str(Route("a", "b", "c", get_vars={"n": "1"}, post_vars={"n": "2"}, vars={"n": ["1", "2"]}))
     assert "request.get_vars   n = '1'" in route
     assert "request.vars       n = ['1', '2']" in route
@@ -174,7 +174,7 @@ def test_params_are_decoded_from_the_form_of_a_task() -> None:
     assert "params    a = '1'\n            a = '2'\n            b = ''\n            c = '日'" in str(form)
 
 
-def test_a_json_body_is_no_params() -> None:
+def test_a_json_body_has_no_params() -> None:
     json = replace(TASK, origin=None, headers=(("content-type", "application/json"),), body=b'{"a": 1}')
     assert 'body     {"a": 1}' in str(json)
     assert "params" not in str(json)
@@ -189,17 +189,21 @@ def test_a_record_without_optional_parts_leaves_them_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "note", "told"),
+    ("outcome", "note", "shown"),
     [
         (Outcome.DONE, "status 200", "done: the task leaves the queue"),
-        (Outcome.DROPPED, "task_retry_limit 3 reached", "dropped because of task_retry_limit 3 reached"),
-        (Outcome.DELETED, "", "deleted: the task was taken out of the queue while it ran"),
+        (
+            Outcome.DROPPED,
+            "task_retry_limit 3 reached",
+            "dropped (task_retry_limit 3 reached): the task leaves",
+        ),
+        (Outcome.DELETED, "", "deleted: the task was deleted from the queue while it ran"),
         (Outcome.RETRY, "status 500", "failed (status 500); retry at 09:00:10, in 6.8 s"),
     ],
 )
-def test_an_attempt_tells_what_happens_next(outcome: Outcome, note: str, told: str) -> None:
+def test_an_attempt_shows_what_happens_next(outcome: Outcome, note: str, shown: str) -> None:
     attempt = replace(ATTEMPTS[0], outcome=outcome, note=note, next_eta=NINE + timedelta(seconds=10))
-    assert told in str(attempt)
+    assert shown in str(attempt)
 
 
 def test_a_duplicate_says_that_delivery_is_at_least_once() -> None:
@@ -208,7 +212,7 @@ def test_a_duplicate_says_that_delivery_is_at_least_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "shown"),
     [
         (0, "0 s"),
         (0.0001, "under 1 ms"),
@@ -220,18 +224,18 @@ def test_a_duplicate_says_that_delivery_is_at_least_once() -> None:
         (30 * 86400, "30 d"),
     ],
 )
-def test_durations_read_like_speech(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
+def test_durations_have_two_units(seconds: float, shown: str) -> None:
+    assert duration(seconds) == shown
 
 
-def test_clock_tells_the_date_only_of_another_day() -> None:
+def test_clock_shows_the_date_only_of_another_day() -> None:
     assert clock(NINE, NINE) == "09:00:00"
     assert clock(NINE + timedelta(microseconds=299_999), NINE) == "09:00:00.3"
     assert clock(NINE + timedelta(days=1), NINE) == "2012-09-04 09:00:00"
     assert clock(NINE) == "2012-09-03 09:00:00"
 
 
-def test_relative_looks_both_ways() -> None:
+def test_relative_times_are_past_or_future() -> None:
     times = [relative(NINE + timedelta(seconds=seconds), NINE) for seconds in (-3, 0, 10)]
     assert times == ["3 s ago", "now", "in 10 s"]
 
@@ -278,7 +282,7 @@ def test_literals_call_no_method_of_an_unknown_class(value: object, shown: str) 
     assert literal(value) == shown
 
 
-def test_a_huge_number_is_told_by_its_size() -> None:
+def test_a_huge_number_is_shown_by_its_size() -> None:
     assert literal(10**5000) == "<int of 16,610 bits>"
 
 
@@ -300,12 +304,12 @@ def test_displays_do_not_depend_on_hash_seed_or_time_zone() -> None:
     assert len(runs) == 1
 
 
-def test_every_record_has_a_painter() -> None:
+def test_every_record_has_a_card() -> None:
     kinds = {kind for kind in vars(harness.records).values() if isinstance(kind, type) and issubclass(kind, Record)}
-    assert kinds - {Record} == set(Record.painters)
+    assert kinds - {Record} == set(Record.cards)
 
 
-def test_a_task_tells_where_it_is() -> None:
+def test_a_task_shows_its_state() -> None:
     waiting: TaskInfo = replace(TASK, state=TaskState.WAITING)
     assert str(waiting).startswith("task task1, waiting in the queue default\n")
     assert repr(waiting).startswith(
@@ -313,6 +317,6 @@ def test_a_task_tells_where_it_is() -> None:
     )
 
 
-def test_an_attempt_is_told_by_its_number() -> None:
+def test_an_attempt_shows_its_number() -> None:
     attempt: Attempt = replace(ATTEMPTS[1], number=7)
     assert str(attempt).startswith("attempt 7: task1 done\n")

@@ -1,4 +1,4 @@
-"""Tables: sequences that show themselves."""
+"""Tables: sequences that are displayed as tables."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_rows_keep_their_columns_in_order() -> None:
     assert str(table) == "mytable: 2 rows\nid  old  new\n--  ---  ---\n 1  a\n 2       b"
 
 
-def test_an_empty_table_says_so_in_words() -> None:
+def test_an_empty_table_says_so() -> None:
     assert str(rows()) == "mytable is empty"
     assert str(tasks_table([], NOW)) == "no task waits"
     assert str(attempts_table([])) == "no attempt was made"
@@ -116,7 +116,7 @@ def test_a_caption_counts_the_states() -> None:
     assert str(tasks_table(tasks[:2], NOW)).startswith("2 tasks wait\n")
 
 
-def test_attempts_are_shown_with_what_came_then() -> None:
+def test_attempts_are_shown_with_what_came_next() -> None:
     lines = str(attempts_table(ATTEMPTS)).split("\n")
     assert lines[0] == "2 attempts: 1 done, 1 failed and retried"
     assert lines[3].endswith("   500    3 s  retry at 09:00:03.3, in 0.1 s")
@@ -143,10 +143,10 @@ def test_a_long_table_shows_its_ends_and_how_to_see_the_rest() -> None:
 
 def test_a_value_cut_short_unfolds_and_is_explained() -> None:
     table = rows("a" * 60)
-    assert "(… is a value cut short: index the row, as in [0], for all of it)" in str(table)
+    assert "(… means that a value was shortened: index the row, as in [0], for all of it)" in str(table)
     assert "a" * 60 in table._repr_html_()
     assert "a" * 60 not in str(table)
-    assert "cut short" not in str(rows("a"))
+    assert "was shortened" not in str(rows("a"))
 
 
 def test_html_is_a_real_table() -> None:

@@ -1,4 +1,4 @@
-"""The story of a task, as its trace tells it."""
+"""A trace as a card: the steps of a task from the call of `add` to its last attempt."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 
-import harness.show  # noqa: F401  # registers the painters
+import harness.show  # noqa: F401  # registers the cards
 from harness.records import Attempt, Outcome, TaskState, Trace
 from tests.support.sample_records import ATTEMPTS, TASK
 
@@ -14,7 +14,7 @@ FAILED, GOOD = ATTEMPTS
 
 
 def steps(trace: Trace) -> list[str]:
-    """The numbered headlines of a story."""
+    """The titles of the numbered steps."""
     return re.findall(r"(?m)^\d+\. (.*)$", str(trace))
 
 
@@ -25,12 +25,12 @@ def failures(number: int) -> tuple[Attempt, ...]:
     )
 
 
-def test_a_trace_tells_the_call_the_stored_task_and_each_attempt() -> None:
+def test_a_trace_shows_the_call_the_stored_task_and_each_attempt() -> None:
     assert steps(Trace(TASK, ATTEMPTS)) == [
         "The action gen_task adds a task",
-        "The queue default stores the task; the user does not wait for it",
-        "Attempt 1 at 09:00:00.2: the worker answers 500 INTERNAL SERVER ERROR, failed",
-        "Attempt 2 at 09:00:03.3: the worker answers 200 OK, done",
+        "The queue default stores the task, and the user doesn't wait for it",
+        "Attempt 1 at 09:00:00.2: the worker returns 500 INTERNAL SERVER ERROR, failed",
+        "Attempt 2 at 09:00:03.3: the worker returns 200 OK, done",
     ]
 
 
@@ -39,7 +39,7 @@ def test_a_trace_shows_the_learners_line_the_request_and_what_ran() -> None:
     for fact in (
         "tutorial/controllers/default.py, line 3, in gen_task",
         "taskqueue.add(url=URL('task_do'), params=dict(old='original text', new='new text'))",
-        "App Engine asks    POST /tutorial/default/task_do",
+        "App Engine sends   POST /tutorial/default/task_do",
         "X-AppEngine-TaskRetryCount: 1",
         "worker             action tutorial/default/task_do",
         "request.post_vars  old = 'original text'",
@@ -66,7 +66,7 @@ def test_a_task_without_an_attempt_waits() -> None:
     waiting = replace(TASK, state=TaskState.WAITING, eta=TASK.created + timedelta(seconds=10))
     story = Trace(waiting)
     assert str(story).startswith("task task1: waits in the queue default, no attempts so far\n")
-    assert steps(story)[-1] == "The task waits in the queue; App Engine may call the worker from 09:00:10.2 on"
+    assert steps(story)[-1] == "The task waits in the queue, and App Engine calls the worker at 09:00:10.2 or later"
     assert "(in 10 s)" in str(story)
 
 
@@ -74,13 +74,13 @@ def test_a_deleted_task_says_so() -> None:
     assert steps(Trace(replace(TASK, state=TaskState.DELETED)))[-1] == "The task was deleted from the queue"
 
 
-def test_a_task_deleted_by_its_own_worker_is_not_told_twice() -> None:
+def test_a_task_deleted_by_its_own_worker_is_shown_once() -> None:
     attempt = replace(GOOD, outcome=Outcome.DELETED)
     assert steps(Trace(replace(TASK, state=TaskState.DELETED), (attempt,)))[-1].startswith("Attempt 1")
 
 
 def test_a_running_task_says_so() -> None:
-    assert steps(Trace(replace(TASK, state=TaskState.RUNNING)))[-1] == "The worker runs now"
+    assert steps(Trace(replace(TASK, state=TaskState.RUNNING)))[-1] == "The worker is running"
 
 
 def test_a_task_from_a_notebook_cell_is_added_by_your_code() -> None:
@@ -95,13 +95,13 @@ def test_a_task_of_unknown_origin_begins_in_the_queue() -> None:
     assert steps(Trace(replace(TASK, origin=None), ATTEMPTS))[0].startswith("The queue default stores the task")
 
 
-def test_six_attempts_are_told_in_full() -> None:
-    assert str(Trace(TASK, failures(6))).count("App Engine asks") == 6
+def test_six_attempts_are_shown_in_full() -> None:
+    assert str(Trace(TASK, failures(6))).count("App Engine sends") == 6
 
 
 def test_of_more_attempts_the_middle_ones_take_a_line_each() -> None:
     story = Trace(TASK, failures(9))
-    assert str(story).count("App Engine asks") == 4
+    assert str(story).count("App Engine sends") == 4
     assert len(steps(story)) == 2 + 9
     assert steps(story)[4] == "Attempt 3 at 09:00:03.2: failed (status 500); retry at 09:00:03.3, 2.9 s ago"
 
@@ -109,14 +109,14 @@ def test_of_more_attempts_the_middle_ones_take_a_line_each() -> None:
 def test_of_very_many_attempts_the_rest_is_counted() -> None:
     story = Trace(TASK, failures(500))
     assert len(str(story)) < 10_000
-    assert "… 466 attempts more like these …" in steps(story)
+    assert "… 466 more attempts like these …" in steps(story)
 
 
-def test_a_worker_without_a_route_is_no_action() -> None:
+def test_a_worker_without_a_route_is_not_an_action() -> None:
     mounted = replace(GOOD, response=replace(GOOD.response, route=None))
-    assert "worker           not a web2py action" in str(Trace(TASK, (mounted,)))
+    assert "worker            not a web2py action" in str(Trace(TASK, (mounted,)))
 
 
-def test_a_stopped_worker_does_not_answer() -> None:
+def test_a_stopped_worker_returns_no_response() -> None:
     stopped = replace(FAILED, response=replace(FAILED.response, status=0, deadline="virtual", ticket=None))
-    assert steps(Trace(TASK, (stopped,)))[2].endswith("the worker does not answer, stopped at its deadline")
+    assert steps(Trace(TASK, (stopped,)))[2].endswith("the worker returns no response, stopped at its deadline")
