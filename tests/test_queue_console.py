@@ -173,10 +173,10 @@ def test_the_text_and_the_html_are_the_same_facts(lab):
 
 def test_the_backoff_plot_draws_the_waits_up_to_the_retry_limit(lab):
     figure = str(lab.queue("default").backoff_plot(attempts=4))
-    assert "3 retries, each after waits of 0.1 s to 0.4 s" in figure
+    assert "3 retries after waits of 0.1 s to 0.4 s" in figure
     lab.write("queue.yaml", "queue:\n- name: mail\n  retry_parameters: {task_retry_limit: 2, min_backoff_seconds: 7}\n")
     limited = str(lab.queue("mail").backoff_plot())
-    assert "2 retries, each after waits of 7 s to 14 s" in limited
+    assert "2 retries after waits of 7 s to 14 s" in limited
 
 
 def test_with_both_limits_the_plot_goes_on_as_the_task_does(lab):

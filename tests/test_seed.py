@@ -81,9 +81,13 @@ def test_the_timeline_shows_how(lab):
     lab.get("default/gen_task")
     lab.run()
     told = str(lab.timeline())
-    for words in ("1 request, 1 task, 1 attempt: 1 done", "User: gen_task at 0 s", "Queue default: task1 is added"):
+    for words in (
+        "1 request, 1 task, 1 attempt: 1 done",
+        "User: gen_task starts at 0 s",
+        "Queue default: task1 is added",
+    ):
         assert words in told
-    assert "Worker: task1 at 0 s, attempt done" in told
+    assert "Worker: task1 runs at 0 s (attempt done)" in told
 
 
 def test_the_user_does_not_wait_for_the_task(lab):

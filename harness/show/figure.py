@@ -1,6 +1,7 @@
-"""A matplotlib figure that shows itself as an SVG image with a text in its place, the same bytes on every run.
+"""Figures that are displayed as SVG images with an alt text, and the page of lanes that the figures share.
 
-pyplot is not used, and matplotlib's global settings are neither changed nor obeyed.
+A figure has the same bytes on every run. It doesn't use pyplot, and it neither changes nor uses matplotlib's global
+settings.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from datetime import datetime
 from functools import cache
 from html import escape
 from io import StringIO
+from itertools import groupby
 from typing import Any
 
 import matplotlib
@@ -22,13 +24,13 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 from matplotlib.ft2font import LoadFlags
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
+from matplotlib.patches import ConnectionPatch, Rectangle
 from matplotlib.ticker import FixedLocator
 
 from harness.show.axis import TimeAxis, ticks
 from harness.show.text import clean, clock, shorten
 
-PAPER = "#fdfcf8"  # opaque, so that dark text stays readable in a dark theme
+PAPER = "#fdfcf8"  # opaque, so that dark text is readable in a dark theme
 INK = "#222222"
 FAINT = "#8c8c86"
 BAND, GRID = "#f4f1e7", "#dedacb"
@@ -40,7 +42,7 @@ _SETTINGS = {
     "axes.linewidth": 0.8,
     "figure.dpi": 96,
     "figure.facecolor": PAPER,
-    "font.family": ["DejaVu Sans"],  # comes with matplotlib
+    "font.family": ["DejaVu Sans"],  # part of matplotlib
     "font.size": 9,
     "hatch.linewidth": 0.6,
     "legend.fontsize": 8.5,
@@ -48,36 +50,52 @@ _SETTINGS = {
     "svg.fonttype": "path",
     "svg.hashsalt": "harness",
     "text.color": INK,
-    "text.parse_math": False,  # a name may hold dollar signs
+    "text.parse_math": False,  # a name may contain dollar signs
     "xtick.color": INK,
     "xtick.labelsize": 8.5,
     "ytick.color": INK,
     "ytick.labelsize": 8.5,
 }
-_NUMBER = re.compile(r"scale\([^)]*\)|-?\d+\.\d{3,}")
 _COORDINATES = re.compile(r' (?:d|x|y|points|transform)="[^"]*"')
+_NUMBER = re.compile(r"(scale\([^)]*\))|-?\d+\.\d{3,}")
 _IDENTIFIER = re.compile(r'(?<=id=")[a-zA-Z][0-9a-f]{10}(?=")')
+
+# The page, in inches.
+WIDTH = 9.0
+LEFT, RIGHT = 1.2, 0.3
+LANE_WIDTH = WIDTH - LEFT - RIGHT
+_EDGE = 0.12  # between the edge of the page and the text at the left
+_TITLE, _LINE = 0.3, 0.2
+_AXIS, _ENTRY = 0.5, 0.21
+_BETWEEN = 0.07
+_LETTER = 0.075  # the width of a letter below a tick
+_ENDS = 0.012  # the part of the axis that is free at each end
+_ENTRIES = 4  # of the legend, on one line
+_TITLE_SIZE, _BOLD = 11, 1.13  # points; how much wider bold letters are
+_COLUMNS = 300  # of a curve
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Let matplotlib have our settings, whatever the user's are, and put those back."""
+    """Use this module's settings of matplotlib instead of the user's, and restore the user's settings at the end."""
     with matplotlib.style.context(["default", _SETTINGS]):
         yield
 
 
 class Picture(Figure):
-    """A figure with a text that says what it shows.
+    """A matplotlib figure with an alt text, which is also its text in a terminal.
 
     Args:
-        alt: the text, for those who do not see the figure, and for a terminal.
-        width: in inches.
+        alt: the alt text.
+        title: the text at the top.
         height: in inches.
     """
 
-    def __init__(self, alt: str, width: float, height: float) -> None:
-        super().__init__(figsize=(width, height))
+    def __init__(self, alt: str, title: str, height: float) -> None:
+        super().__init__(figsize=(WIDTH, height))
         self.alt = alt
+        at: dict[str, Any] = {"va": "top", "size": _TITLE_SIZE, "weight": "bold", "linespacing": 1.3}
+        self.text(_EDGE / WIDTH, 1 - 0.14 / height, title, **at)
 
     def __repr__(self) -> str:
         return self.alt
@@ -89,7 +107,7 @@ class Picture(Figure):
         file = StringIO()
         with style():
             self.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-        return _same_everywhere(file.getvalue())
+        return _normalize(file.getvalue())
 
     def _repr_html_(self) -> str:
         data = b64encode(self.svg().encode("utf-8")).decode("ascii")
@@ -101,69 +119,46 @@ class Picture(Figure):
 
 
 def notice(text: str) -> Picture:
-    """Return a picture that has nothing to show, and says so."""
-    picture = Picture(f"{text}.", 9.0, 0.5)
-    picture.text(0.12 / 9.0, 0.5, text, va="center", size=11, weight="bold")
-    return picture
+    """Return a picture that has only a title."""
+    return Picture(f"{text}.", text, 0.5)
 
 
-def _same_everywhere(svg: str) -> str:
-    """Write coordinates to two decimals, and number the identifiers, which are hashes of coordinates.
+def _normalize(svg: str) -> str:
+    """Return an SVG with rounded coordinates and numbered identifiers, which are hashes of the coordinates.
 
-    The last bits of a float differ from processor to processor; a hundredth of a point is not seen.
+    The last bits of a float differ from processor to processor. The scale of a glyph is too small to be rounded.
     """
-    svg = _COORDINATES.sub(lambda found: _round(found.group()), svg)
+    svg = _COORDINATES.sub(lambda attribute: _NUMBER.sub(_round, attribute.group()), svg)
     for number, name in enumerate(dict.fromkeys(_IDENTIFIER.findall(svg))):
         svg = svg.replace(name, f"i{number}")
     return svg
 
 
-def _round(attribute: str) -> str:
-    return _NUMBER.sub(lambda found: _rounded(found.group()), attribute)
-
-
-def _rounded(number: str) -> str:
-    if number.startswith("scale"):  # of a glyph: small, and the same everywhere
-        return number
-    return f"{float(number):.2f}".rstrip("0").rstrip(".")
+def _round(number: re.Match[str]) -> str:
+    return number[1] or f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
 
 
 def printable(text: str, limit: int = 18) -> str:
-    """Return a name cut to size, with a box for each character that the font lacks (matplotlib would warn)."""
+    """Return a shortened name, with a box for each character that the font lacks, for which matplotlib would warn."""
     font = get_font(findfont("DejaVu Sans"))
     return "".join(each if font.get_char_index(ord(each)) else "□" for each in shorten(clean(text), limit))
 
 
 def width_of(text: str, size: float) -> float:
-    """Return the width of a text of that size (in points), in inches."""
+    """Return the width of a text in inches; the size is in points."""
     return sum(map(_advance, text)) * size / 72
 
 
 @cache
 def _advance(letter: str) -> float:
-    """Return the width of a letter as a part of the size of the font."""
+    """Return the width of a letter, relative to the size of the font."""
     font = get_font(findfont("DejaVu Sans"))
     return float(font.load_char(ord(letter), LoadFlags.NO_SCALE).horiAdvance / font.units_per_EM)
 
 
-# The page of a timeline: a title, lanes above each other that share one time axis, and a legend below.
-
-# All in inches.
-WIDTH = 9.0
-LEFT, RIGHT = 1.2, 0.3
-LANE_WIDTH = WIDTH - LEFT - RIGHT
-_TITLE, _LINE = 0.3, 0.2
-_AXIS, _ENTRY = 0.5, 0.21
-_BETWEEN = 0.07
-_ENDS = 0.012  # what the axis has beyond its first and last instant, as a part of it
-_COLUMNS = 4  # of the legend
-_TITLE_SIZE, _BOLD = 11, 1.13  # points; how much wider bold letters are
-_LETTER = 0.075  # the width of a letter below a tick
-
-
 @dataclass(frozen=True)
 class Lane:
-    """One lane: its name at the left (perhaps on two lines), and its height in inches."""
+    """A lane: its name at the left, on one or more lines, and its height in inches."""
 
     name: str
     height: float
@@ -171,24 +166,36 @@ class Lane:
 
 @dataclass(frozen=True)
 class Layout:
-    """An open page: one matplotlib Axes a lane, all with places 0 to 1 from left to right."""
+    """A page of lanes: one matplotlib Axes a lane, on which x is 0 to 1 from left to right."""
 
     picture: Picture
     axis: TimeAxis
     axes: tuple[Any, ...]
 
-    def now(self, second: float) -> None:
-        """Draw a line through all lanes where the lab's clock stands."""
+    def mark_now(self, second: float) -> None:
+        """Draw a line through all lanes at the lab's virtual time."""
         x = self.axis.x(second)
         for axes in self.axes:
             axes.axvline(x, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-        self.axes[0].annotate(
-            "now", (x, 1), (0, 2), xycoords=("data", "axes fraction"), textcoords="offset points", ha="center"
-        )
+        at = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "ha": "center"}
+        self.axes[0].annotate("now", (x, 1), (0, 2), **at)
+
+    def link(self, start: Any, end: Any, x: float, rows: tuple[float, float]) -> None:
+        """Draw a vertical line, behind everything else, from a row of one lane to a row of another.
+
+        Args:
+            start: the Axes of the first lane.
+            end: the Axes of the second lane.
+            x: the position of the line, 0 to 1.
+            rows: the y of both ends.
+        """
+        points = ((x, rows[0]), (x, rows[1]))
+        line = ConnectionPatch(*points, start.transData, end.transData, color=FAINT, linewidth=0.8, zorder=-1)
+        self.picture.add_artist(line)
 
 
 def queue_name(lane: str) -> str:
-    """Return the name of a queue's lane."""
+    """Return the name that is shown beside the lane of a queue."""
     return f"queue\n{printable(lane, 15)}"
 
 
@@ -201,42 +208,73 @@ def open_layout(
     legend: Sequence[Any] = (),
     margin: float = 0.0,
 ) -> Layout:
-    """Lay out a page.
+    """Return a page with a title, lanes that share one time axis, and a legend.
 
     Args:
-        alt: the picture's text.
-        title: what the picture shows, in a sentence.
-        lanes: from top to bottom.
-        axis: shared by all lanes.
-        first: the virtual instant at which the axis begins.
+        alt: the alt text.
+        title: the title, which is broken at its colon if it is too long for one line.
+        lanes: the lanes from top to bottom.
+        axis: the time axis.
+        first: the virtual time at which the axis begins.
         legend: matplotlib's handles, with their labels.
-        margin: what the labels at the right need beyond the end of the axis, as a part of the axis.
+        margin: the space for labels beyond the end of the axis, as a part of the axis.
     """
-    fits = width_of(title, _TITLE_SIZE) * _BOLD < WIDTH - 0.3
-    lines = [title] if fits else title.replace(": ", ":\n").split("\n")
-    entries = -(-len(legend) // _COLUMNS)
-    top = _TITLE + _LINE * len(lines)
+    if width_of(title, _TITLE_SIZE) * _BOLD >= WIDTH - 0.3:
+        title = title.replace(": ", ":\n")
+    entries = -(-len(legend) // _ENTRIES)
+    top = _TITLE + _LINE * (title.count("\n") + 1)
     bottom = _AXIS + _ENTRY * entries + 0.12 * bool(entries)
     height = top + sum(lane.height for lane in lanes) + _BETWEEN * (len(lanes) - 1) + bottom
-    picture = Picture(alt, WIDTH, height)
-    picture.text(
-        0.12 / WIDTH, 1 - 0.14 / height, "\n".join(lines), va="top", size=_TITLE_SIZE, weight="bold", linespacing=1.3
-    )
+    picture = Picture(alt, title, height)
     layout = Layout(picture, axis, tuple(_add_lanes(picture, lanes, top, margin)))
     _draw_axis(layout, first)
     if legend:
-        place = {"loc": "lower left", "bbox_to_anchor": (LEFT / WIDTH - 0.012, 0.04 / height), "borderaxespad": 0}
-        picture.legend(handles=list(legend), ncols=_COLUMNS, frameon=False, handlelength=1.8, **place)
+        at = {"loc": "lower left", "bbox_to_anchor": (LEFT / WIDTH - 0.012, 0.04 / height), "borderaxespad": 0}
+        picture.legend(handles=list(legend), ncols=_ENTRIES, frameon=False, handlelength=1.8, **at)
     return layout
 
 
+def _add_lanes(picture: Picture, lanes: Sequence[Lane], top: float, margin: float) -> Iterator[Any]:
+    height = picture.get_figheight()
+    for lane in lanes:
+        bottom = height - top - lane.height
+        box = (LEFT / WIDTH, bottom / height, LANE_WIDTH / WIDTH, lane.height / height)
+        picture.add_artist(Rectangle(box[:2], *box[2:], facecolor=BAND, transform=picture.transFigure, zorder=-2))
+        axes = picture.add_axes(box)
+        axes.set(xlim=(-_ENDS, 1 + _ENDS + margin), axisbelow=True)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(left=False, labelleft=False, bottom=False, labelbottom=False)
+        middle = (bottom + lane.height / 2) / height
+        picture.text(_EDGE / WIDTH, middle, lane.name, va="center", weight="bold", linespacing=1.4)
+        top += lane.height + _BETWEEN
+        yield axes
+
+
+def _draw_axis(layout: Layout, first: datetime) -> None:
+    marks = ticks(layout.axis, _LETTER / LANE_WIDTH)
+    for axes in layout.axes:
+        axes.xaxis.set_major_locator(FixedLocator([mark.x for mark in marks]))
+        for mark in marks:  # not axes.grid, which would hide the links
+            at = {"transform": axes.get_xaxis_transform(), "zorder": -1.5}
+            layout.picture.add_artist(Line2D([mark.x] * 2, [0, 1], color=GRID, linewidth=0.8, **at))
+    last = layout.axes[-1]
+    last.tick_params(bottom=True, labelbottom=True, color=FAINT)
+    last.set_xticklabels([mark.label for mark in marks])
+    unit = "time" if layout.axis.pressed else layout.axis.unit[1]
+    note = "; the gaps marked // are not to scale" if layout.axis.pressed else ""
+    last.set_xlabel(f"virtual {unit} since {clock(first, first)}{note}")
+    for begin, end in layout.axis.pressed:
+        at = {"xycoords": ("data", "axes fraction"), "ha": "center", "va": "center", "color": FAINT, "size": 7}
+        last.annotate("//", ((begin + end) / 2, 0), annotation_clip=False, **at)
+
+
 def set_scale(axes: Any, highest: float, top: float | None = None) -> None:
-    """Give a lane a scale from 0, with a mark at its highest value.
+    """Give a lane a vertical scale from 0, with a tick at its highest value.
 
     Args:
-        axes: the lane's.
-        highest: the value at the mark.
-        top: where that value is drawn, when not at itself.
+        axes: the Axes of the lane.
+        highest: the highest value.
+        top: the position of the highest value, if that isn't the value itself.
     """
     top = highest if top is None else top
     axes.set_ylim(0, (top or 1) * 1.12)
@@ -245,60 +283,15 @@ def set_scale(axes: Any, highest: float, top: float | None = None) -> None:
         axes.tick_params(axis="y", labelleft=True, length=0)
 
 
-def _add_lanes(picture: Picture, lanes: Sequence[Lane], top: float, margin: float) -> list[Any]:
-    added, height = [], picture.get_figheight()
-    for lane in lanes:
-        bottom = height - top - lane.height
-        place = (LEFT / WIDTH, bottom / height, LANE_WIDTH / WIDTH, lane.height / height)
-        picture.add_artist(Rectangle(place[:2], *place[2:], facecolor=BAND, transform=picture.transFigure, zorder=-2))
-        axes = picture.add_axes(place)
-        axes.set(xlim=(-_ENDS, 1 + _ENDS + margin), axisbelow=True)
-        axes.spines[:].set_visible(False)
-        axes.tick_params(left=False, labelleft=False, bottom=False, labelbottom=False)
-        middle = (bottom + lane.height / 2) / height
-        picture.text(0.12 / WIDTH, middle, lane.name, va="center", weight="bold", linespacing=1.4)
-        top += lane.height + _BETWEEN
-        added.append(axes)
-    return added
+def thin(places: Sequence[float], values: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Return the points of a step curve that can be seen: the lowest, the highest and the last of each column.
 
-
-def _draw_axis(layout: Layout, first: datetime) -> None:
-    marks = ticks(layout.axis, _LETTER / LANE_WIDTH)
-    for axes in layout.axes:
-        axes.xaxis.set_major_locator(FixedLocator([mark.x for mark in marks]))
-        for mark in marks:
-            _draw_line(layout, _corner(layout, axes, mark.x, 0), _corner(layout, axes, mark.x, 1), GRID, -1.5)
-    last = layout.axes[-1]
-    last.tick_params(bottom=True, labelbottom=True, color=FAINT)
-    last.set_xticklabels([mark.label for mark in marks])
-    unit = "time" if layout.axis.pressed else layout.axis.unit[1]
-    note = "; the gaps marked // are not to scale" if layout.axis.pressed else ""
-    last.set_xlabel(f"virtual {unit} since {clock(first, first)}{note}")
-    for begin, end in layout.axis.pressed:
-        place = {"xycoords": ("data", "axes fraction"), "ha": "center", "va": "center", "color": FAINT, "size": 7}
-        last.annotate("//", ((begin + end) / 2, 0), annotation_clip=False, **place)
-
-
-Point = tuple[float, float]
-
-
-def _corner(layout: Layout, axes: Any, x: float, height: float) -> Point:
-    """Return a place on the lower (0) or upper (1) edge of a lane, as parts of the picture."""
-    return _within(layout, axes.get_xaxis_transform().transform((x, height)))
-
-
-def _within(layout: Layout, shown: Any) -> Point:
-    x, y = layout.picture.transFigure.inverted().transform(shown)
-    return float(x), float(y)
-
-
-def link(layout: Layout, start: tuple[int, float, float], end: tuple[int, float, float]) -> None:
-    """Draw a thin line from a place in one lane (its number, x, y) to a place in another, behind all else."""
-    begin, finish = (_within(layout, layout.axes[lane].transData.transform((x, y))) for lane, x, y in (start, end))
-    _draw_line(layout, begin, finish, FAINT, -1)
-
-
-def _draw_line(layout: Layout, start: Point, end: Point, colour: str, level: float) -> None:
-    (x0, y0), (x1, y1) = start, end
-    place = layout.picture.transFigure
-    layout.picture.add_artist(Line2D([x0, x1], [y0, y1], color=colour, linewidth=0.8, zorder=level, transform=place))
+    Args:
+        places: the x of each step, 0 to 1.
+        values: the value from each step on.
+    """
+    kept: list[int] = []
+    for _, group in groupby(range(len(places)), key=lambda index: int(places[index] * _COLUMNS)):
+        column = list(group)
+        kept += sorted({min(column, key=values.__getitem__), max(column, key=values.__getitem__), column[-1]})
+    return [places[index] for index in kept], [values[index] for index in kept]

@@ -1,7 +1,4 @@
-"""Figures of virtual time. They are matplotlib figures that show themselves as an image with a text in its place.
-
-matplotlib is loaded when the first figure is drawn, pyplot never.
-"""
+"""The figures of virtual time. matplotlib is imported when the first figure is drawn."""
 
 from __future__ import annotations
 
@@ -14,57 +11,57 @@ from typing import TYPE_CHECKING
 from harness.records import Attempt, QueueSample, Response, TaskInfo
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from harness.show.figure import Picture
 
 __all__ = ["backoff", "rate", "timeline"]
 
 
 def timeline(
     responses: Sequence[Response], tasks: Sequence[TaskInfo], attempts: Sequence[Attempt], now: datetime
-) -> Figure:
-    """Draw what users, queues and workers did: one lane each, over virtual time.
+) -> Picture:
+    """Return a figure of the users, the queues and the workers, one lane each, over virtual time.
 
     Args:
-        responses: the answers to the users' requests, with `request` and `started`.
-        tasks: every task that was ever added, as it is now.
-        attempts: every attempt so far, in the order in which they were made.
-        now: the lab's virtual instant.
+        responses: the responses to the users' requests, with `request` and `started`.
+        tasks: all tasks that were ever added, in their current state.
+        attempts: all attempts so far, in their order.
+        now: the lab's virtual time.
     """
-    with _silent():
+    with _quiet():
         from harness.show.timeline import draw
 
     return draw(responses, tasks, attempts, now)
 
 
-def backoff(delays: Sequence[float], name: str) -> Figure:
-    """Draw how long a queue waits before each retry.
+def backoff(delays: Sequence[float], name: str) -> Picture:
+    """Return a figure of the waits before a queue's retries.
 
     Args:
-        delays: the waits in seconds, the first retry's first.
-        name: the queue's.
+        delays: the waits in seconds, in the order of the retries.
+        name: the name of the queue.
     """
-    with _silent():
+    with _quiet():
         from harness.show.queue_plots import draw_backoff
 
     return draw_backoff(delays, name)
 
 
-def rate(samples: Sequence[QueueSample], name: str) -> Figure:
-    """Draw the tokens of a queue, and how many of its tasks wait and run, over virtual time.
+def rate(samples: Sequence[QueueSample], name: str) -> Picture:
+    """Return a figure of a queue's tokens, waiting tasks and running tasks over virtual time.
 
     Args:
-        samples: in the order of time.
-        name: the queue's.
+        samples: the samples in the order of time.
+        name: the name of the queue.
     """
-    with _silent():
+    with _quiet():
         from harness.show.queue_plots import draw_rate
 
     return draw_rate(samples, name)
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
-    """Keep matplotlib quiet while it is loaded: where HOME is read-only, 3.11 logs a folder with a random name."""
+def _quiet() -> Iterator[None]:
+    """Disable matplotlib's warning that it uses a temporary folder, which has a random name, if HOME is read-only."""
     logger = logging.getLogger("matplotlib")
     level = logger.level
     logger.setLevel(logging.ERROR)

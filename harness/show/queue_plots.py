@@ -1,4 +1,4 @@
-"""The waits between a queue's retries, drawn attempt by attempt."""
+"""The figures of a queue: the waits before its retries, and its tokens and tasks over virtual time."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from harness.show.figure import (
     printable,
     set_scale,
     style,
+    thin,
     width_of,
 )
 from harness.show.text import clock, duration, quantity
@@ -36,74 +37,89 @@ _STEPS = (
 )
 _HEIGHT, _BOTTOM = 3.9, 0.95  # inches
 _TEXT, _LINE = 8.5, 0.16  # points; inches
-_MARGIN = 0.2  # inches between the last attempt and the edge, at least
+_MARGIN = 0.2  # inches between the last attempt and the edge
+_LANE = 0.95  # inches of a lane
+_LANES = {"tokens\nin the bucket": "#009e73", "tasks\nwaiting": "#56b4e9", "tasks\nrunning": "#0072b2"}
 
 
-class Part(StrEnum):
-    """How a wait came from the one before."""
+class BackoffPart(StrEnum):
+    """A part of a queue's backoff (T29)."""
 
     DOUBLING = "doubling"
-    LINEAR = "growing evenly"
-    LEVEL = "constant"
+    LINEAR = "linear"
+    CONSTANT = "constant"
 
 
-_LOOKS = {Part.DOUBLING: ("#0072b2", "o"), Part.LINEAR: ("#d55e00", "^"), Part.LEVEL: ("#222222", "s")}
+_STYLES = {
+    BackoffPart.DOUBLING: ("#0072b2", "o"),
+    BackoffPart.LINEAR: ("#d55e00", "^"),
+    BackoffPart.CONSTANT: ("#222222", "s"),
+}
 
 
 class Stretch(NamedTuple):
-    """Waits next to each other that grow in the same way: the places of the first and of the last."""
+    """Successive waits of the same part, from one index to another."""
 
-    part: Part
+    part: BackoffPart
     first: int
     last: int
 
+    @property
+    def attempts(self) -> str:
+        """The attempts after these waits: "attempts 2 to 5". The wait with the index 0 is before attempt 2."""
+        first, last = self.first + 2, self.last + 2
+        return f"attempt {first}" if first == last else f"attempts {first} to {last}"
 
-def stretches(delays: Sequence[float]) -> list[Stretch]:
-    """Split waits into the doubling, the linear and the level part (T29); the first wait belongs to the second's.
 
-    Args:
-        delays: seconds.
-    """
-    parts = [_part(delays, place) for place in range(1, len(delays))]
-    parts.insert(0, parts[0] if parts else Part.LEVEL)
-    found = []
+def _split(delays: Sequence[float]) -> list[Stretch]:
+    """Split waits (in seconds) into their parts; the first wait belongs to the part of the second."""
+    parts = [_part(delays, index) for index in range(1, len(delays))]
+    parts.insert(0, parts[0] if parts else BackoffPart.CONSTANT)
+    stretches = []
     for part, group in groupby(range(len(delays)), key=parts.__getitem__):
-        places = list(group)
-        found.append(Stretch(part, places[0], places[-1]))
-    return found
+        indexes = list(group)
+        stretches.append(Stretch(part, indexes[0], indexes[-1]))
+    return stretches
 
 
-def _part(delays: Sequence[float], place: int) -> Part:
-    """Compare a wait with its neighbours: 80 after 40 is twice as much, or one step of 40 more; the next decides."""
-    before, here = delays[place - 1], delays[place]
-    step = here - before
-    steps = [delays[later] - delays[later - 1] for later in (place - 1, place + 1) if 1 <= later < len(delays)]
+def _part(delays: Sequence[float], index: int) -> BackoffPart:
+    """Compare a wait with the waits before and after it, because 80 after 40 is twice as much and also 40 more."""
+    wait, before = delays[index], delays[index - 1]
+    step = wait - before
+    previous = before - delays[index - 2] if index > 1 else None
+    following = delays[index + 1] - wait if index + 1 < len(delays) else None
     if step <= 0:
-        return Part.LEVEL
-    if _same(here, 2 * before):
-        return Part.LINEAR if place + 1 < len(delays) and _same(steps[-1], step) else Part.DOUBLING
-    return Part.LINEAR if not steps or any(_same(other, step) for other in steps) else Part.LEVEL
+        return BackoffPart.CONSTANT
+    if _same(wait, 2 * before) and not _same(step, following):
+        return BackoffPart.DOUBLING
+    if _same(step, following) or _same(step, previous) or len(delays) == 2:
+        return BackoffPart.LINEAR
+    return BackoffPart.CONSTANT
 
 
-def _same(one: float, other: float) -> bool:
-    return abs(one - other) <= 1e-6 * max(one, other)
+def _same(one: float, other: float | None) -> bool:
+    return other is not None and abs(one - other) <= 1e-6 * max(one, other)
 
 
 def draw_backoff(delays: Sequence[float], name: str) -> Picture:
-    """Draw the waits; see `harness.show.plots.backoff`."""
+    """Return the figure of a queue's waits; see `harness.show.plots.backoff` for the arguments."""
     title = f"Queue {printable(name, 30)}: {_summary(delays)}"
     with style():
         if not delays:
             return notice(title)
-        picture = Picture(f"Backoff. {title}. {_story(delays)}", WIDTH, _HEIGHT)
-        picture.text(0.12 / WIDTH, 1 - 0.14 / _HEIGHT, title, va="top", size=11, weight="bold")
+        parts = [
+            f"{each.attempts.capitalize()}: {each.part}, up to {duration(delays[each.last])}."
+            for each in _split(delays)
+        ]
+        end = f"The last attempt starts {duration(sum(delays))} after the first."
+        picture = Picture(f"Backoff. {title}. {' '.join(parts)} {end}", title, _HEIGHT)
         axes = picture.add_axes((LEFT / WIDTH, _BOTTOM / _HEIGHT, LANE_WIDTH / WIDTH, 1 - (_BOTTOM + 0.45) / _HEIGHT))
         axes.set(facecolor=BAND, axisbelow=True)
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
         _draw_waits(axes, delays)
         _draw_scales(axes, delays)
-        _label_waits(axes, delays)
+        _draw_labels(axes, delays)
         picture.legend(loc="lower left", bbox_to_anchor=(LEFT / WIDTH - 0.012, 0.02), ncols=3, frameon=False)
     return picture
 
@@ -113,44 +129,28 @@ def _summary(delays: Sequence[float]) -> str:
         return "no retries, one attempt only"
     shortest, longest = duration(min(delays)), duration(max(delays))
     waits = f"a wait of {shortest}" if shortest == longest else f"waits of {shortest} to {longest}"
-    return f"{quantity(len(delays), 'retry')}, each after {waits}" if len(delays) > 1 else f"1 retry, after {waits}"
-
-
-def _story(delays: Sequence[float]) -> str:
-    parts = [
-        f"{_attempts(each).capitalize()}: {each.part}, up to {duration(delays[each.last])}."
-        for each in stretches(delays)
-    ]
-    return f"{' '.join(parts)} The last attempt comes {duration(sum(delays))} after the first."
-
-
-def _attempts(stretch: Stretch) -> str:
-    first, last = stretch.first + 2, stretch.last + 2  # the first wait comes before the second attempt
-    return f"attempt {first}" if first == last else f"attempts {first} to {last}"
+    return f"{quantity(len(delays), 'retry')} after {waits}"
 
 
 def _draw_waits(axes: Any, delays: Sequence[float]) -> None:
-    numbers = range(2, len(delays) + 2)
-    axes.plot(numbers, delays, color=FAINT, linewidth=1, zorder=2)
-    size = 8 if len(delays) <= 30 else 4.5
-    for stretch in stretches(delays):
-        colour, marker = _LOOKS[stretch.part]
-        places = range(stretch.first, stretch.last + 1)
-        label = f"{stretch.part}: {_attempts(stretch)}"
-        rim = {"markeredgecolor": "white", "markeredgewidth": 0.6, "linestyle": "none", "zorder": 3}
-        waits = [delays[place] for place in places]
-        axes.plot([place + 2 for place in places], waits, marker, color=colour, markersize=size, label=label, **rim)
+    axes.plot(range(2, len(delays) + 2), delays, color=FAINT, linewidth=1, zorder=2)
+    rim = {"markeredgecolor": "white", "markeredgewidth": 0.6, "linestyle": "none", "zorder": 3}
+    for each in _split(delays):
+        colour, marker = _STYLES[each.part]
+        numbers, waits = range(each.first + 2, each.last + 3), delays[each.first : each.last + 1]
+        size = 8 if len(delays) <= 30 else 4.5
+        axes.plot(numbers, waits, marker, color=colour, markersize=size, label=f"{each.part}: {each.attempts}", **rim)
 
 
-def _label_waits(axes: Any, delays: Sequence[float]) -> None:
-    """Write the waits beside their marks, at the left, where the curve is not."""
+def _draw_labels(axes: Any, delays: Sequence[float]) -> None:
+    """Write the waits to the left of their markers, where the curve isn't."""
     texts = [duration(delay) for delay in delays]
     heights = [float(axes.transData.transform((0, delay))[1]) / axes.figure.dpi for delay in delays]
     inch = _inches_per_attempt(delays)
-    for place in _side_by_side(texts, heights, inch):
-        if width_of(texts[place], _TEXT) < (place + 1.5) * inch:  # else it would reach beyond the axis
-            over = {"textcoords": "offset points", "ha": "right", "size": _TEXT, "annotation_clip": False}
-            axes.annotate(texts[place], (place + 2, delays[place]), (2, 8), **over)
+    at: dict[str, Any] = {"textcoords": "offset points", "ha": "right", "size": _TEXT, "annotation_clip": False}
+    for index in _side_by_side(texts, heights, inch):
+        if width_of(texts[index], _TEXT) < (index + 1.5) * inch:  # a wider text would cover the scale
+            axes.annotate(texts[index], (index + 2, delays[index]), (2, 8), **at)
 
 
 def _inches_per_attempt(delays: Sequence[float]) -> float:
@@ -158,19 +158,19 @@ def _inches_per_attempt(delays: Sequence[float]) -> float:
 
 
 def _side_by_side(texts: Sequence[str], heights: Sequence[float], inch: float) -> list[int]:
-    """Choose texts that do not cover each other, from the last backwards.
+    """Return the indexes of texts that don't cover each other, from the last to the first.
 
     Args:
-        texts: one for each retry.
-        heights: at which they stand, in inches.
-        inch: inches from one to the next.
+        texts: a text for each retry.
+        heights: the heights of the texts, in inches.
+        inch: the distance between two retries, in inches.
     """
     widths = [width_of(text, _TEXT) for text in texts]
     kept = [len(texts) - 1]
-    for place in range(len(texts) - 2, -1, -1):
-        apart = (kept[-1] - place) * inch > max(widths[place], widths[kept[-1]]) + 0.15
-        if apart or heights[kept[-1]] - heights[place] > _LINE:
-            kept.append(place)
+    for index in range(len(texts) - 2, -1, -1):
+        apart = (kept[-1] - index) * inch > max(widths[index], widths[kept[-1]]) + 0.15
+        if apart or heights[kept[-1]] - heights[index] > _LINE:
+            kept.append(index)
     return kept
 
 
@@ -179,75 +179,51 @@ def _draw_scales(axes: Any, delays: Sequence[float]) -> None:
     if low > 0 and high / low >= _LOGARITHMIC:
         axes.set_yscale("log")
         axes.set_ylim(low / 2, high * 4)
-        marks = [step for step in _STEPS[::3] if low / 2 <= step <= high * 4]
+        ticks = [step for step in _STEPS[::3] if low / 2 <= step <= high * 4]
     else:
         axes.set_ylim(-0.06 * (high or 1), (high or 1) * 1.25)
         step = next((step for step in _STEPS if high <= 5 * step), high / 5)
-        marks = [step * number for number in range(int(high * 1.25 / step) + 1)] if high else [0.0]
+        ticks = [step * number for number in range(int(high * 1.25 / step) + 1)] if high else [0.0]
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.set_yticks(marks, labels=[duration(mark) for mark in marks])
+    axes.set_yticks(ticks, labels=[duration(tick) for tick in ticks])
     axes.yaxis.grid(color=GRID, linewidth=0.8)
     axes.set_ylabel("wait before the attempt")
     axes.yaxis.set_label_coords((0.3 - LEFT) / LANE_WIDTH, 0.5)
     inch = _inches_per_attempt(delays)
     axes.set_xlim(0.5, len(delays) + 1.5 + _MARGIN / inch)
     since = [duration(second) for second in accumulate(delays)]
-    places = _side_by_side(since, [0.0] * len(since), inch)
-    axes.set_xticks([place + 2 for place in places], labels=[f"{place + 2}\n{since[place]}" for place in places])
-    axes.set_xlabel("attempt, and its time since the first one (attempts that take no time)")
-
-
-# The tokens of a queue, and how many of its tasks wait and run, over virtual time.
-
-_RATE_HEIGHT = 0.95  # inches of a lane
-_COLUMNS = 300  # of a curve; of the samples within one, the lowest, the highest and the last are drawn
-_LANES = {"tokens\nin the bucket": "#009e73", "tasks\nwaiting": "#56b4e9", "tasks\nrunning": "#0072b2"}
+    indexes = _side_by_side(since, [0.0] * len(since), inch)
+    axes.set_xticks([index + 2 for index in indexes], labels=[f"{index + 2}\n{since[index]}" for index in indexes])
+    axes.set_xlabel("attempt, and the time since the first attempt if attempts take no time")
 
 
 def draw_rate(samples: Sequence[QueueSample], name: str) -> Picture:
-    """Draw the samples; see `harness.show.plots.rate`."""
+    """Return the figure of a queue's samples; see `harness.show.plots.rate` for the arguments."""
+    name = printable(name, 30)
     if not samples:
         with style():
-            return notice(f"Queue {printable(name, 30)}: nothing has happened yet")
+            return notice(f"Queue {name}: nothing has happened yet")
+    tokens, waiting, running = zip(*((each.tokens, each.waiting, each.running) for each in samples), strict=True)
+    fewest, most = f"{min(tokens):.3g}", f"{max(tokens):.3g}"
+    range_of_tokens = most if fewest == most else f"{fewest} to {most}"
+    title = f"Queue {name}: up to {max(waiting):,} waiting and {max(running):,} running, {range_of_tokens} tokens"
     first = samples[0].at
-    axis = lay_out((sample.at - first).total_seconds() for sample in samples)
-    places = [axis.x((sample.at - first).total_seconds()) for sample in samples]
-    columns = zip(*((sample.tokens, sample.waiting, sample.running) for sample in samples), strict=True)
+    seconds = [(sample.at - first).total_seconds() for sample in samples]
+    alt = (
+        f"Rate. {title}. It covers {duration(seconds[-1])} of virtual time from {clock(first)}. "
+        f"At the end, {waiting[-1]:,} wait, {running[-1]:,} run, and {tokens[-1]:.3g} tokens are left."
+    )
+    axis = lay_out(seconds)
     with style():
-        lanes = [Lane(lane, _RATE_HEIGHT) for lane in _LANES]
-        layout = open_layout(_alt_text(samples, name), _title(samples, name), lanes, axis, first)
-        for axes, colour, values in zip(layout.axes, _LANES.values(), columns, strict=False):
-            _draw_steps(axes, places, values, colour)
+        layout = open_layout(alt, title, [Lane(lane, _LANE) for lane in _LANES], axis, first)
+        for axes, colour, values in zip(layout.axes, _LANES.values(), (tokens, waiting, running), strict=True):
+            _draw_steps(axes, *thin([axis.x(second) for second in seconds], values), colour)
+            set_scale(axes, max(values))
     return layout.picture
 
 
-def _title(samples: Sequence[QueueSample], name: str) -> str:
-    name = printable(name, 30)
-    waiting, running = max(sample.waiting for sample in samples), max(sample.running for sample in samples)
-    fewest, most = min(sample.tokens for sample in samples), max(sample.tokens for sample in samples)
-    tokens = f"{most:.3g}" if fewest == most else f"{fewest:.3g} to {most:.3g}"
-    return f"Queue {name}: up to {waiting:,} waiting and {running:,} running, {tokens} tokens"
-
-
-def _alt_text(samples: Sequence[QueueSample], name: str) -> str:
-    first, last = samples[0], samples[-1]
-    end = f"at the end {last.waiting:,} wait, {last.running:,} run, {last.tokens:.3g} tokens are left"
-    long = duration((last.at - first.at).total_seconds())
-    return f"Rate. {_title(samples, name)}. It covers {long} of virtual time from {clock(first.at)}; {end}."
-
-
 def _draw_steps(axes: Any, places: Sequence[float], values: Sequence[float], colour: str) -> None:
-    kept = _thin(places, values)
-    xs, ys = [places[index] for index in kept], [values[index] for index in kept]
-    if len(kept) > 1:
-        axes.stairs(ys[:-1], xs, fill=True, color=colour, alpha=0.35, linewidth=0, zorder=2)
-    axes.plot(xs, ys, color=colour, linewidth=1.3, drawstyle="steps-post", zorder=3, marker="." if len(xs) == 1 else "")
-    set_scale(axes, max(values))
-
-
-def _thin(places: Sequence[float], values: Sequence[float]) -> list[int]:
-    kept: list[int] = []
-    for _, group in groupby(range(len(places)), key=lambda index: int(places[index] * _COLUMNS)):
-        column = list(group)
-        kept += sorted({min(column, key=values.__getitem__), max(column, key=values.__getitem__), column[-1]})
-    return kept
+    if len(places) > 1:
+        axes.stairs(values[:-1], places, fill=True, color=colour, alpha=0.35, linewidth=0, zorder=2)
+    marker = "." if len(places) == 1 else ""
+    axes.plot(places, values, color=colour, linewidth=1.3, drawstyle="steps-post", zorder=3, marker=marker)

@@ -1,13 +1,12 @@
-"""A timeline of a few tasks: every request, wait and attempt is drawn."""
+"""The figure of a timeline: a row for each task of a short run, curves and bars that count the tasks of a long run."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import groupby, pairwise
-from operator import itemgetter
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from matplotlib.lines import Line2D
@@ -23,28 +22,37 @@ from harness.show.figure import (
     Lane,
     Layout,
     Picture,
-    link,
     open_layout,
     printable,
     queue_name,
     set_scale,
     style,
+    thin,
     width_of,
 )
-from harness.show.timeline_model import Mark, Span, TaskLife, TimelineModel, alt_text, make_model, title
+from harness.show.timeline_model import Mark, Span, TimelineModel, alt_text, make_model, title
 
-# How each mark looks: a colour that the colour-blind tell apart (Okabe and Ito's), and a shape or a hatch besides.
+_FEW_TASKS, _FEW_SPANS = 40, 160  # tasks, and requests and attempts, of a short run
+_LABELLED = 12  # tasks, or requests, that have labels
+_TEXT = 8.0  # points
+_GAP = 0.09  # inches from the center of a marker to its label
+_HALF = 0.07  # inches from the center of a marker to its edge
+_FULL = 14  # rows, in all lanes together, that have the full height
+_ROW, _LOW = 0.27, 0.13  # inches of a row, at most and at least
+_LANE, _LOW_LANE = 0.95, 0.7  # inches of a lane of a long run
+_BARS = 60  # of a lane
+_LEAST = 0.04  # the lowest part of a bar, as a part of the highest bar, so that one dropped task can be seen
 
 
 class MarkStyle(NamedTuple):
-    """A colour, a marker for what takes no time, and a hatch for what is drawn as an area."""
+    """A colour, a marker for spans that take no time, and a hatch for areas."""
 
     colour: str
     marker: str = ""
     hatch: str = ""
 
 
-LOOKS = {
+_STYLES = {  # the colours are Okabe and Ito's, which colour-blind people can distinguish
     Mark.VISIT: MarkStyle("#009e73", ">"),
     Mark.BAD_VISIT: MarkStyle("#d55e00", "P", "xxxx"),
     Mark.ADDED: MarkStyle("#56b4e9", "d"),
@@ -58,318 +66,223 @@ LOOKS = {
 }
 
 
-def area(mark: Mark) -> dict[str, Any]:
-    """Return the arguments with which matplotlib fills an area, to be told from others by its hatch."""
-    look = LOOKS[mark]
-    if mark is Mark.ETA:
-        return {"facecolor": PAPER, "edgecolor": look.colour, "hatch": look.hatch, "linewidth": 0.8}
-    return {"facecolor": look.colour, "edgecolor": "white", "hatch": look.hatch, "linewidth": 0}
-
-
-def bar(mark: Mark) -> dict[str, Any]:
-    """Return the arguments with which matplotlib fills a bar that has a marker at its end."""
-    return area(mark) if not LOOKS[mark].marker else {"facecolor": LOOKS[mark].colour, "linewidth": 0}
-
-
-def spot(mark: Mark, size: float) -> dict[str, Any]:
-    """Return the arguments with which matplotlib sets a marker."""
-    look = LOOKS[mark]
-    rim = {"markeredgecolor": "white", "markeredgewidth": 0.6}
-    return {"color": look.colour, "marker": look.marker, "markersize": size, "linestyle": "none", **rim}
-
-
-def handles(marks: Iterable[Mark], *, areas: bool = False) -> list[Any]:
-    """Return the entries of a legend, in the order of `Mark`; with `areas` all as areas."""
-    wanted = set(marks)
-    return [_handle(mark, areas) for mark in Mark if mark in wanted]
-
-
-def _handle(mark: Mark, as_area: bool) -> Any:
-    if as_area or not LOOKS[mark].marker:
-        return Patch(label=mark, **area(mark))
-    return Line2D([], [], label=mark, **spot(mark, 8))
-
-
-_LABELLED = 12  # tasks, or requests, that have their names beside them
-_TEXT = 8.0
-_GAP = 0.09  # inches from the middle of a marker to its label
-_HALF = 0.07  # inches from the middle of a marker to its edge
-_FULL = 14  # rows, in all lanes together, that have their full height
-_ROW, _LOW = 0.27, 0.13  # inches of a row
-
-
-@dataclass
-class Item:
-    """What takes one row of a lane, from one place of the axis to another, with a label beside it."""
-
-    begin: float
-    end: float
-    label: str = ""
-    row: int = 0
-
-    @property
-    def room(self) -> float:
-        """What the label takes at the right, in inches."""
-        return width_of(self.label, _TEXT) + _GAP if self.label else 0.0
-
-
-def pack(items: Sequence[Item]) -> int:
-    """Give each item the first row in which neither it nor its label touches another; return the number of rows."""
-    ends: list[float] = []
-    for item in sorted(items, key=lambda item: item.begin):
-        begin = item.begin - 1.5 * _HALF / LANE_WIDTH
-        item.row = next((row for row, taken in enumerate(ends) if taken <= begin), len(ends))
-        ends[item.row : item.row + 1] = [item.end + (_HALF + item.room) / LANE_WIDTH]
-    return len(ends)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Where everything goes: the items of the visits, and of each life in the queue's and in the worker's lane."""
-
-    axis: TimeAxis
-    visits: list[Item]
-    waits: list[Item]
-    tries: list[Item]
-    rows: list[int]
-
-    @property
-    def margin(self) -> float:
-        """What the labels need beyond the end of the axis, as a part of the axis."""
-        beyond = (item.end * LANE_WIDTH + item.room + _HALF for item in (*self.visits, *self.waits, *self.tries))
-        missing = max(beyond, default=0.0) - LANE_WIDTH
-        return missing / (LANE_WIDTH - missing) if missing > 0 else 0.0
-
-
-def draw_lanes(model: TimelineModel) -> Picture:
-    """Draw a model with a row for each task; for up to some 40 tasks."""
-    plan = _plan(model)
-    total = sum(plan.rows)
-    height = _ROW if total <= _FULL else max(_LOW, _ROW * _FULL / total)
-    names = ["user", *(queue_name(lane) for lane in model.lanes), "worker"]
-    lanes = [Lane(name, max(0.4, height * rows + 0.16)) for name, rows in zip(names, plan.rows, strict=True)]
-    layout = open_layout(
-        alt_text(model), title(model), lanes, plan.axis, model.first, handles(_marks(model)), plan.margin
-    )
-    for axes, rows in zip(layout.axes, plan.rows, strict=True):
-        margin = 0.08 / height + max(0, (0.4 / height - 0.16 / height - rows) / 2)
-        axes.set_ylim(rows - 0.5 + margin, -0.5 - margin)
-    _Pen(model, plan, layout, max(5.5, min(9.0, height * 72 * 0.5))).draw()
-    return layout.picture
-
-
-def _plan(model: TimelineModel) -> Plan:
-    axis = lay_out(model.instants())
-    named = len(model.lives) <= _LABELLED
-    told = len(model.visits) <= _LABELLED
-    visits = [Item(axis.x(one.start), axis.x(one.end), printable(one.label) if told else "") for one in model.visits]
-    waits = [Item(axis.x(one.added), axis.x(one.end), printable(one.name) if named else "") for one in model.lives]
-    tries = [
-        Item(axis.x(one.tries[0].start), axis.x(one.tries[-1].end), printable(one.name) if named else "")
-        for one in model.lives
-        if one.tries
-    ]
-    rows = [pack(visits)]
-    for lane in model.lanes:
-        rows.append(pack([item for item, one in zip(waits, model.lives, strict=True) if one.lane == lane]))
-    return Plan(axis, visits, waits, tries, [max(1, each) for each in [*rows, pack(tries)]])
-
-
-def _marks(model: TimelineModel) -> set[Mark]:
-    marks = {span.mark for life in model.lives for span in (*life.waits, *life.tries)}
-    marks |= {visit.mark for visit in model.visits}
-    if model.lives:
-        marks.add(Mark.ADDED)
-    if any(life.state is TaskState.DELETED for life in model.lives):
-        marks.add(Mark.DELETED)
-    return marks
-
-
-class _Pen:
-    """Draws what a plan has placed."""
-
-    def __init__(self, model: TimelineModel, plan: Plan, layout: Layout, size: float) -> None:
-        self.model = model
-        self.plan = plan
-        self.layout = layout
-        self.size = size
-
-    def draw(self) -> None:
-        """Draw the lanes from top to bottom, then what links them."""
-        user, worker = self.layout.axes[0], self.layout.axes[-1]
-        for visit, item in zip(self.model.visits, self.plan.visits, strict=True):
-            self._bar(user, visit, item.row)
-            self._label(user, item)
-        for life, item in zip(self.model.lives, self.plan.waits, strict=True):
-            self._wait(self.layout.axes[self._lane(life)], life, item)
-        tried = [life for life in self.model.lives if life.tries]
-        for life, item in zip(tried, self.plan.tries, strict=True):
-            self._try(worker, life, item)
-        if len(self.model.tries) <= 2 * _LABELLED:
-            self._links()
-        if self.model.now is not None:
-            self.layout.now(self.model.now)
-
-    def _lane(self, life: TaskLife) -> int:
-        return 1 + self.model.lanes.index(life.lane)
-
-    def _bar(self, axes: Any, span: Span, row: int) -> None:
-        begin, end = self.plan.axis.x(span.start), self.plan.axis.x(span.end)
-        if end > begin:
-            axes.add_patch(Rectangle((begin, row - 0.28), end - begin, 0.56, zorder=3, **bar(span.mark)))
-        axes.plot([end], [row], zorder=4, clip_on=False, **spot(span.mark, self.size))
-
-    def _label(self, axes: Any, item: Item) -> None:
-        place = {"textcoords": "offset points", "va": "center_baseline", "annotation_clip": False}
-        axes.annotate(item.label, (item.end, item.row), (_GAP * 72, 0), size=_TEXT, zorder=6, **place)
-
-    def _wait(self, axes: Any, life: TaskLife, item: Item) -> None:
-        axes.plot([item.begin, item.end], [item.row] * 2, color=FAINT, linewidth=0.8, zorder=2)
-        for span in life.waits:
-            begin, end = self.plan.axis.x(span.start), self.plan.axis.x(span.end)
-            axes.add_patch(Rectangle((begin, item.row - 0.28), end - begin, 0.56, zorder=3, **bar(span.mark)))
-        gone = life.state is TaskState.DELETED
-        axes.plot([item.begin], [item.row], zorder=4, clip_on=False, **spot(Mark.ADDED, self.size))
-        if gone:
-            axes.plot([item.end], [item.row], zorder=5, clip_on=False, **spot(Mark.DELETED, self.size))
-        self._label(axes, item)
-
-    def _try(self, axes: Any, life: TaskLife, item: Item) -> None:
-        for span, later in pairwise(life.tries):
-            begin, end = self.plan.axis.x(span.end), self.plan.axis.x(later.start)
-            axes.plot([begin, end], [item.row] * 2, color=INK, linewidth=0.9, linestyle=":", zorder=2)
-        for span in life.tries:
-            self._bar(axes, span, item.row)
-        if item.label:
-            self._statuses(axes, life, item)
-        self._label(axes, item)
-
-    def _statuses(self, axes: Any, life: TaskLife, item: Item) -> None:
-        """Write each status into its bar, or behind its marker, where it fits."""
-        ends = [self.plan.axis.x(span.start) for span in life.tries[1:]] + [0.0]
-        for span, later in zip(life.tries, ends, strict=True):
-            begin, end = self.plan.axis.x(span.start), self.plan.axis.x(span.end)
-            room = width_of(span.label, _TEXT) + 2.2 * _GAP
-            if (end - begin) * LANE_WIDTH > room:
-                place = {"ha": "center", "va": "center_baseline", "color": "white", "zorder": 6}
-                axes.text((begin + end) / 2, item.row, span.label, size=_TEXT, weight="bold", **place)
-            elif (later - end) * LANE_WIDTH > room:
-                self._label(axes, Item(end, end, span.label, item.row))
-
-    def _links(self) -> None:
-        worker = len(self.layout.axes) - 1
-        rows = {id(life): item.row for life, item in zip(self._tried(), self.plan.tries, strict=True)}
-        for life, item in zip(self.model.lives, self.plan.waits, strict=True):
-            for visit, shown in zip(self.model.visits, self.plan.visits, strict=True):
-                if visit.start <= life.added <= visit.end and visit.label == life.adder:
-                    link(self.layout, (0, item.begin, shown.row), (self._lane(life), item.begin, item.row))
-                    break
-            for span in life.tries:
-                x = self.plan.axis.x(span.start)
-                link(self.layout, (self._lane(life), x, item.row), (worker, x, rows[id(life)]))
-
-    def _tried(self) -> Iterator[TaskLife]:
-        return (life for life in self.model.lives if life.tries)
-
-
-# A timeline of many tasks: how many wait, as curves; requests and attempts, as bars that count them.
-
-_BARS = 60  # of a lane
-_COLUMNS = 300  # of a curve; of the changes within one, that with the most tasks is drawn
-_LEAST = 0.04  # the least height of a bar's part, as a part of the highest bar: one dropped task must be seen
-_TALL, _LOW_MARK = 0.95, 0.7  # inches of a lane
-_WAITS = (Mark.ETA, Mark.TURN)  # from the top down
-
-
-def draw_dense(model: TimelineModel) -> Picture:
-    """Draw a model by counting; for any number of tasks."""
-    axis = lay_out(model.instants())
-    lanes = [
-        Lane("user\nrequests", _LOW_MARK),
-        *(Lane(f"{queue_name(lane)}\ntasks waiting", _TALL) for lane in model.lanes),
-        Lane("worker\nattempts", _TALL),
-    ]
-    layout = open_layout(
-        alt_text(model), title(model), lanes, axis, model.first, handles(_dense_marks(model), areas=True)
-    )
-    user, *queues, worker = layout.axes
-    _draw_bars(user, model.visits, axis)
-    for axes, lane in zip(queues, model.lanes, strict=True):
-        _draw_waits(axes, [wait for life in model.lives if life.lane == lane for wait in life.waits], axis)
-    _draw_bars(worker, model.tries, axis)
-    if model.now is not None:
-        layout.now(model.now)
-    return layout.picture
-
-
-def _dense_marks(model: TimelineModel) -> set[Mark]:
-    waits = {wait.mark for life in model.lives for wait in life.waits}
-    return waits | {span.mark for span in (*model.visits, *model.tries)}
-
-
-def _draw_bars(axes: Any, spans: Sequence[Span], axis: TimeAxis) -> None:
-    """Count spans by where they end and by their mark, and stack the counts."""
-    counts = Counter((min(int(axis.x(span.end) * _BARS), _BARS - 1), span.mark) for span in spans)
-    totals = Counter(place for place, _ in counts.elements())
-    highest = max(totals.values(), default=0)
-    heights = [0.0] * _BARS
-    for mark in Mark:
-        places = [place for place in range(_BARS) if counts[place, mark]]
-        parts = [max(counts[place, mark], _LEAST * highest) for place in places]
-        lefts = [(place + 0.05) / _BARS for place in places]
-        if places:
-            bottoms = [heights[place] for place in places]
-            axes.bar(lefts, parts, 0.9 / _BARS, bottoms, align="edge", zorder=3, **area(mark))
-        for place, part in zip(places, parts, strict=True):
-            heights[place] += part
-    set_scale(axes, highest, max(heights))
-
-
-def _draw_waits(axes: Any, waits: Iterable[Span], axis: TimeAxis) -> None:
-    """Stack the numbers of tasks that wait for their turn and for their ETA, as steps."""
-    places, levels = _levels(waits, axis)
-    for lowest, mark in enumerate(_WAITS):  # each area hides the lower part of the one before
-        heights = [sum(level[each] for each in _WAITS[lowest:]) for level in levels[:-1]]
-        if any(level[mark] for level in levels):
-            axes.stairs(heights, places, fill=True, zorder=3, **area(mark))
-    set_scale(axes, max(level.total() for level in levels))
-
-
-def _levels(waits: Iterable[Span], axis: TimeAxis) -> tuple[list[float], list[Counter[Mark]]]:
-    """Return places, from left to right, and how many tasks wait there, of each mark."""
-    changes = [(round(wait.start, 3), wait.mark, 1) for wait in waits]
-    changes += [(round(wait.end, 3), wait.mark, -1) for wait in waits]
-    changes.sort(key=itemgetter(0))
-    places, levels, level = [0.0], [Counter[Mark]()], Counter[Mark]()
-    for second, group in groupby(changes, key=itemgetter(0)):
-        level = level.copy()
-        for _, mark, change in group:
-            level[mark] += change
-        places.append(axis.x(second))
-        levels.append(level)
-    return _thin([*places, 1.0], [*levels, level])
-
-
-def _thin(places: list[float], levels: list[Counter[Mark]]) -> tuple[list[float], list[Counter[Mark]]]:
-    """Keep, of the changes that fall into one column of the picture, that with the most tasks and the last."""
-    kept: list[int] = []
-    for _, group in groupby(range(len(places)), key=lambda index: int(places[index] * _COLUMNS)):
-        column = list(group)
-        kept += sorted({max(column, key=lambda index: levels[index].total()), column[-1]})
-    return [places[index] for index in kept], [levels[index] for index in kept]
-
-
-# From records to a timeline: few tasks are drawn one by one, many as curves and bars.
-
-_FEW_TASKS = 40
-_FEW_SPANS = 160  # requests and attempts
-
-
 def draw(
     responses: Sequence[Response], tasks: Sequence[TaskInfo], attempts: Sequence[Attempt], now: datetime
 ) -> Picture:
-    """Draw a timeline; see `harness.show.plots.timeline`."""
+    """Return the timeline; see `harness.show.plots.timeline` for the arguments."""
     model = make_model(responses, tasks, attempts, now)
-    few = len(model.lives) <= _FEW_TASKS and len(model.visits) + len(model.tries) <= _FEW_SPANS
+    few = len(model.lives) <= _FEW_TASKS and len(model.visits) + len(model.attempts) <= _FEW_SPANS
     with style():
-        return draw_lanes(model) if few else draw_dense(model)
+        layout = _draw_rows(model) if few else _draw_counts(model)
+        if model.now is not None:
+            layout.mark_now(model.now)
+    return layout.picture
+
+
+def _fill(mark: Mark, hatched: bool = True) -> dict[str, Any]:
+    """Return matplotlib's arguments for an area."""
+    colour, _, hatch = _STYLES[mark]
+    if mark is Mark.ETA:
+        return {"facecolor": PAPER, "edgecolor": colour, "hatch": hatch, "linewidth": 0.8}
+    return {"facecolor": colour, "edgecolor": "white", "hatch": hatch if hatched else "", "linewidth": 0}
+
+
+def _marker(mark: Mark, size: float) -> dict[str, Any]:
+    """Return matplotlib's arguments for a marker; the size is in points."""
+    colour, marker, _ = _STYLES[mark]
+    rim = {"markeredgecolor": "white", "markeredgewidth": 0.6}
+    return {"color": colour, "marker": marker, "markersize": size, "linestyle": "none", **rim}
+
+
+def _legend(spans: Iterable[Span], areas: bool = False) -> list[Any]:
+    """Return the entries of a legend, as markers where there are markers, or all as areas."""
+    used = {span.mark for span in spans}
+    return [
+        Patch(label=mark, **_fill(mark))
+        if areas or not _STYLES[mark].marker
+        else Line2D([], [], label=mark, **_marker(mark, 8))
+        for mark in Mark
+        if mark in used
+    ]
+
+
+@dataclass
+class TimelineRow:
+    """The spans that share one row of a lane: a request, or the waits or the attempts of a task.
+
+    `begin` and `end` are places on the axis, `label` is written at the right, and `line` is the style of the line that
+    connects the spans.
+    """
+
+    spans: Sequence[Span]
+    begin: float
+    end: float
+    label: str = ""
+    line: dict[str, Any] = field(default_factory=dict)
+    number: int = 0
+
+    @property
+    def right(self) -> float:
+        """The place at which the label ends."""
+        room = width_of(self.label, _TEXT) + _GAP if self.label else 0.0
+        return self.end + (_HALF + room) / LANE_WIDTH
+
+
+def _draw_rows(model: TimelineModel) -> Layout:
+    axis = lay_out(model.instants())
+    visits, waits, attempts = _make_rows(model, axis)
+    queues = [[row for row, life in zip(waits, model.lives, strict=True) if life.lane == lane] for lane in model.lanes]
+    groups = [visits, *queues, attempts]
+    rows = [row for group in groups for row in group]
+    counts = [max(1, _pack(group)) for group in groups]
+    height = min(_ROW, max(_LOW, _ROW * _FULL / sum(counts)))
+    names = ["user", *map(queue_name, model.lanes), "worker"]
+    lanes = [Lane(name, max(0.4, height * count + 0.16)) for name, count in zip(names, counts, strict=True)]
+    beyond = max((row.right for row in rows), default=0.0) - 1
+    legend = _legend(span for row in rows for span in row.spans)
+    margin = beyond / (1 - beyond) if beyond > 0 else 0.0
+    layout = open_layout(alt_text(model), title(model), lanes, axis, model.first, legend, margin)
+    for axes, lane, count, group in zip(layout.axes, lanes, counts, groups, strict=True):
+        space = (lane.height / height - count) / 2
+        axes.set_ylim(count - 0.5 + space, -0.5 - space)
+        for row in group:
+            _draw_row(axes, row, axis, size=max(5.5, min(9.0, height * 36)))
+    for row in attempts:
+        if row.label:
+            _draw_statuses(layout.axes[-1], row, axis)
+    if len(model.attempts) <= 2 * _LABELLED:
+        _draw_links(layout, model, visits, waits, attempts)
+    return layout
+
+
+def _make_rows(model: TimelineModel, axis: TimeAxis) -> tuple[list[TimelineRow], list[TimelineRow], list[TimelineRow]]:
+    """Return a row for each request, for the waits of each task, and for the attempts of each attempted task."""
+    visits, waits, attempts = [], [], []
+    for visit in model.visits:
+        label = printable(visit.label) if len(model.visits) <= _LABELLED else ""
+        visits.append(TimelineRow([visit], axis.x(visit.start), axis.x(visit.end), label))
+    for life in model.lives:
+        label = printable(life.name) if len(model.lives) <= _LABELLED else ""
+        spans = [Span(life.added, life.added, Mark.ADDED), *life.waits]
+        if life.state is TaskState.DELETED:
+            spans.append(Span(life.end, life.end, Mark.DELETED))
+        line: dict[str, Any] = {"color": FAINT, "linewidth": 0.8}
+        waits.append(TimelineRow(spans, axis.x(life.added), axis.x(life.end), label, line))
+        if life.attempts:
+            begin, end = axis.x(life.attempts[0].start), axis.x(life.attempts[-1].end)
+            line = {"color": INK, "linewidth": 0.9, "linestyle": ":"}
+            attempts.append(TimelineRow(life.attempts, begin, end, label, line))
+    return visits, waits, attempts
+
+
+def _pack(rows: Iterable[TimelineRow]) -> int:
+    """Number the rows so that those with the same number don't touch each other, and return the count of numbers."""
+    ends: list[float] = []
+    for row in sorted(rows, key=lambda row: row.begin):
+        begin = row.begin - 1.5 * _HALF / LANE_WIDTH
+        row.number = next((number for number, end in enumerate(ends) if end <= begin), len(ends))
+        ends[row.number : row.number + 1] = [row.right]
+    return len(ends)
+
+
+def _draw_row(axes: Any, row: TimelineRow, axis: TimeAxis, size: float) -> None:
+    if row.line:
+        axes.plot([row.begin, row.end], [row.number] * 2, zorder=2, **row.line)
+    for span in row.spans:
+        begin, end = axis.x(span.start), axis.x(span.end)
+        has_marker = bool(_STYLES[span.mark].marker)
+        if end > begin:
+            fill = _fill(span.mark, hatched=not has_marker)
+            axes.add_patch(Rectangle((begin, row.number - 0.28), end - begin, 0.56, zorder=3, **fill))
+        if has_marker:
+            axes.plot([end], [row.number], zorder=4, clip_on=False, **_marker(span.mark, size))
+    _draw_label(axes, row.label, row.end, row.number)
+
+
+def _draw_label(axes: Any, text: str, x: float, y: float) -> None:
+    at = {"textcoords": "offset points", "va": "center_baseline", "annotation_clip": False}
+    axes.annotate(text, (x, y), (_GAP * 72, 0), size=_TEXT, zorder=6, **at)
+
+
+def _draw_statuses(axes: Any, row: TimelineRow, axis: TimeAxis) -> None:
+    """Write each status into its bar or to the right of its marker, if it fits."""
+    for number, span in enumerate(row.spans, 1):
+        begin, end = axis.x(span.start), axis.x(span.end)
+        later = axis.x(row.spans[number].start) if number < len(row.spans) else 0.0
+        room = width_of(span.label, _TEXT) + 2.2 * _GAP
+        if (end - begin) * LANE_WIDTH > room:
+            at = {"ha": "center", "va": "center_baseline", "color": "white", "zorder": 6}
+            axes.text((begin + end) / 2, row.number, span.label, size=_TEXT, weight="bold", **at)
+        elif (later - end) * LANE_WIDTH > room:
+            _draw_label(axes, span.label, end, row.number)
+
+
+def _draw_links(
+    layout: Layout,
+    model: TimelineModel,
+    visits: Sequence[TimelineRow],
+    waits: Sequence[TimelineRow],
+    attempts: Sequence[TimelineRow],
+) -> None:
+    """Draw lines from each request to the tasks that it adds, and from each task to its attempts."""
+    user, *queues, worker = layout.axes
+    attempted = iter(attempts)
+    for life, wait in zip(model.lives, waits, strict=True):
+        queue = queues[model.lanes.index(life.lane)]
+        for visit in visits:
+            (span,) = visit.spans
+            if span.start <= life.added <= span.end and span.label == life.adder:
+                layout.link(user, queue, wait.begin, (visit.number, wait.number))
+                break
+        row = next(attempted) if life.attempts else wait
+        for span in life.attempts:
+            layout.link(queue, worker, layout.axis.x(span.start), (wait.number, row.number))
+
+
+def _draw_counts(model: TimelineModel) -> Layout:
+    axis = lay_out(model.instants())
+    waits = [[wait for life in model.lives if life.lane == lane for wait in life.waits] for lane in model.lanes]
+    lanes = [
+        Lane("user\nrequests", _LOW_LANE),
+        *(Lane(f"{queue_name(lane)}\ntasks waiting", _LANE) for lane in model.lanes),
+        Lane("worker\nattempts", _LANE),
+    ]
+    legend = _legend((span for spans in (model.visits, *waits, model.attempts) for span in spans), areas=True)
+    layout = open_layout(alt_text(model), title(model), lanes, axis, model.first, legend)
+    user, *queues, worker = layout.axes
+    _draw_bars(user, model.visits, axis)
+    _draw_bars(worker, model.attempts, axis)
+    for axes, spans in zip(queues, waits, strict=True):
+        _draw_waits(axes, spans, axis)
+    return layout
+
+
+def _draw_bars(axes: Any, spans: Iterable[Span], axis: TimeAxis) -> None:
+    """Draw a bar for each 1/60 of the axis, which counts the spans that end there."""
+    counts = Counter((min(int(axis.x(span.end) * _BARS), _BARS - 1), span.mark) for span in spans)
+    highest = max(Counter(bar for bar, _ in counts.elements()).values(), default=0)
+    tops = [0.0] * _BARS
+    for bar, mark in sorted(counts, key=lambda part: list(Mark).index(part[1])):
+        height = max(counts[bar, mark], _LEAST * highest)
+        corner = ((bar + 0.05) / _BARS, tops[bar])
+        axes.add_patch(Rectangle(corner, 0.9 / _BARS, height, zorder=3, **_fill(mark)))
+        tops[bar] += height
+    set_scale(axes, highest, max(tops))
+
+
+def _draw_waits(axes: Any, waits: Sequence[Span], axis: TimeAxis) -> None:
+    """Draw how many tasks wait: first all, then in front of them those that wait for their turn."""
+    highest = 0.0
+    for mark, marks in ((Mark.ETA, (Mark.ETA, Mark.TURN)), (Mark.TURN, (Mark.TURN,))):
+        changes: Counter[float] = Counter()
+        for wait in waits:
+            if wait.mark in marks:
+                changes[axis.x(round(wait.start, 3))] += 1
+                changes[axis.x(round(wait.end, 3))] -= 1
+        steps = sorted(changes)
+        levels = list(accumulate(changes[step] for step in steps))
+        places, heights = thin([0.0, *steps, 1.0], [0, *levels, 0])
+        highest = max(highest, *heights)
+        if any(wait.mark is mark for wait in waits):
+            axes.stairs(heights[:-1], places, fill=True, zorder=3, **_fill(mark))
+    set_scale(axes, highest)

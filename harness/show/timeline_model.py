@@ -1,4 +1,4 @@
-"""What a timeline shows, in seconds since the first event: visits, and the lives of tasks. Knows no matplotlib."""
+"""The content of a timeline: requests and the lives of tasks, in seconds since the first event, and its alt text."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from enum import StrEnum
 from harness.records import Attempt, Outcome, Response, TaskInfo, TaskState
 from harness.show.text import clean, clock, duration, quantity
 
-_LANES = 6  # queues that have a lane each
-_OTHERS = " others"  # no queue's name has a space
+_LANES = 6  # lanes of queues
+_OTHERS = " others"  # the name of no queue contains a space
+_FEW = 4  # tasks, requests or attempts that the alt text describes one by one
+_STATES = (TaskState.DONE, TaskState.RUNNING, TaskState.WAITING, TaskState.DROPPED, TaskState.DELETED)  # in the title
 
 
 class Mark(StrEnum):
-    """What stands in the legend."""
+    """A kind of span, with its text in the legend."""
 
     VISIT = "request"
     BAD_VISIT = "request failed"
@@ -30,9 +32,13 @@ class Mark(StrEnum):
     DELETED = "task deleted"
 
 
+_FAILURES = (Mark.FAILED, Mark.STOPPED, Mark.DROPPED)
+_MARKS = {Outcome.DONE: Mark.DONE, Outcome.DELETED: Mark.DELETED, Outcome.DROPPED: Mark.DROPPED}
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Something that lasts from one second to another (perhaps the same), with its mark and a word beside it."""
+    """A request, a wait or an attempt, from one second to another (or the same), with a label."""
 
     start: float
     end: float
@@ -42,9 +48,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class TaskLife:
-    """One task: when it was added and is or was due, its waits in the queue, its attempts, and how it stands now.
+    """The history of a task: when it was added, its ETA (`due`), its waits in the queue, and its attempts.
 
-    `lane` is the lane that it is drawn in: its queue's, or one for all small queues.
+    `lane` is the lane in which it is drawn: that of its queue, or one for all small queues. `adder` is the function
+    that added it.
     """
 
     name: str
@@ -55,17 +62,17 @@ class TaskLife:
     adder: str
     state: TaskState
     waits: tuple[Span, ...]
-    tries: tuple[Span, ...]
+    attempts: tuple[Span, ...]
 
     @property
     def end(self) -> float:
-        """The second of the last thing that is known of the task."""
-        return max([self.added, *(span.end for span in (*self.waits, *self.tries))])
+        """The second of the last event of the task."""
+        return max([self.added, *(span.end for span in (*self.waits, *self.attempts))])
 
 
 @dataclass(frozen=True, slots=True)
 class TimelineModel:
-    """Everything that a timeline shows; `now` is None when nothing is left to wait for."""
+    """The content of a timeline; `now` is None if no task waits or runs."""
 
     first: datetime
     visits: tuple[Span, ...]
@@ -73,19 +80,19 @@ class TimelineModel:
     now: float | None
 
     @property
-    def tries(self) -> list[Span]:
-        return [span for life in self.lives for span in life.tries]
+    def attempts(self) -> list[Span]:
+        """The attempts of all tasks."""
+        return [span for life in self.lives for span in life.attempts]
 
     @property
     def lanes(self) -> list[str]:
-        """The queues' lanes: "default" first, then by name, the one for small queues last."""
+        """The names of the queues' lanes: "default", then the others by name, then the lane for small queues."""
         names = {life.lane for life in self.lives} or {"default"}
         return sorted(names, key=lambda name: (name != "default", name.endswith(_OTHERS), name))
 
     def instants(self) -> Iterator[float]:
-        """Yield every second at which something happens."""
-        spans = [*self.visits, *(span for life in self.lives for span in (*life.waits, *life.tries))]
-        for span in spans:
+        """Yield the second of each event."""
+        for span in (*self.visits, *(span for life in self.lives for span in (*life.waits, *life.attempts))):
             yield from (span.start, span.end)
         yield from (life.added for life in self.lives)
         if self.now is not None:
@@ -95,24 +102,22 @@ class TimelineModel:
 def make_model(
     responses: Sequence[Response], tasks: Sequence[TaskInfo], attempts: Sequence[Attempt], now: datetime
 ) -> TimelineModel:
-    """Turn records into a model; see `harness.show.plots.timeline`."""
+    """Return the model of some records; see `harness.show.plots.timeline` for the arguments."""
     starts = [response.started for response in responses if response.started is not None]
     first = min([*starts, *(task.created for task in tasks), *(attempt.started for attempt in attempts)], default=now)
-    tries: dict[tuple[str, str, datetime], list[Attempt]] = defaultdict(list)
+    attempts_of: dict[tuple[str, str, datetime], list[Attempt]] = defaultdict(list)
     for attempt in attempts:
-        tries[attempt.task.identity].append(attempt)
+        attempts_of[attempt.task.identity].append(attempt)
     at = (now - first).total_seconds()
     lanes = _choose_lanes(tasks)
-    lives = sorted(
-        (_live(task, lanes[task.queue], tries[task.identity], first, at) for task in tasks),
-        key=lambda life: life.added,
-    )
+    lives = [_make_life(task, lanes[task.queue], attempts_of[task.identity], first, at) for task in tasks]
+    lives.sort(key=lambda life: life.added)
     pending = any(life.state in (TaskState.WAITING, TaskState.RUNNING) for life in lives)
-    return TimelineModel(first, tuple(_visits(responses, first)), tuple(lives), at if pending else None)
+    return TimelineModel(first, tuple(_make_visits(responses, first)), tuple(lives), at if pending else None)
 
 
 def _choose_lanes(tasks: Iterable[TaskInfo]) -> dict[str, str]:
-    """Give each queue a lane; where there are many, those with the most tasks have one of their own."""
+    """Return the lane of each queue. If there are too many queues, those with the fewest tasks share a lane."""
     sizes = Counter(task.queue for task in tasks)
     large = sorted(sizes, key=lambda queue: (-sizes[queue], queue))
     if len(large) > _LANES:
@@ -121,7 +126,7 @@ def _choose_lanes(tasks: Iterable[TaskInfo]) -> dict[str, str]:
     return {queue: queue if queue in large else others for queue in sizes}
 
 
-def _visits(responses: Iterable[Response], first: datetime) -> Iterator[Span]:
+def _make_visits(responses: Iterable[Response], first: datetime) -> Iterator[Span]:
     for response in responses:
         if response.started is not None:
             start = (response.started - first).total_seconds()
@@ -131,23 +136,24 @@ def _visits(responses: Iterable[Response], first: datetime) -> Iterator[Span]:
             yield Span(start, start + response.elapsed, mark, clean(function[:100]))
 
 
-def _live(task: TaskInfo, lane: str, attempts: Sequence[Attempt], first: datetime, now: float) -> TaskLife:
-    tries = [_try(attempt, first) for attempt in attempts]
-    etas = [(attempt.task.eta - first).total_seconds() for attempt in attempts]
+def _make_life(task: TaskInfo, lane: str, attempts: Sequence[Attempt], first: datetime, now: float) -> TaskLife:
     added, due = (task.created - first).total_seconds(), (task.eta - first).total_seconds()
     waits: list[Span] = []
-    for free, eta, until in zip(
-        [added, *(span.end for span in tries)], etas, (span.start for span in tries), strict=False
-    ):
-        waits += _wait(free, eta, until)
+    spans: list[Span] = []
+    free = added
+    for attempt in attempts:
+        start = (attempt.started - first).total_seconds()
+        waits += _wait(free, (attempt.task.eta - first).total_seconds(), start)
+        free = start + attempt.elapsed
+        spans.append(Span(start, free, _mark(attempt), str(attempt.status or "stopped")))
     if task.state is TaskState.WAITING:
-        waits += _wait(tries[-1].end if tries else added, due, max(now, due))
+        waits += _wait(free, due, max(now, due))
     adder = task.origin.function if task.origin else ""
-    return TaskLife(task.name, task.queue, lane, added, due, adder, task.state, tuple(waits), tuple(tries))
+    return TaskLife(task.name, task.queue, lane, added, due, adder, task.state, tuple(waits), tuple(spans))
 
 
 def _wait(free: float, eta: float, until: float) -> Iterator[Span]:
-    """Yield the wait for the ETA, then the wait for a turn: for tokens, or for a free worker."""
+    """Yield the wait for the ETA, and the wait for a turn, which is a token or a free worker."""
     eta = min(max(eta, free), until)
     if eta > free:
         yield Span(free, eta, Mark.ETA)
@@ -155,85 +161,67 @@ def _wait(free: float, eta: float, until: float) -> Iterator[Span]:
         yield Span(eta, until, Mark.TURN)
 
 
-def _try(attempt: Attempt, first: datetime) -> Span:
-    start = (attempt.started - first).total_seconds()
-    return Span(start, start + attempt.elapsed, mark_of(attempt), str(attempt.status) if attempt.status else "stopped")
-
-
-def mark_of(attempt: Attempt) -> Mark:
-    """Return how an attempt ended, as the legend has it."""
-    if attempt.outcome is Outcome.DONE:
-        return Mark.DONE
-    if attempt.outcome is Outcome.DELETED:
-        return Mark.DELETED
-    if attempt.outcome is Outcome.DROPPED:
-        return Mark.DROPPED
-    return Mark.STOPPED if attempt.response.deadline else Mark.FAILED
-
-
-# The title and the alt text of a timeline.
-
-_FEW = 4  # tasks or requests that the alt text tells one by one
-_FAILURES = (Mark.FAILED, Mark.STOPPED, Mark.DROPPED)
-_STATES = (TaskState.DONE, TaskState.RUNNING, TaskState.WAITING, TaskState.DROPPED, TaskState.DELETED)  # as told
+def _mark(attempt: Attempt) -> Mark:
+    return _MARKS.get(attempt.outcome, Mark.STOPPED if attempt.response.deadline else Mark.FAILED)
 
 
 def title(model: TimelineModel) -> str:
-    """Return "2 requests, 1 task, 3 attempts (2 failed): 1 done"."""
-    tries, queues = model.tries, {life.queue for life in model.lives}
+    """Return the title of a timeline: "2 requests, 1 task, 3 attempts (2 failed): 1 done"."""
     if not model.visits and not model.lives:
-        return "Nothing has happened yet: no request, no task"
+        return "Nothing has happened yet"
     parts = [quantity(len(model.visits), "request"), quantity(len(model.lives), "task")]
+    queues = {life.queue for life in model.lives}
     if len(queues) > 1:
         parts[-1] += f" in {quantity(len(queues), 'queue')}"
     if not model.lives:
         return ", ".join(parts)
-    failed = sum(span.mark in _FAILURES for span in tries)
-    parts.append(quantity(len(tries), "attempt") + (f" ({failed:,} failed)" if failed else ""))
+    failed = sum(span.mark in _FAILURES for span in model.attempts)
+    parts.append(quantity(len(model.attempts), "attempt") + (f" ({failed:,} failed)" if failed else ""))
     states = Counter(life.state for life in model.lives)
     return f"{', '.join(parts)}: " + ", ".join(f"{states[state]:,} {state}" for state in _STATES if states[state])
 
 
 def alt_text(model: TimelineModel) -> str:
-    """Say what there is to see: the title, the time that is covered, then lane by lane what happened."""
+    """Return the alt text of a timeline: the title, the time that it covers, and the events of each lane."""
     head = f"Timeline: {title(model)}."
     if not model.visits and not model.lives:
         return head
-    last = max(model.instants())
-    lanes = [*_visits_text(model), *_tasks(model)]
-    return " ".join([head, f"It covers {duration(last)} of virtual time from {clock(model.first)}.", *lanes])
+    last = duration(max(model.instants()))
+    events = [*_describe_visits(model.visits), *_describe_tasks(model)]
+    return " ".join([head, f"It covers {last} of virtual time from {clock(model.first)}.", *events])
 
 
-def _visits_text(model: TimelineModel) -> Iterator[str]:
-    for visit in model.visits if len(model.visits) <= _FEW else ():
+def _describe_visits(visits: Sequence[Span]) -> Iterator[str]:
+    if len(visits) > _FEW:
+        longest = max(visit.end - visit.start for visit in visits)
+        yield f"User: {quantity(len(visits), 'request')}, taking up to {duration(longest)}."
+        return
+    for visit in visits:
         fails = " and fails" if visit.mark is Mark.BAD_VISIT else ""
         took = duration(visit.end - visit.start)
-        yield f"User: {visit.label or 'a request'} at {duration(visit.start)} takes {took}{fails}."
-    if len(model.visits) > _FEW:
-        longest = max(visit.end - visit.start for visit in model.visits)
-        yield f"User: {quantity(len(model.visits), 'request')}, the longest takes {duration(longest)}."
+        yield f"User: {visit.label or 'a request'} starts at {duration(visit.start)}, takes {took}{fails}."
 
 
-def _tasks(model: TimelineModel) -> Iterator[str]:
+def _describe_tasks(model: TimelineModel) -> Iterator[str]:
     if len(model.lives) <= _FEW:
         for life in model.lives:
-            yield from _life(life)
+            yield from _describe_life(life)
         return
     for lane in model.lanes:
         lives = [life for life in model.lives if life.lane == lane]
-        waited = [sum(wait.end - wait.start for wait in life.waits) for life in lives]
-        yield f"Queue {lane}: {quantity(len(lives), 'task')}, the longest waits {duration(max(waited))} in all."
-    kinds = Counter(span.mark for span in model.tries)
+        waited = max(sum(wait.end - wait.start for wait in life.waits) for life in lives)
+        yield f"Queue {lane}: {quantity(len(lives), 'task')}, waiting up to {duration(waited)} in total."
+    kinds = Counter(span.mark for span in model.attempts)
     if kinds:
         yield f"Worker: {', '.join(f'{kinds[mark]:,} × {mark}' for mark in Mark if kinds[mark])}."
 
 
-def _life(life: TaskLife) -> Iterator[str]:
+def _describe_life(life: TaskLife) -> Iterator[str]:
     yield f"Queue {life.queue}: {life.name} is added at {duration(life.added)}."
-    tries = life.tries
-    for span in tries if len(tries) <= _FEW else (tries[0], tries[-1]):
-        yield f"Worker: {life.name} at {duration(span.start)}, {span.mark}."
-    if len(tries) > _FEW:
-        yield f"Between these two there are {len(tries) - 2:,} more attempts."
+    attempts = life.attempts
+    for span in attempts if len(attempts) <= _FEW else (attempts[0], attempts[-1]):
+        yield f"Worker: {life.name} runs at {duration(span.start)} ({span.mark})."
+    if len(attempts) > _FEW:
+        yield f"There are {len(attempts) - 2:,} attempts between these two."
     if life.state is TaskState.WAITING:
-        yield f"{life.name} waits; its ETA is at {duration(life.due)}."
+        yield f"{life.name} waits, and its ETA is {duration(life.due)}."
