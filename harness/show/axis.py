@@ -1,8 +1,8 @@
-"""Where an instant stands on the time axis of a figure, from 0 (left) to 1 (right). Knows no matplotlib.
+"""The time axis of a figure, from 0 (left) to 1 (right). It doesn't depend on matplotlib.
 
-Retries are 0.1 s, 0.2 s … 3600 s apart, and a reminder may wait a month. On a linear axis all but the last would fall
-on one spot, so where the gaps differ too much the long ones are pressed together: each keeps a width that grows with
-the logarithm of its length. What is close together stays to scale.
+Retries are 0.1 s to 3600 s apart, and a task may wait a month. On a linear axis all events but the last would be at
+one point. So if the gaps differ too much, the long ones are pressed together: the width of a pressed gap grows with the
+logarithm of its length. The short gaps stay to scale.
 """
 
 from __future__ import annotations
@@ -16,52 +16,49 @@ from typing import NamedTuple
 from harness.show.text import duration
 
 _SCALES = ((86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
-_VISIBLE = 1 / 100  # the part of what is to scale that a short gap must have ...
-_MANY = 40  # ... unless there are so many that they need not be told apart
-_FEW = 4  # gaps that may be pressed while the rest stays to scale
-_STANDS_OUT = 4  # how many times longer these are than all of the rest ...
-_LONG = 1 / 10  # ... and how much of the whole rest
-_PRESSED = 0.08  # the width of the shortest pressed gap beside what is to scale
-_SPREAD = 3.0  # how many times wider than that the longest is, less one
+_VISIBLE = 1 / 100  # the width that a short gap must have, as a part of all gaps that are to scale
+_MANY = 40  # the number of gaps from which they needn't be distinguished
+_FEW = 4  # the number of gaps that may be pressed while the others stay to scale
+_OUTSTANDING = 4  # such gaps are so many times longer than the others ...
+_LONG = 1 / 10  # ... and longer than this part of all others together
+_PRESSED = 0.08  # the width of the shortest pressed gap, relative to all gaps that are to scale
+_SPREAD = 3.0  # how many times wider than that the longest pressed gap is, less one
 
 
 class Tick(NamedTuple):
-    """A mark on the axis: its place, and its text."""
+    """A tick of the axis: its place and its label."""
 
     x: float
     label: str
 
 
 class TimeAxis(NamedTuple):
-    """A map from seconds to places, linear between its knots; `pressed` are the gaps (in x) that are not to scale."""
+    """A map from seconds to places, linear between its knots; `pressed` are the places of the gaps not to scale."""
 
     seconds: tuple[float, ...]
     places: tuple[float, ...]
     pressed: tuple[tuple[float, float], ...] = ()
 
     def x(self, second: float) -> float:
-        """Return the place of an instant; one beyond the ends is put at the end."""
-        if second <= self.seconds[0]:
-            return self.places[0]
-        if second >= self.seconds[-1]:
-            return self.places[-1]
-        right = bisect_right(self.seconds, second)
+        """Return the place of a second; seconds beyond an end of the axis are at that end."""
+        second = min(max(second, self.seconds[0]), self.seconds[-1])
+        right = min(bisect_right(self.seconds, second), len(self.seconds) - 1)
         (s0, s1), (x0, x1) = self.seconds[right - 1 : right + 1], self.places[right - 1 : right + 1]
         return x0 + (x1 - x0) * (second - s0) / (s1 - s0)
 
     @property
     def span(self) -> float:
-        """How many seconds the axis covers."""
+        """The seconds that the axis covers."""
         return self.seconds[-1] - self.seconds[0]
 
     @property
     def unit(self) -> tuple[int, str]:
-        """The unit of a linear axis: its length in seconds, and its name."""
+        """The unit of a linear axis: its seconds, and its name."""
         return next((scale for scale in _SCALES if self.span >= 2 * scale[0]), _SCALES[-1])
 
 
 def lay_out(seconds: Iterable[float]) -> TimeAxis:
-    """Choose an axis for the instants at which something happens (seconds since the first, in any order)."""
+    """Return an axis for events, which are given in seconds since the first event, in any order."""
     instants = sorted({round(second, 3) for second in seconds} | {0.0})
     if len(instants) == 1:
         return TimeAxis((0.0, 1.0), (0.5, 1.5))
@@ -69,54 +66,50 @@ def lay_out(seconds: Iterable[float]) -> TimeAxis:
     long = _long_gaps(gaps)
     if not long:
         return TimeAxis((0.0, instants[-1]), (0.0, 1.0))
-    return _press(instants, gaps, long)
-
-
-def _long_gaps(gaps: Sequence[float]) -> set[int]:
-    """Choose the gaps to press: none, a few that stand out, or, where the rest still cannot be read, all."""
-    if _is_readable(gaps):
-        return set()
-    order = sorted(range(len(gaps)), key=lambda place: -gaps[place])
-    number = _outstanding([gaps[place] for place in order])
-    rest = [gaps[place] for place in order[number:]]
-    return set(order[:number]) if len(rest) > _MANY or _is_readable(rest) else set(order)
-
-
-def _is_readable(gaps: Sequence[float]) -> bool:
-    """Tell whether all but the shortest gaps can be seen on a linear axis."""
-    return sorted(gaps)[len(gaps) // 10] >= _VISIBLE * math.fsum(gaps)
-
-
-def _outstanding(gaps: Sequence[float]) -> int:
-    """Return how many gaps, of gaps from long to short, stand out from the rest."""
-    for number in range(min(_FEW, len(gaps) - 1), 0, -1):
-        if gaps[number - 1] >= _STANDS_OUT * gaps[number] and gaps[number - 1] > _LONG * math.fsum(gaps[number:]):
-            return number
-    return 0
-
-
-def _press(instants: Sequence[float], gaps: Sequence[float], long: set[int]) -> TimeAxis:
     widths = _widths(gaps, long)
     total = math.fsum(widths)
     places = [0.0, *accumulate(wide / total for wide in widths)]
     places[-1] = 1.0
-    pressed = tuple((places[place], places[place + 1]) for place in sorted(long))
+    pressed = tuple((places[index], places[index + 1]) for index in sorted(long))
     return TimeAxis(tuple(instants), tuple(places), pressed)
 
 
+def _long_gaps(gaps: Sequence[float]) -> set[int]:
+    """Return the indexes of the gaps to press: none, a few outstanding ones, or all if the others are unreadable."""
+    if _is_readable(gaps):
+        return set()
+    order = sorted(range(len(gaps)), key=lambda index: -gaps[index])
+    number = _count_outstanding([gaps[index] for index in order])
+    rest = [gaps[index] for index in order[number:]]
+    return set(order[:number]) if len(rest) > _MANY or _is_readable(rest) else set(order)
+
+
+def _is_readable(gaps: Sequence[float]) -> bool:
+    """Return whether all but the shortest gaps are visible on a linear axis."""
+    return sorted(gaps)[len(gaps) // 10] >= _VISIBLE * math.fsum(gaps)
+
+
+def _count_outstanding(gaps: Sequence[float]) -> int:
+    """Return how many gaps are much longer than the others; the gaps are in order from long to short."""
+    for number in range(min(_FEW, len(gaps) - 1), 0, -1):
+        if gaps[number - 1] >= _OUTSTANDING * gaps[number] and gaps[number - 1] > _LONG * math.fsum(gaps[number:]):
+            return number
+    return 0
+
+
 def _widths(gaps: Sequence[float], long: set[int]) -> list[float]:
-    """Return how wide each gap is drawn: to scale, the whole rest as 1, but the long ones by their logarithm."""
-    rest = math.fsum(gap for place, gap in enumerate(gaps) if place not in long) or 1.0
+    """Return the width of each gap, relative to all gaps that are to scale."""
+    rest = math.fsum(gap for index, gap in enumerate(gaps) if index not in long) or 1.0
     widths = [gap / rest for gap in gaps]
-    shortest, longest = min(gaps[place] for place in long), max(gaps[place] for place in long)
+    shortest, longest = min(gaps[index] for index in long), max(gaps[index] for index in long)
     spread = math.log(longest / shortest) or 1.0
-    for place in long:
-        widths[place] = _PRESSED * (1 + _SPREAD * math.log(gaps[place] / shortest) / spread)
+    for index in long:
+        widths[index] = _PRESSED * (1 + _SPREAD * math.log(gaps[index] / shortest) / spread)
     return widths
 
 
 def ticks(axis: TimeAxis, letter: float) -> list[Tick]:
-    """Choose marks whose texts do not run into each other.
+    """Return ticks whose labels don't touch each other.
 
     Args:
         axis: the axis.
@@ -124,12 +117,12 @@ def ticks(axis: TimeAxis, letter: float) -> list[Tick]:
     """
     if axis.pressed:
         return _pressed_ticks(axis, letter)
-    if axis.places[0] > 0:  # one instant only
+    if axis.places[0] > 0:  # a single event
         return [Tick(axis.places[0], "0")]
     size, _ = axis.unit
     step = _round_step(axis.span / size * letter * 11)
-    number = int(axis.span / size / step + 1e-9)
-    return [Tick(axis.x(place * step * size), f"{place * step:.10g}") for place in range(number + 1)]
+    count = int(axis.span / size / step + 1e-9) + 1
+    return [Tick(axis.x(number * step * size), f"{number * step:.10g}") for number in range(count)]
 
 
 def _round_step(least: float) -> float:
@@ -138,28 +131,29 @@ def _round_step(least: float) -> float:
 
 
 def _pressed_ticks(axis: TimeAxis, letter: float) -> list[Tick]:
-    """Mark the edges of the pressed gaps where there is room, then round seconds in what is to scale."""
-    edges = {0.0, axis.places[-1]} | {edge for gap in axis.pressed for edge in gap}
+    """Return ticks at the ends of the pressed gaps, and at round seconds of what is to scale, where there is room."""
+    ends = {0.0, axis.places[-1]} | {end for gap in axis.pressed for end in gap}
+    first, *between, last = [pair for pair in zip(axis.seconds, axis.places, strict=True) if pair[1] in ends]
     kept: list[Tick] = []
-    wanted = [pair for pair in zip(axis.seconds, axis.places, strict=True) if pair[1] in edges]
-    for second, x in [wanted[0], wanted[-1], *wanted[1:-1], *_round_seconds(axis, letter * 11)]:
-        mark = Tick(x, duration(second) if second else "0")
-        if all(_apart(mark, other, letter) for other in kept):
-            kept.append(mark)
+    for second, x in [first, last, *between, *_round_seconds(axis, letter * 11)]:
+        tick = Tick(x, duration(second) if second else "0")
+        if all(_is_apart(tick, other, letter) for other in kept):
+            kept.append(tick)
     return sorted(kept)
 
 
-def _apart(one: Tick, other: Tick, letter: float) -> bool:
+def _is_apart(one: Tick, other: Tick, letter: float) -> bool:
     needed = letter * ((len(one.label) + len(other.label)) / 2 + 2)
     return one.label != other.label and abs(one.x - other.x) >= needed
 
 
 def _round_seconds(axis: TimeAxis, room: float) -> Iterator[tuple[float, float]]:
-    left = 0.0
-    for right in [begin for begin, _ in axis.pressed] + [axis.places[-1]]:
-        first, last = (axis.seconds[axis.places.index(x)] for x in (left, right))
+    """Yield round seconds and their places, between the pressed gaps; each needs some room on the axis."""
+    begins = [0.0, *(end for _, end in axis.pressed)]
+    ends = [*(begin for begin, _ in axis.pressed), axis.places[-1]]
+    for left, right in zip(begins, ends, strict=True):
         if right - left >= room:
+            first, last = (axis.seconds[axis.places.index(x)] for x in (left, right))
             step = _round_step((last - first) / (right - left) * room)
             for number in range(math.ceil(first / step), math.floor(last / step) + 1):
                 yield number * step, axis.x(number * step)
-        left = next((end for begin, end in axis.pressed if begin == right), right)

@@ -19,14 +19,7 @@ _CODE = 'style="white-space:pre-wrap"'
 
 
 class Fact(NamedTuple):
-    """A labelled value, made by `fact`.
-
-    Args:
-        label: the name of the value.
-        lines: the value as it is shown.
-        full: the whole value if `lines` is not all of it, else "".
-        code: whether the value is set in a typewriter font.
-    """
+    """A labelled value: the lines that are shown, the whole value if that is more (else ""), and whether it is code."""
 
     label: str
     lines: tuple[str, ...]
@@ -35,14 +28,7 @@ class Fact(NamedTuple):
 
 
 class Card(NamedTuple):
-    """A title with facts and steps, made by `card`.
-
-    Args:
-        line: the card on one line.
-        title: the first line of text and HTML.
-        facts: the facts below the title.
-        steps: the numbered steps, which are cards themselves.
-    """
+    """A title with facts and numbered steps, which are cards themselves; `line` is the card on one line."""
 
     line: str
     title: str

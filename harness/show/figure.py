@@ -35,18 +35,15 @@ INK = "#222222"
 FAINT = "#8c8c86"
 BAND, GRID = "#f4f1e7", "#dedacb"
 _SETTINGS = {
-    "axes.edgecolor": FAINT,
     "axes.facecolor": "none",
     "axes.labelcolor": INK,
     "axes.labelsize": 9,
-    "axes.linewidth": 0.8,
     "figure.dpi": 96,
     "figure.facecolor": PAPER,
     "font.family": ["DejaVu Sans"],  # part of matplotlib
     "font.size": 9,
     "hatch.linewidth": 0.6,
     "legend.fontsize": 8.5,
-    "savefig.facecolor": PAPER,
     "svg.fonttype": "path",
     "svg.hashsalt": "harness",
     "text.color": INK,
@@ -118,11 +115,6 @@ class Picture(Figure):
         printer.text(self.alt)
 
 
-def notice(text: str) -> Picture:
-    """Return a picture that has only a title."""
-    return Picture(f"{text}.", text, 0.5)
-
-
 def _normalize(svg: str) -> str:
     """Return an SVG with rounded coordinates and numbered identifiers, which are hashes of the coordinates.
 
@@ -181,14 +173,7 @@ class Layout:
         self.axes[0].annotate("now", (x, 1), (0, 2), **at)
 
     def link(self, start: Any, end: Any, x: float, rows: tuple[float, float]) -> None:
-        """Draw a vertical line, behind everything else, from a row of one lane to a row of another.
-
-        Args:
-            start: the Axes of the first lane.
-            end: the Axes of the second lane.
-            x: the position of the line, 0 to 1.
-            rows: the y of both ends.
-        """
+        """Draw a vertical line at x from a row of one Axes to a row of another, behind everything else."""
         points = ((x, rows[0]), (x, rows[1]))
         line = ConnectionPatch(*points, start.transData, end.transData, color=FAINT, linewidth=0.8, zorder=-1)
         self.picture.add_artist(line)
@@ -268,18 +253,11 @@ def _draw_axis(layout: Layout, first: datetime) -> None:
         last.annotate("//", ((begin + end) / 2, 0), annotation_clip=False, **at)
 
 
-def set_scale(axes: Any, highest: float, top: float | None = None) -> None:
-    """Give a lane a vertical scale from 0, with a tick at its highest value.
-
-    Args:
-        axes: the Axes of the lane.
-        highest: the highest value.
-        top: the position of the highest value, if that isn't the value itself.
-    """
-    top = highest if top is None else top
-    axes.set_ylim(0, (top or 1) * 1.12)
+def set_scale(axes: Any, highest: float) -> None:
+    """Give a lane a vertical scale from 0, with a tick at its highest value."""
+    axes.set_ylim(0, (highest or 1) * 1.12)
     if highest:
-        axes.set_yticks([0, top], labels=["0", f"{highest:,.4g}" if highest < 1000 else f"{highest:,.0f}"])
+        axes.set_yticks([0, highest], labels=["0", f"{highest:,.4g}" if highest < 1000 else f"{highest:,.0f}"])
         axes.tick_params(axis="y", labelleft=True, length=0)
 
 

@@ -9,10 +9,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
+from typing import Any
 
 MANY = 300  # attempts after which the bar appears
 
@@ -22,7 +19,7 @@ class Meter:
 
     def __init__(self) -> None:
         self._attempts = 0
-        self._bar: tqdm[Any] | None = None
+        self._bar: Any = None
 
     def count(self) -> None:
         """Count one attempt."""
@@ -38,7 +35,8 @@ class Meter:
             self._bar.close()
 
 
-def _make_bar() -> tqdm[Any] | None:
+def _make_bar() -> Any:
+    """Return a tqdm bar, or None if there is no terminal and no notebook."""
     notebook = _in_notebook()
     if os.environ.get("TQDM_DISABLE") or not (notebook or (sys.stderr and sys.stderr.isatty())):
         return None

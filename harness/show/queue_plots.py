@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
-from itertools import accumulate, groupby
+from itertools import accumulate, groupby, pairwise
 from typing import Any, NamedTuple
 
 from matplotlib.ticker import NullLocator
@@ -20,7 +19,6 @@ from harness.show.figure import (
     WIDTH,
     Lane,
     Picture,
-    notice,
     open_layout,
     printable,
     set_scale,
@@ -42,25 +40,13 @@ _LANE = 0.95  # inches of a lane
 _LANES = {"tokens\nin the bucket": "#009e73", "tasks\nwaiting": "#56b4e9", "tasks\nrunning": "#0072b2"}
 
 
-class BackoffPart(StrEnum):
-    """A part of a queue's backoff (T29)."""
-
-    DOUBLING = "doubling"
-    LINEAR = "linear"
-    CONSTANT = "constant"
-
-
-_STYLES = {
-    BackoffPart.DOUBLING: ("#0072b2", "o"),
-    BackoffPart.LINEAR: ("#d55e00", "^"),
-    BackoffPart.CONSTANT: ("#222222", "s"),
-}
+_STYLES = {"doubling": ("#0072b2", "o"), "linear": ("#d55e00", "^"), "constant": ("#222222", "s")}
 
 
 class Stretch(NamedTuple):
-    """Successive waits of the same part, from one index to another."""
+    """Successive waits, from one index to another, that grow in the same way: doubling, linear or constant (T29)."""
 
-    part: BackoffPart
+    growth: str
     first: int
     last: int
 
@@ -72,33 +58,27 @@ class Stretch(NamedTuple):
 
 
 def _split(delays: Sequence[float]) -> list[Stretch]:
-    """Split waits (in seconds) into their parts; the first wait belongs to the part of the second."""
-    parts = [_part(delays, index) for index in range(1, len(delays))]
-    parts.insert(0, parts[0] if parts else BackoffPart.CONSTANT)
-    stretches = []
-    for part, group in groupby(range(len(delays)), key=parts.__getitem__):
-        indexes = list(group)
-        stretches.append(Stretch(part, indexes[0], indexes[-1]))
-    return stretches
+    """Split waits (in seconds) by their growth; the first wait belongs to the stretch of the second."""
+    growths = [_growth(delays, index) for index in range(1, len(delays))]
+    growths.insert(0, growths[0] if growths else "constant")
+    groups = [list(group) for _, group in groupby(range(len(delays)), key=growths.__getitem__)]
+    return [Stretch(growths[group[0]], group[0], group[-1]) for group in groups]
 
 
-def _part(delays: Sequence[float], index: int) -> BackoffPart:
+def _growth(delays: Sequence[float], index: int) -> str:
     """Compare a wait with the waits before and after it, because 80 after 40 is twice as much and also 40 more."""
-    wait, before = delays[index], delays[index - 1]
-    step = wait - before
-    previous = before - delays[index - 2] if index > 1 else None
-    following = delays[index + 1] - wait if index + 1 < len(delays) else None
+    steps = [later - earlier for earlier, later in pairwise(delays)]
+    step, beside = steps[index - 1], steps[index : index + 1]
     if step <= 0:
-        return BackoffPart.CONSTANT
-    if _same(wait, 2 * before) and not _same(step, following):
-        return BackoffPart.DOUBLING
-    if _same(step, following) or _same(step, previous) or len(delays) == 2:
-        return BackoffPart.LINEAR
-    return BackoffPart.CONSTANT
+        return "constant"
+    if _same(delays[index], 2 * delays[index - 1]) and not any(_same(step, other) for other in beside):
+        return "doubling"
+    beside += steps[max(index - 2, 0) : index - 1]
+    return "linear" if len(steps) == 1 or any(_same(step, other) for other in beside) else "constant"
 
 
-def _same(one: float, other: float | None) -> bool:
-    return other is not None and abs(one - other) <= 1e-6 * max(one, other)
+def _same(one: float, other: float) -> bool:
+    return abs(one - other) <= 1e-6 * max(one, other)
 
 
 def draw_backoff(delays: Sequence[float], name: str) -> Picture:
@@ -106,9 +86,9 @@ def draw_backoff(delays: Sequence[float], name: str) -> Picture:
     title = f"Queue {printable(name, 30)}: {_summary(delays)}"
     with style():
         if not delays:
-            return notice(title)
+            return Picture(f"{title}.", title, 0.5)
         parts = [
-            f"{each.attempts.capitalize()}: {each.part}, up to {duration(delays[each.last])}."
+            f"{each.attempts.capitalize()}: {each.growth}, up to {duration(delays[each.last])}."
             for each in _split(delays)
         ]
         end = f"The last attempt starts {duration(sum(delays))} after the first."
@@ -136,10 +116,10 @@ def _draw_waits(axes: Any, delays: Sequence[float]) -> None:
     axes.plot(range(2, len(delays) + 2), delays, color=FAINT, linewidth=1, zorder=2)
     rim = {"markeredgecolor": "white", "markeredgewidth": 0.6, "linestyle": "none", "zorder": 3}
     for each in _split(delays):
-        colour, marker = _STYLES[each.part]
+        colour, marker = _STYLES[each.growth]
         numbers, waits = range(each.first + 2, each.last + 3), delays[each.first : each.last + 1]
         size = 8 if len(delays) <= 30 else 4.5
-        axes.plot(numbers, waits, marker, color=colour, markersize=size, label=f"{each.part}: {each.attempts}", **rim)
+        axes.plot(numbers, waits, marker, color=colour, markersize=size, label=f"{each.growth}: {each.attempts}", **rim)
 
 
 def _draw_labels(axes: Any, delays: Sequence[float]) -> None:
@@ -201,8 +181,9 @@ def draw_rate(samples: Sequence[QueueSample], name: str) -> Picture:
     """Return the figure of a queue's samples; see `harness.show.plots.rate` for the arguments."""
     name = printable(name, 30)
     if not samples:
+        title = f"Queue {name}: nothing has happened yet"
         with style():
-            return notice(f"Queue {name}: nothing has happened yet")
+            return Picture(f"{title}.", title, 0.5)
     tokens, waiting, running = zip(*((each.tokens, each.waiting, each.running) for each in samples), strict=True)
     fewest, most = f"{min(tokens):.3g}", f"{max(tokens):.3g}"
     range_of_tokens = most if fewest == most else f"{fewest} to {most}"

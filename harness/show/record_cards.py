@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from html.parser import HTMLParser
+from html import unescape
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -14,7 +15,7 @@ from harness.show.card import Card, Fact, card, fact
 from harness.show.text import LONG, clock, duration, literal, of_bytes
 
 _FORM = "application/x-www-form-urlencoded"
-_INVISIBLE = {"title", "script", "style"}  # elements of a page whose text a browser doesn't show
+_INVISIBLE = re.compile(r"(?si)<(title|script|style)\b.*?</\1\s*>|<!--.*?-->|<[^<>]*>")  # to a user of a browser
 _SHOWN = ("location", "content-type", "retry-after")  # headers of a response
 _STOPPED = {"virtual": "at its deadline (virtual time)", "real": "because it used the processor for too long"}
 
@@ -144,28 +145,6 @@ def _body(response: Response) -> Fact | None:
     with suppress(ValueError, RecursionError):
         if (response.header("content-type") or "").startswith("application/json"):
             return fact("json", json.dumps(json.loads(text), ensure_ascii=False), code=True)
-    with suppress(AssertionError):  # raised by the parser of Python 3.11 for an invalid declaration
-        if "<html" in text[:1000].lower():
-            page = _Page()
-            page.feed(text[:LONG])
-            return fact("page", " ".join(page.words))
+    if "<html" in text[:1000].lower():
+        return fact("page", " ".join(unescape(_INVISIBLE.sub(" ", text[:LONG])).split()))
     return fact("text", text, code=True)
-
-
-class _Page(HTMLParser):
-    """Collects the visible words of an HTML page."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.words: list[str] = []
-        self._hidden = False
-
-    def handle_starttag(self, tag: str, attrs: object) -> None:
-        self._hidden = tag in _INVISIBLE
-
-    def handle_endtag(self, tag: str) -> None:
-        self._hidden = False
-
-    def handle_data(self, data: str) -> None:
-        if not self._hidden:
-            self.words += data.split()

@@ -22,20 +22,14 @@ _HEAD, _TAIL = 20, 10
 
 @dataclass(frozen=True)
 class Column(Generic[T]):
-    """A column of a table. A column whose cells are all empty is omitted.
+    """A column of a table: its title, and a function that returns the cell of an item as a string.
 
-    Args:
-        title: the header.
-        show: returns the cell of an item as a string.
-        right: whether the cells are aligned to the right.
-        keep: whether the column is shown even if all its cells are empty.
-        limit: the columns of a terminal that a cell may take; a longer one is shortened in the middle.
+    `right` aligns the cells to the right. A cell wider than `limit` columns of a terminal is shortened in its middle.
     """
 
     title: str
     show: Callable[[T], str]
     right: bool = False
-    keep: bool = False
     limit: int = 48
 
 
@@ -115,11 +109,7 @@ class Table(Sequence[T]):
         if len(items) > _MANY:
             items = [*items[:_HEAD], None, *items[-_TAIL:]]
         rows = [None if item is None else [_cell(column, item) for column in self._columns] for item in items]
-        used = [
-            number
-            for number, column in enumerate(self._columns)
-            if column.keep or any(row and row[number].short for row in rows)
-        ]
+        used = [number for number in range(len(self._columns)) if any(row and row[number].short for row in rows)]
         return [self._columns[number] for number in used], [row and [row[number] for number in used] for row in rows]
 
     def _gap(self) -> str:
@@ -262,7 +252,7 @@ def _row_column(key: str, rows: Sequence[Mapping[str, Any]]) -> Column[dict[str,
     numbers = all(
         isinstance(value, (int, float)) and not isinstance(value, bool) for value in values if value is not None
     )
-    return Column(str(key), lambda row: plain(row[key]) if key in row else "", right=numbers, keep=True)
+    return Column(str(key), lambda row: plain(row[key]) if key in row else "", right=numbers)
 
 
 def progress_table(exercises: Iterable[tuple[str, str, bool]]) -> Table[dict[str, str]]:

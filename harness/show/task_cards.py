@@ -10,13 +10,8 @@ from harness.show.card import Card, Fact, card, fact
 from harness.show.record_cards import pairs, params, place, request_facts, response_facts, status
 from harness.show.text import clock, duration, literal, of_bytes, quantity, relative
 
-_USUAL = {  # headers that Google's client adds to every task
-    "content-length",
-    "host",
-    "user-agent",
-    "x-appengine-current-namespace",
-    "x-appengine-default-namespace",
-}
+# Headers that Google's client adds to every task.
+_USUAL = ("content-length", "host", "user-agent", "x-appengine-current-namespace", "x-appengine-default-namespace")
 _FULL = 6  # a trace with more attempts shows only the first and the last two in full
 _ENDS = 2
 _SHORT = 30  # attempts that a trace shows on one line each; the rest is only counted

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any
 
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
@@ -44,25 +44,18 @@ _BARS = 60  # of a lane
 _LEAST = 0.04  # the lowest part of a bar, as a part of the highest bar, so that one dropped task can be seen
 
 
-class MarkStyle(NamedTuple):
-    """A colour, a marker for spans that take no time, and a hatch for areas."""
-
-    colour: str
-    marker: str = ""
-    hatch: str = ""
-
-
-_STYLES = {  # the colours are Okabe and Ito's, which colour-blind people can distinguish
-    Mark.VISIT: MarkStyle("#009e73", ">"),
-    Mark.BAD_VISIT: MarkStyle("#d55e00", "P", "xxxx"),
-    Mark.ADDED: MarkStyle("#56b4e9", "d"),
-    Mark.ETA: MarkStyle("#56b4e9", hatch="/////"),
-    Mark.TURN: MarkStyle("#56b4e9"),
-    Mark.DONE: MarkStyle("#0072b2", "o"),
-    Mark.FAILED: MarkStyle("#d55e00", "X", "xxxx"),
-    Mark.STOPPED: MarkStyle("#cc79a7", "D", "...."),
-    Mark.DROPPED: MarkStyle("#222222", "s"),
-    Mark.DELETED: MarkStyle("#8c8c86", "v", "----"),
+# A colour (of Okabe and Ito's, which colour-blind people can distinguish), a marker, and a hatch for areas.
+_STYLES = {
+    Mark.VISIT: ("#009e73", ">", ""),
+    Mark.BAD_VISIT: ("#d55e00", "P", "xxxx"),
+    Mark.ADDED: ("#56b4e9", "d", ""),
+    Mark.ETA: ("#56b4e9", "", "/////"),
+    Mark.TURN: ("#56b4e9", "", ""),
+    Mark.DONE: ("#0072b2", "o", ""),
+    Mark.FAILED: ("#d55e00", "X", "xxxx"),
+    Mark.STOPPED: ("#cc79a7", "D", "...."),
+    Mark.DROPPED: ("#222222", "s", ""),
+    Mark.DELETED: ("#8c8c86", "v", "----"),
 }
 
 
@@ -99,7 +92,7 @@ def _legend(spans: Iterable[Span], areas: bool = False) -> list[Any]:
     used = {span.mark for span in spans}
     return [
         Patch(label=mark, **_fill(mark))
-        if areas or not _STYLES[mark].marker
+        if areas or not _STYLES[mark][1]
         else Line2D([], [], label=mark, **_marker(mark, 8))
         for mark in Mark
         if mark in used
@@ -126,6 +119,9 @@ class TimelineRow:
         """The place at which the label ends."""
         room = width_of(self.label, _TEXT) + _GAP if self.label else 0.0
         return self.end + (_HALF + room) / LANE_WIDTH
+
+
+Rows = list[TimelineRow]
 
 
 def _draw_rows(model: TimelineModel) -> Layout:
@@ -155,9 +151,11 @@ def _draw_rows(model: TimelineModel) -> Layout:
     return layout
 
 
-def _make_rows(model: TimelineModel, axis: TimeAxis) -> tuple[list[TimelineRow], list[TimelineRow], list[TimelineRow]]:
+def _make_rows(model: TimelineModel, axis: TimeAxis) -> tuple[Rows, Rows, Rows]:
     """Return a row for each request, for the waits of each task, and for the attempts of each attempted task."""
-    visits, waits, attempts = [], [], []
+    visits: Rows = []
+    waits: Rows = []
+    attempts: Rows = []
     for visit in model.visits:
         label = printable(visit.label) if len(model.visits) <= _LABELLED else ""
         visits.append(TimelineRow([visit], axis.x(visit.start), axis.x(visit.end), label))
@@ -190,7 +188,7 @@ def _draw_row(axes: Any, row: TimelineRow, axis: TimeAxis, size: float) -> None:
         axes.plot([row.begin, row.end], [row.number] * 2, zorder=2, **row.line)
     for span in row.spans:
         begin, end = axis.x(span.start), axis.x(span.end)
-        has_marker = bool(_STYLES[span.mark].marker)
+        has_marker = _STYLES[span.mark][1] != ""
         if end > begin:
             fill = _fill(span.mark, hatched=not has_marker)
             axes.add_patch(Rectangle((begin, row.number - 0.28), end - begin, 0.56, zorder=3, **fill))
@@ -217,13 +215,7 @@ def _draw_statuses(axes: Any, row: TimelineRow, axis: TimeAxis) -> None:
             _draw_label(axes, span.label, end, row.number)
 
 
-def _draw_links(
-    layout: Layout,
-    model: TimelineModel,
-    visits: Sequence[TimelineRow],
-    waits: Sequence[TimelineRow],
-    attempts: Sequence[TimelineRow],
-) -> None:
+def _draw_links(layout: Layout, model: TimelineModel, visits: Rows, waits: Rows, attempts: Rows) -> None:
     """Draw lines from each request to the tasks that it adds, and from each task to its attempts."""
     user, *queues, worker = layout.axes
     attempted = iter(attempts)
@@ -267,7 +259,7 @@ def _draw_bars(axes: Any, spans: Iterable[Span], axis: TimeAxis) -> None:
         corner = ((bar + 0.05) / _BARS, tops[bar])
         axes.add_patch(Rectangle(corner, 0.9 / _BARS, height, zorder=3, **_fill(mark)))
         tops[bar] += height
-    set_scale(axes, highest, max(tops))
+    set_scale(axes, highest)
 
 
 def _draw_waits(axes: Any, waits: Sequence[Span], axis: TimeAxis) -> None:
