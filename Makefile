@@ -29,7 +29,7 @@ export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv classroom nbgrader lab watch test quick check build slides instructors exercise bench soak hub-test pins newest clean
+.PHONY: help .venv classroom nbgrader lab watch test quick check build slides instructors exercise bench soak hub-test docs pins newest clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z.-]*\):.*##  *\(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -98,6 +98,13 @@ REVEAL = sphinx-revealjs==3.2.1
 
 slides: .venv .venv/reveal/.done  ## make reveal.js slides of the lessons, in build/slides
 	$(VENV) -m harness slides
+
+# The public names: what `import harness` gives, and the modules whose classes it raises and returns.
+API = harness '!harness\.' harness.errors harness.records harness.queue_console
+
+docs: .venv/test.done  ## draw the pictures of harness/README.md, and write the API reference into build/docs
+	$(VENV) -m tests.support.rooms
+	$(VENV) -W error -m pdoc $(API) --docformat google --output-directory build/docs
 
 instructors: .venv  ## write notebooks/INSTRUCTORS.md from the course
 	$(VENV) -m harness instructors --answers tests/answers
