@@ -89,7 +89,7 @@ def test_postbuild_installs_the_harness_and_turns_jupyterlabs_news_off(tmp_path:
     assert settings["disabledExtensions"] == {"@jupyterlab/apputils-extension:announcements": True}
 
 
-@pytest.mark.parametrize("name", ["README.md", "notebooks/CI.md"])
+@pytest.mark.parametrize("name", ["notebooks/RUNNING.md", "notebooks/CI.md"])
 def test_the_path_for_binder_opens_a_lesson_that_is_there(name):
     paths = re.findall(r"\?urlpath=lab/tree/([^`\s]+)", (ROOT / name).read_text(encoding="utf-8"))
     assert paths == [WELCOME]

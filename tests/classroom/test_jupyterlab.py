@@ -109,8 +109,8 @@ def by_make() -> Way:
 
 
 def by_conda() -> Way:
-    """The last part of README's command for conda; the parts before it make an environment and activate it."""
-    (line,) = re.findall(r"`(conda env create .+)`", document("README.md"))
+    """The last part of the page's command for conda; the parts before it make an environment and activate it."""
+    (line,) = re.findall(r"`(conda env create .+)`", document("notebooks/RUNNING.md"))
     return Way(shlex.split(line.rpartition(" && ")[2]), path=os.pathsep.join([SCRIPTS, os.defpath]))
 
 
@@ -125,8 +125,8 @@ def by_hub() -> Way:
 
 
 def by_binder() -> Way:
-    """The page of README's note on Binder; repo2docker starts the server in the repository's top folder."""
-    (page,) = re.findall(r"`\?urlpath=(\S+)`", document("README.md"))
+    """The lesson in the note on Binder; repo2docker starts the server in the repository's top folder."""
+    (page,) = re.findall(r"`\?urlpath=(\S+)`", document("notebooks/RUNNING.md"))
     return Way(["jupyter", "lab"], f"/{page}", os.pathsep.join([SCRIPTS, os.defpath]))
 
 
