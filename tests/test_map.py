@@ -53,6 +53,21 @@ def test_the_picture_shows_every_room_and_at_most_13():
     assert len(rooms.ROOMS) <= 13
 
 
+@pytest.mark.parametrize(
+    ("graph", "table"), [(rooms.room_imports(), rooms.ROOMS), (rooms.appengine_imports(), rooms.APPENGINE)]
+)
+def test_no_box_hides_another_and_no_arrow_crosses_one(graph, table):
+    places = {node: (table[node][0], row) for node, row in rooms.rows(graph).items()}
+    assert len(set(places.values())) == len(places), "give one of two nodes in a row another column"
+    for node, targets in rooms.reduce_graph(graph).items():
+        for column, row in (places[target] for target in targets):
+            passed = {(places[node][0], between) for between in range(places[node][1] + 1, row)}
+            assert not passed & set(places.values()), (
+                f"an arrow from {node} crosses a box; move {node} to another column"
+            )
+            assert row == places[node][1] + 1 or column != places[node][0], node
+
+
 def test_an_arrow_that_a_longer_way_implies_is_left_out():
     graph = {"a": {"b", "c"}, "b": {"c"}, "c": set[str]()}
     assert rooms.reduce_graph(graph) == {"a": {"b"}, "b": {"c"}, "c": set()}

@@ -18,18 +18,18 @@ from tests.test_imports import FILES, ROOT, ours, part_of
 
 # By room: its column in the picture, and its job. Rows follow from the imports.
 ROOMS = {
-    "__main__": (1, "python -m harness starts here"),
-    "__init__": (2, "the names that import harness gives"),
-    "classroom": (1, "command line, watch, doctor, slides, grading"),
-    "course": (1, "exercises: check, hint, solution, predict"),
-    "notebooks": (1, "notebooks as files: build, lint, magics, pytest plugin"),
-    "lab": (1, "Lab, the object that a learner works with"),
-    "state": (0, "the folder that keeps a learner's progress"),
-    "queue_console": (1, "one queue, as an admin console shows it"),
-    "appengine": (1, "the local App Engine: task queue, dispatcher, web2py"),
-    "show": (2, "how records look: text, HTML, timeline, plots"),
-    "errors": (1, "every exception that the harness raises"),
-    "records": (2, "immutable facts: request, response, task, attempt"),
+    "__main__": (0, "python -m harness starts here"),
+    "__init__": (1, "the names that import harness gives"),
+    "classroom": (0, "command line, watch, doctor, slides, grading"),
+    "course": (0, "exercises: check, hint, solution, predict"),
+    "notebooks": (0, "notebooks as files: build, lint, magics, pytest plugin"),
+    "lab": (0, "Lab, the object that a learner works with"),
+    "state": (0, "this machine: the progress folder, how a command is called"),
+    "queue_console": (0, "one queue, as an admin console shows it"),
+    "appengine": (0, "the local App Engine: task queue, dispatcher, web2py"),
+    "show": (1, "how records look: text, HTML, timeline, plots"),
+    "errors": (0, "every exception that the harness raises"),
+    "records": (1, "immutable facts: request, response, task, attempt"),
 }
 APPENGINE = {
     "engine": (1, "one App Engine, composed of the parts below"),
@@ -81,6 +81,15 @@ def reduce_graph(graph: Graph) -> Graph:
     }
 
 
+def rows(graph: Graph) -> dict[str, int]:
+    """Return the row of each node: 0 if nothing imports it, otherwise one below the lowest node that does."""
+
+    def row(node: str) -> int:
+        return max((row(other) + 1 for other, targets in graph.items() if node in targets), default=0)
+
+    return {node: row(node) for node in graph}
+
+
 def draw(graph: Graph, table: dict[str, tuple[int, str]], alt: str) -> str:
     """Return a picture as SVG: a box for each node, each above everything that it imports.
 
@@ -89,13 +98,13 @@ def draw(graph: Graph, table: dict[str, tuple[int, str]], alt: str) -> str:
         table: the column of each node, and its job in a few words.
         alt: what the picture shows.
     """
-    rows = _rows(graph)
-    columns, height = max(column for column, _ in table.values()) + 1, max(rows.values()) + 1
+    row_of = rows(graph)
+    columns, height = max(column for column, _ in table.values()) + 1, max(row_of.values()) + 1
     size = [
         2 * _EDGE + count * (box + gap) - gap for count, box, gap in zip((columns, height), _BOX, _GAP, strict=True)
     ]
     boxes = {
-        node: (_EDGE + column * (_BOX[0] + _GAP[0]), size[1] - _EDGE - _BOX[1] - rows[node] * (_BOX[1] + _GAP[1]))
+        node: (_EDGE + column * (_BOX[0] + _GAP[0]), size[1] - _EDGE - _BOX[1] - row_of[node] * (_BOX[1] + _GAP[1]))
         for node, (column, _) in table.items()
     }
     picture = Picture(alt, *size)
@@ -103,7 +112,7 @@ def draw(graph: Graph, table: dict[str, tuple[int, str]], alt: str) -> str:
         axes = picture.add_axes((0, 0, 1, 1), xlim=(0, size[0]), ylim=(0, size[1]))
         axes.set_axis_off()
         for node, corner in boxes.items():
-            _draw_box(axes, corner, _COLOURS[rows[node] % len(_COLOURS)], node, table[node][1])
+            _draw_box(axes, corner, _COLOURS[row_of[node] % len(_COLOURS)], node, table[node][1])
         for arrow in _arrows(reduce_graph(graph), boxes):
             axes.add_patch(arrow)
     return picture.svg()
@@ -121,15 +130,6 @@ def pictures() -> dict[str, str]:
 def _reachable(graph: Graph, start: str) -> set[str]:
     """Return what a node imports, directly or through others."""
     return graph[start].union(*(_reachable(graph, target) for target in graph[start]))
-
-
-def _rows(graph: Graph) -> dict[str, int]:
-    """Return the row of each node: 0 if nothing imports it, otherwise one below the lowest node that does."""
-
-    def row(node: str) -> int:
-        return max((row(other) + 1 for other, targets in graph.items() if node in targets), default=0)
-
-    return {node: row(node) for node in graph}
 
 
 def _draw_box(axes: Any, corner: Point, colour: str, name: str, job: str) -> None:
