@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).parent
 TABLE = (HERE.parent / "harness" / "FIDELITY.md").read_text(encoding="utf-8")
+ROW = re.compile(r"\| *T\d")
 
 
 def cells(line: str) -> list[str]:
-    """Return the cells of a line of a table; a | within code is no border."""
+    """Return the cells of a line of a table; a | in code doesn't end a cell."""
     return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
 
 
 def table() -> dict[str, list[str]]:
-    rows = [cells(line) for line in TABLE.splitlines() if re.match(r"\| *T\d", line)]
-    assert len({row[0] for row in rows}) == len(rows), "a row stands twice"
+    rows = [cells(line) for line in TABLE.splitlines() if ROW.match(line)]
+    assert len({row[0] for row in rows}) == len(rows), "a row occurs twice"
     return {row[0]: row for row in rows}
 
 
-def marked() -> dict[str, set[str]]:
-    """Return, by row, the names of the tests that carry its number."""
-    found: dict[str, set[str]] = {}
+def marked() -> Iterator[tuple[str, str, str]]:
+    """Yield each row number that a test carries, with the test's name and file ("tests/test_lab.py")."""
     for path in HERE.rglob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef):
                 for row in _rows(node):
-                    found.setdefault(row, set()).add(node.name)
-    return found
+                    yield row, node.name, path.relative_to(HERE.parent).as_posix()
 
 
 def _rows(function: ast.FunctionDef) -> list[str]:
@@ -37,8 +37,9 @@ def _rows(function: ast.FunctionDef) -> list[str]:
     return [row for mark in marks if mark.startswith("pytest.mark.row(") for row in re.findall(r"T\d\d", mark)]
 
 
-def test_the_table_has_every_row_from_the_first_to_the_last() -> None:
-    assert sorted(table()) == [f"T{number:02}" for number in range(1, 45)]
+def test_the_rows_are_numbered_without_a_gap() -> None:
+    assert sorted(table()) == [f"T{number:02}" for number in range(1, len(table()) + 1)]
+    assert len(table()) >= 44
 
 
 def test_every_row_names_a_behaviour_a_source_and_a_test() -> None:
@@ -46,9 +47,22 @@ def test_every_row_names_a_behaviour_a_source_and_a_test() -> None:
 
 
 def test_every_row_has_a_test_that_carries_its_number() -> None:
-    assert sorted(set(table()) ^ set(marked())) == []
+    assert sorted(set(table()) ^ {row for row, _, _ in marked()}) == []
 
 
 def test_the_table_names_the_tests_that_carry_a_row_and_no_others() -> None:
-    named = {row: set(re.findall(r"`(test_\w+)`", line[3])) for row, line in table().items()}
-    assert named == marked()
+    named = {(row, name) for row, line in table().items() for name in re.findall(r"`(test_\w+)`", line[3])}
+    assert named == {(row, name) for row, name, _ in marked()}
+
+
+def test_every_section_names_the_files_of_its_tests_and_no_others() -> None:
+    for section in TABLE.split("\n## ")[1:]:
+        rows = {cells(line)[0] for line in section.splitlines() if ROW.match(line)}
+        named = set(re.findall(r"`(tests/[\w/]+\.py)`", section))
+        if rows:
+            assert named == {file for row, _, file in marked() if row in rows}, section.partition("\n")[0]
+
+
+def test_every_source_is_one_of_those_that_the_page_describes() -> None:
+    known = set(re.findall(r"^- \*\*(\w+)\*\*:", TABLE, re.MULTILINE))
+    assert {source for row in table().values() for source in row[2].split(", ")} == known
