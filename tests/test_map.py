@@ -80,10 +80,9 @@ def test_every_stop_of_a_path_names_a_file_and_a_function_that_exist(title):
     assert [(file, name) for file, name in stops if name not in names_of(path_of(file))] == []
 
 
-def test_the_table_names_functions_and_files_that_exist():
-    table = section("Where is …?")
-    named = NAMED.findall(table)
-    assert len(named) >= 5
+def test_every_function_that_the_page_names_beside_a_file_exists_there():
+    named = NAMED.findall(PAGE)
+    assert len(named) >= 6
     assert [(name, file) for name, file in named if name not in names_of(ROOT / file)] == []
 
 

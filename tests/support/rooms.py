@@ -115,7 +115,7 @@ def draw(graph: Graph, table: dict[str, tuple[int, str]], alt: str) -> str:
             _draw_box(axes, corner, _COLOURS[row_of[node] % len(_COLOURS)], node, table[node][1])
         for arrow in _arrows(reduce_graph(graph), boxes):
             axes.add_patch(arrow)
-    return picture.svg()
+    return picture.svg().replace("<svg", "<!-- Drawn by tests/support/rooms.py: run `make docs` -->\n<svg", 1)
 
 
 @cache
