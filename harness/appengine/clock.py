@@ -47,22 +47,14 @@ class TravelScope:
         self._shift = shift
 
     def sleep(self, seconds: float) -> None:
-        """Let virtual seconds pass.
-
-        Raises:
-            DeadlineExceeded: the deadline cuts the sleep short.
-            TypeError, ValueError: `time.sleep` would refuse such seconds.
-        """
-        seconds = _checked_seconds(seconds)
-        if self.deadline is not None and self.elapsed + seconds > self.deadline:
-            self._pass(self.deadline - self.elapsed)
+        """Let virtual seconds pass; raise DeadlineExceeded at the deadline, else the same errors as `time.sleep`."""
+        left = math.inf if self.deadline is None else self.deadline - self.elapsed
+        passed = min(_checked_seconds(seconds), left)
+        self.elapsed += passed
+        self._shift(passed)
+        if passed < seconds:
             self.deadline_exceeded = True
             raise DeadlineExceeded(f"the handler took longer than {self.deadline:g} seconds")
-        self._pass(seconds)
-
-    def _pass(self, seconds: float) -> None:
-        self.elapsed += seconds
-        self._shift(seconds)
 
 
 _scopes: list[TravelScope] = []  # the scope that is open in this process, if any

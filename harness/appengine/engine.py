@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from harness.appengine.clock import Clock
-from harness.appengine.dispatcher import Dispatcher, deferred_application, strip_appengine_headers
+from harness.appengine.dispatcher import Chaos, Dispatcher, deferred_application, strip_appengine_headers
 from harness.appengine.server import Server
 from harness.appengine.taskqueue import Queue, Task, TaskQueueService, connect, parse_queue_yaml, preload
 from harness.appengine.time_limit import Interrupts
@@ -36,15 +36,13 @@ class AppEngine:
     ) -> None:
         self.closed = False
         configs = parse_queue_yaml(queue_yaml) if queue_yaml is not None else ()
-        self.queue_yaml = queue_yaml
+        self.queue_yaml, chaos = queue_yaml, Chaos(seed, shuffle, duplicates)
         self.site = Site(_checked_apps(apps))
         self.clock = Clock()
         self.service = TaskQueueService(self.clock, configs)
         self.server = Server(self.site, self.clock, lambda: self._connection.active())
         self.server.mount("/_ah/queue/deferred", deferred_application)
-        self.dispatcher = Dispatcher(
-            self.service, self.clock, self._send, seed=seed, shuffle=shuffle, duplicates=duplicates
-        )
+        self.dispatcher = Dispatcher(self.service, self.clock, self._send, chaos)
         self.user_client = UserClient(self.site.apps[0])
         self.responses: list[Response] = []
         self._interrupts = Interrupts()
@@ -52,13 +50,7 @@ class AppEngine:
         self._connection = connect(self.service)
 
     def write(self, path: str, source: str, app: str) -> None:
-        """Write a file of an application, routes.py or queue.yaml; if the new text is invalid, the old one is kept.
-
-        Raises:
-            SourceError: the source does not compile.
-            NameRefusedError: web2py would not find a file of that name, or the application does not exist.
-            QueueConfigError: queue.yaml contains a mistake.
-        """
+        """Write a file; see `Lab.write` for the errors. If the new text is invalid, the old text is kept."""
         with self._interrupts.held():
             if path != QUEUE_YAML:
                 self.server.write(path, source, app)
@@ -67,7 +59,7 @@ class AppEngine:
             self.queue_yaml = source
 
     def read(self, path: str, app: str) -> str:
-        """Return the text of such a file; NameRefusedError if the file does not exist."""
+        """Return the text of a file; NameRefusedError if the file does not exist."""
         if path != QUEUE_YAML:
             return self.site.read(path, app)
         if self.queue_yaml is None:
@@ -93,12 +85,7 @@ class AppEngine:
             return action()
 
     def queue(self, name: str) -> Queue:
-        """Return a queue.
-
-        Raises:
-            UnknownQueueError: queue.yaml has no queue of that name; the message lists its queues.
-            LabClosedError: the lab is closed.
-        """
+        """Return a queue; UnknownQueueError, which lists the queues, if queue.yaml has no queue of that name."""
         self.require_open()
         try:
             return self.service.queues[name]

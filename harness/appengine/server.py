@@ -66,14 +66,11 @@ class Server:
             KeyboardInterrupt: Ctrl-C reached the handler.
         """
         app = self._app(request)
-        is_learners = self._in_site if app is None else _outside_harness
-        with (
-            self._scope(),
-            self._clock.travel(start, deadline) as scope,
-            limit(is_learners, self.real_seconds) as timeout,
-        ):
+        is_learners = self._in_site if app is None else lambda file: not is_harness(file)
+        limited = limit(is_learners, self.real_seconds)
+        with self._scope(), self._clock.travel(start, deadline) as scope, limited as timeout:
             try:
-                response = timeout.run(lambda: self._answer(app, request))
+                response = timeout.run(lambda: self._site.call(request) if app is None else _call_mounted(app, request))
             except (Stopped, DeadlineExceeded):
                 response = Response(500, "Internal Server Error", request=request)
         if timeout.interrupted:
@@ -97,18 +94,12 @@ class Server:
 
     def _limited(self, subject: str, action: Callable[[], T]) -> T:
         """Run learner code that does not belong to a request."""
-        with (
-            self._scope(),
-            self._clock.travel(deadline=DEADLINE),
-            limit(self._in_site, self.real_seconds) as timeout,
-        ):
+        limited = limit(self._in_site, self.real_seconds)
+        with self._scope(), self._clock.travel(deadline=DEADLINE), limited as timeout:
             try:
                 return timeout.run(action)
             except (Stopped, DeadlineExceeded) as error:
                 raise SourceError(f"{subject} not end: {error}") from None
-
-    def _answer(self, app: WSGIApp | None, request: Request) -> Response:
-        return self._site.call(request) if app is None else _call_mounted(app, request)
 
     def _app(self, request: Request) -> WSGIApp | None:
         path = request.url.partition("?")[0]
@@ -117,22 +108,15 @@ class Server:
         return None if longest is None else self._mounts[longest]
 
     def _hint(self, app: WSGIApp | None, response: Response) -> str:
-        if app is not None or response.request is None or not _is_web2pys_own(response):
+        """Return why web2py found nothing to run or to show; "" if an action chose its own status."""
+        request = response.request
+        if app is not None or request is None or response.status not in (400, 404):
             return ""
-        return explain_404(self._site, response.request) or ""
+        is_web2pys = "<h1>invalid " in response.text or "/static/" in request.url
+        return (explain_404(self._site, request) or "") if is_web2pys else ""
 
     def _in_site(self, file: str) -> bool:
         return file == _ROUTES or file.startswith(str(self._site.root))
-
-
-def _is_web2pys_own(response: Response) -> bool:
-    """Return whether web2py found nothing to run, in contrast to an action that chose its own status."""
-    static = response.request is not None and "/static/" in response.request.url
-    return response.status in (400, 404) and ("<h1>invalid " in response.text or static)
-
-
-def _outside_harness(file: str) -> bool:
-    return not is_harness(file)
 
 
 def _call_mounted(app: WSGIApp, request: Request) -> Response:

@@ -1,5 +1,6 @@
 """A user's browser: turns paths and values into requests, and keeps cookies."""
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
@@ -14,6 +15,8 @@ from harness.records import Request, Response
 _FORM = "application/x-www-form-urlencoded"
 _IN_PATH = "/%:@!$&'()*+,;=~-._"  # characters that stay unquoted in a path (RFC 3986), and % of quoted characters
 _IN_QUERY = _IN_PATH + "?"
+_HEADER_NAME = re.compile("[-_]*[A-Za-z0-9][-_A-Za-z0-9]*")
+_HEADER_VALUE = re.compile(r"[^\0\r\n\u0100-\U0010ffff]*")  # latin-1 without line ends
 
 
 class UserClient:
@@ -48,8 +51,14 @@ class UserClient:
             BadRequestError: the path is an absolute URL, or a value cannot be sent.
         """
         own = _checked_headers(headers or {})
-        url = self._url(path, query or {})
-        body, content_type = _encode_body(data)
+        try:
+            url = self._url(path, query or {})
+            body, content_type = _encode_body(data)
+        except UnicodeEncodeError as error:
+            half = error.object[error.start]
+            raise BadRequestError(
+                f"{half!r} cannot be sent, because it is only half of a character (a surrogate)"
+            ) from None
         if content_type and not any(name.lower() == "content-type" for name in own):
             own["Content-Type"] = content_type
         if self._cookies:
@@ -78,9 +87,9 @@ class UserClient:
     def _url(self, path: str, query: Mapping[str, Any]) -> str:
         parts = self._split(path)
         route = parts.path if parts.path.startswith("/") else f"/{self._app}/{parts.path}"
-        in_path = quote(_encodable(parts.query), safe=_IN_QUERY)
-        text = "&".join(part for part in (in_path, _encode_form(query)) if part)
-        return quote(_encodable(route), safe=_IN_PATH) + (f"?{text}" if text else "")
+        in_path = quote(parts.query, safe=_IN_QUERY)
+        text = "&".join(part for part in (in_path, urlencode(dict(query), doseq=True)) if part)
+        return quote(route, safe=_IN_PATH) + (f"?{text}" if text else "")
 
     def _split(self, path: str) -> SplitResult:
         if not isinstance(path, str):
@@ -112,36 +121,16 @@ def _has_expired(cookie: Morsel[str], response: Response) -> bool:
         return False
 
 
-def _encode_form(values: Mapping[str, Any]) -> str:
-    try:
-        return urlencode(dict(values), doseq=True)
-    except UnicodeEncodeError as error:
-        raise _surrogate(error) from None
-
-
 def _encode_body(data: Mapping[str, Any] | str | bytes | None) -> tuple[bytes, str]:
     if data is None:
         return b"", ""
     if isinstance(data, Mapping):
-        return _encode_form(data).encode(), _FORM
+        return urlencode(dict(data), doseq=True).encode(), _FORM
     if isinstance(data, str):
-        return _encodable(data).encode(), "text/plain; charset=utf-8"
+        return data.encode(), "text/plain; charset=utf-8"
     if isinstance(data, bytes):
         return data, "application/octet-stream"
     raise BadRequestError(f"data must be a dict (sent as a form), str or bytes, not {data!r}")
-
-
-def _encodable(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise _surrogate(error) from None
-    return text
-
-
-def _surrogate(error: UnicodeEncodeError) -> BadRequestError:
-    half = error.object[error.start]
-    return BadRequestError(f"{half!r} cannot be sent, because it is only half of a character (a surrogate)")
 
 
 def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
@@ -159,10 +148,5 @@ def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _is_header(name: Any, value: Any) -> bool:
-    if not isinstance(name, str) or not isinstance(value, str):
-        return False
-    try:
-        value.encode("latin-1")
-    except UnicodeEncodeError:
-        return False
-    return name.isascii() and name.replace("-", "").replace("_", "").isalnum() and not {"\r", "\n", "\0"} & set(value)
+    strings = isinstance(name, str) and isinstance(value, str)
+    return strings and bool(_HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value))

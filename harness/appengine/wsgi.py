@@ -62,7 +62,6 @@ def call(app: WSGIApp, environ: Environ, request: Request) -> Response:
         RuntimeError: the application returns without a call of `start_response`.
         TypeError: a chunk is neither str nor bytes.
         ValueError: the status is malformed.
-        Exception: any exception of the application.
     """
     started: list[tuple[str, list[tuple[str, str]]]] = []
     written: list[bytes] = []

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from types import ModuleType
 
 from harness.appengine.clock import START, Clock, DeadlineExceeded
-from harness.appengine.dispatcher import Dispatcher
+from harness.appengine.dispatcher import Chaos, Dispatcher
 from harness.appengine.taskqueue import Queue, Task, TaskQueueService, connect, parse_queue_yaml, preload
 from harness.records import Attempt, Headers, Request, Response
 
@@ -19,13 +19,13 @@ class Stage:
 
     Args:
         yaml: the text of a queue.yaml; only the queue "default" without it.
-        **chance: seed, shuffle and duplicates, as the Dispatcher takes them.
+        **chance: seed, shuffle and duplicates, as Chaos takes them.
     """
 
     def __init__(self, yaml: str | None = None, **chance: float) -> None:
         self.clock = Clock()
         self.service = TaskQueueService(self.clock, parse_queue_yaml(yaml) if yaml else ())
-        self.dispatcher = Dispatcher(self.service, self.clock, self.send, **chance)
+        self.dispatcher = Dispatcher(self.service, self.clock, self.send, Chaos(**chance))
         self.handlers: dict[str, Handler] = {}
         self.requests: list[Request] = []
         self.run, self.step = self.dispatcher.run, self.dispatcher.step

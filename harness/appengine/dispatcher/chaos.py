@@ -19,7 +19,7 @@ class Chaos:
         BadValueError: `duplicates` is not a probability, or `seed` is not an integer.
     """
 
-    def __init__(self, seed: int, shuffle: bool, duplicates: float) -> None:
+    def __init__(self, seed: int = 0, shuffle: bool = False, duplicates: float = 0.0) -> None:
         if not isinstance(duplicates, (int, float)) or not 0 <= duplicates <= 1:
             raise BadValueError(f"duplicates is a probability: choose a number from 0 to 1, not {duplicates!r}")
         if not isinstance(seed, int):

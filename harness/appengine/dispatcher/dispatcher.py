@@ -9,17 +9,17 @@ and the clock moves to each event.
 from __future__ import annotations
 
 import math
-from bisect import bisect_right, insort
+from bisect import insort
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 
 from harness.appengine.clock import Clock, to_datetime
 from harness.appengine.dispatcher.chaos import Chaos
 from harness.appengine.dispatcher.push_queues import PushQueue, PushQueues, instant
-from harness.appengine.dispatcher.retry import RetryDecision, count_attempt, deadline_of, decide
+from harness.appengine.dispatcher.retry import RetryDecision, count_attempt, decide
 from harness.appengine.dispatcher.task_request import build_request
 from harness.appengine.taskqueue import Task, TaskQueueService
 from harness.errors import BadValueError, NothingDueError, RunawayError, quantity
@@ -83,27 +83,16 @@ class Dispatcher:
         send: called as `send(request, start, deadline)`. It runs the handler for the virtual instant `start` (seconds
             since 1970), stops it after `deadline` virtual seconds, and returns the Response, whose `elapsed` is the
             time that it took; `deadline` is set if it was stopped.
-        seed: the seed of the random decisions.
-        shuffle: True makes the order of due tasks random (T21; Docs).
-        duplicates: the probability, 0 to 1, that a task that succeeded is delivered once more (T37; Docs).
+        chaos: the random decisions; without it there are none.
 
     `attempts` contains every attempt that has ended, in the order in which the attempts began.
     """
 
-    def __init__(
-        self,
-        service: TaskQueueService,
-        clock: Clock,
-        send: Send,
-        *,
-        seed: int = 0,
-        shuffle: bool = False,
-        duplicates: float = 0.0,
-    ) -> None:
+    def __init__(self, service: TaskQueueService, clock: Clock, send: Send, chaos: Chaos | None = None) -> None:
         self.attempts: list[Attempt] = []
         self._clock = clock
         self._send = send
-        self._chaos = Chaos(seed, shuffle, duplicates)
+        self._chaos = chaos or Chaos()
         self._push_queues = PushQueues(service)
         self._push_queues.refresh(clock.timestamp)
         self._in_flight: list[InFlight] = []  # a heap; the first one ends first
@@ -130,10 +119,9 @@ class Dispatcher:
         if push_queue is None:
             return self._finish()
         number = self._start(push_queue, at)
-        while True:
-            attempt = self._finish()
-            if attempt.number == number:
-                return attempt
+        while (attempt := self._finish()).number != number:
+            pass
+        return attempt
 
     def run(self, until: float | None = None, cap: int = CAP) -> list[Attempt]:
         """Run attempts, and move the clock from event to event, until no attempt can start.
@@ -185,7 +173,7 @@ class Dispatcher:
         self._clock.move_to(start)
         in_flight = self._take(push_queue, start)
         try:
-            in_flight.answer(self._send(in_flight.request, start, deadline_of(in_flight.task)))
+            in_flight.answer(self._send(in_flight.request, start, in_flight.task.deadline))
         except BaseException:
             self._undo(in_flight)
             raise
@@ -238,10 +226,9 @@ class Dispatcher:
 
     def _attempted_since(self, first: int) -> list[TaskInfo]:
         """Return the task of each attempt after number `first`, in the order of the attempts."""
-        ended = self.attempts[bisect_right(self.attempts, first, key=_by_number) :]
-        begun = [(attempt.number, attempt.task) for attempt in ended]
-        begun += [(in_flight.number, in_flight.info) for in_flight in self._in_flight if in_flight.number > first]
-        return [task for _, task in sorted(begun, key=itemgetter(0))]
+        tasks = {attempt.number: attempt.task for attempt in self.attempts}
+        tasks |= {in_flight.number: in_flight.info for in_flight in self._in_flight}
+        return [tasks[number] for number in sorted(tasks) if number > first]
 
 
 def _nothing_due(push_queues: Iterable[PushQueue]) -> NothingDueError:

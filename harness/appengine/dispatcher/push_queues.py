@@ -30,8 +30,6 @@ class TokenBucket:
         now: the instant at which it begins, in seconds since 1970.
     """
 
-    __slots__ = ("_full_at", "_given", "next_token", "rate", "size")
-
     def __init__(self, rate: float, size: int, now: float) -> None:
         self.rate = rate
         self.size = size
@@ -68,8 +66,6 @@ class PushQueue:
     `served` is the number of the queue's last attempt, 0 before the first. If several queues can start at the same
     instant, the one that was served longest ago starts, so each queue gets its turn (T33; Docs).
     """
-
-    __slots__ = ("_measured", "bucket", "queue", "served")
 
     def __init__(self, queue: Queue, now: float) -> None:
         self.queue = queue

@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-from harness.appengine.clock import DEADLINE
 from harness.appengine.dispatcher.push_queues import instant
 from harness.appengine.taskqueue import QueueConfig, Task
 from harness.records import Outcome, Response, TaskState
@@ -14,11 +13,6 @@ class RetryDecision(NamedTuple):
     outcome: Outcome
     note: str
     next_eta: float | None = None
-
-
-def deadline_of(task: Task) -> float:
-    """Return how many virtual seconds an attempt may take: the task's own deadline, or App Engine's 600 (T34; Docs)."""
-    return DEADLINE if task.deadline is None else task.deadline
 
 
 def decide(task: Task, config: QueueConfig, response: Response, now: float) -> RetryDecision:
@@ -61,4 +55,4 @@ def _describe(task: Task, response: Response) -> str:
         return f"status {response.status}"
     if response.deadline == "real":
         return "kept the processor busy for too long, which counts as a missed deadline"
-    return f"deadline of {deadline_of(task):g} s exceeded"
+    return f"deadline of {task.deadline:g} s exceeded"

@@ -31,11 +31,7 @@ from harness.errors import LabClosedError
 
 HOST = "tutorial.appspot.com"
 _CLIENT = "google.appengine.api.taskqueue.taskqueue"
-_ENVIRONMENT = {
-    "HTTP_HOST": HOST,
-    "DEFAULT_VERSION_HOSTNAME": HOST,
-    "APPENGINE_USE_CLOUDTASK_PUSH_QUEUE": None,
-}
+_ENVIRONMENT = {"HTTP_HOST": HOST, "DEFAULT_VERSION_HOSTNAME": HOST, "APPENGINE_USE_CLOUDTASK_PUSH_QUEUE": None}
 
 
 class Connection:
@@ -60,10 +56,7 @@ class Connection:
             _active.remove(self)
 
     def close(self) -> None:
-        """Disconnect the service; a second call does nothing.
-
-        The client's calls now go to the service that was connected last among the remaining ones.
-        """
+        """Disconnect the service, so the newest remaining one receives the calls; a second call does nothing."""
         if self in _connections:
             _connections.remove(self)
             if not _connections:

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from google.appengine.runtime.apiproxy_errors import ApplicationError
 
+from harness.appengine.clock import DEADLINE
 from harness.appengine.taskqueue.model import RetryParameters, Task
 from harness.records import Frame, Headers
 
@@ -86,7 +87,7 @@ def to_task(message: Any, name: str, now: float, origin: Frame | None) -> Task:
         created=now,
         tag=decode(message.tag) if message.HasField("tag") else None,
         retry=_retry(message.retry_parameters) if message.HasField("retry_parameters") else None,
-        deadline=message.dispatch_deadline_usec / 1e6 if message.HasField("dispatch_deadline_usec") else None,
+        deadline=message.dispatch_deadline_usec / 1e6 if message.HasField("dispatch_deadline_usec") else DEADLINE,
         origin=origin,
     )
 

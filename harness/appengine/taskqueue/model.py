@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from harness.appengine.clock import to_datetime
+from harness.appengine.clock import DEADLINE, to_datetime
 from harness.records import Frame, Headers, TaskInfo, TaskState
 
 _LARGEST_EXPONENT = 1023  # of a float
@@ -71,8 +71,9 @@ class QueueConfig:
 class Task:
     """One task, which the queue and the dispatcher change; `info()` returns a record of it.
 
-    Times are virtual seconds since 1970 (UTC), and `deadline` is in seconds. `retry` is None if the queue's parameters
-    apply (T31). For a pull task `retries` counts its leases, and `eta` is when it can be leased (again).
+    Times are virtual seconds since 1970 (UTC). `deadline` is how many virtual seconds an attempt may take (T34; Docs).
+    `retry` is None if the queue's parameters apply (T31). For a pull task `retries` counts its leases, and `eta` is
+    when it can be leased (again).
     """
 
     name: str
@@ -90,7 +91,7 @@ class Task:
     first_try: float | None = None
     previous_status: int | None = None
     retry_reason: str | None = None
-    deadline: float | None = None
+    deadline: float = DEADLINE
     origin: Frame | None = None
     state: TaskState = TaskState.WAITING
 

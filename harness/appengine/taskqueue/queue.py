@@ -21,15 +21,10 @@ class EtaOrder:
     A sorted list takes a task from its front in constant time; a heap needs logarithmic time (T44).
     """
 
-    __slots__ = ("_entries", "_numbers", "_sorted")
-
     def __init__(self) -> None:
         self._sorted: SortedList[_Entry] = SortedList()
         self._entries: dict[str, _Entry] = {}
         self._numbers = count()
-
-    def __len__(self) -> int:
-        return len(self._entries)
 
     def push(self, task: Task) -> None:
         """Add a task at its `eta`; a task that is already present moves there."""
@@ -67,14 +62,9 @@ class Tombstones:
         lifetime: the virtual seconds until a name can be used again.
     """
 
-    __slots__ = ("_expiry", "_lifetime")
-
     def __init__(self, lifetime: float) -> None:
         self._lifetime = lifetime
         self._expiry: dict[str, float] = {}  # nearly ordered by time, so `bury` removes the old ones from the front
-
-    def __len__(self) -> int:
-        return len(self._expiry)
 
     def bury(self, name: str, now: float) -> None:
         """Add a name, and remove the names at the front that have expired."""
@@ -215,30 +205,20 @@ class Queue:
     def executed_last_minute(self, now: float) -> int:
         """Return how many tasks were taken or leased in the last 60 virtual seconds."""
         with self._lock:
-            self._forget_executions(now)
-            return len(self._executed)
+            return sum(at > now - _MINUTE for at in self._executed)
 
     def _count_execution(self, now: float) -> None:
         self._executed.append(now)
-        self._forget_executions(now)
-
-    def _forget_executions(self, now: float) -> None:
-        while self._executed and self._executed[0] <= now - _MINUTE:
+        while self._executed[0] <= now - _MINUTE:
             self._executed.popleft()
 
     def _check_free(self, name: str, now: float) -> None:
-        queue = f"queue {self.config.name!r}"
+        queue, named = f"queue {self.config.name!r}", f"a task named {name!r}"
+        advice = "choose another name, or leave the name out"
         if name in self._names:
-            refuse(
-                ErrorCode.TASK_ALREADY_EXISTS,
-                f"{queue} already has a task named {name!r}; choose another name, or leave the name out",
-            )
+            refuse(ErrorCode.TASK_ALREADY_EXISTS, f"{queue} already has {named}; {advice}")
         if self._tombstones.holds(name, now):
-            refuse(
-                ErrorCode.TOMBSTONED_TASK,
-                f"{queue} recently had a task named {name!r}, so the name is still taken; "
-                "choose another name, or leave the name out",
-            )
+            refuse(ErrorCode.TOMBSTONED_TASK, f"{queue} recently had {named}, so the name is still taken; {advice}")
 
     def _absence(self, name: str, now: float) -> ErrorCode:
         return ErrorCode.TOMBSTONED_TASK if self._tombstones.holds(name, now) else ErrorCode.UNKNOWN_TASK

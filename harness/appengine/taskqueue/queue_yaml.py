@@ -107,7 +107,12 @@ def parse_queue_yaml(text: str | bytes) -> tuple[QueueConfig, ...]:
         raise QueueConfigError("queue.yaml is empty; it begins with `queue:`, followed by one `- name: …` per queue")
     fields = _fields(root, "the file", TOP_FIELDS)
     _values(fields, TOP_FIELDS)  # only checked, because these values change nothing here
-    items = _items(fields["queue"][1]) if "queue" in fields else []
+    items = []
+    if "queue" in fields:
+        node = fields["queue"][1]
+        if not isinstance(node, yaml.SequenceNode):
+            raise _mistake(node, "queue", f"expected a list, one `- name: …` per queue, not {_shown(node)}")
+        items = node.value
     configs = [_queue(item) for item in items]
     _check_unique(items, configs)
     if not any(config.name == "default" for config in configs):
@@ -183,12 +188,6 @@ def _fields(node: yaml.Node, what: str, known: dict[str, Parser]) -> Fields:
             raise _mistake(key, key.value, f"given twice in one {what}; delete one")
         fields[key.value] = (key, value)
     return fields
-
-
-def _items(node: yaml.Node) -> list[yaml.Node]:
-    if not isinstance(node, yaml.SequenceNode):
-        raise _mistake(node, "queue", f"expected a list, one `- name: …` per queue, not {_shown(node)}")
-    return list(node.value)
 
 
 def _queue(node: yaml.Node) -> QueueConfig:

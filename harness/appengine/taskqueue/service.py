@@ -48,9 +48,6 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
         """Use a new queue.yaml: queues keep their tasks, and a queue that it leaves out is paused (T39; Docs).
 
         A queue whose mode changes is replaced by a new one without tasks.
-
-        Args:
-            configs: the queues; "default" is added if it is missing (T40; Docs).
         """
         wanted = {config.name: config for config in (QueueConfig("default"), *configs)}
         with self._mutex:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.appengine.clock import Clock
-from harness.appengine.dispatcher import Dispatcher
+from harness.appengine.dispatcher import Chaos, Dispatcher
 from harness.appengine.taskqueue import QueueConfig, RetryParameters, Task, TaskQueueService
 from harness.records import Attempt, Outcome, Request, Response, TaskState
 from tests.support.stage import NOW, starts
@@ -89,7 +89,7 @@ def carry_out(plan: Plan, until: float | None = None) -> Outcomes:
         failed[name] += 1
         return Response(500 if failed[name] <= job.failures else 200, elapsed=job.elapsed)
 
-    dispatcher = Dispatcher(service, clock, send, seed=plan.seed, shuffle=plan.shuffle, duplicates=plan.duplicates)
+    dispatcher = Dispatcher(service, clock, send, Chaos(plan.seed, plan.shuffle, plan.duplicates))
     tasks = []
     for number, job in enumerate(plan.jobs):
         queue = plan.queues[job.queue].name

@@ -184,3 +184,13 @@ def test_the_stub_of_somebody_else_comes_back(taskqueue):
 def test_the_rest_of_the_module_time_is_the_real_one(taskqueue):
     with connect(new_service()):
         assert taskqueue.time.gmtime is time.gmtime
+
+
+def test_a_listener_of_the_service_receives_the_name_and_the_request_of_each_call(taskqueue):
+    service, heard = new_service(), []
+    service.listeners.append(lambda call, request: heard.append((call, type(request).__name__)))
+    with connect(service):
+        taskqueue.add(url="/x")
+        taskqueue.Queue().purge()
+    service.listeners.clear()
+    assert heard == [("BulkAdd", "TaskQueueBulkAddRequest"), ("PurgeQueue", "TaskQueuePurgeQueueRequest")]

@@ -474,7 +474,7 @@ def test_a_target_becomes_the_host(stored):
 
 def test_a_dispatch_deadline_is_kept_in_seconds(stored):
     assert stored(url="/x", dispatch_deadline_usec=90_000_000).deadline == 90
-    assert stored(url="/x").deadline is None
+    assert stored(url="/x").deadline == 600
 
 
 def test_retry_options_that_are_not_given_are_googles_defaults(taskqueue, stored):

@@ -113,7 +113,7 @@ def test_an_order_keeps_nothing_of_deleted_tasks():
         task = new_task(str(number), NOW + number)
         order.push(task)
         order.discard(task)
-    assert len(order) == len(order._sorted) == 0
+    assert len(order._entries) == len(order._sorted) == 0
 
 
 def test_what_stays_after_many_are_deleted_is_still_in_order():
@@ -163,7 +163,7 @@ def test_tombstones_lapse_and_are_forgotten():
     for number in range(1000):
         tombstones.bury(str(number), float(number))
     assert tombstones.holds("999", 1008.9) and not tombstones.holds("999", 1009)
-    assert len(tombstones) == 10
+    assert len(tombstones._expiry) == 10
 
 
 def test_a_tombstone_that_is_set_again_lasts_from_then_on():
