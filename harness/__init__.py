@@ -1,4 +1,4 @@
-"""A deterministic App Engine task queue around real web2py, and a course that is taught with it."""
+"""A deterministic App Engine task queue that runs real web2py, and a course that uses it."""
 
 from harness.course import check, hint, predict, progress, solution
 from harness.lab import Lab

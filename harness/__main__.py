@@ -1,4 +1,4 @@
-"""The command line: `python -m harness` lists the commands."""
+"""The command line. `python -m harness` lists the commands."""
 
 import sys
 

@@ -1,27 +1,6 @@
-"""Every error that the harness raises itself.
+"""The errors that the harness raises. Each is a `HarnessError`, and its message explains what to do next.
 
-    HarnessError
-    ├── LabClosedError          the lab was used after it was closed
-    ├── NameRefusedError        a name that web2py cannot serve (application, controller, file)
-    ├── SourceError             a file that does not compile; shows the learner's line
-    ├── BadRequestError         a URL, method or parameter that no browser could send
-    ├── Web2pyNotFoundError     WEB2PY_PATH, or the installed package, is no web2py
-    ├── QueueConfigError        a mistake in queue.yaml; names the line and the field
-    ├── BadValueError           a duration, a probability or a count that the lab cannot take
-    ├── UnknownTableError       no model of the application defines this table
-    ├── UnknownTaskError        no such task, now or in the past
-    ├── UnknownQueueError       no such queue in queue.yaml
-    ├── NothingDueError         `step()` on queues in which nothing waits
-    ├── RunawayError            tasks keep coming; lists those in the loop
-    ├── MagicError              a magic used with options that it does not have
-    ├── NotebookError           a notebook file that cannot be read, built or run; names file and cell
-    ├── ProgressError           progress that cannot be kept, read or exported
-    ├── CourseError             an unknown exercise or prediction, or a solution asked for too early
-    ├── GradingError            a submission that cannot be graded, or an answer that uses up its time
-    └── CheckError              the verdict on an exercise that is not (yet) correct
-
-Google's own exceptions (`taskqueue.InvalidTaskError` and its relatives) are raised by Google's client and are not part
-of this tree.
+Google's own exceptions, such as `taskqueue.InvalidTaskError`, are raised by Google's client and aren't HarnessErrors.
 """
 
 from __future__ import annotations
@@ -34,11 +13,10 @@ _LONGEST = 1000  # characters of a line
 
 
 class HarnessError(Exception):
-    """Base of all errors of the harness: a message for the learner, shown without a traceback.
+    """Base class of the errors of the harness: a message for the learner that is displayed without a traceback.
 
-    IPython, nbval and nbclient ask an exception for `_render_traceback_`; the answer is the class and the message, so
-    a notebook shows what went wrong and what to do next instead of the harness's frames. A line that quotes a megabyte
-    is cut there; `str` has all of it.
+    IPython, nbval and nbclient call `_render_traceback_`, which returns only the class and the message instead of the
+    harness's stack frames. It shortens long lines; `str` returns the whole message.
     """
 
     def _render_traceback_(self) -> list[str]:
@@ -47,7 +25,7 @@ class HarnessError(Exception):
 
 
 def one_line(message: str) -> str:
-    """Return the gist of a message: its first line and, where a quotation is indented below that, the one after it."""
+    """Return the first line of a message, and the line after the indented quotation if one follows the first line."""
     first, *rest = message.strip().splitlines() or [""]
     quoted = list(takewhile(lambda line: line.startswith("  "), rest))
     return "; ".join([first, *(rest[len(quoted) :][:1] if quoted else [])])
@@ -67,27 +45,27 @@ def quantity(number: int, noun: str) -> str:
 
 
 class LabClosedError(HarnessError):
-    """The lab was closed; its queue and its files are gone."""
+    """The lab is closed, so its queues and files no longer exist."""
 
 
 class NameRefusedError(HarnessError, ValueError):
-    """An application, controller, model, view or file name that web2py would refuse."""
+    """web2py doesn't accept this name of an application, a controller or a file."""
 
 
 class SourceError(HarnessError):
-    """A Python file for web2py that does not compile, or holds nothing."""
+    """A Python file doesn't compile, fails, or is empty. The message shows the learner's line."""
 
 
 class BadRequestError(HarnessError, ValueError):
-    """A request that cannot be sent: an absolute URL, an unknown method, a parameter of the wrong kind."""
+    """A browser could not send this request because of its URL, its method or a parameter."""
 
 
 class BadValueError(HarnessError, ValueError):
-    """A value that the lab cannot take: seconds that are no number, a probability above 1."""
+    """A duration, a probability or a count is invalid."""
 
 
 class Web2pyNotFoundError(HarnessError):
-    """There is no usable web2py where the harness was told to look."""
+    """The folder in WEB2PY_PATH, or the installed package, isn't a usable web2py."""
 
 
 class UnknownTableError(HarnessError, LookupError):
@@ -95,44 +73,44 @@ class UnknownTableError(HarnessError, LookupError):
 
 
 class QueueConfigError(HarnessError, ValueError):
-    """A mistake in queue.yaml, with its line and its field."""
+    """queue.yaml has a mistake. The message names the line and the field."""
 
 
 class UnknownTaskError(HarnessError, LookupError):
-    """No task of that name was ever added to this lab."""
+    """The lab or the queue has no task of this name."""
 
 
 class UnknownQueueError(HarnessError, LookupError):
-    """The lab has no queue of that name."""
+    """The lab has no queue of this name."""
 
 
 class NothingDueError(HarnessError):
-    """There is nothing to run: no task waits, or all that wait are held back."""
+    """No task can run, because no task waits or all waiting tasks are in paused queues or in queues of rate 0."""
 
 
 class RunawayError(HarnessError):
-    """More attempts than the cap allows: tasks that add themselves again, or a retry without backoff."""
+    """The maximum number of attempts is reached. The message lists the tasks that caused most of them."""
 
 
 class MagicError(HarnessError):
-    """A magic was called with an argument or option that it does not know."""
+    """A magic was called with an unknown argument or option."""
 
 
 class NotebookError(HarnessError):
-    """A notebook file that cannot be read, built or run; names the file and the cell."""
+    """A notebook can't be read, built or run. The message names the file and the cell."""
 
 
 class ProgressError(HarnessError):
-    """A learner's progress cannot be kept, read or exported; says where it is and what to do."""
+    """A learner's progress can't be stored, read or exported. The message names the file and what to do."""
 
 
 class CourseError(HarnessError, LookupError):
-    """An exercise, hint or prediction that the course does not have, or not yet."""
+    """The course doesn't have this exercise, hint or prediction, or doesn't show it yet."""
 
 
 class GradingError(HarnessError):
-    """Grading cannot be done, or an answer that is being graded uses up what it may."""
+    """A submission can't be graded, or an answer exceeds a limit of time or memory."""
 
 
 class CheckError(HarnessError):
-    """An exercise is not solved: not attempted, an error in the learner's code, or a wrong result."""
+    """An exercise isn't solved: the learner has not attempted it, or the code has an error or a wrong result."""

@@ -1,4 +1,4 @@
-"""`Lab`: a small App Engine on your own machine, with real web2py in it and a task queue behind it."""
+"""`Lab`: a local App Engine that runs real web2py with a task queue."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from datetime import datetime
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.errors import BadRequestError, LabClosedError
@@ -22,29 +21,33 @@ if TYPE_CHECKING:
     from harness.queue_console import QueueConsole
 
 T = TypeVar("T")
-_labs: list[weakref.ref[Lab]] = []  # the newest last
-_written: dict[tuple[str | None, str], str] = {}  # sources by application and path, the newest last
-_MOST_WRITTEN = 200  # entries; a file of a first application has two
-_OF_NO_APP = ("routes.py", "queue.yaml")
+_labs: list[weakref.ref[Lab]] = []  # the newest is the last
+_written: dict[tuple[str | None, str], str] = {}  # sources by application and path; the newest is the last
+_MOST_WRITTEN = 200  # entries; a file of a lab's first application has two
+_WITHOUT_APP = ("routes.py", "queue.yaml")
 
 
 def current_lab() -> Lab:
-    """Return the newest lab that is still open; LabClosedError when there is none."""
+    """Return the newest open lab.
+
+    Raises:
+        LabClosedError: no lab is open.
+    """
     for reference in reversed(_labs):
         lab = reference()
         if lab is not None and not lab.closed:
             return lab
-    raise LabClosedError("there is no open lab; make one first:\n    from harness import Lab\n    lab = Lab()")
+    raise LabClosedError("no lab is open; make one first:\n    from harness import Lab\n    lab = Lab()")
 
 
 def last_written(path: str, app: str | None = None) -> str | None:
-    """Return what was written last into a file, in whichever lab of this process, or None.
+    """Return the source that was last written to a file in any lab of this process, or None.
 
-    The lab may be closed or gone. Only the most recent files are remembered.
+    The lab may be closed. Only the most recent files are remembered.
 
     Args:
-        path: "controllers/default.py", "routes.py", "queue.yaml".
-        app: an application; None for the first one of the lab that was written to.
+        path: for example "controllers/default.py", "routes.py" or "queue.yaml".
+        app: an application; None means the first application of the lab.
     """
     return _written.get((app, path))
 
@@ -58,23 +61,23 @@ def _remember(path: str, source: str, apps: Iterable[str | None]) -> None:
 
 
 class Lab:
-    """A fresh web2py with empty applications, an empty task queue, and a clock at 2012-09-03 09:00 UTC.
+    """A local App Engine with empty web2py applications, a task queue, and a virtual clock at 2012-09-03 09:00 UTC.
 
     Args:
-        queue_yaml: the text of a queue.yaml; without it there is the queue "default" only.
-        apps: the names of the applications; the first is the one that relative paths belong to.
-        seed: what chance there is (`shuffle`, `duplicates`) is drawn from this whole number.
-        shuffle: run tasks that are due at the same time in a random order (T21).
-        duplicates: the share of tasks, 0 to 1, that are delivered twice (T37).
+        queue_yaml: the text of a queue.yaml; None means that only the queue "default" exists.
+        apps: the names of the applications; relative paths refer to the first one.
+        seed: the integer that seeds the random numbers of `shuffle` and `duplicates`.
+        shuffle: whether tasks that are due at the same time run in a random order (T21).
+        duplicates: the probability, 0 to 1, that a task is delivered twice (T37).
 
     Raises:
-        QueueConfigError: a mistake in queue.yaml.
-        NameRefusedError: an application name that web2py refuses.
-        BadValueError: `duplicates` is no share, or `seed` no whole number.
-        Web2pyNotFoundError: WEB2PY_PATH names no web2py.
+        QueueConfigError: queue.yaml has a mistake.
+        NameRefusedError: web2py doesn't accept the name of an application.
+        BadValueError: `duplicates` isn't a probability, or `seed` isn't an integer.
+        Web2pyNotFoundError: the folder in WEB2PY_PATH doesn't contain web2py.
     """
 
-    _is_learners = True  # what is written into it is the learner's; a check's own labs differ
+    _is_learners = True  # False in the labs of a check, whose files are not the learner's
 
     def __init__(
         self,
@@ -97,45 +100,55 @@ class Lab:
         queue_yaml: str | None, apps: Iterable[str], seed: int, shuffle: bool, duplicates: float
     ) -> AppEngine:
         """Return a new engine; a subclass may return one of another class."""
-        from harness.appengine.engine import AppEngine  # loads Google's SDK and web2py, which `import harness` does not
+        from harness.appengine.engine import AppEngine  # slow, because it imports Google's SDK and web2py
 
         return AppEngine(queue_yaml, apps, seed, shuffle, duplicates)
 
     def write(self, path: str, source: str, app: str | None = None) -> None:
-        """Write a file of an application: "controllers/default.py", "models/db.py", "views/default/index.html".
+        """Write a file of an application. If the source has a mistake, the previous file is kept.
 
-        "routes.py" and "queue.yaml" belong to no application, any other file to `app` (None: the lab's first). Python
-        is compiled first, so that a mistake is told here and the file of before stays.
+        Args:
+            path: for example "controllers/default.py", "views/default/index.html", "routes.py" or "queue.yaml".
+            source: the text of the file.
+            app: the application, by default the lab's first one. "routes.py" and "queue.yaml" don't belong to one.
 
         Raises:
-            SourceError: the source does not compile, or is no text.
-            NameRefusedError: web2py would not find a file of that name, or there is no such application.
-            QueueConfigError: a mistake in queue.yaml.
+            SourceError: the source doesn't compile, or isn't a string.
+            NameRefusedError: web2py would not find a file of that name, or the application doesn't exist.
+            QueueConfigError: queue.yaml has a mistake.
         """
         app, first = self._app(app), self._app(None)
         self._engine.write(path, source, app)
         if self._is_learners:
-            _remember(path, source, [app, None] if app == first or path in _OF_NO_APP else [app])
+            _remember(path, source, [app, None] if app == first or path in _WITHOUT_APP else [app])
 
     def read(self, path: str, app: str | None = None) -> str:
-        """Return the text of a file of an application (None: the lab's first); NameRefusedError when there is none."""
+        """Return the text of a file of an application, by default of the lab's first one.
+
+        Raises:
+            NameRefusedError: the file or the application doesn't exist.
+        """
         return self._engine.read(path, self._app(app))
 
     def mount(self, prefix: str, app: WSGIApp) -> None:
-        """Serve all paths below `prefix` ("/plain") with a WSGI application: a target that is not web2py.
+        """Let a WSGI application, instead of web2py, handle all URLs below a prefix such as "/plain".
 
         Raises:
-            BadRequestError: a prefix that is no path, or an application that cannot be called.
+            BadRequestError: the prefix isn't a path, or the application isn't callable.
         """
         self._engine.server.mount(prefix, app)
 
     def table(self, name: str, app: str | None = None) -> Table[dict[str, Any]]:
-        """Return the rows of a table, in the order of their id, as the application's own database connection sees them.
+        """Return the rows of a database table as dicts, ordered by id.
+
+        Args:
+            name: the name of the table.
+            app: the application, by default the lab's first one.
 
         Raises:
-            UnknownTableError: no model defines it.
-            SourceError: a model does not work.
-            NameRefusedError: there is no such application.
+            UnknownTableError: no model defines the table.
+            SourceError: a model fails.
+            NameRefusedError: the application doesn't exist.
         """
         return rows_table(self._engine.server.rows(name, self._app(app)), name)
 
@@ -148,16 +161,16 @@ class Lab:
         query: Mapping[str, Any] | None = None,
         **variables: Any,
     ) -> Response:
-        """Send a user's GET request, and return the response; the clock moves by as long as it takes.
+        """Send a GET request as a user and return the response. The clock advances by the time that the request takes.
 
         Args:
-            path: "controller/function", or "/application/controller/function"; it may hold args and a query string.
-            headers: further request headers.
-            query: variables of the query string, of any name: query={"headers": "all"}.
-            **variables: further variables of the query string; a list repeats its name.
+            path: "controller/function" or "/application/controller/function", with optional args and query string.
+            headers: additional request headers.
+            query: variables of the query string, with any names: query={"headers": "all"}.
+            **variables: more variables of the query string; a list repeats the variable.
 
         Raises:
-            BadRequestError: a request that no browser could send.
+            BadRequestError: a browser could not send this request.
         """
         return self._visit("GET", path, headers, query, variables)
 
@@ -171,32 +184,29 @@ class Lab:
         query: Mapping[str, Any] | None = None,
         **variables: Any,
     ) -> Response:
-        """Send a user's POST request, and return the response; see `get`.
-
-        The same keyword means the same in both: `**variables` go into the query string (`request.get_vars`). The fields
-        of a form (`request.post_vars`) are in `data`.
+        """Send a POST request as a user and return the response. All other arguments are those of `get`.
 
         Args:
-            path: see `get`.
-            data: the body: a dict is sent as a form, str as UTF-8, bytes as they are.
-            headers: see `get`.
-            query: see `get`.
-            **variables: see `get`.
+            data: the body; a dict is sent as a form (`request.post_vars`), a str as UTF-8, and bytes unchanged.
 
         Raises:
-            BadRequestError: a request that no browser could send.
+            BadRequestError: a browser could not send this request.
         """
         return self._visit("POST", path, headers, query, variables, data)
 
     def tasks(self, queue: str | None = None) -> Table[TaskInfo]:
-        """Return what waits, in the order of ETA, in one queue or in all; UnknownQueueError when it is not there."""
+        """Return the waiting tasks of one queue, by default of all queues, ordered by ETA.
+
+        Raises:
+            UnknownQueueError: the queue doesn't exist.
+        """
         return tasks_table([task.info() for task in self._engine.waiting(queue)], self.now)
 
     def queue(self, name: str) -> QueueConsole:
-        """Return what App Engine's console shows of a queue: figures, plots, and buttons to pause, purge and delete.
+        """Return the console of a queue, with its statistics and plots, which can pause and purge it.
 
         Raises:
-            UnknownQueueError: queue.yaml has no such queue.
+            UnknownQueueError: the queue isn't in queue.yaml.
         """
         from harness.queue_console import QueueConsole
 
@@ -204,36 +214,43 @@ class Lab:
         return QueueConsole(name, engine.queue, engine.clock, engine.samples)
 
     def step(self) -> Attempt:
-        """Run exactly one attempt, of the task that is due first, moving the clock to its end; return the attempt.
+        """Run one attempt of the task that is due first, advance the clock to its end, and return the attempt.
 
         Raises:
-            NothingDueError: no task waits, or all that wait are held back.
+            NothingDueError: no task waits, or no queue with waiting tasks runs them (it is paused, or its rate is 0).
         """
         return self._work(self._engine.dispatcher.step)
 
     def run(self, cap: int = 10_000) -> Table[Attempt]:
-        """Run until nothing waits any more, moving the clock from ETA to ETA.
+        """Run tasks until the queues are empty. The clock advances to the ETA of each task.
 
         Args:
-            cap: how many attempts to make at most.
+            cap: the maximum number of attempts.
 
         Returns:
-            The attempts; a note says which tasks are held back all the same (a paused queue, a rate of 0).
+            The attempts, with a note about the tasks that can't run (their queue is paused, or its rate is 0).
 
         Raises:
-            BadValueError: a cap that is no whole number, or below 0.
-            RunawayError: the cap is reached, and still tasks wait.
+            BadValueError: the cap isn't an integer, or is negative.
+            RunawayError: tasks still wait after `cap` attempts.
         """
         engine = self._engine
         attempts = self._work(lambda: engine.dispatcher.run(cap=cap))
         return attempts_table(attempts, self._not_run())
 
     def advance(self, seconds: float, cap: int = 10_000) -> Table[Attempt]:
-        """Let virtual seconds pass, running what falls due meanwhile; else like `run`.
+        """Advance the clock and run the tasks that become due in this time.
+
+        Args:
+            seconds: the virtual seconds.
+            cap: the maximum number of attempts.
+
+        Returns:
+            The attempts, with a note as in `run`.
 
         Raises:
-            BadValueError: seconds that are no number, or below 0, or lead beyond the year 9998; or such a cap.
-            RunawayError: see `run`.
+            BadValueError: `seconds` isn't a number, is negative, or leads beyond the year 9998; or `cap` is invalid.
+            RunawayError: more tasks are due after `cap` attempts.
         """
         engine = self._engine
         end = engine.clock.after(seconds)
@@ -242,35 +259,35 @@ class Lab:
 
     @property
     def now(self) -> datetime:
-        """The virtual time, an aware UTC datetime."""
+        """The virtual time as an aware UTC datetime."""
         return self._engine.clock.now
 
     @property
     def attempts(self) -> Table[Attempt]:
-        """Every attempt so far."""
+        """All attempts so far."""
         return attempts_table(self._engine.dispatcher.attempts)
 
     @property
     def responses(self) -> tuple[Response, ...]:
-        """The answers to every user's request so far."""
+        """The responses to all users' requests so far."""
         return tuple(self._engine.responses)
 
     def trace(self, name: str, queue: str | None = None) -> Trace:
-        """Follow one task hop by hop: the `add`, the stored task, each attempt.
+        """Return the history of a task: the call of `add`, the stored task, and all attempts.
 
         Args:
-            name: its name; where several tasks have had that name, the newest is followed.
-            queue: the queue that it was in; None for any.
+            name: the name of the task. If several tasks have had that name, it means the newest one.
+            queue: the queue of the task, by default any queue.
 
         Raises:
-            UnknownTaskError: there never was such a task.
+            UnknownTaskError: no such task was ever added.
         """
         task = self._engine.task(name, queue).info()
         every = self._engine.dispatcher.attempts
         return Trace(task, tuple(attempt for attempt in every if attempt.task.identity == task.identity))
 
     def timeline(self) -> Figure:
-        """Draw what users, queue and workers did over virtual time."""
+        """Return a figure of the users, the queues and the workers over virtual time."""
         from harness.show.plots import timeline
 
         engine = self._engine
@@ -279,19 +296,17 @@ class Lab:
 
     @property
     def closed(self) -> bool:
-        """Whether the lab was closed."""
+        """Whether the lab is closed."""
         return self._appengine.closed
 
     def close(self) -> None:
-        """Forget the queue and remove the files; what was shown stays. A second time does nothing."""
+        """Delete the tasks and the files. Records and figures remain valid. A second call does nothing."""
         self._end()
 
     def __enter__(self) -> Lab:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -317,7 +332,7 @@ class Lab:
     ) -> Response:
         if not isinstance(query, Mapping | None):
             raise BadRequestError(
-                f'query must be a dict such as {{"page": 2}}, not {query!r}. To send a variable named query: '
+                f'query must be a dict such as {{"page": 2}}, not {query!r}. To send a variable named query, pass '
                 f'query={{"query": {query!r}}}'
             )
         engine = self._engine
@@ -325,16 +340,16 @@ class Lab:
         return engine.visit(request)
 
     def _work(self, action: Callable[[], T]) -> T:
-        """Let the dispatcher act, with a progress bar if that takes many attempts."""
+        """Call the dispatcher, with a progress bar if it makes many attempts."""
         with closing(Meter()) as meter:
             return self._engine.work(action, meter.count)
 
     def _not_run(self) -> str:
-        """Return a note that lists the tasks that a paused queue or a rate of 0 holds back; "" if there are none."""
+        """Return a note about the tasks that can't run because of their queue, or ""."""
         from harness.queue_console import held_back
 
-        held = [words for queue in self._engine.service.queues.values() if (words := held_back(queue))]
-        return f"Not run: {'; '.join(held)}." if held else ""
+        reasons = [reason for queue in self._engine.service.queues.values() if (reason := held_back(queue))]
+        return f"Not run: {'; '.join(reasons)}." if reasons else ""
 
     def _app(self, app: str | None) -> str:
         return self._engine.site.apps[0] if app is None else app

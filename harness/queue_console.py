@@ -1,4 +1,4 @@
-"""One queue as App Engine's administration console shows it: its settings, its figures, and what can be done to it."""
+"""The console of a queue: its settings, its statistics and its plots, as in App Engine's administration console."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from harness.show.text import duration, quantity
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_MOST_ATTEMPTS = 1000  # in one plot
+_MOST_ATTEMPTS = 1000  # in a plot
 
 
 class QueueConsole:
-    """One queue of a lab.
+    """The console of a queue of a lab.
 
     Args:
-        name: the queue's.
-        find: returns the queue of that name, as the lab has it now; raises where there is none any more.
-        clock: the lab's.
-        samples: returns what the dispatcher measured of the queue.
+        name: the name of the queue.
+        find: returns the current queue of that name, or raises UnknownQueueError.
+        clock: the clock of the lab.
+        samples: returns the dispatcher's samples of the queue.
     """
 
     def __init__(
@@ -40,41 +40,41 @@ class QueueConsole:
 
     @property
     def config(self) -> QueueConfig:
-        """What queue.yaml says about it."""
+        """The settings of the queue in queue.yaml."""
         return self._queue.config
 
     @property
     def paused(self) -> bool:
-        """Whether its tasks are held back by `pause`."""
+        """Whether the queue is paused, so that its tasks don't run."""
         return self._queue.paused
 
     def pause(self) -> None:
-        """Hold all its tasks back; adding goes on (T32, T41; Docs)."""
+        """Pause the queue: tasks can still be added, but none runs (T32, T41; Docs)."""
         self._queue.pause()
 
     def resume(self) -> None:
-        """End a pause (T41; Docs)."""
+        """Resume the paused queue (T41; Docs)."""
         self._queue.resume()
 
     def purge(self) -> None:
-        """Delete all its tasks; their names stay taken for a while (T13; Docs)."""
+        """Delete all tasks of the queue. Their names can't be reused for some time (T13; Docs)."""
         self._queue.purge(self._clock.timestamp)
 
     def delete(self, name: str) -> None:
-        """Delete one of its tasks (T41; SDK).
+        """Delete a task of the queue by its name (T41; SDK).
 
         Raises:
-            UnknownTaskError: it holds no task of that name (any more).
+            UnknownTaskError: the queue has no task of that name, or no longer has it.
         """
         queue = self._queue
         if not isinstance(name, str) or queue.delete(name, self._clock.timestamp):
             waiting = ", ".join(task.name for task in queue.waiting()[:10]) or "none"
             raise UnknownTaskError(
-                f"the queue {self.name!r} holds no task {name!r}, or no longer; those that wait: {waiting}"
+                f"the queue {self.name!r} has no task {name!r}, or no longer has it; the waiting tasks are: {waiting}"
             )
 
     def statistics(self) -> QueueStatistics:
-        """Return its figures, those that Google's `Queue.fetch_statistics` reports (T41; SDK)."""
+        """Return the statistics that Google's `Queue.fetch_statistics` reports (T41; SDK)."""
         queue, oldest = self._queue, self._queue.oldest_eta()
         return QueueStatistics(
             queue=self.name,
@@ -86,26 +86,26 @@ class QueueConsole:
         )
 
     def backoff_plot(self, attempts: int = 20) -> Figure:
-        """Draw how long it waits before each retry of a task that always fails.
+        """Return a figure of the waits before each retry of a task that always fails.
 
         Args:
-            attempts: how many, the first included, 2 to 1,000; a task_retry_limit may make them fewer.
+            attempts: the number of attempts, 2 to 1,000, including the first. A task_retry_limit may reduce it.
 
         Raises:
-            BadValueError: another number, or a pull queue.
+            BadValueError: `attempts` is invalid, or the queue is a pull queue.
         """
         from harness.show.plots import backoff
 
         self._require_push("backoff")
         if isinstance(attempts, bool) or not isinstance(attempts, int) or not 2 <= attempts <= _MOST_ATTEMPTS:
-            raise BadValueError(f"attempts must be a whole number from 2 to {_MOST_ATTEMPTS:,}, not {attempts!r}")
+            raise BadValueError(f"attempts must be an integer from 2 to {_MOST_ATTEMPTS:,}, not {attempts!r}")
         return backoff(_delays(self.config.retry, attempts - 1), self.name)
 
     def rate_plot(self) -> Figure:
-        """Draw its tokens, and how many of its tasks waited and ran, over virtual time.
+        """Return a figure of the queue's tokens, waiting tasks and running tasks over virtual time.
 
         Raises:
-            BadValueError: a pull queue, which has no rate.
+            BadValueError: the queue is a pull queue, which has no rate.
         """
         from harness.show.plots import rate
 
@@ -116,9 +116,9 @@ class QueueConsole:
     def _queue(self) -> Queue:
         return self._find(self.name)
 
-    def _require_push(self, what: str) -> None:
+    def _require_push(self, plot: str) -> None:
         if self.config.mode != "push":
-            raise BadValueError(f"{self.name!r} is a pull queue: its tasks are leased, so it has no {what} to draw")
+            raise BadValueError(f"{self.name!r} is a pull queue, whose tasks are leased, so it has no {plot} plot")
 
     def __repr__(self) -> str:
         return f"<{self._card().line}>"
@@ -131,38 +131,38 @@ class QueueConsole:
 
     def _card(self) -> Card:
         queue, oldest = self._queue, self._queue.oldest_eta()
-        holds = quantity(len(queue), "task") + f", {len(queue.in_flight)} of them running" * bool(queue.in_flight)
+        tasks = quantity(len(queue), "task") + f", {len(queue.in_flight)} of them running" * bool(queue.in_flight)
         earliest = "" if oldest is None else clock_face(to_datetime(oldest), self._clock.now)
-        facts = [fact("holds", holds), fact("earliest ETA", earliest), *_settings(queue.config)]
+        facts = [fact("tasks", tasks), fact("earliest ETA", earliest), *_settings(queue.config)]
         state = "paused" if queue.paused else queue.config.mode
-        return card(f"queue {self.name}, {state}", facts, line=f"QueueConsole {self.name}: {state}, {holds}")
+        return card(f"queue {self.name}, {state}", facts, line=f"QueueConsole {self.name}: {state}, {tasks}")
 
 
 def held_back(queue: Queue) -> str:
-    """Say in words what keeps the tasks of a queue from running although time passes; "" where nothing does."""
+    """Return why the tasks of a queue never run, however much time passes, or "" if they do."""
     config = queue.config
-    holds = f"and holds {quantity(len(queue), 'task')}"
     if not len(queue):
         return ""
+    subject, tasks = f"queue {config.name!r}", f"and has {quantity(len(queue), 'task')}"
     if config.mode == "pull":
-        return f"queue {config.name!r} is a pull queue {holds}, for a worker to lease"
+        return f"{subject} is a pull queue {tasks} (for a worker to lease)"
     if queue.left_out:
-        return f"queue {config.name!r} is paused {holds}, because queue.yaml leaves it out"
+        return f"{subject} is paused {tasks} (add it to queue.yaml again)"
     if queue.paused:
-        return f"queue {config.name!r} is paused {holds}, until lab.queue({config.name!r}).resume()"
-    return "" if config.rate else f"queue {config.name!r} has the rate 0 {holds}, until queue.yaml gives it another"
+        return f"{subject} is paused {tasks} (call lab.queue({config.name!r}).resume())"
+    return "" if config.rate else f"{subject} has the rate 0 {tasks} (change the rate in queue.yaml)"
 
 
 def _delays(retry: RetryParameters, retries: int) -> list[float]:
-    """Return the waits before so many retries, seconds; fewer where the task is given up before."""
+    """Return the waits in seconds before some retries, or before fewer if the queue drops the task earlier."""
     limit = retry.task_retry_limit
-    if limit is not None and retry.task_age_limit is None:  # with both, the task goes on until both are reached
+    if limit is not None and retry.task_age_limit is None:  # with both limits, a task is retried until both are reached
         retries = min(retries, limit)
     return [retry.delay(failures) for failures in range(1, retries + 1)]
 
 
 def _settings(config: QueueConfig) -> Iterator[Fact | None]:
-    """Yield what queue.yaml says, by its own names."""
+    """Yield the settings of a queue under their names in queue.yaml."""
     retry = config.retry
     if config.mode == "push":
         yield fact("rate", f"{config.rate:g}/s")

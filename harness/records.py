@@ -68,8 +68,7 @@ _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 def find_header(headers: Headers, name: str) -> str | None:
     """Return the first value of a header, or None; upper and lower case don't matter."""
-    wanted = name.lower()
-    return next((value for key, value in headers if key.lower() == wanted), None)
+    return next((value for key, value in headers if key.lower() == name.lower()), None)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -1,4 +1,4 @@
-"""What depends on the user's machine: the folder that keeps progress, and how paths and commands are written there."""
+"""The user's machine: the folder in which progress is stored, and how to write paths and commands for this user."""
 
 from __future__ import annotations
 
@@ -19,12 +19,10 @@ _MODULES = {"taskqueue-course": "harness"}  # a command whose module has another
 
 
 def state_folder() -> Path:
-    """Return the folder: the one that TASKQUEUE_COURSE_STATE names, or the system's own place for such things.
-
-    It may not be there yet.
+    """Return the folder in TASKQUEUE_COURSE_STATE, or else the system's folder for such data. It may not exist yet.
 
     Raises:
-        ProgressError: there is no such place, as the user has no home folder.
+        ProgressError: the user has no home folder, and TASKQUEUE_COURSE_STATE isn't set.
     """
     named = os.environ.get(VARIABLE, "").strip()
     if named:
@@ -38,26 +36,26 @@ def state_folder() -> Path:
     except RuntimeError:
         raise _homeless(home) from None
     if folder.is_relative_to(home) and not Path(home).is_dir():
-        raise _homeless(home)  # to make one is not ours
+        raise _homeless(home)  # a program must not create a home folder
     return folder
 
 
 def _homeless(home: str) -> ProgressError:
     return ProgressError(
-        f"Progress is kept until this session ends, and not longer: your home folder, {home!r}, is not there. "
-        f"Set HOME, or let {VARIABLE} name a folder."
+        f"Your progress is lost when this session ends, because your home folder {home!r} doesn't exist. "
+        f"Set HOME to a folder that exists, or set {VARIABLE} to a folder."
     )
 
 
 def is_default() -> bool:
-    """Tell whether the folder is the system's own place, and not one that somebody named."""
+    """Return whether the folder is the system's, because TASKQUEUE_COURSE_STATE isn't set."""
     return not os.environ.get(VARIABLE, "").strip()
 
 
-def shown(what: object) -> str:
-    """Return a path, or a text with paths in it, as it may be passed on: without the name of the user at home there."""
+def shown(text: object) -> str:
+    """Return a path, or a text with paths, in which the home folder is written as ~ to hide the user's name."""
     home = os.path.expanduser("~").rstrip(os.sep)
-    return re.sub(rf"{re.escape(home)}(?![\w.-])", "~", str(what)) if os.path.isabs(home) else str(what)
+    return re.sub(rf"{re.escape(home)}(?![\w.-])", "~", str(text)) if os.path.isabs(home) else str(text)
 
 
 def command(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Whatever a learner does: a clear error that names it, nothing lost, and a lab that goes on."""
+"""A learner's mistakes: each causes a clear error, loses no data, and leaves a lab that works."""
 
 import gc
 import os
@@ -410,7 +410,7 @@ def test_an_unknown_task_and_a_step_into_the_void_say_what_there_is(lab):
     for name in (None, ["task1"], b"task1"):
         with pytest.raises(UnknownTaskError, match="never was a task named"):
             lab.trace(name)
-        with pytest.raises(UnknownTaskError, match="holds no task"):
+        with pytest.raises(UnknownTaskError, match="has no task"):
             lab.queue("default").delete(name)
     with pytest.raises(NothingDueError, match="add one first"):
         lab.step()
@@ -549,7 +549,7 @@ def press_at(number: int, interrupted: list[str]) -> Callable[..., Any]:
 
 
 def interrupted_at(number: int, action: Callable[[], object]) -> bool:
-    """Press Ctrl-C at the n-th line of an action; tell whether it ran that far."""
+    """Press Ctrl-C at the n-th line of an action; return whether it ran that far."""
     pressed: list[str] = []
     before = sys.gettrace()
     sys.settrace(press_at(number, pressed))

@@ -1,4 +1,4 @@
-"""The lab as a learner drives it: files, users, the queue, and what happened."""
+"""The lab's public interface: files, users, the queue, and the records."""
 
 import gc
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""One queue of the lab, as App Engine's console shows it; and what a run says of tasks that it could not run."""
+"""The console of a queue, and the note of a run about tasks that it could not run."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -98,7 +98,7 @@ def test_deleting_what_is_not_there_names_what_is(name, lab):
     fill(lab, "mail", 2)
     fill(lab, "default", 1)
     lab.queue("mail").delete("task1")
-    with pytest.raises(UnknownTaskError, match="queue 'mail' holds no task .* those that wait: task2$") as caught:
+    with pytest.raises(UnknownTaskError, match="queue 'mail' has no task .* the waiting tasks are: task2$") as caught:
         lab.queue("mail").delete(name)
     assert repr(name) in str(caught.value)
     assert sorted(names(lab)) == ["task2", "task3"]
@@ -185,7 +185,7 @@ def test_with_both_limits_the_plot_goes_on_as_the_task_does(lab):
 
 @pytest.mark.parametrize("attempts", [0, 1, -1, 1001, 2.5, "3", None, True])
 def test_a_number_of_attempts_that_cannot_be_drawn_is_quoted(attempts, lab):
-    with pytest.raises(BadValueError, match="whole number from 2 to 1,000") as caught:
+    with pytest.raises(BadValueError, match="integer from 2 to 1,000") as caught:
         lab.queue("mail").backoff_plot(attempts)
     assert repr(attempts) in str(caught.value)
 
@@ -214,7 +214,7 @@ def test_a_queue_follows_a_new_queue_yaml_and_pauses_while_it_is_left_out(lab):
     lab.write("queue.yaml", "queue: []\n")
     assert mail.paused
     add(lab, "/tutorial/default/f", queue_name="mail")
-    assert "Not run: queue 'mail' is paused and holds 1 task, because queue.yaml leaves it out." in str(lab.run())
+    assert "Not run: queue 'mail' is paused and has 1 task (add it to queue.yaml again)." in str(lab.run())
     lab.write("queue.yaml", "queue:\n- name: mail\n  rate: 9/s\n")
     assert not mail.paused
 
@@ -251,9 +251,9 @@ def test_a_run_names_the_queues_that_hold_tasks_back_and_how_to_go_on(lab):
     lab.queue("mail").pause()
     note = str(lab.run()).splitlines()[-1]
     assert note == (
-        "Not run: queue 'mail' is paused and holds 1 task, until lab.queue('mail').resume(); "
-        "queue 'stopped' has the rate 0 and holds 2 tasks, until queue.yaml gives it another; "
-        "queue 'letters' is a pull queue and holds 1 task, for a worker to lease."
+        "Not run: queue 'mail' is paused and has 1 task (call lab.queue('mail').resume()); "
+        "queue 'stopped' has the rate 0 and has 2 tasks (change the rate in queue.yaml); "
+        "queue 'letters' is a pull queue and has 1 task (for a worker to lease)."
     )
     assert note in Shown(lab.advance(0)._repr_html_()).text
 

@@ -1,4 +1,4 @@
-"""The text that the course is about, as it stands: what it shows, and what it says about it."""
+"""The code and the claims of the text that the course teaches (seed.txt)."""
 
 from collections.abc import Iterator
 

@@ -33,7 +33,7 @@ class Tick(NamedTuple):
 
 
 class TimeAxis(NamedTuple):
-    """A map from seconds to places, linear between its knots; `pressed` are the places of the gaps not to scale."""
+    """A map from seconds (from 0) to places, linear between its knots; `pressed` are the gaps that are not to scale."""
 
     seconds: tuple[float, ...]
     places: tuple[float, ...]
@@ -47,14 +47,9 @@ class TimeAxis(NamedTuple):
         return x0 + (x1 - x0) * (second - s0) / (s1 - s0)
 
     @property
-    def span(self) -> float:
-        """The seconds that the axis covers."""
-        return self.seconds[-1] - self.seconds[0]
-
-    @property
     def unit(self) -> tuple[int, str]:
         """The unit of a linear axis: its seconds, and its name."""
-        return next((scale for scale in _SCALES if self.span >= 2 * scale[0]), _SCALES[-1])
+        return next((scale for scale in _SCALES if self.seconds[-1] >= 2 * scale[0]), _SCALES[-1])
 
 
 def lay_out(seconds: Iterable[float]) -> TimeAxis:
@@ -109,19 +104,14 @@ def _widths(gaps: Sequence[float], long: set[int]) -> list[float]:
 
 
 def ticks(axis: TimeAxis, letter: float) -> list[Tick]:
-    """Return ticks whose labels don't touch each other.
-
-    Args:
-        axis: the axis.
-        letter: the width of a letter, as a part of the axis.
-    """
+    """Return ticks whose labels don't touch each other; `letter` is the width of a letter, as a part of the axis."""
     if axis.pressed:
         return _pressed_ticks(axis, letter)
     if axis.places[0] > 0:  # a single event
         return [Tick(axis.places[0], "0")]
     size, _ = axis.unit
-    step = _round_step(axis.span / size * letter * 11)
-    count = int(axis.span / size / step + 1e-9) + 1
+    step = _round_step(axis.seconds[-1] / size * letter * 11)
+    count = int(axis.seconds[-1] / size / step + 1e-9) + 1
     return [Tick(axis.x(number * step * size), f"{number * step:.10g}") for number in range(count)]
 
 

@@ -89,17 +89,13 @@ def _text_facts(facts: tuple[Fact, ...], indent: str) -> list[str]:
 
 
 def _html_facts(facts: tuple[Fact, ...]) -> str:
-    rows = "".join(
-        f'<tr><th scope="row" {_LEFT}>{escape(fact.label)}</th><td {_LEFT}>{_html_value(fact)}</td></tr>'
-        for fact in facts
-    )
+    rows = ""
+    for fact in facts:
+        lines = map(escape, fact.lines)
+        shown = "<br>".join(f"<code {_CODE}>{line}</code>" if fact.code else line for line in lines)
+        value = unfold(shown, fact.full)
+        rows += f'<tr><th scope="row" {_LEFT}>{escape(fact.label)}</th><td {_LEFT}>{value}</td></tr>'
     return f'<table style="margin:0"><tbody>{rows}</tbody></table>' if rows else ""
-
-
-def _html_value(fact: Fact) -> str:
-    lines = map(escape, fact.lines)
-    shown = "<br>".join(f"<code {_CODE}>{line}</code>" if fact.code else line for line in lines)
-    return unfold(shown, fact.full)
 
 
 def unfold(shown: str, full: str) -> str:

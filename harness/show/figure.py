@@ -37,7 +37,6 @@ BAND, GRID = "#f4f1e7", "#dedacb"
 _SETTINGS = {
     "axes.facecolor": "none",
     "axes.labelcolor": INK,
-    "axes.labelsize": 9,
     "figure.dpi": 96,
     "figure.facecolor": PAPER,
     "font.family": ["DejaVu Sans"],  # part of matplotlib
@@ -179,11 +178,6 @@ class Layout:
         self.picture.add_artist(line)
 
 
-def queue_name(lane: str) -> str:
-    """Return the name that is shown beside the lane of a queue."""
-    return f"queue\n{printable(lane, 15)}"
-
-
 def open_layout(
     alt: str,
     title: str,
@@ -264,9 +258,7 @@ def set_scale(axes: Any, highest: float) -> None:
 def thin(places: Sequence[float], values: Sequence[float]) -> tuple[list[float], list[float]]:
     """Return the points of a step curve that can be seen: the lowest, the highest and the last of each column.
 
-    Args:
-        places: the x of each step, 0 to 1.
-        values: the value from each step on.
+    `places` are the x of the steps, 0 to 1, and `values` are the values from these steps on.
     """
     kept: list[int] = []
     for _, group in groupby(range(len(places)), key=lambda index: int(places[index] * _COLUMNS)):

@@ -1,11 +1,14 @@
-"""The figures of virtual time. matplotlib is imported when the first figure is drawn."""
+"""The figures of virtual time. matplotlib is imported when the first figure is drawn.
+
+If HOME is read-only, the import prints a warning with the random name of a temporary folder, so stderr is redirected.
+"""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import redirect_stderr
 from datetime import datetime
+from io import StringIO
 from typing import TYPE_CHECKING
 
 from harness.records import Attempt, QueueSample, Response, TaskInfo
@@ -27,7 +30,7 @@ def timeline(
         attempts: all attempts so far, in their order.
         now: the lab's virtual time.
     """
-    with _quiet():
+    with redirect_stderr(StringIO()):
         from harness.show.timeline import draw
 
     return draw(responses, tasks, attempts, now)
@@ -40,7 +43,7 @@ def backoff(delays: Sequence[float], name: str) -> Picture:
         delays: the waits in seconds, in the order of the retries.
         name: the name of the queue.
     """
-    with _quiet():
+    with redirect_stderr(StringIO()):
         from harness.show.queue_plots import draw_backoff
 
     return draw_backoff(delays, name)
@@ -53,19 +56,7 @@ def rate(samples: Sequence[QueueSample], name: str) -> Picture:
         samples: the samples in the order of time.
         name: the name of the queue.
     """
-    with _quiet():
+    with redirect_stderr(StringIO()):
         from harness.show.queue_plots import draw_rate
 
     return draw_rate(samples, name)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Disable matplotlib's warning that it uses a temporary folder, which has a random name, if HOME is read-only."""
-    logger = logging.getLogger("matplotlib")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

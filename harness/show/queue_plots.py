@@ -59,22 +59,21 @@ class Stretch(NamedTuple):
 
 def _split(delays: Sequence[float]) -> list[Stretch]:
     """Split waits (in seconds) by their growth; the first wait belongs to the stretch of the second."""
-    growths = [_growth(delays, index) for index in range(1, len(delays))]
+    steps = [later - earlier for earlier, later in pairwise(delays)]
+    growths = [_growth(delays, steps, index) for index in range(1, len(delays))]
     growths.insert(0, growths[0] if growths else "constant")
     groups = [list(group) for _, group in groupby(range(len(delays)), key=growths.__getitem__)]
     return [Stretch(growths[group[0]], group[0], group[-1]) for group in groups]
 
 
-def _growth(delays: Sequence[float], index: int) -> str:
+def _growth(delays: Sequence[float], steps: Sequence[float], index: int) -> str:
     """Compare a wait with the waits before and after it, because 80 after 40 is twice as much and also 40 more."""
-    steps = [later - earlier for earlier, later in pairwise(delays)]
-    step, beside = steps[index - 1], steps[index : index + 1]
+    step, before, after = steps[index - 1], steps[max(index - 2, 0) : index - 1], steps[index : index + 1]
     if step <= 0:
         return "constant"
-    if _same(delays[index], 2 * delays[index - 1]) and not any(_same(step, other) for other in beside):
+    if _same(delays[index], 2 * delays[index - 1]) and not any(_same(step, other) for other in after):
         return "doubling"
-    beside += steps[max(index - 2, 0) : index - 1]
-    return "linear" if len(steps) == 1 or any(_same(step, other) for other in beside) else "constant"
+    return "linear" if len(steps) == 1 or any(_same(step, other) for other in (*before, *after)) else "constant"
 
 
 def _same(one: float, other: float) -> bool:
@@ -97,9 +96,10 @@ def draw_backoff(delays: Sequence[float], name: str) -> Picture:
         axes.set(facecolor=BAND, axisbelow=True)
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
+        inch = (LANE_WIDTH - _MARGIN) / (len(delays) + 1)  # from one attempt to the next
         _draw_waits(axes, delays)
-        _draw_scales(axes, delays)
-        _draw_labels(axes, delays)
+        _draw_scales(axes, delays, inch)
+        _draw_labels(axes, delays, inch)
         picture.legend(loc="lower left", bbox_to_anchor=(LEFT / WIDTH - 0.012, 0.02), ncols=3, frameon=False)
     return picture
 
@@ -122,28 +122,20 @@ def _draw_waits(axes: Any, delays: Sequence[float]) -> None:
         axes.plot(numbers, waits, marker, color=colour, markersize=size, label=f"{each.growth}: {each.attempts}", **rim)
 
 
-def _draw_labels(axes: Any, delays: Sequence[float]) -> None:
+def _draw_labels(axes: Any, delays: Sequence[float], inch: float) -> None:
     """Write the waits to the left of their markers, where the curve isn't."""
     texts = [duration(delay) for delay in delays]
     heights = [float(axes.transData.transform((0, delay))[1]) / axes.figure.dpi for delay in delays]
-    inch = _inches_per_attempt(delays)
     at: dict[str, Any] = {"textcoords": "offset points", "ha": "right", "size": _TEXT, "annotation_clip": False}
     for index in _side_by_side(texts, heights, inch):
         if width_of(texts[index], _TEXT) < (index + 1.5) * inch:  # a wider text would cover the scale
             axes.annotate(texts[index], (index + 2, delays[index]), (2, 8), **at)
 
 
-def _inches_per_attempt(delays: Sequence[float]) -> float:
-    return (LANE_WIDTH - _MARGIN) / (len(delays) + 1)
-
-
 def _side_by_side(texts: Sequence[str], heights: Sequence[float], inch: float) -> list[int]:
     """Return the indexes of texts that don't cover each other, from the last to the first.
 
-    Args:
-        texts: a text for each retry.
-        heights: the heights of the texts, in inches.
-        inch: the distance between two retries, in inches.
+    There is a text for each retry, at a height in inches, and `inch` is the distance between two retries in inches.
     """
     widths = [width_of(text, _TEXT) for text in texts]
     kept = [len(texts) - 1]
@@ -154,7 +146,7 @@ def _side_by_side(texts: Sequence[str], heights: Sequence[float], inch: float) -
     return kept
 
 
-def _draw_scales(axes: Any, delays: Sequence[float]) -> None:
+def _draw_scales(axes: Any, delays: Sequence[float], inch: float) -> None:
     low, high = min(delays), max(delays)
     if low > 0 and high / low >= _LOGARITHMIC:
         axes.set_yscale("log")
@@ -169,7 +161,6 @@ def _draw_scales(axes: Any, delays: Sequence[float]) -> None:
     axes.yaxis.grid(color=GRID, linewidth=0.8)
     axes.set_ylabel("wait before the attempt")
     axes.yaxis.set_label_coords((0.3 - LEFT) / LANE_WIDTH, 0.5)
-    inch = _inches_per_attempt(delays)
     axes.set_xlim(0.5, len(delays) + 1.5 + _MARGIN / inch)
     since = [duration(second) for second in accumulate(delays)]
     indexes = _side_by_side(since, [0.0] * len(since), inch)
@@ -198,13 +189,10 @@ def draw_rate(samples: Sequence[QueueSample], name: str) -> Picture:
     with style():
         layout = open_layout(alt, title, [Lane(lane, _LANE) for lane in _LANES], axis, first)
         for axes, colour, values in zip(layout.axes, _LANES.values(), (tokens, waiting, running), strict=True):
-            _draw_steps(axes, *thin([axis.x(second) for second in seconds], values), colour)
+            places, heights = thin([axis.x(second) for second in seconds], values)
+            if len(places) > 1:
+                axes.stairs(heights[:-1], places, fill=True, color=colour, alpha=0.35, linewidth=0, zorder=2)
+            line = {"drawstyle": "steps-post", "marker": "." if len(places) == 1 else ""}
+            axes.plot(places, heights, color=colour, linewidth=1.3, zorder=3, **line)
             set_scale(axes, max(values))
     return layout.picture
-
-
-def _draw_steps(axes: Any, places: Sequence[float], values: Sequence[float], colour: str) -> None:
-    if len(places) > 1:
-        axes.stairs(values[:-1], places, fill=True, color=colour, alpha=0.35, linewidth=0, zorder=2)
-    marker = "." if len(places) == 1 else ""
-    axes.plot(places, values, color=colour, linewidth=1.3, drawstyle="steps-post", zorder=3, marker=marker)

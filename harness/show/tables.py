@@ -103,20 +103,18 @@ class Table(Sequence[T]):
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(str(self))
 
-    def _grid(self) -> tuple[list[Column[T]], list[list[Cell] | None]]:
-        """Return the columns and the rows that are shown; None is the gap in a long table."""
-        items: Sequence[T | None] = self._items
-        if len(items) > _MANY:
-            items = [*items[:_HEAD], None, *items[-_TAIL:]]
-        rows = [None if item is None else [_cell(column, item) for column in self._columns] for item in items]
-        used = [number for number in range(len(self._columns)) if any(row and row[number].short for row in rows)]
-        return [self._columns[number] for number in used], [row and [row[number] for number in used] for row in rows]
+    def _grid(self) -> tuple[list[Column[T]], list[list[Cell]]]:
+        """Return the columns and the rows that are shown; a long table has a gap after the first rows."""
+        items = self._items if len(self) <= _MANY else [*self._items[:_HEAD], *self._items[-_TAIL:]]
+        rows = [[_cell(column, item) for column in self._columns] for item in items]
+        used = [number for number in range(len(self._columns)) if any(row[number].short for row in rows)]
+        return [self._columns[number] for number in used], [[row[number] for number in used] for row in rows]
 
     def _gap(self) -> str:
         return f"… {len(self) - _HEAD - _TAIL:,} more rows: a slice such as [{_HEAD}:{_HEAD + 30}] shows them …"
 
-    def _heading(self, rows: list[list[Cell] | None]) -> str:
-        cut = any(cell.cut for row in rows if row for cell in row)
+    def _heading(self, rows: list[list[Cell]]) -> str:
+        cut = any(cell.cut for row in rows for cell in row)
         explanation = " (… means that a value was shortened: index the row, as in [0], for all of it)"
         return clean(self._caption(self._items)) + (explanation if cut else "")
 
@@ -124,12 +122,11 @@ class Table(Sequence[T]):
         if not self._items:
             return [clean(self._empty)]
         columns, rows = self._grid()
-        cells = [[_title(column) for column in columns]]
-        cells += [[cell.short for cell in row] for row in rows if row is not None]
+        cells = [[_title(column) for column in columns], *([cell.short for cell in row] for row in rows)]
         widths = [max(map(width, column)) for column in zip(*cells, strict=True)]
         lines = [_line(row, widths, columns) for row in cells]
         lines.insert(1, "  ".join("-" * wide for wide in widths))
-        if None in rows:
+        if len(self) > _MANY:
             lines.insert(2 + _HEAD, self._gap())
         return [self._heading(rows), *lines]
 
@@ -138,8 +135,11 @@ class Table(Sequence[T]):
         sides = [f'style="text-align:{"right" if column.right else "left"}"' for column in columns]
         titles = zip(columns, sides, strict=True)
         head = "".join(f'<th scope="col" {side}>{escape(_title(column))}</th>' for column, side in titles)
-        gap = f'<tr><td colspan="{len(columns)}" style="text-align:left">{escape(self._gap())}</td></tr>'
-        body = "".join(gap if row is None else _html_row(row, sides) for row in rows)
+        lines = [_html_row(row, sides) for row in rows]
+        if len(self) > _MANY:
+            gap = f'<td colspan="{len(columns)}" style="text-align:left">{escape(self._gap())}</td>'
+            lines.insert(_HEAD, f"<tr>{gap}</tr>")
+        body = "".join(lines)
         caption = f'<caption style="text-align:left">{escape(self._heading(rows))}</caption>'
         return f'<table style="margin:0">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
@@ -169,12 +169,7 @@ def _html_row(row: list[Cell], sides: list[str]) -> str:
 
 
 def tasks_table(tasks: Iterable[TaskInfo], now: datetime) -> Table[TaskInfo]:
-    """Return a table of tasks, in the order given.
-
-    Args:
-        tasks: the tasks.
-        now: the lab's virtual time, to which each ETA is relative.
-    """
+    """Return a table of tasks in the order given, with ETAs relative to the lab's virtual time `now`."""
     columns = [
         Column[TaskInfo]("task", lambda task: task.name),
         Column[TaskInfo]("queue", lambda task: task.queue),
@@ -236,12 +231,7 @@ def _count_outcomes(attempts: Sequence[Attempt]) -> str:
 
 
 def rows_table(rows: Iterable[Mapping[str, Any]], name: str) -> Table[dict[str, Any]]:
-    """Return a table of the rows of a database table, each of which maps column names to values.
-
-    Args:
-        rows: the rows, in the order in which they are shown.
-        name: the name of the database table.
-    """
+    """Return a table of the rows of the database table `name`, each of which maps column names to values."""
     items = [dict(row) for row in rows]
     columns = [_row_column(key, items) for key in dict.fromkeys(key for row in items for key in row)]
     return Table(items, columns, lambda rows: f"{name}: {quantity(len(rows), 'row')}", f"{name} is empty")
@@ -256,11 +246,7 @@ def _row_column(key: str, rows: Sequence[Mapping[str, Any]]) -> Column[dict[str,
 
 
 def progress_table(exercises: Iterable[tuple[str, str, bool]]) -> Table[dict[str, str]]:
-    """Return a table of the exercises of the course.
-
-    Args:
-        exercises: the number ("1.1"), the title, and whether the exercise is solved.
-    """
+    """Return a table of exercises; each has a number ("1.1"), a title, and whether it is solved."""
     rows = [
         {"exercise": number, "title": title, "solved": "yes" if solved else "not yet"}
         for number, title, solved in exercises

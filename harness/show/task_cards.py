@@ -156,12 +156,8 @@ def _steps(trace: Trace) -> Iterator[Card]:
 
 def _added(task: TaskInfo, origin: Frame) -> Card:
     subject = "Your code" if origin.function in ("", "<module>") else f"The action {origin.function}"
-    facts = [
-        fact("at", clock(task.created, task.created)),
-        fact("line", place(origin)),
-        fact("code", origin.source.strip(), code=True),
-    ]
-    return card(f"{subject} adds a task", facts)
+    at, code = fact("at", clock(task.created, task.created)), fact("code", origin.source.strip(), code=True)
+    return card(f"{subject} adds a task", [at, fact("line", place(origin)), code])
 
 
 def _state(trace: Trace) -> Iterator[Card]:

@@ -19,6 +19,7 @@ from harness.errors import quantity as quantity
 
 LONG = 10_000  # characters; a longer value is never shown in full
 _ADDRESS = re.compile(r"\bat 0x[0-9A-Fa-f]{4,}")
+_AMBIGUOUS = re.compile(r"(?s)|\s.*|.*\s|None|True|False|[-+\d.,]+")  # strings that look like other values
 _JOINERS = "\u200c\u200d"  # invisible, but they hold emoji and Indic letters together
 _MANY = 20  # items of a collection that are written
 _DEEP = 3  # levels of a collection that are written
@@ -111,13 +112,7 @@ def _collection(value: Any, level: int) -> str:
 
 def plain(value: Any) -> str:
     """Return a value for a table; a string has quotes only if it looks like another value ('5', 'None', '')."""
-    if not isinstance(value, str):
-        return literal(value)
-    return literal(value) if _is_ambiguous(value) else str(value)
-
-
-def _is_ambiguous(text: str) -> bool:
-    return text.strip() != text or text in ("", "None", "True", "False") or bool(re.fullmatch(r"[-+\d.,]+", text))
+    return str(value) if isinstance(value, str) and not _AMBIGUOUS.fullmatch(value) else literal(value)
 
 
 def of_bytes(body: bytes) -> str:
@@ -131,9 +126,7 @@ def of_bytes(body: bytes) -> str:
 def clock(at: datetime, day: datetime | None = None) -> str:
     """Return a virtual time in UTC, to the millisecond: "09:00:10", "09:00:00.1", or "2012-09-04 09:00:10".
 
-    Args:
-        at: the time.
-        day: any time of the day that the reader expects; the date is omitted on that day. None never omits it.
+    `day` is any time of the day that the reader expects. The date is omitted on that day.
     """
     at = _rounded(at)
     fraction = f".{at.microsecond // 1000:03d}".rstrip("0").rstrip(".")

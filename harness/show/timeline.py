@@ -24,7 +24,6 @@ from harness.show.figure import (
     Picture,
     open_layout,
     printable,
-    queue_name,
     set_scale,
     style,
     thin,
@@ -124,6 +123,10 @@ class TimelineRow:
 Rows = list[TimelineRow]
 
 
+def _queue_name(lane: str) -> str:
+    return f"queue\n{printable(lane, 15)}"
+
+
 def _draw_rows(model: TimelineModel) -> Layout:
     axis = lay_out(model.instants())
     visits, waits, attempts = _make_rows(model, axis)
@@ -132,7 +135,7 @@ def _draw_rows(model: TimelineModel) -> Layout:
     rows = [row for group in groups for row in group]
     counts = [max(1, _pack(group)) for group in groups]
     height = min(_ROW, max(_LOW, _ROW * _FULL / sum(counts)))
-    names = ["user", *map(queue_name, model.lanes), "worker"]
+    names = ["user", *map(_queue_name, model.lanes), "worker"]
     lanes = [Lane(name, max(0.4, height * count + 0.16)) for name, count in zip(names, counts, strict=True)]
     beyond = max((row.right for row in rows), default=0.0) - 1
     legend = _legend(span for row in rows for span in row.spans)
@@ -236,7 +239,7 @@ def _draw_counts(model: TimelineModel) -> Layout:
     waits = [[wait for life in model.lives if life.lane == lane for wait in life.waits] for lane in model.lanes]
     lanes = [
         Lane("user\nrequests", _LOW_LANE),
-        *(Lane(f"{queue_name(lane)}\ntasks waiting", _LANE) for lane in model.lanes),
+        *(Lane(f"{_queue_name(lane)}\ntasks waiting", _LANE) for lane in model.lanes),
         Lane("worker\nattempts", _LANE),
     ]
     legend = _legend((span for spans in (model.visits, *waits, model.attempts) for span in spans), areas=True)

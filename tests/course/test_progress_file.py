@@ -184,7 +184,7 @@ def test_a_home_that_is_not_there_is_told_and_not_made(monkeypatch, tmp_path, ca
     monkeypatch.setenv("HOME", str(tmp_path / "gone"))
     progress_file.mark_solved("1.1")
     assert progress_file.solved() == {"1.1"}
-    assert "is not there. Set HOME, or let" in " ".join(capsys.readouterr().err.split())
+    assert "doesn't exist. Set HOME to a folder that exists, or set" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "gone").exists()
 
 

@@ -1,4 +1,4 @@
-"""The time axis: to scale where it can be, pressed where it must be."""
+"""The time axis: to scale if the gaps are similar, else with the long gaps pressed together."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def test_gaps_that_differ_a_little_stay_to_scale() -> None:
     assert lay_out([0, 1, 8]).pressed == ()
 
 
-def test_one_instant_stands_in_the_middle() -> None:
+def test_one_instant_is_in_the_middle() -> None:
     assert lay_out([0.0]).x(0.0) == lay_out([]).x(0.0) == 0.5
     assert labels(0) == ["0"]
 
 
-def test_doubling_gaps_can_all_be_told_apart() -> None:
+def test_doubling_gaps_can_all_be_distinguished() -> None:
     instants = [0.1 * (2**number - 1) for number in range(17)]
     axis = lay_out(instants)
     widths = [axis.x(later) - axis.x(earlier) for earlier, later in pairwise(instants)]
@@ -53,7 +53,7 @@ def test_two_instants_far_apart_are_linear() -> None:
     assert lay_out([0, 86400]).pressed == ()
 
 
-def test_a_short_attempt_after_a_long_wait_is_seen() -> None:
+def test_a_short_attempt_after_a_long_wait_is_visible() -> None:
     axis = lay_out([0, 86400, 86401])
     assert axis.x(86401) - axis.x(86400) > 0.1
 

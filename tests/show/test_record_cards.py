@@ -134,11 +134,12 @@ def test_a_ticket_of_a_response_takes_the_place_of_its_page() -> None:
 
 
 def test_a_page_is_shown_as_its_visible_text() -> None:
-    page = b"<!DOCTYPE html><html><head><title>t</title></head><body><h1>Shop</h1>\n<p>Thanks!</p></body></html>"
-    assert "page  Shop Thanks!\n" in str(Response(200, "OK", body=page)) + "\n"
+    page = b"<!DOCTYPE html><html><head><title>t</title></head><body><h1>Shop</h1>\n<p>Thanks &amp; bye!</p>"
+    page += b"<script>if (1 < 2) hidden()</script><!-- <b>hidden</b> --><STYLE>p {}</STYLE></body></html>"
+    assert "page  Shop Thanks & bye!\n" in str(Response(200, "OK", body=page)) + "\n"
 
 
-@pytest.mark.parametrize("body", [b"<html><![foo[", b"<html" + b"<" * 50_000])
+@pytest.mark.parametrize("body", [b"<html><![foo[", b"<html" + b"<" * 50_000, b"<html>" + b"<title" * 9_000])
 def test_an_invalid_page_is_shown(body: bytes) -> None:
     assert str(Response(200, "OK", body=body)).startswith("200 OK\n")
 

@@ -1,4 +1,4 @@
-"""Figures: what they say, that nothing is cut or hidden, and that they are the same everywhere."""
+"""Figures: their texts, that no text is cut or hidden, and that they are the same everywhere."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ FIGURES = {
 
 @cache
 def figure_of(name: str) -> Any:
-    """A figure that several tests look at; none changes it."""
+    """A figure that several tests read and no test changes."""
     return FIGURES[name]()
 
 
@@ -83,7 +83,7 @@ class Image(HTMLParser):
 
 
 def texts(figure: Any) -> list[Any]:
-    """The texts of a figure that are seen."""
+    """The visible texts of a figure."""
     from matplotlib.text import Text
 
     return [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
@@ -122,7 +122,7 @@ def test_html_is_an_image_with_the_alt_text(figure: Any) -> None:
     assert ElementTree.fromstring(base64.b64decode(data)).tag == "{http://www.w3.org/2000/svg}svg"
 
 
-def test_alt_text_says_what_to_see_and_holds_the_title(figure: Any) -> None:
+def test_alt_text_contains_the_title(figure: Any) -> None:
     assert title(figure) in figure.alt
     assert figure.alt.endswith(".")
     assert "\n" not in figure.alt
@@ -164,6 +164,11 @@ def test_alt_text_of_a_short_run_lists_its_events() -> None:
     )
 
 
+def test_the_scale_of_a_long_run_is_the_largest_number_of_tasks_that_wait_at_one_time() -> None:
+    queue = draw(scenes.burst(60)).axes[1]
+    assert [label.get_text() for label in queue.get_yticklabels()] == ["0", "55"]
+
+
 def test_alt_text_of_a_crowd_is_short() -> None:
     alt = repr(draw(STORIES["1000 tasks"], 201))
     assert len(alt) < 800
@@ -203,7 +208,7 @@ def test_marks_differ_in_shape_not_only_in_colour() -> None:
     assert len(set(shapes)) == len(shapes)
 
 
-def test_a_crowd_is_told_apart_by_hatches() -> None:
+def test_marks_of_a_long_run_differ_in_colour_or_hatch() -> None:
     handles = draw(STORIES["1000 tasks"], 201).legends[0].legend_handles
     kinds = {(handle.get_hatch(), handle.get_facecolor()) for handle in handles}
     assert len(kinds) == len(handles) == 6
@@ -214,7 +219,7 @@ def test_tasks_and_actions_are_named_where_there_are_few() -> None:
     assert {"slow", "gen_task", "index", "task1", "200"} <= shown
 
 
-def test_what_takes_no_time_is_seen() -> None:
+def test_spans_that_take_no_time_are_visible() -> None:
     figure = draw(STORIES["instant"])
     markers = [line.get_marker() for axes in figure.axes for line in axes.lines if line.get_marker() != "None"]
     assert markers == [">", "d", "o"]
@@ -243,7 +248,7 @@ def test_retries_are_linked() -> None:
     assert list(dotted.get_xdata()) == [0, 1]
 
 
-def test_concurrent_attempts_stand_in_rows_of_their_own() -> None:
+def test_concurrent_attempts_have_rows_of_their_own() -> None:
     story = Story()
     for number in range(3):
         story.task(f"task{number}", 0, [Try(0, 5)])
@@ -373,7 +378,7 @@ def test_matplotlibs_settings_are_neither_changed_nor_obeyed() -> None:
         assert dict(matplotlib.rcParams) == settings
 
 
-def test_a_picture_of_a_thousand_tasks_is_no_larger_than_it_must_be() -> None:
+def test_a_picture_of_a_thousand_tasks_is_small() -> None:
     assert len(draw(STORIES["1000 tasks"], 201)._repr_html_()) < 300_000
 
 

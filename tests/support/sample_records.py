@@ -1,4 +1,4 @@
-"""One task's life as records, for the modules that show themselves: a user's visit, a failed attempt, a good one."""
+"""The history of a task as records: a user's request, a failed attempt, and a successful attempt."""
 
 from __future__ import annotations
 

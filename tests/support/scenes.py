@@ -1,4 +1,4 @@
-"""Lives of tasks as records, for the figures: visits, waits, retries, crowds."""
+"""Histories of tasks as records, for the figures: requests, waits, retries, and long runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def at(second: float) -> datetime:
 
 
 class Try(NamedTuple):
-    """One attempt: when it starts, how long it takes, its status, and what stopped it."""
+    """An attempt: its start and its duration in seconds, its status, and the deadline that stopped it."""
 
     start: float
     takes: float = 0.0
@@ -29,7 +29,7 @@ class Try(NamedTuple):
 
 @dataclass
 class Story:
-    """Records that grow line by line; `records` is what `harness.show.plots.timeline` takes."""
+    """Records that are added one by one; `records` returns what `harness.show.plots.timeline` takes."""
 
     responses: list[Response] = field(default_factory=list)
     tasks: list[TaskInfo] = field(default_factory=list)

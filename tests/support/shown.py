@@ -1,4 +1,4 @@
-"""Reading what the displays show: the words of a text, and of HTML at first sight."""
+"""The words that a display shows, as text and as HTML."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Shown(HTMLParser):
-    """Reads what HTML shows before anything is unfolded; `text` and `tags` hold the result."""
+    """Collects the text of HTML that is visible before anything is unfolded, and the tags."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
