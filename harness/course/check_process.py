@@ -1,11 +1,9 @@
 """Check answers in a separate process, so that an answer that hangs or crashes does no harm.
 
-The time limit inside that process (`harness.appengine.time_limit`) ends code that Python can interrupt. Anything else
-is ended from outside: a C call that never returns, a loop that catches everything, `os._exit`, running out of memory.
-Whatever an answer prints outside web2py is discarded, so that it doesn't overwrite the screen.
+The time limit inside that process (`harness.appengine.time_limit`) stops code that Python can interrupt. Anything else
+ends with the process: a C call that never returns, a loop that catches every exception, `os._exit`, a lack of memory.
+Output that an answer prints outside web2py is discarded, so that it doesn't overwrite the screen.
 """
-
-from __future__ import annotations
 
 import os
 import signal
@@ -17,7 +15,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import TracebackType
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from harness.course import verdict
 from harness.course.answers import Answer
@@ -33,47 +31,47 @@ LIMIT = 20.0  # real seconds for one check
 
 
 class CheckProcess:
-    """One process that judges one answer after the other; where one breaks it, the next gets a new one.
+    """A process that checks answers one by one. If an answer ends it, a new process checks the next one.
+
+    It is a context manager. The process ends with its scope.
 
     Args:
-        limit: real seconds after which a check is ended.
-
-    A context manager; on leaving the process ends.
+        limit: after how many real seconds a check is stopped.
     """
 
     def __init__(self, limit: float = LIMIT) -> None:
         self._limit = limit
         self._closed = False
         self._process: BaseProcess | None = None
-        self._line: Connection | None = None
-        # Of its own, because a process that is killed leaves its temporary files behind.
-        self._folder = tempfile.TemporaryDirectory(prefix="harness-check_process-", ignore_cleanup_errors=True)
+        self._connection: Connection | None = None
+        # A separate folder, because a process that is killed leaves its temporary files behind.
+        self._folder = tempfile.TemporaryDirectory(prefix="harness-check-process-", ignore_cleanup_errors=True)
 
     def check(self, exercise: Exercise, answer: Answer) -> Verdict:
-        """Decide how an answer stands, as `harness.course.checker.judge` does.
+        """Return the verdict on an answer; see `harness.course.checker.check_answer`.
 
         Raises:
-            HarnessError: the check itself cannot be made (no web2py, no room for its files, no process).
+            HarnessError: the check can't run (there is no web2py, no space for its files, or no process).
         """
         if answer.missing or is_stub(exercise, answer.files, stub_cells(exercise)):
             return verdict.not_attempted(exercise, answer.missing)
-        line = self._ready_line()
+        connection = self._ready_connection()
         try:
-            line.send((exercise.number, answer.files))
-            if not line.poll(self._limit):
+            connection.send((exercise.number, answer.files))
+            if not connection.poll(self._limit):
                 self._kill()
-                self._ended()  # one that is still on its way out would be taken for ready by the next answer
+                self._exit_status()  # waits; otherwise the next answer could be sent to a process that is ending
                 return verdict.never_ended(exercise, self._limit)
-            reply = line.recv()
+            reply = connection.recv()
         except (EOFError, OSError):
-            return verdict.took_down(exercise, self._ended())
+            return verdict.took_down(exercise, self._exit_status())
         if isinstance(reply, HarnessError):
             raise reply
         assert isinstance(reply, Verdict)
         return reply
 
     def close(self) -> None:
-        """End the process for good, whatever it is doing; a `judge` in another thread returns or raises."""
+        """Kill the process and start no other. A `check` that another thread waits for returns or raises."""
         self._closed = True
         self._kill()
 
@@ -81,40 +79,42 @@ class CheckProcess:
         if self._process is not None:
             self._process.kill()
 
-    def _ready_line(self) -> Connection:
-        """Return the line to the process, once it is ready: web2py takes a second to load, which no answer pays for."""
-        if self._process is not None and self._process.is_alive() and self._line is not None:
-            return self._line
+    def _ready_connection(self) -> Connection:
+        """Return the connection to a process that has loaded web2py. That takes a second, which isn't limited."""
+        if self._process is not None and self._process.is_alive() and self._connection is not None:
+            return self._connection
         try:
-            self._process, self._line = self._started()
+            self._process, self._connection = self._started()
         except OSError as error:
             raise HarnessError(f"no process can be started to check answers: {error.strerror or error}") from None
         if self._closed:
             self._kill()
         try:
-            ready = self._line.recv()
+            failure = self._connection.recv()
         except (EOFError, OSError):
-            raise HarnessError(f"the process that checks answers did not start (status {self._ended()})") from None
-        if isinstance(ready, HarnessError):
-            raise ready
-        return self._line
+            status = self._exit_status()
+            raise HarnessError(f"the process that checks answers did not start (status {status})") from None
+        if failure is not None:
+            raise failure
+        return self._connection
 
     def _started(self) -> tuple[BaseProcess, Connection]:
         context = get_context("spawn")
-        line, other = context.Pipe()
+        ours, theirs = context.Pipe()
         process = context.Process(
-            target=_work, args=(other, self._folder.name, self._limit), name="check_process", daemon=True
+            target=_work, args=(theirs, self._folder.name, self._limit), name="check_process", daemon=True
         )
         process.start()
-        other.close()  # else the end of the process would not end the line
-        return process, line
+        theirs.close()  # otherwise `ours` would stay open after the process ends
+        return process, ours
 
-    def _ended(self) -> int | None:
+    def _exit_status(self) -> int | None:
+        """Wait for the end of the process."""
         assert self._process is not None
         self._process.join()
         return self._process.exitcode
 
-    def __enter__(self) -> CheckProcess:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -126,29 +126,31 @@ class CheckProcess:
         self._folder.cleanup()
 
 
-def _work(line: Connection, folder: str, limit: float) -> None:
-    """Judge what comes down the line, until it ends; temporary files go into the folder."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started this
+def _work(connection: Connection, folder: str, limit: float) -> None:
+    """Check the answers that arrive, until the connection is closed. Temporary files go into the folder."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process handles Ctrl-C
     tempfile.tempdir = folder
-    _be_silent()
-    ready = attempt(lambda: Lab().close())
-    line.send(ready)
-    while ready is None:
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nowhere, stream)
+    failure = attempt(lambda: Lab().close())
+    connection.send(failure)
+    while failure is None:
         try:
-            number, files = line.recv()
+            number, files = connection.recv()
         except (EOFError, OSError):
             return
         with _at_most(3 * limit):
-            outcome = attempt(partial(_check, number, files))
-        line.send(outcome)
+            result = attempt(partial(_check, number, files))
+        connection.send(result)
 
 
 @contextmanager
 def _at_most(seconds: float) -> Iterator[None]:
-    """End this process after so many seconds of the processor in this scope.
+    """End this process after this many seconds of processor time in this scope.
 
-    For the day when who started it was killed, and can end it no more. The system does that, not Python, which a call
-    into C may never let come to its turn.
+    That is needed if the parent process was killed and so can't stop this one. The operating system does it, because a
+    C call may never return to Python.
     """
     if not hasattr(signal, "ITIMER_VIRTUAL"):  # Windows
         yield
@@ -163,16 +165,10 @@ def _check(number: str, files: Mapping[str, str]) -> Verdict:
 
 
 def attempt(action: Callable[[], T]) -> T | HarnessError:
-    """Return what comes of a check: its result, or a HarnessError where it raised, whatever it was."""
+    """Return the result of an action, or a HarnessError if it raised any exception."""
     try:
         return action()
     except HarnessError as error:
         return error
     except Exception as error:
         return HarnessError(f"the check itself failed: {type(error).__name__}: {error}")
-
-
-def _be_silent() -> None:
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):
-        os.dup2(nowhere, stream)

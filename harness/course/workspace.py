@@ -1,11 +1,10 @@
-"""The learner's copy of the course: where its exercise notebooks are, and the answers in them."""
-
-from __future__ import annotations
+"""The learner's copy of the course: its exercise notebooks, the answers in them, and how to reset them."""
 
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 
 from harness.course.answers import Answer, find_cells, original_cell, read_answer
@@ -19,74 +18,69 @@ FOLDER = "exercises"
 
 
 def find_course(start: Path) -> Path:
-    """Return the folder of the course that `start` is in.
+    """Return the folder of the course that contains `start`.
 
     Raises:
-        CourseError: neither it nor a folder above it holds exercises/.
+        CourseError: neither `start` nor a folder above it contains exercises/.
     """
     for folder in (start, *start.absolute().parents):
         if (folder / FOLDER).is_dir():
             return folder
     raise CourseError(
-        f"there is no course in {start}: no folder {FOLDER}/. Go to the folder of the course first (cd), "
-        "or name it: --course FOLDER"
+        f"there is no course in {start}, because it has no folder {FOLDER}/. Go to the folder of the course first "
+        "(cd), or name it: --course FOLDER"
     )
 
 
 def select(what: str) -> list[Exercise]:
-    """Return the exercises that "2.1", "02" or "all" names.
+    """Return the exercises that a text selects: one ("2.1"), those of a lesson ("02" or "2"), or all ("all").
 
     Raises:
-        CourseError: it names none.
+        CourseError: it selects none.
     """
     if what == "all":
         return list(exercises())
-    if what.isdecimal():
-        return _of_lesson(what)
-    return [find_exercise(what)]
-
-
-def _of_lesson(number: str) -> list[Exercise]:
+    if not what.isdecimal():
+        return [find_exercise(what)]
     known = {lesson.number: list(lesson.exercises) for lesson in lessons()}
-    if number.zfill(2) not in known:
-        raise CourseError(f"there is no lesson {number!r}; there are {', '.join(known)}")
-    if not known[number.zfill(2)]:
-        raise CourseError(f"lesson {number!r} has no exercises; they begin in lesson 01")
-    return known[number.zfill(2)]
+    found = known.get(what.zfill(2))
+    if found is None:
+        raise CourseError(f"there is no lesson {what!r}; there are {', '.join(known)}")
+    if not found:
+        raise CourseError(f"lesson {what!r} has no exercises; they begin in lesson 01")
+    return found
 
 
 def notebook_path(course: Path, lesson: str) -> Path:
-    """Return where the exercise notebook of a lesson is, or should be, in words as short as they can be."""
+    """Return the path of a lesson's exercise notebook, relative to the current folder if that contains it.
+
+    The notebook need not exist.
+    """
     path = course / FOLDER / exercise_file(lesson)
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def read_answers(course: Path, wanted: list[Exercise]) -> Iterator[tuple[Exercise, Answer | NotebookError]]:
-    """Yield each of the exercises with its answer, or with why its notebook cannot be read."""
-    read: dict[str, Notebook] = {}
-    for exercise in wanted:
-        path = notebook_path(course, exercise.lesson)
-        if exercise.lesson not in read:
-            read[exercise.lesson] = _notebook_or_error(path)
-        notebook = read[exercise.lesson]
-        yield exercise, notebook if isinstance(notebook, NotebookError) else read_answer(notebook, exercise)
-
-
-def _notebook_or_error(path: Path) -> Notebook:
-    try:
-        return read_saved(path)
-    except NotebookError as error:
-        return error
-
-
-# Put the stubs of exercises back into a learner's notebook; what was there is kept in a backup.
+    """Yield each of the exercises with its answer, or with the error of a notebook that can't be read."""
+    notebook: Notebook | NotebookError
+    for lesson, group in groupby(wanted, key=lambda exercise: exercise.lesson):
+        try:
+            notebook = read_saved(notebook_path(course, lesson))
+        except NotebookError as error:
+            notebook = error
+        for exercise in group:
+            yield exercise, notebook if isinstance(notebook, NotebookError) else read_answer(notebook, exercise)
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """A notebook that was reset: which exercises changed, and where the notebook of before is (None: there was none).
+    """A notebook after a reset.
 
-    `trouble` says why the one of before could not be read, where the whole notebook was made anew.
+    Args:
+        path: the notebook.
+        exercises: the exercises that changed.
+        backup: the copy of the previous notebook, or None if there was none or nothing changed.
+        trouble: why the previous notebook could not be read, or "". In that case all of it was replaced.
     """
 
     path: Path
@@ -96,38 +90,31 @@ class Restored:
 
 
 def restore(course: Path, wanted: list[Exercise], now: datetime) -> Iterator[Restored]:
-    """Reset exercises, and yield each notebook that this changed.
+    """Put the original cells of exercises back, and yield each notebook of theirs. Changed ones are backed up first.
 
     Args:
         course: the folder of the course.
         wanted: the exercises, in order.
-        now: the moment for the names of backups.
+        now: the local time, for the names of backups.
 
     Raises:
-        NotebookError: a notebook cannot be read and not all of its exercises are asked for, or cannot be written.
+        NotebookError: a notebook can't be written, or can't be read and not all of its exercises are wanted.
     """
-    lessons = {exercise.lesson: [each for each in wanted if each.lesson == exercise.lesson] for exercise in wanted}
-    for lesson, of_lesson in lessons.items():
-        path = notebook_path(course, lesson)
+    for lesson, group in groupby(wanted, key=lambda exercise: exercise.lesson):
+        in_lesson, path = tuple(group), notebook_path(course, lesson)
         try:
             notebook = read_saved(path)
         except NotebookError as error:
-            yield _made_anew(path, of_lesson, error, now)
-            continue
-        changed = tuple(exercise for exercise in of_lesson if _put_back(notebook, exercise))
-        backup = _replace(path, notebook, now) if changed else None
-        yield Restored(path, changed, backup)
-
-
-def _made_anew(path: Path, wanted: list[Exercise], error: NotebookError, now: datetime) -> Restored:
-    lesson = wanted[0].lesson
-    if len(wanted) < len(select(lesson)):
-        raise NotebookError(
-            f"{error}.\nOne exercise of such a notebook cannot be reset. To keep a copy of it and start all of it "
-            f"anew: taskqueue-course reset {lesson}"
-        )
-    backup = _replace(path, exercise_notebook(lesson), now)
-    return Restored(path, tuple(wanted), backup, str(error))
+            if len(in_lesson) < len(select(lesson)):
+                raise NotebookError(
+                    f"{error}.\nThis notebook can't be read, so a single exercise in it can't be reset. To keep a copy "
+                    f"and reset the whole notebook: taskqueue-course reset {lesson}"
+                ) from None
+            backup = _replace(path, exercise_notebook(lesson), now)
+            yield Restored(path, in_lesson, backup, str(error))
+        else:
+            changed = tuple(exercise for exercise in in_lesson if _put_back(notebook, exercise))
+            yield Restored(path, changed, _replace(path, notebook, now) if changed else None)
 
 
 def _replace(path: Path, notebook: Notebook, now: datetime) -> Path | None:
@@ -135,23 +122,23 @@ def _replace(path: Path, notebook: Notebook, now: datetime) -> Path | None:
     try:
         files.write(path, files.dump(notebook))
     except OSError as error:
-        raise NotebookError(f"{path}: cannot be written: {error.strerror}; it is as it was") from None
+        raise NotebookError(f"{path}: cannot be written ({error.strerror}), so it is unchanged") from None
     return backup
 
 
 def _put_back(notebook: Notebook, exercise: Exercise) -> bool:
-    """Put the cells of an exercise back; tell whether that changed anything."""
+    """Put the original cells of an exercise back, and return whether that changed the notebook."""
     changes = [_put_back_cell(notebook, exercise, name) for name in exercise.files]
     return any(changes)
 
 
 def _put_back_cell(notebook: Notebook, exercise: Exercise, name: str) -> bool:
-    """Replace all cells that write a file by the one that came; where it was deleted, it comes back to its place."""
+    """Replace all cells that write a file with the original one. If there is none, insert it where it was."""
     original = original_cell(exercise, name)
     places = find_cells(notebook, exercise, name)
     if [_essence(notebook.cells[place]) for place in places] == [_essence(original)]:
         return False
-    at = places[0] if places else _place_of(original, notebook, exercise)
+    at = places[0] if places else _original_place(original, notebook, exercise)
     notebook.cells = [cell for place, cell in enumerate(notebook.cells) if place not in places]
     notebook.cells.insert(at, _fresh(original, notebook))
     return True
@@ -162,27 +149,27 @@ def _essence(cell: Cell) -> tuple[str, str]:
 
 
 def _fresh(original: Cell, notebook: Notebook) -> Cell:
+    """Return a copy of a cell with an id that the notebook doesn't use yet."""
     cell = copy.deepcopy(original)
-    taken = {other.get("id") for other in notebook.cells}
-    while cell["id"] in taken:
+    used = {other.get("id") for other in notebook.cells}
+    while cell["id"] in used:
         cell["id"] += "-again"
     if (notebook.get("nbformat"), notebook.get("nbformat_minor", 0)) < (4, 5):
-        del cell["id"]  # which came with 4.5
+        del cell["id"]  # format 4.5 introduced it
     return cell
 
 
-def _place_of(original: Cell, notebook: Notebook, exercise: Exercise) -> int:
-    """Return where a deleted cell stood: below the nearest cell above it that is still there."""
-    came = exercise_notebook(exercise.lesson).cells
-    above = [cell.source for cell in came[: came.index(original)]]
-    for source in reversed(above):
+def _original_place(original: Cell, notebook: Notebook, exercise: Exercise) -> int:
+    """Return the index for a deleted cell: below the nearest cell above it that still exists."""
+    cells = exercise_notebook(exercise.lesson).cells
+    for above in reversed(cells[: cells.index(original)]):
         for place, cell in enumerate(notebook.cells):
-            if cell.get("source") == source or _heading(cell) == _heading({"source": source}) != "":
+            if cell.get("source") == above.source or _heading(cell) == _heading(above) != "":
                 return place + 1
     return len(notebook.cells)
 
 
 def _heading(cell: Cell) -> str:
-    """Return the heading that a text begins with: it stays where a learner adds notes below it."""
+    """Return the heading at the beginning of a cell, or "". A learner who adds notes below it doesn't change it."""
     first = str(cell.get("source", "")).partition("\n")[0]
     return first if first.startswith("#") else ""

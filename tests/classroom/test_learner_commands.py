@@ -109,7 +109,7 @@ def test_check_says_which_of_two_cells_it_took(desk: Desk, capsys: Said) -> None
     notebook["cells"].append({**cell, "id": "copied", "source": "%%controller ex1_1\nx = 1", "execution_count": None})
     desk.save("01", notebook)
     assert main(["check", "1.1"]) == 0
-    assert capsys.readouterr().out.startswith("The cell `%%controller ex1_1` is there 2 times. Cell 4 from the top was")
+    assert capsys.readouterr().out.startswith("The notebook has 2 cells `%%controller ex1_1`. Cell 4 from the top was")
 
 
 @pytest.mark.parametrize("command", [["check", "9.9"], ["check", "nine"], ["hint", "2"], ["solution"], ["reset"]])

@@ -100,7 +100,7 @@ def test_cells_in_another_order_without_ids_are_found(desk: Desk, notebook: dict
 
 def test_a_deleted_answer_cell_says_how_to_get_it_back(desk: Desk, notebook: dict[str, Any]) -> None:
     notebook["cells"].remove(desk.cell(notebook, "ex1-1-answer"))
-    assert "`%%controller ex1_1` is not in the notebook any more" in answer(desk, notebook).missing
+    assert "`%%controller ex1_1` is no longer in the notebook" in answer(desk, notebook).missing
     assert answer(desk, notebook).missing.endswith("taskqueue-course reset 1.1")
 
 
@@ -145,7 +145,7 @@ def test_of_two_cells_the_one_run_last_counts_and_is_named(desk: Desk, notebook:
     read = answer(desk, notebook)
     assert read.files["controllers/ex1_1.py"] == body(MINE)
     assert read.remarks == (
-        "The cell `%%controller ex1_1` is there 2 times. Cell 4 from the top was taken (the one run last, [12]); "
+        "The notebook has 2 cells `%%controller ex1_1`. Cell 4 from the top was used (the one run last, [12]); "
         f"delete the other (cell {len(notebook['cells'])}).",
     )
 
@@ -169,7 +169,7 @@ def test_two_cells_that_say_the_same_need_no_remark(desk: Desk, notebook: dict[s
 
 def test_the_mark_of_a_merge_within_a_cell_is_named(desk: Desk, notebook: dict[str, Any]) -> None:
     desk.cell(notebook, "ex1-1-answer")["source"] = f"{MINE}\n<<<<<<< HEAD\n    pass"
-    assert answer(desk, notebook).remarks[0].startswith("Line 4 of the cell `%%controller ex1_1` is the mark of a mer")
+    assert answer(desk, notebook).remarks[0].startswith("Line 4 of the cell `%%controller ex1_1` is a merge marker.")
 
 
 def test_a_notebook_that_cannot_be_read_is_told_for_its_own_exercises_only(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The check_process's process outlives no answer that breaks it, and breaks nothing of ours."""
+"""An answer that hangs or crashes ends only the process that checks it."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class SlowToDie:
 
 def test_a_process_that_was_ended_is_gone_before_the_next_answer_comes() -> None:
     with CheckProcess() as check_process:
-        check_process._process = check_process._line = process = SlowToDie()  # type: ignore[assignment]
+        check_process._process = check_process._connection = process = SlowToDie()  # type: ignore[assignment]
         assert "Your code never came to an end" in check_process.check(EXERCISE, RIGHT).text
         assert not process.alive
 

@@ -197,7 +197,7 @@ def test_a_notebook_that_cannot_be_written_is_as_it_was(desk: Desk, monkeypatch:
     desk.solve("1.1")
     before = saved(desk, "01")
     monkeypatch.setattr(files, "write", full)
-    with pytest.raises(NotebookError, match="No space left on device; it is as it was"):
+    with pytest.raises(NotebookError, match=r"\(No space left on device\), so it is unchanged"):
         reset(desk, "1.1")
     assert saved(desk, "01") == before
 
