@@ -1,11 +1,9 @@
-"""One run of a check: the learner's files in a fresh lab, driven by real requests and tasks."""
-
-from __future__ import annotations
+"""One run of a check: the learner's files in a fresh lab, with real requests and tasks."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 from urllib.parse import unquote_plus, urlencode
 
 from harness.course.exercise import Exercise
@@ -15,21 +13,27 @@ from harness.lab import Lab
 from harness.records import Attempt, Response, TaskInfo, Ticket
 from harness.show.text import quantity, shorten
 
-SLIPS = ("NameError", "AttributeError", "TypeError", "ImportError", "ModuleNotFoundError")  # nobody means to raise
-CAP = 300  # attempts; a check that needs more has met tasks without end
-_AT_ONCE = 30  # attempts between two looks at what they raised
-_SAID = 60  # columns of the data that a POST brought
-_RAISED = 400  # columns of what an exception says; Google's may quote a whole batch of tasks
+SLIPS = (
+    "NameError",
+    "AttributeError",
+    "TypeError",
+    "ImportError",
+    "ModuleNotFoundError",
+)  # nobody raises them on purpose
+CAP = 300  # attempts; if a check needs more, its tasks never end
+_AT_ONCE = 30  # attempts before their exceptions are examined
+_DATA = 60  # columns of the data of a POST in a message
+_RAISED = 400  # columns of an exception's message; Google's may quote a batch of tasks
 
 
 class TrialLab(Lab):
-    """A lab of a check: what is written into it is not the learner's answer to an exercise."""
+    """A lab of a check. Files that are written into it aren't a learner's answers."""
 
     _is_learners = False
 
 
 class Decided(Exception):
-    """Carries a verdict out of a check as soon as it is certain."""
+    """The check has ended early with this verdict."""
 
     def __init__(self, verdict: Verdict) -> None:
         super().__init__(verdict.text)
@@ -37,14 +41,15 @@ class Decided(Exception):
 
 
 class Trial:
-    """What an exercise's `run` works with.
+    """The functions that an exercise's `run` uses. Most of them end the check if they find a mistake.
 
     Args:
-        exercise: the exercise on trial.
-        lab: a fresh lab, into which the learner's files are written.
-        files: these files, named as in `Exercise.files`.
+        exercise: the exercise.
+        lab: a fresh lab.
+        files: the texts of the learner's files, named as in `Exercise.files`.
 
-    `called` is the last thing that was done, in words for the learner.
+    Attributes:
+        called: the last call, for messages to the learner.
     """
 
     def __init__(self, exercise: Exercise, lab: Lab, files: Mapping[str, str]) -> None:
@@ -54,22 +59,26 @@ class Trial:
         self._files = files
 
     def install(self) -> None:
-        """Write the learner's files into the lab; a HarnessError where the lab refuses one."""
+        """Write the learner's files into the lab.
+
+        Raises:
+            HarnessError: the lab refuses a file.
+        """
         for name, source in self._files.items():
             app, _, path = name.rpartition(":")
             self.lab.write(path, source, app or None)
 
     @contextmanager
-    def again(self, **options: Any) -> Iterator[Trial]:
-        """Yield another trial of the same files, in a lab with options of its own (`duplicates=1`, `seed=3`)."""
+    def again(self, **options: Any) -> Iterator[Self]:
+        """Yield another trial of the same files, in a new lab with these options (`duplicates=1`, `seed=3`)."""
         with type(self.lab)(apps=self.exercise.apps, **options) as lab:
-            other = Trial(self.exercise, lab, self._files)
+            other = type(self)(self.exercise, lab, self._files)
             other.install()
             yield other
 
     @contextmanager
     def counted_calls(self) -> Iterator[list[str]]:
-        """Yield a list that fills with the names of the calls to the task queue's service ("BulkAdd")."""
+        """Yield a list to which the name of each call to the task queue's service is added ("BulkAdd")."""
         calls = list[str]()
         listeners = self.lab._engine.service.listeners
         listeners.append(lambda call, request: calls.append(call))
@@ -79,40 +88,49 @@ class Trial:
             listeners.pop()
 
     def get(self, path: str, headers: Mapping[str, str] | None = None, **query: Any) -> Response:
-        """Send a user's GET; an exception in the learner's code is a verdict, and so is an action that is gone."""
-        said = unquote_plus(urlencode(query, doseq=True))
-        self.called = f"as a user: GET /{path.lstrip('/')}{'?' * bool(said)}{said}"
+        """Send a user's GET request and return the response.
+
+        Raises:
+            Decided: the learner's code raised an exception, or web2py found no action.
+        """
+        text = unquote_plus(urlencode(query, doseq=True))
+        self.called = f"as a user: GET /{path.lstrip('/')}{'?' * bool(text)}{text}"
         return self._found(self._checked(self.lab.get(path, headers=headers, **query)))
 
     def post(self, path: str, data: Any = None, headers: Mapping[str, str] | None = None) -> Response:
-        """Send a user's POST; see `get`."""
-        self.called = f"as a user: POST /{path.lstrip('/')} with {shorten(repr(data), _SAID)}"
+        """Send a user's POST request and return the response; see `get`."""
+        self.called = f"as a user: POST /{path.lstrip('/')} with {shorten(repr(data), _DATA)}"
         return self._found(self._checked(self.lab.post(path, data=data, headers=headers)))
 
     def run(self, *, may_fail: bool = False) -> list[Attempt]:
-        """Run all waiting tasks; unless `may_fail`, an exception in the worker is a verdict, and soon."""
+        """Run all waiting tasks and return the attempts.
+
+        Raises:
+            Decided: the tasks never end, or a worker raised an exception and `may_fail` is false.
+        """
         self.called = "lab.run()"
         done = len(self.lab.attempts)
         for _ in range(CAP // _AT_ONCE):
-            ended = self._run_some()
+            try:
+                self.lab.run(cap=_AT_ONCE)
+                ended = True
+            except RunawayError:
+                ended = False
             attempts = list(self.lab.attempts)[done:]
             if not may_fail:
                 for attempt in attempts:
                     self._checked(attempt.response)
             if ended:
                 return attempts
-        happened = f"{CAP} attempts, and tasks still wait. The last: {_answered(attempts[-1])}"
+        happened = f"{CAP} attempts, and tasks still wait. The last one: {_responded(attempts[-1])}"
         self.wrong(self._missed(attempts[-1], None), happened=happened, expected="the tasks come to an end")
 
-    def _run_some(self) -> bool:
-        try:
-            self.lab.run(cap=_AT_ONCE)
-        except RunawayError:
-            return False
-        return True
-
     def step(self, *, may_fail: bool = False) -> Attempt:
-        """Run one attempt; unless `may_fail`, an exception in the worker is a verdict."""
+        """Run one attempt and return it.
+
+        Raises:
+            Decided: the worker raised an exception, and `may_fail` is false.
+        """
         self.called = "lab.step()"
         attempt = self.lab.step()
         if not may_fail:
@@ -120,22 +138,24 @@ class Trial:
         return attempt
 
     def succeed(self, attempt: Attempt, mistake: str | None = None) -> None:
-        """Require that the worker answered with success.
+        """Require that the worker succeeded.
 
-        `mistake` is the one to name when web2py found no action at the task's address. Where the address is the queue's
-        own, or the action exists and cannot be served, the mistake is "no-address", "dict-without-view" or "arguments";
-        an answer that the worker itself chose is a "failure".
+        Args:
+            attempt: the attempt.
+            mistake: the mistake if web2py found no action at the task's address. If the address is the queue's own,
+                or web2py can't serve the action, the mistake is "no-address", "dict-without-view" or "arguments".
+                If the worker itself chose the status, the mistake is "failure".
         """
         self._require_known(mistake)
         self.expect(
             attempt.ok,
             self._missed(attempt, mistake),
-            happened=_answered(attempt),
-            expected="a status of 200 to 299; after any other the queue tries again",
+            happened=_responded(attempt),
+            expected="a status of 200 to 299; after any other status the queue tries again",
         )
 
     def one_task(self, *, missing: str | None, queue: str | None = None) -> TaskInfo:
-        """Return the only task that waits; `missing` is the mistake when none waits."""
+        """Require that exactly one task waits, and return it; `missing` is the mistake if none waits."""
         self._require_known(missing)
         tasks = self.lab.tasks(queue)
         if len(tasks) != 1:
@@ -143,12 +163,12 @@ class Trial:
             self.wrong(key, happened=f"{quantity(len(tasks), 'task')} waiting", expected="exactly one task waiting")
         return tasks[0]
 
-    def rows(self, table: str, *fields: str, app: str | None = None) -> list[tuple[Any, ...]]:
-        """Return the rows of a table as tuples of these fields, in the order in which they were inserted."""
-        return [tuple(row[field] for field in fields) for row in self.lab.table(table, app=app)]
+    def rows(self, table: str = "mytable", *fields: str, app: str | None = None) -> list[tuple[Any, ...]]:
+        """Return the rows of a table as tuples of these fields (old and new by default), ordered by id."""
+        return [tuple(row[field] for field in fields or ("old", "new")) for row in self.lab.table(table, app=app)]
 
     def expect(self, condition: object, mistake: str | None = None, *, happened: str, expected: str) -> None:
-        """Require that the condition holds; otherwise the answer is wrong. See `wrong`."""
+        """Require that a condition is true; otherwise, the answer is wrong. See `wrong`."""
         self._require_known(mistake)
         if not condition:
             self.wrong(mistake, happened=happened, expected=expected)
@@ -156,27 +176,38 @@ class Trial:
     def wrong(self, mistake: str | None = None, *, happened: str, expected: str) -> NoReturn:
         """End the check, because the answer is wrong.
 
-        `mistake` is the key of a misconception of this exercise, or None when nothing explains what happened. A key
-        that the exercise does not define is a LookupError; for one that only some exercises define, see `if_known`.
+        Args:
+            mistake: the key of one of the exercise's misconceptions, or None if none of them explains what happened.
+                For a key that only some exercises define, see `if_known`.
+            happened: what happened.
+            expected: what should have happened.
+
+        Raises:
+            Decided: always, with the verdict.
+            LookupError: the exercise doesn't define the mistake.
         """
         self._require_known(mistake)
         raise Decided(wrong(self.exercise, mistake, called=self.called, happened=happened, expected=expected))
 
     def if_known(self, mistake: str) -> str | None:
-        """Return the key of a misconception when this exercise defines it, else None.
+        """Return the key of a misconception if this exercise defines it, else None.
 
-        It is for code that several exercises share. The key must be written out, because a test collects all keys.
+        Code that several exercises share needs it. The key must be a literal, because a test collects all keys.
         """
         return mistake if mistake in self.exercise.mistakes else None
 
     def failed(self, ticket: Ticket) -> NoReturn:
-        """End the check: the learner's code raised; a known mistake is diagnosed by what it raised."""
+        """End the check, because the learner's code raised an exception.
+
+        Raises:
+            Decided: always. The verdict is "wrong" if a mistake of the exercise explains the exception, else "error".
+        """
         ticket = replace(ticket, message=shorten(ticket.message, _RAISED))
-        said = f"{ticket.exception}: {ticket.message}"
+        raised = f"{ticket.exception}: {ticket.message}"
         for key, mistake in self.exercise.mistakes.items():
-            if mistake.explains(said):
+            if mistake.explains(raised):
                 where = f" at {ticket.where}" if ticket.frames else ""
-                self.wrong(key, happened=f"{said}{where}", expected="no exception")
+                self.wrong(key, happened=f"{raised}{where}", expected="no exception")
         raise Decided(error(self.exercise, ticket, self.called))
 
     def _require_known(self, mistake: str | None) -> None:
@@ -189,7 +220,7 @@ class Trial:
             )
 
     def _missed(self, attempt: Attempt, mistake: str | None) -> str | None:
-        """Return the mistake by which a task found no worker."""
+        """Return the mistake by which a task failed."""
         hint = attempt.response.hint
         if attempt.request.url.startswith("/_ah/queue/"):
             return self.if_known("no-address")
@@ -205,18 +236,18 @@ class Trial:
         return response
 
     def _found(self, response: Response) -> Response:
-        """Go on if the user's own page is there; web2py's reason says why it is not."""
+        """Require that web2py found the page that the user requested."""
         self.expect(
             response.status != 404 or not response.hint,
-            happened=f"the page was answered 404. {response.hint}",
+            happened=f"the status is 404. {response.hint}",
             expected="the action that the exercise names",
         )
         return response
 
 
-def _answered(attempt: Attempt) -> str:
+def _responded(attempt: Attempt) -> str:
     request, response = attempt.request, attempt.response
-    said = f"{request.method} {request.url} was answered {response.status}. {response.hint}".strip()
+    text = f"{request.method} {request.url} responded with {response.status}. {response.hint}".strip()
     if request.url.startswith("/_ah/queue/"):
-        said += " It is the address of a task that has none of its own: url=URL(...) gives it one."
-    return said
+        text += " A task without url=URL(...) gets this default address."
+    return text

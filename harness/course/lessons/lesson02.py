@@ -1,6 +1,4 @@
-"""Lesson 02, Passing data: what its exercises try. Their words are in lesson02.toml."""
-
-from __future__ import annotations
+"""The checks of lesson 02, Passing data. Their texts are in lesson02.toml."""
 
 import json
 import random
@@ -13,7 +11,9 @@ from harness.course.lessons.expectations import (
     expect_address,
     expect_no_echo,
     expect_nothing_new,
+    expect_rows,
     is_plain,
+    queue_task,
     work,
 )
 from harness.course.trial import Trial
@@ -34,7 +34,7 @@ _TIDES: tuple[dict[str, Any], ...] = (
 _LOGIN = "from gluon.storage import Storage\ndef index(): session.auth = Storage(hmac_key='secret')\n"
 _VOTED = ("section", "points", "comment")
 _TIDE = ("port", "highest", "storm")
-_SMALL = 1000  # bytes of a task's body, in 2.4
+_SMALL = 1000  # bytes of a task's body in 2.4
 _NEWS = (("Ferry cancelled", True), ("Möwen & Meer", False), ("Sturmflut: 100 % sicher", True), ("Chess club", False))
 
 
@@ -42,21 +42,13 @@ def _repair_the_call(trial: Trial) -> None:
     trial.lab.write("controllers/login.py", _LOGIN)
     for old, new in _EDITS:
         if (old, new) == _EDITS[-1]:
-            trial.lab.get("login/index")  # from here on, URL(user_signature=True) signs
-        before = trial.rows("mytable", "old", "new")
-        trial.get("ex2_1/save", old=old, new=new)
-        expect_nothing_new(trial, before)
-        task = trial.one_task(missing="not-queued")
+            trial.lab.get("login/index")  # from now on, URL(user_signature=True) signs
+        before, task = queue_task(trial, "ex2_1/save", {"old": old, "new": new})
         expect_address(trial, task, "log_edit")
         work(trial, task)
         expect_no_echo(trial)
-        rows = trial.rows("mytable", "old", "new")[len(before) :]
-        trial.expect(
-            rows == [(old, new)],
-            _log_mistake(task, rows, (old, new)),
-            happened=f"the worker wrote {rows or 'no row'}",
-            expected=f"one row: {(old, new)}",
-        )
+        rows = trial.rows()[len(before) :]
+        expect_rows(trial, rows, [(old, new)], _log_mistake(task, rows, (old, new)))
 
 
 def _log_mistake(task: TaskInfo, rows: Rows, expected: tuple[str, str]) -> str | None:
@@ -85,7 +77,7 @@ def _round_trip(trial: Trial) -> None:
 
 
 def _round_trip_mistake(rows: Rows, expected: Rows) -> str | None:
-    """Tell a wrong set of votes by the column in which it is wrong, sections first."""
+    """Return the mistake in the first wrong column, sections first."""
     if not rows:
         return "no-row"
     sections, points, comments = zip(*rows, strict=True)
@@ -102,23 +94,15 @@ def _round_trip_mistake(rows: Rows, expected: Rows) -> str | None:
 
 def _json_payload(trial: Trial) -> None:
     for tides in _TIDES:
-        before = trial.rows("tide", *_TIDE)
-        storm = "yes" if tides["storm"] else "no"
-        trial.get("ex2_3/report", port=tides["port"], metres=tides["metres"], storm=storm)
-        expect_nothing_new(trial, before, "tide", _TIDE)
-        task = trial.one_task(missing="not-queued")
+        query = {**tides, "storm": "yes" if tides["storm"] else "no"}
+        before, task = queue_task(trial, "ex2_3/report", query, "tide", _TIDE)
         expect_address(trial, task, "save_tides")
         _expect_json(trial, task, tides)
         work(trial, task)
         expect_no_echo(trial)
         rows = trial.rows("tide", *_TIDE)[len(before) :]
         expected = (tides["port"], max(tides["metres"]), tides["storm"])
-        trial.expect(
-            rows == [expected],
-            _tide_mistake(rows, expected),
-            happened=f"the worker wrote {rows or 'no row'}",
-            expected=f"one row: {expected}",
-        )
+        expect_rows(trial, rows, [expected], _tide_mistake(rows, expected))
 
 
 def _tide_mistake(rows: Rows, expected: tuple[Any, ...]) -> str | None:
@@ -141,7 +125,7 @@ def _expect_json(trial: Trial, task: TaskInfo, tides: dict[str, Any]) -> None:
     trial.expect(
         sent == tides,
         "encoded-twice" if isinstance(sent, str) else "not-tides",
-        happened=f"the JSON says {sent!r}",
+        happened=f"the JSON is {sent!r}",
         expected=f"{tides!r}",
     )
     happened = f"the task's Content-Type is {kind}"
@@ -165,7 +149,7 @@ def _too_large(trial: Trial) -> None:
     trial.expect(
         attempt.ok,
         "deleted",
-        happened=f"the story was deleted, and its task answered {attempt.status}: the queue will try it for ever",
+        happened=f"the story was deleted, and its task failed with {attempt.status}, so the queue retries it forever",
         expected="a status of 200 to 299, because nothing is left to do",
     )
     work(trial, _save_story(trial, "It is back."))
@@ -194,7 +178,7 @@ def _save_story(trial: Trial, body: str) -> TaskInfo:
 
 
 def _expect_words(trial: Trial, stories: dict[int, int], known: dict[int, str] | None = None) -> None:
-    """Go on if these stories have these numbers of words; `known` are the mistakes by a wrong number."""
+    """Require that these stories have these numbers of words; `known` are the mistakes by wrong number."""
     rows = {row["id"]: row["words"] for row in trial.lab.table("story")}
     for number, expected in stories.items():
         words = rows[number]
@@ -204,20 +188,20 @@ def _expect_words(trial: Trial, stories: dict[int, int], known: dict[int, str] |
             words == expected,
             missing if words is None else "other-story" if words in others else (known or {}).get(words),
             happened=f"words of story {number} is {words}",
-            expected=f"{expected}, the number of words of that story when the task runs",
+            expected=f"{expected}, the number of words in that story when the task runs",
         )
 
 
 def _silent_task(trial: Trial) -> None:
     for title, urgent in _NEWS:
-        before = trial.rows("mytable", "old", "new")
+        before = trial.rows()
         trial.get("ex2_5/publish", title=title, urgent="on" if urgent else "")
         expect_nothing_new(trial, before)
-        tasks = list(trial.lab.tasks())
+        tasks = trial.lab.tasks()
         for task in tasks:
             expect_address(trial, task, "mail_news")
             work(trial, task)
-        mails = trial.rows("mytable", "old", "new")[len(before) :]
+        mails = trial.rows()[len(before) :]
         trial.expect(
             mails == [("urgent mail", title)] * urgent,
             _mail_mistake(tasks, mails, title, urgent),

@@ -1,15 +1,21 @@
-"""Lesson 03, Where a task goes: what its exercises try. Their words are in lesson03.toml."""
-
-from __future__ import annotations
+"""The checks of lesson 03, Where a task goes. Their texts are in lesson03.toml."""
 
 from urllib.parse import unquote
 
-from harness.course.lessons.expectations import Rows, expect_no_echo, expect_nothing_new
+from harness.course.lessons.expectations import (
+    EDITS,
+    Rows,
+    expect_no_echo,
+    expect_nothing_new,
+    expect_rows,
+    queue_task,
+)
 from harness.course.trial import Trial
 from harness.records import Attempt, Outcome, TaskInfo
 
-# Exercise 3.5, a rewritten URL: what the learner's routes.py does to tasks and to pages.
-
+_COUNTS = (("Ada", "Ferry on time"), ("Björn & Co.", "Sturm: 50 % mehr Möwen"))
+_ARTICLES = (("17", "Fish & chips: 1/2 price?"), ("4", "Ferry on time"), ("17", "Möwen über Ærø, 100 % sicher"))
+_DEFAULT = "/_ah/queue/default"
 _NEWS = """
 def index():
     from google.appengine.api import taskqueue
@@ -21,89 +27,18 @@ def catalogue():
 """
 
 
-def rewritten(trial: Trial) -> None:
-    """Go on if the short address leads to the log, for old tasks and new ones, and no other page has moved."""
-    trial.lab.write("controllers/ex3_5_news.py", _NEWS)
-    page = _visit(trial, "/tutorial/ex3_5_news/catalogue", "ex3_5_news/catalogue", "")
-    _visit(trial, page, "ex3_5_news/catalogue", "")
-    link = _visit(trial, "/tutorial/ex3_5_news/index", "ex3_5_news/index", "Nebel & Wind über Ærø")
-    _visit(trial, link, "ex3_5/save", "Ferry on time")
-    tasks = sorted(trial.lab.tasks(), key=lambda task: "Ferry" in task.text)
-    trial.expect(len(tasks) == 2, happened=f"{len(tasks) - 1} new tasks waiting", expected="one new task waiting")
-    _expect_arrivals(trial, tasks[0])
-    trial.called = "as a user: GET /ex3_5/save"
-    trial.expect(
-        tasks[1].url.partition("?")[0] == "/corrections/log",
-        "not-out",
-        happened=f"the new task's address is {tasks[1].url}",
-        expected="the address /corrections/log",
-    )
-
-
-def _visit(trial: Trial, path: str, action: str, new: str) -> str:
-    """Visit a page that is to stay where it is, and return what it says."""
-    trial.called = f"as a user: GET {path}"
-    answer = trial.lab.get(path, new=new)
-    if answer.ticket is not None:
-        trial.failed(answer.ticket)
-    seen = answer.route.action if answer.route else f"nobody, with {answer.status}"
-    trial.expect(
-        seen == f"tutorial/{action}",
-        "catch-all",
-        happened=f"the page {path} was answered by {seen}",
-        expected=f"by tutorial/{action}: all other pages stay where they are",
-    )
-    return answer.text
-
-
-def _expect_arrivals(trial: Trial, old: TaskInfo) -> None:
-    """Run the task that waits with the old address, and that of `save`."""
-    attempts = [trial.step(), trial.step()]
-    trial.called = "lab.step(), with a task that waited for /corrections/log"
-    attempt = next(each for each in attempts if each.task.name == old.name)
-    trial.expect(
-        attempt.ok,
-        _misrouted(trial, attempt),
-        happened=f"{attempt.request.url} was answered {attempt.status}. {attempt.response.hint}",
-        expected="a status of 200 to 299",
-    )
-    rows = trial.rows("mytable", "old", "new")
-    trial.expect(
-        sorted(rows) == [("logged", "Ferry on time"), ("logged", "Nebel & Wind über Ærø")],
-        None if rows else "wrong-target",
-        happened=f"the two tasks wrote {rows or 'no row'}",
-        expected="one row for the old task, and one for that of save",
-    )
-
-
-def _misrouted(trial: Trial, attempt: Attempt) -> str:
-    """Tell why the old address leads nowhere."""
-    untouched = "no application 'corrections'"
-    if untouched not in attempt.response.hint:
-        return "wrong-target"
-    return "reversed" if untouched in trial.lab.get("/tutorial/ex3_5/log").hint else "not-in"
-
-
-_FIELDS = ("old", "new")
-_EDITS = (("Ferry late", "Ferry on time"), ("Nightfall", "Nächtlicher Nebel & Wind"))
-_COUNTS = (("Ada", "Ferry on time"), ("Björn & Co.", "Sturm: 50 % mehr Möwen"))
-_ARTICLES = (("17", "Fish & chips: 1/2 price?"), ("4", "Ferry on time"), ("17", "Möwen über Ærø, 100 % sicher"))
-_DEFAULT = "/_ah/queue/default"
-
-
 def _another_controller(trial: Trial) -> None:
     for file in trial.exercise.files:
         trial.lab.write(file, trial.lab.read(file), app="preview")
     for app in ("tutorial", "preview"):
-        for edit in _EDITS:
-            before = trial.rows("mytable", *_FIELDS, app=app)
-            trial.get(f"/{app}/ex3_1/save", old=edit[0], new=edit[1])
-            expect_nothing_new(trial, before, app=app)
-            mistake = _misread_archive(app, trial.one_task(missing="not-queued"))
+        for edit in EDITS:
+            query = {"old": edit[0], "new": edit[1]}
+            before, task = queue_task(trial, f"/{app}/ex3_1/save", query, app=app)
+            mistake = _misread_archive(app, task)
             _deliver(trial, mistake)
             _expect_row(trial, before, edit, mistake, app)
             trial.expect(
-                mistake == "wrong-address",  # the one that an address gets in which none of the others is found
+                mistake == "wrong-address",  # the result for an address without any other mistake
                 mistake,
                 happened=f"the task went to {trial.lab.attempts[-1].request.url}",
                 expected=f"log in ex3_1_archive of {app}, and the page log in ex3_1 as it was",
@@ -111,7 +46,7 @@ def _another_controller(trial: Trial) -> None:
 
 
 def _misread_archive(app: str, task: TaskInfo) -> str:
-    """Say which mistake wrote this address, if it is one."""
+    """Return the mistake that leads to this address, or "wrong-address" for a right address."""
     path = _path(task)
     if app == "preview" and path.startswith("/tutorial/"):
         return "fixed-app"
@@ -142,15 +77,15 @@ def _another_application(trial: Trial) -> None:
         _DEFAULT: "no-address",
     }
     for count in _COUNTS:
-        before = trial.rows("mytable", *_FIELDS, app="stats")
-        mine = trial.rows("mytable", *_FIELDS)
+        before = trial.rows(app="stats")
+        mine = trial.rows()
         trial.get("ex3_2/save", editor=count[0], headline=count[1])
         expect_nothing_new(trial, mine)
         expect_nothing_new(trial, before, app="stats")
         task = trial.one_task(missing="not-queued")
         mistake = addresses.get(_path(task), "wrong-address")
         _deliver(trial, mistake)
-        mine = trial.rows("mytable", *_FIELDS)
+        mine = trial.rows()
         trial.expect(
             not mine,
             mistake,
@@ -162,12 +97,10 @@ def _another_application(trial: Trial) -> None:
 
 def _args_and_params(trial: Trial) -> None:
     for number, headline in _ARTICLES:
-        before = trial.rows("mytable", *_FIELDS)
-        trial.get("ex3_3/save", number=number, headline=headline)
-        expect_nothing_new(trial, before)
-        task = trial.one_task(missing="not-queued")
+        before, task = queue_task(trial, "ex3_3/save", {"number": number, "headline": headline})
         attempt = trial.step()
-        trial.succeed(attempt, _unanswered(attempt, number))
+        second_argument = _path(task) == f"/tutorial/rename/{number}"
+        trial.succeed(attempt, "second-argument" if second_argument else "wrong-address")
         expect_no_echo(trial)
         trial.expect(
             "?" not in task.url,
@@ -185,14 +118,9 @@ def _args_and_params(trial: Trial) -> None:
         )
 
 
-def _unanswered(attempt: Attempt, number: str) -> str:
-    """Say why nobody answered the task with this number, in the words of a mistake."""
-    return "second-argument" if _path(attempt.task) == f"/tutorial/rename/{number}" else "wrong-address"
-
-
 def _lost(trial: Trial, before: Rows, row: tuple[str, str], args: list[str]) -> str | None:
-    """Say which mistake left the newest row."""
-    rows = trial.rows("mytable", *_FIELDS)[len(before) :]
+    """Return the mistake that left the newest row."""
+    rows = trial.rows()[len(before) :]
     if not rows or rows[-1] == row[::-1]:
         return "swapped" if rows else "not-written"
     (old, new), number = rows[-1], row[0]
@@ -206,24 +134,24 @@ def _lost(trial: Trial, before: Rows, row: tuple[str, str], args: list[str]) -> 
 
 
 def _letters(text: str) -> str:
-    """Return what web2py leaves of a text in an address."""
+    """Return the characters of a text that web2py keeps in an address."""
     return "".join(filter(str.isalnum, text))
 
 
 def _never_stops(trial: Trial) -> None:
-    for edit in _EDITS:
-        before = trial.rows("mytable", *_FIELDS)
+    for edit in EDITS:
+        before = trial.rows()
         trial.get("ex3_4/save", old=edit[0], new=edit[1])
         trial.one_task(missing="not-queued")
         first = trial.step()
         _expect_success(trial, first)
-        count = len(trial.rows("mytable", *_FIELDS)) - len(before)
+        count = len(trial.rows()) - len(before)
         _expect_row(trial, before, edit, {0: "not-written", 2: "mailed-directly"}.get(count))
         task = trial.one_task(missing="no-mail")
         known = {_path(first.task): "itself", _DEFAULT: "no-address"}
-        before = trial.rows("mytable", *_FIELDS)
+        before = trial.rows()
         _expect_success(trial, trial.step(), known.get(_path(task), "wrong-address"))
-        nothing = trial.rows("mytable", *_FIELDS)[len(before) :] == [("mail sent", None)]
+        nothing = trial.rows()[len(before) :] == [("mail sent", None)]
         _expect_row(trial, before, ("mail sent", edit[1]), "no-values" if nothing else known.get(_path(task)))
         expect_no_echo(trial)
 
@@ -235,33 +163,91 @@ def _expect_success(trial: Trial, attempt: Attempt, mistake: str | None = None) 
     trial.expect(
         attempt.ok,
         unwanted.get(attempt.outcome, answered),
-        happened=f"{attempt.request.url} was answered {attempt.status} ({attempt.outcome}). {attempt.response.hint}",
+        happened=f"{attempt.request.url} responded with {attempt.status} ({attempt.outcome}). {hint}",
         expected="a status of 200 to 299 at the first attempt",
     )
 
 
 def _deliver(trial: Trial, mistake: str | None) -> None:
-    """Run the task once; it must succeed, and leave no other behind."""
+    """Run the task once, and require that it succeeds and leaves no other task."""
     trial.succeed(trial.step(), mistake)
     expect_no_echo(trial)
 
 
 def _expect_row(trial: Trial, before: Rows, row: tuple[str, str], mistake: str | None, app: str = "tutorial") -> None:
-    rows = trial.rows("mytable", *_FIELDS, app=app)[len(before) :]
+    rows = trial.rows(app=app)[len(before) :]
     if rows == [(None, None)]:
         mistake = trial.if_known("no-values") or mistake
     elif mistake in (None, "wrong-address") and len(rows) == 1 and not set(rows[0]) & set(row):
         mistake = trial.if_known("fixed-values")
-    trial.expect(
-        rows == [row],
-        mistake,
-        happened=f"the worker wrote {rows or 'no row'}",
-        expected=f"one row in mytable of {app}: {row}",
-    )
+    expect_rows(trial, rows, [row], mistake, f"in mytable of {app} the worker wrote")
 
 
 def _path(task: TaskInfo) -> str:
     return task.url.partition("?")[0]
+
+
+def _rewritten(trial: Trial) -> None:
+    """Require that the short address leads to the log, for old and new tasks, and that no other page has moved."""
+    trial.lab.write("controllers/ex3_5_news.py", _NEWS)
+    page = _visit(trial, "/tutorial/ex3_5_news/catalogue", "ex3_5_news/catalogue", "")
+    _visit(trial, page, "ex3_5_news/catalogue", "")
+    link = _visit(trial, "/tutorial/ex3_5_news/index", "ex3_5_news/index", "Nebel & Wind über Ærø")
+    _visit(trial, link, "ex3_5/save", "Ferry on time")
+    tasks = sorted(trial.lab.tasks(), key=lambda task: "Ferry" in task.text)
+    trial.expect(len(tasks) == 2, happened=f"{len(tasks) - 1} new tasks waiting", expected="one new task waiting")
+    _expect_arrivals(trial, tasks[0])
+    trial.called = "as a user: GET /ex3_5/save"
+    trial.expect(
+        tasks[1].url.partition("?")[0] == "/corrections/log",
+        "not-out",
+        happened=f"the new task's address is {tasks[1].url}",
+        expected="the address /corrections/log",
+    )
+
+
+def _visit(trial: Trial, path: str, action: str, new: str) -> str:
+    """Request a page that must keep its address, and return its text."""
+    trial.called = f"as a user: GET {path}"
+    answer = trial.lab.get(path, new=new)
+    if answer.ticket is not None:
+        trial.failed(answer.ticket)
+    seen = answer.route.action if answer.route else f"no action, with status {answer.status}"
+    trial.expect(
+        seen == f"tutorial/{action}",
+        "catch-all",
+        happened=f"{path} was served by {seen}",
+        expected=f"by tutorial/{action}, because all other pages keep their addresses",
+    )
+    return answer.text
+
+
+def _expect_arrivals(trial: Trial, old: TaskInfo) -> None:
+    """Run the task that waits with the old address, and the one that `save` queued."""
+    attempts = [trial.step(), trial.step()]
+    trial.called = "lab.step(), with a task that waited for /corrections/log"
+    attempt = next(each for each in attempts if each.task.name == old.name)
+    trial.expect(
+        attempt.ok,
+        _misrouted(trial, attempt),
+        happened=f"{attempt.request.url} responded with {attempt.status}. {attempt.response.hint}",
+        expected="a status of 200 to 299",
+    )
+    rows = trial.rows()
+    trial.expect(
+        sorted(rows) == [("logged", "Ferry on time"), ("logged", "Nebel & Wind über Ærø")],
+        None if rows else "wrong-target",
+        happened=f"the two tasks wrote {rows or 'no row'}",
+        expected="one row for the old task, and one for the task of save",
+    )
+
+
+def _misrouted(trial: Trial, attempt: Attempt) -> str:
+    """Return the mistake by which the old address leads nowhere."""
+    untouched = "no application 'corrections'"
+    if untouched not in attempt.response.hint:
+        return "wrong-target"
+    return "reversed" if untouched in trial.lab.get("/tutorial/ex3_5/log").hint else "not-in"
 
 
 RUNS = {
@@ -269,5 +255,5 @@ RUNS = {
     "3.2": _another_application,
     "3.3": _args_and_params,
     "3.4": _never_stops,
-    "3.5": rewritten,
+    "3.5": _rewritten,
 }

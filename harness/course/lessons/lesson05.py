@@ -1,12 +1,10 @@
-"""Lesson 05, When and how fast: what its exercises try. Their words are in lesson05.toml."""
-
-from __future__ import annotations
+"""The checks of lesson 05, When and how fast. Their texts are in lesson05.toml."""
 
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
-from harness.course.lessons.expectations import expect_no_echo, own_instance, work
+from harness.course.lessons.expectations import NO_COOKIE, expect_no_echo, expect_rows, own_instance, work
 from harness.course.trial import Trial
 from harness.records import Attempt
 from harness.show.text import quantity, shorten
@@ -42,9 +40,8 @@ def index():
     return 'filled'
 """
 _READER_COUNT = 250
-_PATIENCE = 60  # attempts of a chain that mail nobody
-_REFUSAL = "choose another name"  # the words of both exceptions, which are for the developer
-_NO_COOKIE = {"Cookie": ""}  # whoever comes is not known from a visit before
+_PATIENCE = 60  # attempts of a chain without a mail
+_REFUSAL = "choose another name"  # part of the message of both exceptions, which is meant for developers
 
 
 def _reminder(trial: Trial) -> None:
@@ -53,7 +50,7 @@ def _reminder(trial: Trial) -> None:
         trial.expect(
             answer.elapsed == 0,
             "waits-itself",
-            happened=f"the reader waited {answer.elapsed:g} s for the answer",
+            happened=f"the reader waited {answer.elapsed:g} s for the response",
             expected="no waiting",
         )
         task = trial.one_task(missing="not-queued")
@@ -68,42 +65,39 @@ def _reminder(trial: Trial) -> None:
         )
         trial.succeed(trial.step(), "wrong-address")
         expect_no_echo(trial)
-        rows = trial.rows("mytable", "old", "new")[-1:]
-        right = [("reminded of", article)]
-        trial.expect(rows == right, "no-values", happened=f"the worker wrote {rows}", expected=f"{right}")
+        expect_rows(trial, trial.rows()[-1:], [("reminded of", article)], "no-values")
 
 
 def _once_a_day(trial: Trial) -> None:
     for day in ("2012-09-03", "2012-09-04"):
         with own_instance(trial):
-            _press(trial, day, "the first visit", "fixed-name" if day.endswith("04") else "not-queued")
-            _press(trial, day, "the second visit, by another editor,")
-        _press(trial, day, "the third visit, which another instance of the application answered,", more="own-memory")
+            _press(trial, day, "the first request", "fixed-name" if day.endswith("04") else "not-queued")
+            _press(trial, day, "the second request, by another editor,")
+        _press(trial, day, "the third request, which another instance of the application served,", more="own-memory")
         for task in trial.lab.tasks():
             work(trial, task)
         trial.lab.advance(seconds=5 * 3600 + 61.5)  # another hour, minute and microsecond, and the same day
-        answer = trial.get("ex5_2/digest", _NO_COOKIE, day=day)
+        answer = trial.get("ex5_2/digest", NO_COOKIE, day=day)
         trial.expect(
             answer.ok and _REFUSAL not in answer.text,
             "unkind",
-            happened=f"one more visit for {day} was answered {answer.status}: {shorten(answer.text, 90)}",
-            expected="the same answer as to the first",
+            happened=f"the response to one more request for {day} was {answer.status}: {shorten(answer.text, 90)}",
+            expected="the same response as to the first request",
         )
         waiting = quantity(len(trial.lab.tasks()), "task")
         trial.expect(
             not trial.lab.tasks(),
             "every-time",
-            happened=f"the digest was mailed; one more visit, hours later: {waiting} waiting",
+            happened=f"the digest was mailed; after one more request, hours later: {waiting} waiting",
             expected="no new task",
         )
-    rows = [(new,) for old, new in trial.rows("mytable", "old", "new") if old == "digest"]
-    expected = [("2012-09-03",), ("2012-09-04",)]
-    trial.expect(rows == expected, "no-values", happened=f"mailed: {rows}", expected=f"{expected}")
+    rows = [(new,) for old, new in trial.rows() if old == "digest"]
+    expect_rows(trial, rows, [("2012-09-03",), ("2012-09-04",)], "no-values", "the days that were mailed are")
 
 
 def _press(trial: Trial, day: str, visit: str, none: str = "every-time", more: str = "every-time") -> None:
-    """Visit, and go on if one task waits; `none` and `more` are the mistakes by which there is none, or another."""
-    trial.get("ex5_2/digest", _NO_COOKIE, day=day)
+    """Request the digest, and require that one task waits; `none` and `more` are the mistakes if not."""
+    trial.get("ex5_2/digest", NO_COOKIE, day=day)
     waiting = len(trial.lab.tasks())
     trial.expect(
         waiting == 1,
@@ -147,8 +141,8 @@ def _fragile_partner(trial: Trial) -> None:
     trial.expect(
         min(slow) >= 25,
         "side-by-side",
-        happened=f"each takes 25 s, and the next one started after {min(slow):g} s",
-        expected="no two at the same time",
+        happened=f"each task takes 25 s, and the next one started after {min(slow):g} s",
+        expected="one task at a time",
     )
     attempts = _partner(trial, "fails", 1)
     waits = _gaps(attempts)
@@ -156,13 +150,13 @@ def _fragile_partner(trial: Trial) -> None:
         attempts[-1].ok,
         "gives-up",
         happened=f"the task was dropped after {quantity(len(attempts), 'attempt')}",
-        expected="it is tried until it succeeds",
+        expected="the queue tries the task until it succeeds",
     )
     trial.expect(
         60 <= waits[0] <= 600 and min(waits) >= 60,
         "impatient" if min(waits) < 60 else "too-patient",
-        happened=f"a task failed, and was tried again after {', '.join(f'{wait:g}' for wait in waits)} s",
-        expected="60 s or a little more before the first retry, and not less before the others",
+        happened=f"a task failed and was tried again after {', '.join(f'{wait:g}' for wait in waits)} s",
+        expected="60 s or a little more before the first retry, and at least 60 s before the others",
     )
 
 
@@ -178,18 +172,18 @@ def _chain(trial: Trial) -> None:
         trial.expect(
             attempt.ok,
             "failure",
-            happened=f"the worker answered {attempt.status}, so the queue tries the same task again",
+            happened=f"the worker responded with {attempt.status}, so the queue tries the same task again",
             expected="a status of 200 to 299, and another task for the rest",
         )
-        now = sum(new == "mailed" for _, new in trial.rows("mytable", "old", "new"))
+        now = sum(new == "mailed" for _, new in trial.rows())
         idle = 0 if now > mailed else idle + 1
         mailed, most, steps = now, max(most, now - mailed), steps + 1
-    trial.called = "start, and then one attempt after the other"
+    trial.called = "start, and then lab.step() until the queue is empty"
     trial.expect(
         most <= 50,
         "all-at-once" if steps == 1 else "too-many",
         happened=f"one task mailed {most} readers",
-        expected="50 at the most",
+        expected="at most 50",
     )
     done = f"after {quantity(steps, 'attempt')} {mailed} of {_READER_COUNT} readers are mailed"
     trial.expect(
@@ -198,12 +192,12 @@ def _chain(trial: Trial) -> None:
         happened=f"{done}, and a task still waits",
         expected="the chain ends when all are mailed",
     )
-    editors = trial.rows("mytable", "old", "new").count(("editor", "mailed"))
+    editors = trial.rows().count(("editor", "mailed"))
     trial.expect(
         mailed == _READER_COUNT and not editors,
         "others-too" if editors else "stops-early" if mailed else "none-found" if steps == 1 else "not-mailed",
         happened=f"the chain has ended: {done}{' or are editors' if editors else ''}",
-        expected=f"all {_READER_COUNT} readers, and nobody else",
+        expected=f"all {_READER_COUNT} readers, and no other rows",
     )
 
 

@@ -1,13 +1,11 @@
-"""Lesson 06, Who may call `task_do`?: what its exercises try. Their words are in lesson06.toml."""
-
-from __future__ import annotations
+"""The checks of lesson 06, Who may call `task_do`? Their texts are in lesson06.toml."""
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from hashlib import new
 from urllib.parse import unquote_plus
 
-from harness.course.lessons.expectations import expect_nothing_new
+from harness.course.lessons.expectations import NO_COOKIE, Rows, expect_nothing_new, expect_rows
 from harness.course.trial import Trial
 from harness.records import Response, TaskInfo
 
@@ -19,7 +17,6 @@ _QUEUE = {
     "X-AppEngine-TaskRetryCount": "0",
     "X-AppEngine-TaskExecutionCount": "0",
 }
-_NO_COOKIE = {"Cookie": ""}  # a program, or a browser that was never here
 _TWO_QUEUES = "queue:\n- name: default\n  rate: 5/s\n- name: letters\n  rate: 5/s\n"
 _SENDER = """
 from google.appengine.api import taskqueue
@@ -42,19 +39,16 @@ def change():
 """
 
 
-def _admitted(trial: Trial, mistake: str, expected: list[tuple[object, ...]]) -> None:
-    """Run the task that waits; its worker has to succeed and leave these rows."""
+def _expect_admitted(trial: Trial, mistake: str, expected: Rows) -> None:
+    """Run the task that waits, and require that its worker succeeds and leaves these rows."""
     attempt = trial.step()
     trial.expect(
         attempt.ok,
         mistake,
-        happened=f"the task of the queue {attempt.task.queue} was answered {attempt.status}",
+        happened=f"the task of the queue {attempt.task.queue} ended with {attempt.status}",
         expected="a status of 200 to 299",
     )
-    rows = trial.rows("mytable", "old", "new")
-    trial.expect(
-        rows == expected, trial.if_known("no-work"), happened=f"the table holds {rows}", expected=f"{expected}"
-    )
+    expect_rows(trial, trial.rows(), expected, trial.if_known("no-work"), "the table contains")
 
 
 def _task_only(trial: Trial) -> None:
@@ -64,80 +58,81 @@ def _task_only(trial: Trial) -> None:
     trial.expect(
         answer.ok,
         "at-definition",
-        happened=f"a user who publishes was answered {answer.status}",
+        happened=f"a user's request to publish was answered with {answer.status}",
         expected="200, and a task in the queue",
     )
-    _admitted(trial, "shut-out", [("mailed", "Möwen")])
-    _refused(trial, {}, "wide-open")
-    lies = ((_NO_COOKIE, "cookie"), (_QUEUE, "wide-open"), (_AGENT, "user-agent"), (_ADDRESS, "address"))
-    for headers, mistake in lies:
-        _refused(trial, headers, mistake)
+    _expect_admitted(trial, "shut-out", [("mailed", "Möwen")])
+    _expect_refused(trial, {}, "wide-open")
+    forged = ((NO_COOKIE, "cookie"), (_QUEUE, "wide-open"), (_AGENT, "user-agent"), (_ADDRESS, "address"))
+    for headers, mistake in forged:
+        _expect_refused(trial, headers, mistake)
     trial.get("sender/index", article="Ebbe")
-    _admitted(trial, "one-queue", [("mailed", "Möwen"), ("mailed", "Ebbe")])
+    _expect_admitted(trial, "one-queue", [("mailed", "Möwen"), ("mailed", "Ebbe")])
 
 
-def _refused(trial: Trial, headers: Mapping[str, str], mistake: str) -> None:
+def _expect_refused(trial: Trial, headers: Mapping[str, str], mistake: str) -> None:
     requests: tuple[Callable[[], Response], ...] = (
         lambda: trial.get("ex6_1/mail", headers, article="forged"),
         lambda: trial.post("ex6_1/mail", {"article": "forged"}, headers),
     )
     for send in requests:
         answer = send()
-        sent = "a user" if not any(headers.values()) else f"a user who sends {', '.join(headers)}"
-        if headers is _NO_COOKIE:
-            sent = "a user without a cookie"
+        without = "a user without a cookie" if headers else "a user"
+        sender = f"a user who sends {', '.join(headers)}" if any(headers.values()) else without
         worked = len(trial.rows("mytable", "old")) > 1
         trial.expect(
             answer.status == 403 and not worked,
             mistake if answer.ok and worked else "too-late" if worked else "other-status",
-            happened=f"{sent} was answered {answer.status}, and the article was {'' if worked else 'not '}mailed",
-            expected="403, and nothing is mailed",
+            happened=f"{sender} got {answer.status}, and the article was {'' if worked else 'not '}mailed",
+            expected="403, and no mail",
         )
 
 
 def _replay(trial: Trial, task: TaskInfo, headers: Mapping[str, str]) -> Response:
-    """Send, as a user, what the task sends."""
+    """Send, as a user, the same request as the task."""
     if task.method == "GET":
-        return trial.get(task.url, {**_NO_COOKIE, **headers})
+        return trial.get(task.url, {**NO_COOKIE, **headers})
     form = {"Content-Type": "application/x-www-form-urlencoded"}
-    return trial.post(task.url, task.body, {**_NO_COOKIE, **form, **headers})
+    return trial.post(task.url, task.body, {**NO_COOKIE, **form, **headers})
 
 
 def _forged(trial: Trial) -> None:
     trial.get("ex6_2/order", reader="Grüße")
     task = trial.one_task(missing=None)
-    expected: list[tuple[object, ...]] = [("free month", "Grüße")]
-    _admitted(trial, "shut-out", expected)
+    expected: Rows = [("free month", "Grüße")]
+    _expect_admitted(trial, "shut-out", expected)
     own = {name: value for name, value in task.headers if not name.lower().startswith("x-appengine-")}
     own = {name: value for name, value in own.items() if name.lower() not in ("content-type", "host", "user-agent")}
-    _nothing(trial, trial.get("ex6_2/gift", reader="me"), "a user's plain request", "wide-open", expected)
-    _nothing(trial, trial.post("ex6_2/gift", {"reader": "me"}), "a user's plain request", "wide-open", expected)
-    strange = trial.get("ex6_2/gift", _NO_COOKIE, reader="me")
-    _nothing(trial, strange, "a user's request without a cookie", "cookie", expected)
-    for headers, mistake, said in (
+    _expect_no_gift(trial, trial.get("ex6_2/gift", reader="me"), "a user's plain request", "wide-open", expected)
+    _expect_no_gift(trial, trial.post("ex6_2/gift", {"reader": "me"}), "a user's plain request", "wide-open", expected)
+    strange = trial.get("ex6_2/gift", NO_COOKIE, reader="me")
+    _expect_no_gift(trial, strange, "a user's request without a cookie", "cookie", expected)
+    for headers, mistake, request in (
         (_AGENT, "user-agent", "with the queue's User-Agent"),
         (_ADDRESS, "address", "with X-Forwarded-For: 0.1.0.2"),
     ):
-        _nothing(trial, trial.get("ex6_2/gift", headers, reader="me"), said, mistake, expected)
-    _nothing(trial, _replay(trial, task, {}), "a copy of the task's URL and params", "secret", expected)
-    _nothing(trial, _replay(trial, task, own), f"a copy with the headers {', '.join(own)}", "custom-header", expected)
+        _expect_no_gift(trial, trial.get("ex6_2/gift", headers, reader="me"), request, mistake, expected)
+    _expect_no_gift(trial, _replay(trial, task, {}), "a copy of the task's URL and params", "secret", expected)
+    _expect_no_gift(
+        trial, _replay(trial, task, own), f"a copy with the headers {', '.join(own)}", "custom-header", expected
+    )
     everything = {**own, **_AGENT, **_ADDRESS, **_QUEUE}
-    _nothing(trial, _replay(trial, task, everything), "a copy with all headers", "together", expected)
+    _expect_no_gift(trial, _replay(trial, task, everything), "a copy with all headers", "together", expected)
     trial.get("ex6_2/order", reader="Ebbe")
     copy = _replay(trial, trial.one_task(missing=None), own)
-    _nothing(trial, copy, "a copy of a task that still waits", "secret", expected)
+    _expect_no_gift(trial, copy, "a copy of a task that still waits", "secret", expected)
 
 
-def _nothing(trial: Trial, answer: Response, said: str, mistake: str | None, rows: list[tuple[object, ...]]) -> None:
+def _expect_no_gift(trial: Trial, answer: Response, request: str, mistake: str | None, rows: Rows) -> None:
     trial.expect(
-        [row for row in trial.rows("mytable", "old", "new") if row[0] == "free month"] == rows,
+        [row for row in trial.rows() if row[0] == "free month"] == rows,
         mistake,
-        happened=f"{said} was answered {answer.status}, and noted down a free month",
+        happened=f"{request} got {answer.status} and recorded a free month",
         expected="403, and no free month",
     )
 
 
-def _disguises(text: str) -> tuple[str, ...]:
+def _encodings(text: str) -> tuple[str, ...]:
     raw = text.encode()
     hashes = (new(name, raw).hexdigest() for name in ("md5", "sha1", "sha256"))
     return b64encode(raw).decode().rstrip("=")[:-1], raw.hex(), text[::-1], *hashes
@@ -150,7 +145,7 @@ def _letters(text: str) -> str:
 def _leaking(trial: Trial) -> None:
     trial.lab.write("controllers/subscribers.py", _SUBSCRIBERS)
     trial.lab.get("subscribers/index")
-    charged: list[tuple[object, ...]] = []
+    charged: Rows = []
     for number, row_id in ((2, 3), (0, 1), (3, 4)):
         trial.get("ex6_3/renew", id=row_id)
         expect_nothing_new(trial, charged)
@@ -158,17 +153,16 @@ def _leaking(trial: Trial) -> None:
         _expect_no_leak(trial, task, f"ebbe{number}.larsen@example.com", f"tok-zq{number}-{4711 + number}")
         trial.lab.get("subscribers/change", id=row_id)
         trial.succeed(trial.step(), "wrong-address")
-        trial.called = "renew; then the subscriber got a new e-mail and a new card; then lab.step()"
-        was_before = [*charged, (f"ebbe{number}.larsen@example.com", f"card {4711 + number}")]
+        trial.called = "renew; after that the subscriber got a new e-mail and a new card; after that lab.step()"
+        stale = [*charged, (f"ebbe{number}.larsen@example.com", f"card {4711 + number}")]
         charged.append((f"vera{number}@example.org", f"card {8150 + number}"))
-        rows = trial.rows("mytable", "old", "new")
-        mistake = "disguised" if rows == was_before else "wrong-card"
-        trial.expect(rows == charged, mistake, happened=f"charged: {rows}", expected=f"{charged}")
+        rows = trial.rows()
+        expect_rows(trial, rows, charged, "disguised" if rows == stale else "wrong-card", "the charged cards are")
 
 
 def _expect_no_leak(trial: Trial, task: TaskInfo, email: str, token: str) -> None:
     carried = unquote_plus(" ".join((task.name, task.url, task.text, repr(task.headers), task.tag or "")))
-    hidden = any(text in carried for secret in (email, token) for text in _disguises(secret))
+    hidden = any(text in carried for secret in (email, token) for text in _encodings(secret))
     leak = "token" if token in carried else "email" if email in carried else "disguised" if hidden else None
     parts = [token[-4:], *map(_letters, email.split("@"))]
     if leak is None and any(part in text for part in parts for text in (carried, _letters(carried))):
