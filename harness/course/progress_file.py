@@ -135,85 +135,42 @@ def locked(path: Path, patience: float = _PATIENCE) -> Iterator[None]:
         lock.release()
 
 
-class ProgressFile:
-    """One learner's progress file. It is read, merged with the work of a session, and replaced, all under a lock.
+def _under_lock(path: Path, action: Callable[[Path], T]) -> T:
+    """Return the result of an action on the file; an OSError becomes a ProgressError that names the folder."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with locked(path.with_suffix(".lock")):
+            return action(path)
+    except OSError as error:
+        busy = "another session of the course keeps it locked"
+        reason = busy if isinstance(error, TimeoutError) else error.strerror or error
+        raise ProgressError(
+            f"Progress cannot be saved in {shown(path.parent)}: {reason}. {_KEPT}. Make room in that folder, "
+            f"or set {VARIABLE} to another folder, and then check again."
+        ) from None
 
-    Args:
-        folder: its folder, which need not exist.
-        warn: called with a message for the learner.
-    """
 
-    def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:
-        self.path = folder / FILE
-        self._warn = warn
-
-    def read(self) -> Entries:
-        """Return the entries in the file. Write nothing, but rename a broken file.
-
-        Raises:
-            ProgressError: the file can't be read, or a newer course wrote it. The file stays unchanged.
-        """
-        try:
-            return self._parsed()
-        except BrokenFile:
-            return self._under_lock(self._current)
-
-    def add(self, entries: Mapping[str, Entry]) -> None:
-        """Add the work of a session to the file, even while other sessions write to it.
-
-        Raises:
-            ProgressError: nothing was written, and the file is unchanged.
-        """
-        self._under_lock(lambda: write(self.path, dump(merge(self._current(), entries))))
-
-    def _under_lock(self, action: Callable[[], T]) -> T:
-        """Return the result of an action under the lock; an OSError becomes a ProgressError that names the folder."""
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with locked(self.path.with_suffix(".lock")):
-                return action()
-        except OSError as error:
-            busy = "another session of the course keeps it locked"
-            reason = busy if isinstance(error, TimeoutError) else error.strerror or error
-            raise ProgressError(
-                f"Progress cannot be saved in {shown(self.path.parent)}: {reason}. {_KEPT}. Make room in that folder, "
-                f"or set {VARIABLE} to another folder, and then check again."
-            ) from None
-
-    def _parsed(self) -> Entries:
-        try:
-            return parse(self.path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
-        except NewerFile as error:
-            raise ProgressError(
-                f"{shown(self.path)} was written by a newer course ({error}; this one reads {VERSION}) and stays "
-                f"unchanged. {_KEPT}. Update the course to use this file."
-            ) from None
-        except UnicodeDecodeError:
-            raise BrokenFile("not UTF-8 text") from None
-        except OSError as error:
-            raise ProgressError(f"{shown(self.path)} cannot be read: {error.strerror or error}. {_KEPT}.") from None
-
-    def _current(self) -> Entries:
-        """Return the entries in the file; rename a broken file and return no entries."""
-        try:
-            return self._parsed()
-        except BrokenFile as error:
-            names = (self.path.with_name(f"progress.broken-{number}.json") for number in count(1))
-            aside = next(name for name in names if not name.exists())
-            self.path.rename(aside)
-            self._warn(
-                f"Your progress file could not be read ({error}). It was renamed to {shown(aside)}, "
-                "and a new file was started."
-            )
-            return {}
+def _read(path: Path) -> Entries:
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except NewerFile as error:
+        raise ProgressError(
+            f"{shown(path)} was written by a newer course ({error}; this one reads {VERSION}) and stays "
+            f"unchanged. {_KEPT}. Update the course to use this file."
+        ) from None
+    except UnicodeDecodeError:
+        raise BrokenFile("not UTF-8 text") from None
+    except OSError as error:
+        raise ProgressError(f"{shown(path)} cannot be read: {error.strerror or error}. {_KEPT}.") from None
 
 
 class Progress:
     """The progress that one session (a kernel or a command) knows: the file, and what couldn't be written to it yet.
 
-    A problem with the file is reported once, on stderr, and never stops a check.
+    The file is read, merged with the work of the session, and replaced, all under a lock. A problem with the file is
+    reported once, on stderr, and never stops a check.
     """
 
     def __init__(self) -> None:
@@ -231,18 +188,23 @@ class Progress:
             return dict(self._added)
 
     def saved_entries(self) -> Entries:
-        """Return the same as `entries`.
+        """Return the same as `entries`. Write nothing, but rename a broken file.
 
         Raises:
-            ProgressError: the file can't be read.
+            ProgressError: the file can't be read, or a newer course wrote it. The file stays unchanged.
         """
-        return merge(self._file().read(), self._added)
+        path = state_folder() / FILE
+        try:
+            entries = _read(path)
+        except BrokenFile:
+            entries = _under_lock(path, self._read_or_rename)
+        return merge(entries, self._added)
 
     def add(self, number: str, entry: Entry) -> None:
         """Add an entry to the file or, if it can't be written, remember the entry until the session ends."""
         self._added = merge(self._added, {number: entry})
         try:
-            self._file().add(self._added)
+            _under_lock(state_folder() / FILE, self._write)
         except ProgressError as error:
             self._warn(str(error))
             return
@@ -250,8 +212,22 @@ class Progress:
         # Without the counts, so that they aren't added twice.
         self._added = {each: replace(entry, checks=0, hints=0) for each, entry in self._added.items() if entry.solved}
 
-    def _file(self) -> ProgressFile:
-        return ProgressFile(state_folder(), self._warn)
+    def _write(self, path: Path) -> None:
+        write(path, dump(merge(self._read_or_rename(path), self._added)))
+
+    def _read_or_rename(self, path: Path) -> Entries:
+        """Return the entries in the file. Rename a broken file, and return no entries."""
+        try:
+            return _read(path)
+        except BrokenFile as error:
+            names = (path.with_name(f"progress.broken-{number}.json") for number in count(1))
+            aside = next(name for name in names if not name.exists())
+            path.rename(aside)
+            self._warn(
+                f"Your progress file could not be read ({error}). It was renamed to {shown(aside)}, "
+                "and a new file was started."
+            )
+            return {}
 
     def _warn(self, message: str) -> None:
         if message not in self._warned:

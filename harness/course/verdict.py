@@ -45,21 +45,14 @@ def wrap(text: str, label: str = "", indent: int = 0) -> str:
         label: the beginning of the first line.
         indent: the column in which the text begins, in characters.
     """
-    first = label.ljust(indent)
+    lines = textwrap.TextWrapper(
+        WIDTH, label.ljust(indent), " " * indent, break_long_words=False, break_on_hyphens=False
+    )
     text = COMMAND.sub(lambda found: found[0].replace(" ", GLUE), text)
     paragraphs = []
     for paragraph in text.splitlines() or [""]:
-        paragraphs.append(
-            textwrap.fill(
-                paragraph,
-                WIDTH,
-                initial_indent=first,
-                subsequent_indent=" " * indent,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
-        )
-        first = " " * indent
+        paragraphs.append(lines.fill(paragraph))
+        lines.initial_indent = lines.subsequent_indent
     return "\n".join(paragraphs).replace(GLUE, " ")
 
 
