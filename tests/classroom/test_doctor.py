@@ -255,7 +255,7 @@ def test_a_home_that_is_not_there_is_a_problem(course, monkeypatch, tmp_path):
     monkeypatch.delenv(VARIABLE)
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "gone"))
-    assert doctor.progress(course).fix == f"Set HOME, or let {VARIABLE} name a folder."
+    assert doctor.progress(course).fix == f"Set HOME to a folder that exists, or set {VARIABLE} to a folder."
 
 
 def test_temporary_files_that_cannot_be_written_are_a_problem(course, monkeypatch, tmp_path):
