@@ -16,7 +16,7 @@ from harness.show.text import duration, quantity
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_MOST_ATTEMPTS = 1000  # in a plot
+_MOST_ATTEMPTS = 1000  # in a backoff plot
 
 
 class QueueConsole:

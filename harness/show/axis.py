@@ -17,7 +17,7 @@ from harness.show.text import duration
 
 _SCALES = ((86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
 _VISIBLE = 1 / 100  # the width that a short gap must have, as a part of all gaps that are to scale
-_MANY = 40  # the number of gaps from which they needn't be distinguished
+_MANY = 40  # with more gaps than this, a short gap needn't be visible
 _FEW = 4  # the number of gaps that may be pressed while the others stay to scale
 _OUTSTANDING = 4  # such gaps are so many times longer than the others ...
 _LONG = 1 / 10  # ... and longer than this part of all others together

@@ -15,7 +15,7 @@ from harness.show.card import Card, Fact, card, fact
 from harness.show.text import LONG, clock, duration, literal, of_bytes
 
 _FORM = "application/x-www-form-urlencoded"
-_INVISIBLE = re.compile(r"(?si)<(title|script|style)\b.*?</\1\s*>|<!--.*?-->|<[^<>]*>")  # to a user of a browser
+_INVISIBLE = re.compile(r"(?si)<(title|script|style)\b.*?</\1\s*>|<!--.*?-->|<[^<>]*>")  # in a browser
 _SHOWN = ("location", "content-type", "retry-after")  # headers of a response
 _STOPPED = {"virtual": "at its deadline (virtual time)", "real": "because it used the processor for too long"}
 
