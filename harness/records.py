@@ -202,7 +202,7 @@ class TaskState(StrEnum):
 class TaskInfo(Record):
     """A task as the queue stores it, at one instant.
 
-    `origin` is the learner's line that added the task. `retries` is X-AppEngine-TaskRetryCount, and `executions`, the
+    `call_site` is the learner's line that added the task. `retries` is X-AppEngine-TaskRetryCount. `executions`, the
     number of attempts with a response, is X-AppEngine-TaskExecutionCount. `first_try` is None before the first attempt.
     """
 
@@ -219,7 +219,7 @@ class TaskInfo(Record):
     retries: int = 0
     executions: int = 0
     first_try: datetime | None = None
-    origin: Frame | None = None
+    call_site: Frame | None = None
 
     @property
     def identity(self) -> tuple[str, str, datetime]:

@@ -155,7 +155,7 @@ def test_a_task_added_in_a_cell_counts_from_virtual_now(lab):
     assert lab.tasks()[0].eta == START + timedelta(seconds=110)
     taskqueue.add(url="/x", eta=datetime(2012, 9, 3, 9, 0, 5))
     assert lab.tasks()[0].eta == START + timedelta(seconds=5)
-    assert lab.tasks()[0].origin.file == "test_lab.py"
+    assert lab.tasks()[0].call_site.file == "test_lab.py"
 
 
 def test_step_runs_one_attempt_and_stops_at_its_end(lab):
@@ -259,7 +259,7 @@ def test_a_trace_follows_one_task(lab):
     deliver(lab, "return ''")
     trace = lab.trace("task1")
     assert (trace.task.state, [attempt.task.name for attempt in trace.attempts]) == (TaskState.DONE, ["task1"])
-    assert trace.task.origin.where == "tutorial/controllers/adding.py, line 3"
+    assert trace.task.call_site.where == "tutorial/controllers/adding.py, line 3"
 
 
 def test_a_trace_of_a_name_on_two_queues_asks_for_the_queue():

@@ -54,7 +54,7 @@ def test_the_trace_shows_how_hop_by_hop(lab):
     lab.get("default/gen_task")
     lab.run()
     trace = lab.trace("task1")
-    origin, (attempt,) = trace.task.origin, trace.attempts
+    origin, (attempt,) = trace.task.call_site, trace.attempts
     assert (origin.file, origin.function) == ("tutorial/controllers/default.py", "gen_task")
     assert origin.source.startswith("taskqueue.add(url=URL('task_do'),\n")
     assert trace.task.state is TaskState.DONE

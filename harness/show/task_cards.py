@@ -19,13 +19,13 @@ _SHORT = 30  # attempts that a trace shows on one line each; the rest is only co
 
 def task_card(task: TaskInfo) -> Card:
     """Return the card of a task as the queue stores it."""
-    origin = task.origin
+    call_site = task.call_site
     state = f"{task.state} in the queue {task.queue}" if task.state is TaskState.WAITING else task.state
     facts = [
         *_task_facts(task),
         fact("added", clock(task.created)),
         fact("retries", str(task.retries or "")),
-        fact("added by", [place(origin), origin.source.strip()] if origin else "", code=True),
+        fact("added by", [place(call_site), call_site.source.strip()] if call_site else "", code=True),
     ]
     line = f"TaskInfo {task.name}: {task.method} {task.url}, {state}, ETA {clock(task.eta)}"
     return card(f"task {task.name}, {state}", facts, line=line)
@@ -137,8 +137,8 @@ def trace_card(trace: Trace) -> Card:
 
 def _steps(trace: Trace) -> Iterator[Card]:
     task, attempts = trace.task, trace.attempts
-    if task.origin is not None:
-        yield _added(task, task.origin)
+    if task.call_site is not None:
+        yield _added(task, task.call_site)
     stored = attempts[0].task if attempts else task  # a retry has changed the ETA of trace.task
     yield card(f"The queue {task.queue} stores the task, and the user doesn't wait for it", _task_facts(stored))
     short = range(_ENDS, len(attempts) - _ENDS) if len(attempts) > _FULL else range(0)
@@ -154,10 +154,10 @@ def _steps(trace: Trace) -> Iterator[Card]:
     yield from _state(trace)
 
 
-def _added(task: TaskInfo, origin: Frame) -> Card:
-    subject = "Your code" if origin.function in ("", "<module>") else f"The action {origin.function}"
-    at, code = fact("at", clock(task.created, task.created)), fact("code", origin.source.strip(), code=True)
-    return card(f"{subject} adds a task", [at, fact("line", place(origin)), code])
+def _added(task: TaskInfo, call_site: Frame) -> Card:
+    subject = "Your code" if call_site.function in ("", "<module>") else f"The action {call_site.function}"
+    at, code = fact("at", clock(task.created, task.created)), fact("code", call_site.source.strip(), code=True)
+    return card(f"{subject} adds a task", [at, fact("line", place(call_site)), code])
 
 
 def _state(trace: Trace) -> Iterator[Card]:

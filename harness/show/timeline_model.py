@@ -148,7 +148,7 @@ def _make_life(task: TaskInfo, lane: str, attempts: Sequence[Attempt], first: da
         spans.append(Span(start, free, _mark(attempt), str(attempt.status or "stopped")))
     if task.state is TaskState.WAITING:
         waits += _wait(free, due, max(now, due))
-    adder = task.origin.function if task.origin else ""
+    adder = task.call_site.function if task.call_site else ""
     return TaskLife(task.name, task.queue, lane, added, due, adder, task.state, tuple(waits), tuple(spans))
 
 

@@ -39,7 +39,7 @@ RECORDS: dict[str, Record] = {
     "failed response": ATTEMPTS[0].response,
     "route": ATTEMPTS[0].response.route or Route("a", "b", "c"),
     "ticket": ATTEMPTS[0].response.ticket or Ticket("", "", ""),
-    "frame": TASK.origin or Frame("", 0, ""),
+    "frame": TASK.call_site or Frame("", 0, ""),
     "task": TASK,
     "attempt": ATTEMPTS[1],
     "trace": Trace(TASK, ATTEMPTS),
@@ -176,7 +176,7 @@ def test_params_are_decoded_from_the_form_of_a_task() -> None:
 
 
 def test_a_json_body_has_no_params() -> None:
-    json = replace(TASK, origin=None, headers=(("content-type", "application/json"),), body=b'{"a": 1}')
+    json = replace(TASK, call_site=None, headers=(("content-type", "application/json"),), body=b'{"a": 1}')
     assert 'body     {"a": 1}' in str(json)
     assert "params" not in str(json)
 

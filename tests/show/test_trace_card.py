@@ -84,15 +84,15 @@ def test_a_running_task_says_so() -> None:
 
 
 def test_a_task_from_a_notebook_cell_is_added_by_your_code() -> None:
-    assert TASK.origin is not None
-    cell = replace(TASK.origin, file="notebook cell", function="<module>")
-    story = Trace(replace(TASK, origin=cell), ATTEMPTS)
+    assert TASK.call_site is not None
+    cell = replace(TASK.call_site, file="notebook cell", function="<module>")
+    story = Trace(replace(TASK, call_site=cell), ATTEMPTS)
     assert steps(story)[0] == "Your code adds a task"
     assert "line  notebook cell, line 3\n" in str(story)
 
 
 def test_a_task_of_unknown_origin_begins_in_the_queue() -> None:
-    assert steps(Trace(replace(TASK, origin=None), ATTEMPTS))[0].startswith("The queue default stores the task")
+    assert steps(Trace(replace(TASK, call_site=None), ATTEMPTS))[0].startswith("The queue default stores the task")
 
 
 def test_six_attempts_are_shown_in_full() -> None:

@@ -39,7 +39,7 @@ _STORED = TaskInfo(
     created=_ADDED,
     headers=(_FORM,),
     body=_BODY,
-    origin=Frame(
+    call_site=Frame(
         _FILE, 3, "gen_task", "taskqueue.add(url=URL('task_do'), params=dict(old='original text', new='new text'))"
     ),
 )

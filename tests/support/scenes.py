@@ -57,7 +57,7 @@ class Story:
 
         def info(eta: float, state: TaskState) -> TaskInfo:
             return TaskInfo(
-                name, queue, "POST", "/tutorial/default/task_do", at(eta), at(added), state=state, origin=origin
+                name, queue, "POST", "/tutorial/default/task_do", at(eta), at(added), state=state, call_site=origin
             )
 
         for place, each in enumerate(tries):

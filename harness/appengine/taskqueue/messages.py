@@ -73,7 +73,7 @@ def check_add(message: Any, now: float) -> None:
         _check_retry(message.retry_parameters)
 
 
-def to_task(message: Any, name: str, now: float, origin: Frame | None) -> Task:
+def to_task(message: Any, name: str, now: float, call_site: Frame | None) -> Task:
     """Return the Task of a TaskQueueAddRequest that `check_add` has accepted."""
     pull = message.mode == PULL
     return Task(
@@ -88,7 +88,7 @@ def to_task(message: Any, name: str, now: float, origin: Frame | None) -> Task:
         tag=decode(message.tag) if message.HasField("tag") else None,
         retry=_retry(message.retry_parameters) if message.HasField("retry_parameters") else None,
         deadline=message.dispatch_deadline_usec / 1e6 if message.HasField("dispatch_deadline_usec") else DEADLINE,
-        origin=origin,
+        call_site=call_site,
     )
 
 

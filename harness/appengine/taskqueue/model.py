@@ -92,7 +92,7 @@ class Task:
     previous_status: int | None = None
     retry_reason: str | None = None
     deadline: float = DEADLINE
-    origin: Frame | None = None
+    call_site: Frame | None = None
     state: TaskState = TaskState.WAITING
 
     def info(self) -> TaskInfo:
@@ -111,5 +111,5 @@ class Task:
             retries=self.retries,
             executions=self.executions,
             first_try=None if self.first_try is None else to_datetime(self.first_try),
-            origin=self.origin,
+            call_site=self.call_site,
         )

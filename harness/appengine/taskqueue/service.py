@@ -69,18 +69,18 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
 
     def _Dynamic_BulkAdd(self, request: Any, response: Any) -> None:
         """Add tasks to one queue; if some tasks of a batch are invalid, the others are still added (T14; SDK)."""
-        now, origin = self.clock.timestamp, find_call_site()
+        now, call_site = self.clock.timestamp, find_call_site()
         with self._mutex:
             messages = request.add_request
             queue = self._queue_for(messages[0])
             results = [response.taskresult.add() for _ in messages]
             if len(messages) == 1:
-                self._add(queue, messages[0], results[0], now, origin, frozenset())
+                self._add(queue, messages[0], results[0], now, call_site, frozenset())
                 return
             taken = frozenset(decode(message.task_name) for message in messages)
             for message, result in zip(messages, results, strict=True):
                 try:
-                    self._add(queue, message, result, now, origin, taken)
+                    self._add(queue, message, result, now, call_site, taken)
                 except ApplicationError as error:  # for a batch the client reads only the code of each result
                     result.result = error.application_error
 
@@ -127,11 +127,11 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
         response.updated_eta_usec = round(queue.extend(name, eta, request.lease_seconds, self.clock.timestamp) * 1e6)
 
     def _add(
-        self, queue: Queue, message: Any, result: Any, now: float, origin: Frame | None, taken: frozenset[str]
+        self, queue: Queue, message: Any, result: Any, now: float, call_site: Frame | None, taken: frozenset[str]
     ) -> None:
         check_add(message, now)
         name = message.task_name.decode() or self._choose_name(taken)
-        task = to_task(message, name, now, origin)
+        task = to_task(message, name, now, call_site)
         queue.add(task, now)
         self.history.setdefault(name, []).append(task)
         result.result = int(ErrorCode.OK)

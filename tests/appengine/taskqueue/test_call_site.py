@@ -35,7 +35,7 @@ def origin(service: TaskQueueService) -> Callable[..., Frame]:
         names: dict[str, Callable[[], None]] = {}
         exec(compile(source, file, "exec"), names)
         names["gen_task"]()
-        frame = service.queues["default"].waiting()[-1].origin
+        frame = service.queues["default"].waiting()[-1].call_site
         assert frame is not None
         return frame
 
@@ -72,7 +72,7 @@ def test_a_script_is_named_without_its_folder(service):
     from google.appengine.api import taskqueue
 
     taskqueue.add(url="/x")
-    frame = service.queues["default"].waiting()[0].origin
+    frame = service.queues["default"].waiting()[0].call_site
     assert (frame.file, frame.function) == (Path(__file__).name, "test_a_script_is_named_without_its_folder")
     assert frame.source == 'taskqueue.add(url="/x")'
 
@@ -84,7 +84,7 @@ def test_the_standard_library_is_not_the_origin(service):
 
     with ExitStack() as stack:
         stack.callback(taskqueue.add, url="/x")
-    assert service.queues["default"].waiting()[0].origin.file == Path(__file__).name
+    assert service.queues["default"].waiting()[0].call_site.file == Path(__file__).name
 
 
 @pytest.mark.parametrize("file", ["<frozen importlib._bootstrap>", harness.appengine.taskqueue.__file__])
@@ -99,7 +99,7 @@ def test_every_way_to_add_is_traced_to_its_line(service):
 
     taskqueue.Queue().add([taskqueue.Task(url="/x"), taskqueue.Task(url="/y")])
     taskqueue.Task(url="/x").add_async().get_result()
-    assert {task.origin.file for task in service.queues["default"].waiting()} == {Path(__file__).name}
+    assert {task.call_site.file for task in service.queues["default"].waiting()} == {Path(__file__).name}
 
 
 def test_a_thread_without_a_line_of_the_learners_has_no_origin(service):
@@ -110,4 +110,4 @@ def test_a_thread_without_a_line_of_the_learners_has_no_origin(service):
     thread = Thread(target=taskqueue.add, kwargs={"url": "/x"})
     thread.start()
     thread.join()
-    assert service.queues["default"].waiting()[0].origin is None
+    assert service.queues["default"].waiting()[0].call_site is None

@@ -184,7 +184,7 @@ def test_the_record_of_a_task_does_not_change_with_it():
 def test_the_record_of_a_task_holds_all_that_the_queue_knows():
     task = Task("a", "mail", "PUT", "/x", (("X-Colour", "blue"),), b"text", NOW + 5, NOW, "red")
     task.retries, task.executions, task.first_try, task.state = 2, 1, NOW + 3, TaskState.DONE
-    task.origin = Frame("default.py", 4, "gen_task", "taskqueue.add()")
+    task.call_site = Frame("default.py", 4, "gen_task", "taskqueue.add()")
     assert task.info() == TaskInfo(
         name="a",
         queue="mail",
@@ -199,7 +199,7 @@ def test_the_record_of_a_task_holds_all_that_the_queue_knows():
         retries=2,
         executions=1,
         first_try=START + timedelta(seconds=3),
-        origin=task.origin,
+        call_site=task.call_site,
     )
 
 
