@@ -22,15 +22,16 @@ pytestmark = pytest.mark.notebook
 ROOT = Path(__file__).parents[2]
 MIXED, SOLVED = "02_passing_data", "01_first_task"
 ENTRIES = """\
-2.1 not right yet: The task has no address: what stands first, without its
-    keyword, is the payload. So it goes to the queue's default address, where
-    nobody answers, and no error ever shows. Write url=URL(...). Reread lesson
-    02, “The call that looks right”.
+2.1 not right yet: The task has no address, because the first positional
+    argument is the payload. The task goes to the queue's default address, where
+    no action exists, and you never see an error. Write url=URL(...). Reread
+    lesson 02, “The call that looks right”.
 2.2 correct
 2.3 error in your code: NameError: name 'jsn' is not defined
-    (tutorial/controllers/ex2_3.py, line 19). Is it misspelt, or a text without
-    its quotes? A function knows its own variables only, and a worker none of
-    the action that queued it: what came with a request is in request.vars.
+    (tutorial/controllers/ex2_3.py, line 19). The name may be misspelled, or it
+    may be a string without quotes. A function sees only its own variables, so a
+    worker doesn't see those of the action that queued it. Values that came with
+    the request are in request.vars.
 cell 16 (id "ex2-4-answer"): SourceError: tutorial/controllers/ex2_4.py, line
     31; IndentationError: unindent does not match any outer indentation level
 2.4 not attempted: run the cell `%%controller ex2_4` first.
@@ -99,7 +100,7 @@ def test_a_line_of_the_short_summary_begins_with_the_exercise_and_its_outcome(ru
 
 def test_a_check_that_failed_shows_its_headline_and_then_all_that_the_notebook_shows(run):
     first, source, *said = run.failures[MIXED][2].splitlines()
-    assert first.startswith("2.1 not right yet: The task has no address: what stands first")
+    assert first.startswith("2.1 not right yet: The task has no address, because the first positional argument")
     assert source == "   1  check('2.1')"
     assert said[0] == "CheckError: 2.1 not right yet."
     assert said[-1] == 'Stuck? hint("2.1")'
