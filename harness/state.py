@@ -47,11 +47,6 @@ def _homeless(home: str) -> ProgressError:
     )
 
 
-def is_default() -> bool:
-    """Return whether the folder is the system's, because TASKQUEUE_COURSE_STATE isn't set."""
-    return not os.environ.get(VARIABLE, "").strip()
-
-
 def shown(text: object) -> str:
     """Return a path, or a text with paths, in which the home folder is written as ~ to hide the user's name."""
     home = os.path.expanduser("~").rstrip(os.sep)

@@ -61,7 +61,7 @@ def to_files(exercise: Exercise, answer: Answer) -> dict[str, str]:
 
 
 def fill(solution: str, text: str) -> str:
-    """Put an answer in the place of a solution's first region, at that region's indentation."""
+    """Replace a solution's first region with an answer, at that region's indentation."""
     before, _, rest = solution.partition(BEGIN)
     after = rest.partition(END)[2]
     indent = before.rpartition("\n")[2]

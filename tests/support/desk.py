@@ -1,4 +1,4 @@
-"""A learner's desk: a copy of the exercises, into which answers are written and saved as JupyterLab saves."""
+"""A learner's copy of the exercises. Answers are written into it and saved in the way of JupyterLab."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.answers import fill, wrong_answers
 
 
 class Desk:
-    """A folder with exercises/ of the lessons that are asked for, or of all.
+    """A folder with exercises/, for the given lessons or for all of them.
 
     Args:
         folder: an empty folder.
@@ -37,7 +37,7 @@ class Desk:
         return self.exercises / exercise_file(lesson)
 
     def reset(self, lesson: str) -> None:
-        """Write a notebook as it came."""
+        """Write the original notebook of a lesson."""
         self.path(lesson).write_text(dump(exercise_notebook(lesson)), encoding="utf-8")
 
     def read(self, lesson: str) -> dict[str, Any]:
@@ -45,7 +45,7 @@ class Desk:
         return notebook
 
     def save(self, lesson: str, notebook: dict[str, Any]) -> None:
-        """Write beside the notebook and rename, as JupyterLab does."""
+        """Write a draft beside the notebook and rename it, as JupyterLab does."""
         draft = self.exercises / f".~{exercise_file(lesson)}"
         draft.write_text(json.dumps(notebook, indent=1), encoding="utf-8")
         os.replace(draft, self.path(lesson))
@@ -56,7 +56,7 @@ class Desk:
         return found
 
     def answer(self, number: str, text: str) -> None:
-        """Put a text in the place of an exercise's first stub, and save."""
+        """Replace an exercise's first stub with a text, and save."""
         source = next(source for source in solution_cells(find_exercise(number)).values() if BEGIN in source)
         self.write(number, fill(source, text))
 
@@ -71,7 +71,7 @@ class Desk:
         self.answer(number, next(each.text for each in known if not each.text.lstrip().startswith("%%")))
 
     def write(self, number: str, source: str) -> None:
-        """Write a whole answer cell, run it, and save."""
+        """Replace an answer cell, mark it as run, and save."""
         notebook = self.read(find_exercise(number).lesson)
         cell = self.cell(notebook, f"ex{number.replace('.', '-')}-answer")
         cell["source"], cell["execution_count"] = source, 1
@@ -79,7 +79,7 @@ class Desk:
 
 
 def remember_nothing(monkeypatch: Any) -> set[str]:
-    """Give the ledger an empty memory for one test, and return what it comes to hold as solved."""
+    """Replace the progress file with an empty one in memory for one test, and return its set of solved exercises."""
     solved, hints, checked = set[str](), dict[str, int](), list[str]()
 
     def next_hint(number: str, count: int, *, go_on: bool = False) -> int:
@@ -95,7 +95,7 @@ def remember_nothing(monkeypatch: Any) -> set[str]:
 
 
 class SameProcess:
-    """Stands for the Examiner, and judges in this process, which has loaded web2py already."""
+    """A substitute for `CheckProcess` that checks in this process, which has already loaded web2py."""
 
     def check(self, exercise: Exercise, answer: Answer) -> Verdict:
         return not_attempted(exercise, answer.missing) if answer.missing else check_answer(exercise, answer.files)

@@ -1,8 +1,8 @@
-"""Which mistakes the check of an exercise can name, read from its source and not by running it.
+"""The mistakes that the check of an exercise can name, found in its source without running it.
 
-All names end in `Trial.wrong(mistake=...)`. From there this goes back: through the arguments of every call that the
-check can reach, through assignments, conditions, tables and what functions return. An expression that it cannot follow
-is reported, so that no name escapes.
+Each name is an argument of `Trial.wrong(mistake=...)`. The search goes back from there, through the arguments of every
+call that the check can reach, and through assignments, conditions, tables and return values. It reports each
+expression that it can't follow, so that it misses no name.
 """
 
 from __future__ import annotations

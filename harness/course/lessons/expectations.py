@@ -98,7 +98,7 @@ def work(trial: Trial, task: TaskInfo) -> None:
 
 
 def step_without_slip(trial: Trial) -> Attempt:
-    """Run one attempt, which may fail, but not by an exception that nobody raises on purpose."""
+    """Run one attempt. It may fail, but an exception such as a NameError ends the check."""
     attempt = trial.step(may_fail=True)
     ticket = attempt.response.ticket
     if ticket is not None and ticket.exception in SLIPS:

@@ -134,7 +134,7 @@ def _fragile_partner(trial: Trial) -> None:
     trial.expect(
         min(gaps) >= 10,
         "burst",
-        happened=f"{1 + sum(gap == 0 for gap in gaps)} tasks started at once",
+        happened=f"{1 + sum(gap == 0 for gap in gaps)} tasks started at the same moment",
         expected="one at a time, 10 s apart, from the beginning",
     )
     slow = _gaps(_partner(trial, "slow", 4))

@@ -58,7 +58,7 @@ def _task_only(trial: Trial) -> None:
     trial.expect(
         answer.ok,
         "at-definition",
-        happened=f"a user's request to publish was answered with {answer.status}",
+        happened=f"a user's request to publish got {answer.status}",
         expected="200, and a task in the queue",
     )
     _expect_admitted(trial, "shut-out", [("mailed", "Möwen")])
