@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from harness.appengine.clock import Clock, to_datetime
 from harness.appengine.taskqueue import Queue, QueueConfig, RetryParameters
-from harness.errors import BadValueError, UnknownTaskError
+from harness.errors import BadValueError, UnknownTaskError, quantity
 from harness.records import QueueSample, QueueStatistics
 from harness.show.card import Card, Fact, card, fact
 from harness.show.text import clock as clock_face
-from harness.show.text import duration, quantity
+from harness.show.text import duration
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

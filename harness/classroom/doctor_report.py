@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from harness.show.text import quantity
+from harness.errors import quantity
 from harness.state import pip_install, quoted
 
 ROOT = Path(__file__).resolve().parents[2]  # the repository, where the package is used from it

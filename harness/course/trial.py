@@ -8,10 +8,10 @@ from urllib.parse import unquote_plus, urlencode
 
 from harness.course.exercise import Exercise
 from harness.course.verdict import Verdict, error, wrong
-from harness.errors import RunawayError, did_you_mean
+from harness.errors import RunawayError, did_you_mean, quantity
 from harness.lab import Lab
 from harness.records import Attempt, Response, TaskInfo, Ticket
-from harness.show.text import quantity, shorten
+from harness.show.text import shorten
 
 SLIPS = (
     "NameError",

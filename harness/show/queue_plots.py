@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from matplotlib.ticker import NullLocator
 
+from harness.errors import quantity
 from harness.records import QueueSample
 from harness.show.axis import lay_out
 from harness.show.figure import (
@@ -26,7 +27,7 @@ from harness.show.figure import (
     thin,
     width_of,
 )
-from harness.show.text import clock, duration, quantity
+from harness.show.text import clock, duration
 
 _LOGARITHMIC = 100  # the ratio of the longest wait to the shortest from which the axis is logarithmic
 _STEPS = (

@@ -10,10 +10,11 @@ from html import escape
 from operator import itemgetter
 from typing import Any, Generic, NamedTuple, TypeVar, overload
 
+from harness.errors import quantity
 from harness.records import Attempt, Outcome, TaskInfo, TaskState
 from harness.show.card import unfold
 from harness.show.task_cards import retry_time, task_data
-from harness.show.text import LONG, clean, clock, duration, excerpt, plain, quantity, relative, shorten, width
+from harness.show.text import LONG, clean, clock, duration, excerpt, plain, relative, shorten, width
 
 T = TypeVar("T")
 _MANY = 40  # rows that are shown; a longer table shows only its first and last rows

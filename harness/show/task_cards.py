@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+from harness.errors import quantity
 from harness.records import Attempt, Frame, Outcome, QueueSample, QueueStatistics, TaskInfo, TaskState, Trace
 from harness.show.card import Card, Fact, card, fact
 from harness.show.record_cards import pairs, params, place, request_facts, response_facts, status
-from harness.show.text import clock, duration, literal, of_bytes, quantity, relative
+from harness.show.text import clock, duration, literal, of_bytes, relative
 
 # Headers that Google's client adds to every task.
 _USUAL = ("content-length", "host", "user-agent", "x-appengine-current-namespace", "x-appengine-default-namespace")

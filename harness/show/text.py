@@ -15,8 +15,6 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from harness.errors import quantity as quantity
-
 LONG = 10_000  # characters; a longer value is never shown in full
 _ADDRESS = re.compile(r"\bat 0x[0-9A-Fa-f]{4,}")
 _AMBIGUOUS = re.compile(r"(?s)|\s.*|.*\s|None|True|False|[-+\d.,]+")  # strings that look like other values

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from harness.errors import quantity
 from harness.records import Attempt, Outcome, Response, TaskInfo, TaskState
-from harness.show.text import clean, clock, duration, quantity
+from harness.show.text import clean, clock, duration
 
 _LANES = 6  # lanes of queues
 _OTHERS = " others"  # the name of no queue contains a space

@@ -12,6 +12,7 @@ import pytest
 
 import harness.records
 import harness.show
+from harness.errors import quantity
 from harness.records import (
     Attempt,
     Frame,
@@ -26,7 +27,7 @@ from harness.records import (
     Ticket,
     Trace,
 )
-from harness.show.text import clean, clock, duration, literal, quantity, relative, shorten, width
+from harness.show.text import clean, clock, duration, literal, relative, shorten, width
 from tests.support.sample_records import ATTEMPTS, RESPONSES, TASK
 from tests.support.shown import Shown, words
 

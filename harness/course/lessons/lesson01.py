@@ -11,7 +11,7 @@ from harness.course.lessons.expectations import (
     queue_task,
 )
 from harness.course.trial import Trial
-from harness.show.text import quantity
+from harness.errors import quantity
 
 
 def _queue_it(trial: Trial) -> None:

@@ -17,8 +17,8 @@ from harness.course.lessons.expectations import (
     work,
 )
 from harness.course.trial import Trial
+from harness.errors import quantity
 from harness.records import TaskInfo
-from harness.show.text import quantity
 
 _EDITS = (("Ferry late", "Ferry on time"), ("Nacht & Nebel, 100 %", "Ночь + туман = 夜"), ("Ebb", "Flood"))
 _VOTES: tuple[tuple[int, str | None, list[str]], ...] = (

@@ -6,8 +6,9 @@ from itertools import pairwise
 
 from harness.course.lessons.expectations import NO_COOKIE, expect_no_echo, expect_rows, own_instance, work
 from harness.course.trial import Trial
+from harness.errors import quantity
 from harness.records import Attempt
-from harness.show.text import quantity, shorten
+from harness.show.text import shorten
 
 _PARTNER = """
 import time

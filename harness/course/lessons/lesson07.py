@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.course.lessons.expectations import expect_rows, expect_short_wait, own_instance, step_without_slip
 from harness.course.trial import Trial
-from harness.show.text import quantity
+from harness.errors import quantity
 
 _SEEDS = (1, 2, 3)
 _WEEK = 7 * 24 * 3600  # seconds; the queue keeps a name for nine days
