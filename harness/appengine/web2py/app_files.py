@@ -1,6 +1,4 @@
-"""The files of one web2py root: a temporary folder with applications copied from the folder `skeleton`."""
-
-from __future__ import annotations
+"""The files of one web2py root: the folder itself, the names that web2py allows, and a syntax check of the source."""
 
 import ast
 import keyword
@@ -8,74 +6,21 @@ import re
 import shutil
 import tempfile
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.appengine.web2py import roots
 from harness.errors import NameRefusedError, SourceError
 
-SKELETON = Path(__file__).with_name("skeleton")
-_PARTS = ("models", "views")
-_PACKAGES = ("", "modules")  # so that `from x import y` finds the application's modules, and no one else's
-
-
-def make_root() -> Path:
-    """Make an empty root in the folder for temporary files; its path has no symbolic links in it."""
-    roots.sweep_once()
-    root = Path(tempfile.mkdtemp(prefix=roots.PREFIX)).resolve()
-    roots.hold(root)
-    (root / "applications").mkdir()
-    (root / "applications" / "__init__.py").touch()  # else an installed package `applications` goes before it
-    return root
-
-
-def make_app(root: Path, name: str) -> None:
-    """Make an application from the skeleton; one that is there already stays as it is."""
-    app = root / "applications" / name
-    for part in _PARTS:
-        shutil.copytree(SKELETON / part, app / part, copy_function=shutil.copyfile)
-    (app / "controllers").mkdir()
-    (app / "databases").mkdir()  # web2py makes it at the first request, which may come after a look at a table
-    for package in _PACKAGES:
-        (app / package).mkdir(exist_ok=True)
-        (app / package / "__init__.py").touch()
-
-
-def remove_root(root: Path) -> None:
-    """Remove a root and all that is in it, as far as it is still there."""
-    roots.release(root)
-    shutil.rmtree(root, ignore_errors=True)
-
-
-def list_files(app: Path) -> list[str]:
-    """Return the paths of an application's own files, without the databases, sessions and tickets."""
-    folders = ("controllers", "models", "modules", "views", "static")
-    files = (file for folder in folders for file in sorted((app / folder).rglob("*")) if file.is_file())
-    return [file.relative_to(app).as_posix() for file in files if file.name != "__init__.py"]
-
-
-def replace_file(file: Path, data: bytes | None) -> bytes | None:
-    """Write a file, or remove it where `data` is None; return what was in it before, or None."""
-    before = file.read_bytes() if file.exists() else None
-    if data is None:
-        file.unlink()
-    else:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(data)
-    return before
-
-
-# Which names web2py can serve: applications, and the files that make one up.
-
 ROUTES = "routes.py"
+_SKELETON = Path(__file__).with_name("skeleton")
 _NAME = "[A-Za-z0-9_]+"
-_LONGEST = 100  # characters; file systems take from 143 on
 _NAME_RULE = "letters a-z and A-Z, digits and _"
+_LONGEST_NAME = 100  # characters; a file system allows at least 143
 
 
-@dataclass(frozen=True)
-class _Folder:
-    """One folder of an application: what a path in it must look like, and how to say that."""
+class _Folder(NamedTuple):
+    """The paths that web2py finds in one folder of an application, as a pattern, in words and by an example."""
 
     pattern: str
     rule: str
@@ -97,92 +42,144 @@ _FOLDERS = {
         "static/logo.txt",
     ),
 }
+# A pattern is searched in Python's message and in the line of source. The advice of the first match is shown.
+_ADVICE = (
+    (r"inconsistent use of tabs|unindent does not match|unexpected indent|unexpected unindent",
+     "Indent the lines of one block alike, with four spaces and no tabs."),
+    (r"expected an indented block", "Indent the body of the line before by four spaces. An empty body is `pass`."),
+    (r"was never closed", "Close that bracket."),
+    (r"unmatched|does not match opening", "Every closing bracket needs an opening bracket."),
+    (r"unterminated (triple-quoted )?(f-)?string", "Close the quotes. A string of several lines needs three quotes."),
+    (r"expected ':'", "Put a colon at the end of the line."),
+    (r"Missing parentheses in call|multiple exception types must be|<>|print\s",
+     "That is Python 2. Here web2py runs on Python 3."),
+    (r"null bytes|U\+|non-printable|invalid character", "Delete that character and type it again."),
+    (r"\.{4,}", "The dots mark code that was left out. Replace them with your own code, or delete them."),
+    (r"cannot assign|Maybe you meant '=='", "A single = assigns a value. Use == to compare."),
+    (r"forgot a comma", "Put a comma between the two."),
+    (r"outside function", "Indent this line, so that it belongs to a function."),
+    (r"outside async function", "web2py's actions are plain functions, so leave out `await`."),
+)  # fmt: skip
+
+
+def make_root() -> Path:
+    """Make an empty root in the folder for temporary files, and return its path without symbolic links."""
+    roots.sweep_once()
+    root = Path(tempfile.mkdtemp(prefix=roots.PREFIX)).resolve()
+    roots.hold(root)
+    (root / "applications").mkdir()
+    (root / "applications" / "__init__.py").touch()  # otherwise Python prefers an installed package `applications`
+    return root
+
+
+def make_app(root: Path, name: str) -> None:
+    """Make an application from the skeleton.
+
+    Raises:
+        FileExistsError: If the root already has an application of that name.
+    """
+    app = root / "applications" / name
+    for folder in ("models", "views"):
+        shutil.copytree(_SKELETON / folder, app / folder, copy_function=shutil.copyfile)
+    for folder in ("controllers", "databases", "modules"):  # web2py itself makes databases/ only at the first request
+        (app / folder).mkdir()
+    for package in (app, app / "modules"):  # so that `from x import y` finds the application's own modules
+        (package / "__init__.py").touch()
+
+
+def remove_root(root: Path) -> None:
+    """Remove a root and its files. Files that cannot be removed are ignored."""
+    roots.release(root)
+    shutil.rmtree(root, ignore_errors=True)
+
+
+def list_files(app: Path) -> list[str]:
+    """Return the paths of an application's source files, relative to the application."""
+    files = (file for folder in _FOLDERS for file in sorted((app / folder).rglob("*")) if file.is_file())
+    return [file.relative_to(app).as_posix() for file in files if file.name != "__init__.py"]
+
+
+def replace_file(file: Path, data: bytes | None) -> bytes | None:
+    """Write a file, or remove it if `data` is None.
+
+    Returns:
+        The previous content, or None if the file did not exist.
+
+    Raises:
+        OSError: If the file system refuses the path.
+    """
+    before = file.read_bytes() if file.exists() else None
+    if data is None:
+        file.unlink()
+    else:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+    return before
 
 
 def check_app(name: object) -> str:
-    """Return the name of an application if web2py can serve it.
+    """Return the name of an application unchanged.
 
     Raises:
-        NameRefusedError: it cannot, and which characters it can.
+        NameRefusedError: If web2py cannot serve an application of that name.
     """
     if not isinstance(name, str) or not re.fullmatch(_NAME, name):
         raise NameRefusedError(f"{name!r} cannot be an application: web2py allows {_NAME_RULE}, at least one")
-    if len(name) > _LONGEST:
-        raise NameRefusedError(f"an application has a folder of its name, and {name[:20]!r}… is too long for one")
+    if len(name) > _LONGEST_NAME:
+        raise NameRefusedError(f"{name[:20]!r}… is too long for the name of an application, which names a folder")
     return name
 
 
 def check_path(path: object) -> str:
-    """Return the path of a file in an application, such as "controllers/default.py", if web2py would find it there.
+    """Return the path of a file in an application ("controllers/default.py") unchanged.
 
     Raises:
-        NameRefusedError: it would not; the message says what is allowed.
+        NameRefusedError: If web2py would not find a file at that path.
     """
     if path == ROUTES:
         return ROUTES
     if not isinstance(path, str) or not path:
-        raise NameRefusedError(f'{path!r} is no path; name a file of the application, such as "controllers/default.py"')
+        raise NameRefusedError(
+            f'{path!r} is not a path. Pass the path of a file in the application, such as "controllers/default.py".'
+        )
     if path.startswith(("/", "~")) or "\\" in path or re.match("[A-Za-z]:", path):
         raise NameRefusedError(
-            f'{path!r} does not start inside the application; write it like "controllers/default.py"'
+            f'{path!r} does not start inside the application. Write it in the form "controllers/default.py".'
         )
     if ".." in path.split("/"):
-        raise NameRefusedError(f"{path!r} leads out of the application; leave out the ..")
+        raise NameRefusedError(f"{path!r} leads out of the application. Leave out the .. in it.")
     top, _, rest = path.partition("/")
     if top not in _FOLDERS or not rest:
         raise NameRefusedError(
-            f"{path!r} is not in a folder that web2py reads: "
-            f"start it with {', '.join(f'{each}/' for each in _FOLDERS)} or name {ROUTES}"
+            f"{path!r} is not in a folder that web2py reads. "
+            f"Start the path with {', '.join(f'{each}/' for each in _FOLDERS)} or pass {ROUTES}."
         )
-    _check_below(path, rest, _FOLDERS[top])
+    _check_in_folder(path, rest, _FOLDERS[top])
     return path
 
 
-def _check_below(path: str, rest: str, folder: _Folder) -> None:
+def _check_in_folder(path: str, rest: str, folder: _Folder) -> None:
     if not re.fullmatch(folder.pattern, rest, re.ASCII):
-        raise NameRefusedError(f'web2py would never use {path!r}: allowed are {folder.rule}, as in "{folder.example}"')
+        raise NameRefusedError(f'web2py would never use {path!r}. It allows {folder.rule}, as in "{folder.example}".')
     if path == "controllers/static.py":
-        raise NameRefusedError(f"{path!r} can never be reached: web2py serves files below /static/; take another name")
+        raise NameRefusedError(f"{path!r} can never be reached: web2py serves files below /static/. Use another name.")
     reserved = [name for name in path.removesuffix(".py").split("/") if keyword.iskeyword(name)]
     if path.startswith("modules/") and reserved:
         raise NameRefusedError(
-            f"{path!r} can never be imported: {reserved[0]!r} is a word of Python; take another name"
+            f"{path!r} can never be imported: {reserved[0]!r} is a keyword of Python. Use another name."
         )
 
 
-# Compiles what a learner wrote before web2py sees it, and explains what does not compile.
-
-# From the words of Python's message, or of the line itself, to what to try next; the first that fits wins.
-_ADVICE = (
-    (r"inconsistent use of tabs|unindent does not match|unexpected indent|unexpected unindent",
-     "Indent the lines of one block alike, with four spaces and no tabs."),
-    (r"expected an indented block", "Indent what belongs to the line before by four spaces; an empty body is `pass`."),
-    (r"was never closed", "Close that bracket."),
-    (r"unmatched|does not match opening", "Every closing bracket needs its opening one."),
-    (r"unterminated (triple-quoted )?(f-)?string", "Close the quotes; a string of several lines needs three of them."),
-    (r"expected ':'", "Put a colon at the end of the line."),
-    (r"Missing parentheses in call|multiple exception types must be|<>|print\s",
-     "That is Python 2. Here web2py runs on Python 3."),
-    (r"null bytes|U\+|non-printable|invalid character", "Delete that character and type it anew."),
-    (r"\.{4,}", "The dots stand for code that was left out: put your own there, or delete them."),
-    (r"cannot assign|Maybe you meant '=='", "One = sets a name; two, ==, compare."),
-    (r"forgot a comma", "Put a comma between the two."),
-    (r"outside function", "Indent it into the function that it belongs to."),
-    (r"outside async function", "web2py's actions are plain functions: leave out `await`."),
-)  # fmt: skip
-_ANYTHING = "Correct that line, or the end of the one before."
-
-
 def check_python(source: str, name: str, *, needs_code: bool = False) -> None:
-    """Compile Python source.
+    """Compile Python source without running it.
 
     Args:
-        source: the text of the file.
-        name: what to call the file in messages ("tutorial/controllers/default.py").
-        needs_code: whether a file without any statement is refused.
+        source: The text of the file.
+        name: The name of the file in messages ("tutorial/controllers/default.py").
+        needs_code: True to refuse a file that contains no statement.
 
     Raises:
-        SourceError: it does not compile; the message shows the line, where in it, and what to try next.
+        SourceError: If the source does not compile. The message shows the line, the column and advice.
     """
     try:
         with warnings.catch_warnings():
@@ -193,14 +190,21 @@ def check_python(source: str, name: str, *, needs_code: bool = False) -> None:
         raise SourceError(_explain(error, source, name)) from None
     except (RecursionError, MemoryError):
         raise SourceError(f"{name} cannot be compiled: an expression in it is nested too deeply, or too long") from None
-    except ValueError as error:  # lone surrogates; null bytes, in some versions
-        raise SourceError(f"{name} cannot be compiled: {error}. {_advice(str(error), '')}") from None
+    except ValueError as error:  # lone surrogates, and null bytes in some versions of Python
+        raise SourceError(f"{name} cannot be compiled: {error}. {_advise(str(error), '')}") from None
     if needs_code and not tree.body:
-        raise SourceError(f"{name} holds no code yet; web2py needs a function in it: def index(): return 'hello'")
+        raise SourceError(f"{name} holds no code yet, and web2py needs a function in it: def index(): return 'hello'")
 
 
 def show_line(name: str, line: int, column: int | None, text: str) -> str:
-    """Return a line of source as messages show it: where it is, the line itself, and a caret below it."""
+    """Return a line of source for a message: the file and the number, the line itself, and a caret below the column.
+
+    Args:
+        name: The name of the file.
+        line: The number of the line, from 1.
+        column: The number of the character, from 1, or None for no caret.
+        text: The line.
+    """
     shown = f"{name}, line {line}"
     if text.strip():
         shown += f"\n    {text.strip()}"
@@ -215,9 +219,9 @@ def _explain(error: SyntaxError, source: str, name: str) -> str:
     line = min(error.lineno or 1, max(1, len(lines)))
     text = lines[line - 1] if lines else ""
     message = error.msg[:1].lower() + error.msg[1:] if error.msg[:2].istitle() else error.msg
-    return f"{show_line(name, line, error.offset, text)}\n{type(error).__name__}: {message}\n{_advice(error.msg, text)}"
+    return f"{show_line(name, line, error.offset, text)}\n{type(error).__name__}: {message}\n{_advise(error.msg, text)}"
 
 
-def _advice(message: str, text: str) -> str:
+def _advise(message: str, text: str) -> str:
     found = (advice for pattern, advice in _ADVICE if re.search(pattern, message) or re.search(pattern, text))
-    return next(found, _ANYTHING)
+    return next(found, "Correct that line, or the end of the previous line.")

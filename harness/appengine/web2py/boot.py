@@ -1,9 +1,7 @@
-"""Loads real web2py (`gluon`), once per process and only when it is needed, without a trace on the kernel.
+"""Load real web2py (`gluon`) once per process, when it is first needed, without changing the state of the kernel.
 
-The web2py is the installed package web2py-gluon, or the source tree that the environment variable WEB2PY_PATH names.
+It loads the source tree that the environment variable WEB2PY_PATH names, or else the installed package web2py-gluon.
 """
-
-from __future__ import annotations
 
 import gc
 import importlib
@@ -28,17 +26,17 @@ from harness.appengine.web2py.pydal_changes import take_back
 from harness.errors import Web2pyNotFoundError
 from harness.state import pip_install
 
-# Not loaded: no server is ever started, and 2.26.1 and 3.3.3 alike load drivers of their own for databases that the
-# lab does not have, which takes a quarter of their start.
-_NO_SERVER = "rocket3"
-_NO_DRIVERS = ("gluon.contrib.pymysql", "gluon.contrib.pypyodbc", "gluon.contrib.pg8000")
-LOCAL_HOSTS = ("127.0.0.1", "::ffff:127.0.0.1", "::1")  # else web2py asks the DNS which these are
-_KNOWN = "web2py-gluon==2.26.1"
+LOCAL_HOSTS = ("127.0.0.1", "::ffff:127.0.0.1", "::1")  # web2py would look them up in the DNS
+# Modules that are not loaded. The lab starts no server and has only SQLite. Loading web2py's own drivers for other
+# databases takes a quarter of the start of 2.26.1 and 3.3.3.
+_SERVER = "rocket3"
+_DRIVERS = ("gluon.contrib.pymysql", "gluon.contrib.pypyodbc", "gluon.contrib.pg8000")
+_TESTED = "web2py-gluon==2.26.1"
 
 
 @dataclass(frozen=True, eq=False)
 class Gluon:
-    """The parts of web2py that the harness touches."""
+    """The modules of web2py that the harness uses, and two parts of pydal."""
 
     cache: Any
     cfs: Any
@@ -57,58 +55,68 @@ class Gluon:
 
 @cache
 def boot() -> Gluon:
-    """Load web2py, if it is not yet loaded.
+    """Load web2py at the first call.
+
+    Returns:
+        The modules of web2py, the same object at every call.
 
     Raises:
-        Web2pyNotFoundError: WEB2PY_PATH holds no web2py, or none is installed, or it does not work on this Python.
+        Web2pyNotFoundError: If WEB2PY_PATH contains no web2py, if none is installed, or if it fails on this Python.
     """
     tree = source_tree()
     with tempfile.TemporaryDirectory(prefix="harness-boot-") as folder, ProcessState(), _quietly(), _stand_ins():
-        os.chdir(folder)  # web2py makes folders where it starts, and 2.26.1 wants to start where a file VERSION is
+        os.chdir(folder)  # web2py creates folders where it starts, and 2.26.1 reads the file VERSION there
         try:
             _load(tree, Path(folder))
         except Exception as error:
             for name in [name for name in sys.modules if name.partition(".")[0] == "gluon"]:
                 del sys.modules[name]
-            where = "the installed web2py" if tree is None else f"the web2py in WEB2PY_PATH={str(tree)!r}"
+            source = "the installed web2py" if tree is None else f"the web2py in WEB2PY_PATH={str(tree)!r}"
             reason = str(error).partition("\n")[0]
             raise Web2pyNotFoundError(
-                f"{where} does not start on Python {sys.version_info[0]}.{sys.version_info[1]}: "
-                f"{type(error).__name__}: {reason}\nUse one that is known to work: {pip_install(_KNOWN)}"
+                f"{source} does not start on Python {sys.version_info[0]}.{sys.version_info[1]}: "
+                f"{type(error).__name__}: {reason}\nUse a version that is known to work: {pip_install(_TESTED)}"
             ) from None
-        gluon = _parts()
-        _settle(gluon)
+        gluon = _collect_parts()
+        _make_deterministic(gluon)
     return gluon
 
 
 def source_tree() -> Path | None:
-    """Return the folder that WEB2PY_PATH names, or None where the variable is not set.
+    """Return the folder that WEB2PY_PATH names, or None if the variable is not set.
 
     Raises:
-        Web2pyNotFoundError: there is no web2py in that folder, or another one is loaded already.
+        Web2pyNotFoundError: If the folder contains no web2py, or if another web2py is already loaded.
     """
     name = os.environ.get("WEB2PY_PATH")
     if name is None:
         return None
     tree = Path(name).expanduser().absolute()
-    advice = f"Name the folder of a web2py 3 source tree, or unset it to use the installed one ({pip_install(_KNOWN)})."
+    problem = ""
     if not name.strip():
-        raise Web2pyNotFoundError(f"WEB2PY_PATH is set, but empty: {name!r}. {advice}")
-    if not tree.is_dir():
-        raise Web2pyNotFoundError(f"WEB2PY_PATH is {name!r}, which is no folder. {advice}")
-    if not (tree / "gluon" / "main.py").is_file():
-        raise Web2pyNotFoundError(f"WEB2PY_PATH is {name!r}, which holds no gluon/main.py. {advice}")
+        problem = "is empty"
+    elif not tree.is_dir():
+        problem = "is not a folder"
+    elif not (tree / "gluon" / "main.py").is_file():
+        problem = "does not contain gluon/main.py"
+    if problem:
+        raise Web2pyNotFoundError(
+            f"WEB2PY_PATH={name!r} {problem}. Set it to the folder of a web2py 3 source tree, "
+            f"or unset it to use the installed web2py ({pip_install(_TESTED)})."
+        )
     loaded = getattr(sys.modules.get("gluon"), "__file__", None)
     if loaded is not None and Path(loaded).resolve() != (tree / "gluon" / "__init__.py").resolve():
-        raise Web2pyNotFoundError(f"WEB2PY_PATH is {name!r}, but another web2py is loaded already: restart the kernel")
+        raise Web2pyNotFoundError(
+            f"WEB2PY_PATH={name!r} is not used, because another web2py is already loaded. Restart the kernel."
+        )
     return tree
 
 
 def _load(tree: Path | None, folder: Path) -> None:
-    """Load gluon, its settings before anything else.
+    """Load gluon, and change its settings before `gluon.main` reads them.
 
-    3.3.3 loads `main` while the package itself is loaded, so the settings that `main` reads at that moment can only be
-    set while the package is in `sys.modules`, but has not run yet.
+    In 3.3.3 the package itself imports `main`. So the settings are changed when the package is in `sys.modules` and
+    its code has not yet run.
     """
     spec = _find(tree)
     package = sys.modules.get("gluon") or importlib.util.module_from_spec(spec)
@@ -116,7 +124,7 @@ def _load(tree: Path | None, folder: Path) -> None:
     sys.modules["gluon"] = package
     settings = importlib.import_module("gluon.settings").global_settings
     settings.gluon_parent = settings.applications_parent = str(folder)
-    settings.web2py_runtime_handler = True  # else it loads tkinter and its server, and sets LC_CTYPE to "C"
+    settings.web2py_runtime_handler = True  # otherwise web2py loads tkinter and its server, and sets LC_CTYPE to "C"
     _write_version(Path(spec.origin or "").parent, folder)
     if not started and spec.loader is not None:
         spec.loader.exec_module(package)
@@ -126,19 +134,19 @@ def _load(tree: Path | None, folder: Path) -> None:
 
 
 def _find(tree: Path | None) -> ModuleSpec:
-    if "gluon" in sys.modules:  # the notebook imported it before the first lab
+    if "gluon" in sys.modules:  # the notebook imported it before it made the first lab
         spec = sys.modules["gluon"].__spec__
     elif tree is None:
         spec = importlib.util.find_spec("gluon")
     else:
         spec = PathFinder.find_spec("gluon", [str(tree)])
     if spec is None:
-        raise ModuleNotFoundError("there is no package gluon")
+        raise ModuleNotFoundError("no package gluon is installed")
     return spec
 
 
 def _write_version(package: Path, folder: Path) -> None:
-    """Write the file VERSION that 2.26.1 reads in the folder it starts in; 3.3.3 has its version in a module."""
+    """Write the file VERSION, which 2.26.1 reads from the working folder. 3.3.3 has its version in a module."""
     shipped, about = package.parent / "VERSION", package / "__about__.py"
     if about.is_file():
         found = re.search(r'"([\d.]+)"', about.read_text("utf-8"))
@@ -147,28 +155,28 @@ def _write_version(package: Path, folder: Path) -> None:
         (folder / "VERSION").write_bytes(shipped.read_bytes())
 
 
-def _parts() -> Gluon:
+def _collect_parts() -> Gluon:
     names = [name for name in Gluon.__dataclass_fields__ if name not in ("dal", "threads")]
     modules = {name: importlib.import_module(f"gluon.{name}") for name in names}
     dal = importlib.import_module("pydal").DAL
     return Gluon(**modules, dal=dal, threads=importlib.import_module("pydal._globals").THREAD_LOCAL)
 
 
-def _settle(gluon: Gluon) -> None:
-    """Set what would else be looked up on the network, or differ from run to run."""
+def _make_deterministic(gluon: Gluon) -> None:
+    """Replace the values that web2py looks up on the network or draws at random."""
     gluon.settings.global_settings.local_hosts = list(LOCAL_HOSTS)
-    # Session ids and form keys come from `web2py_uuid`: from here on from `utils.random` alone, which is each site's
-    # own generator. No lab is on the network, so there is nothing to guess.
+    # `web2py_uuid` makes session ids and form keys. From here on it uses only `utils.random`, which is a generator of
+    # each site. Predictable ids are safe, because no lab is on the network.
     gluon.utils.HAVE_URANDOM = False
     gluon.utils.web2py_uuid.__defaults__ = ((0, 0),)
-    validators: Any = importlib.import_module("pydal.validators")  # CRYPT draws the salts of passwords from `uuid4`
+    validators: Any = importlib.import_module("pydal.validators")  # CRYPT makes the salts of passwords with it
     validators.uuid = SimpleNamespace(uuid4=gluon.utils.web2py_uuid)
-    gluon.custom_import.custom_import_install()  # lists the modules that are loaded now; later calls keep that list
+    gluon.custom_import.custom_import_install()  # it lists the loaded modules at the first call only
 
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Load without warnings, without garbage collections, and without a new seed for the kernel's `random`."""
+    """Turn off warnings and garbage collection, and restore the state of the kernel's `random` afterwards."""
     state, collecting = random.getstate(), gc.isenabled()
     gc.disable()
     try:
@@ -176,15 +184,15 @@ def _quietly() -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     finally:
-        random.setstate(state)  # 2.26.1 and 3.3.3 seed it with the time
+        random.setstate(state)  # 2.26.1 and 3.3.3 seed it with the current time
         if collecting:
             gc.enable()
 
 
 @contextmanager
 def _stand_ins() -> Iterator[None]:
-    """Let the modules that are not needed look empty (the server) or missing (the drivers) while web2py loads."""
-    modules: dict[str, ModuleType | None] = {_NO_SERVER: ModuleType(_NO_SERVER), **dict.fromkeys(_NO_DRIVERS)}
+    """Let web2py import an empty module as its server and no database drivers."""
+    modules: dict[str, ModuleType | None] = {_SERVER: ModuleType(_SERVER), **dict.fromkeys(_DRIVERS)}
     added = {name: module for name, module in modules.items() if name not in sys.modules}
     sys.modules.update(added)  # type: ignore[arg-type]  # None is how Python marks a module that must not be imported
     try:

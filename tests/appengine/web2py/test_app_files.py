@@ -44,7 +44,7 @@ def test_what_is_written_can_be_read(path: str, site: Site) -> None:
         ("controllers/static.py", "never be reached"),
         ("models/1-db.py", "letters a-z"),
         ("modules/1mail.py", "import"),
-        ("modules/class.py", "word of Python"),
+        ("modules/class.py", "keyword of Python"),
         ("views/default/index", "extension"),
         ("views/de fault/index.html", "letters a-z"),
         ("views/a\0.html", "letters a-z"),
@@ -58,8 +58,8 @@ def test_what_is_written_can_be_read(path: str, site: Site) -> None:
         ("default.py", "controllers/"),
         ("controllers", "controllers/"),
         ("controllers/", "controllers/"),
-        ("", "no path"),
-        (None, "no path"),
+        ("", "not a path"),
+        (None, "not a path"),
     ],
 )
 def test_a_path_that_web2py_would_not_use_is_refused(path: str, words: str, site: Site) -> None:
@@ -100,7 +100,7 @@ def test_reading_a_file_that_is_not_there_lists_those_that_are(site: Site) -> No
         ("def f():\n    return dict(.....)", 2, "return dict(.....)", "dots"),
         ("def f():\n    print 'x'", 2, "print 'x'\n    ^", "Python 2"),
         ("def f():\n    return 'x", 2, "return 'x\n           ^", "Close the quotes"),
-        ("return 1", 1, "return 1\n    ^", "into the function"),
+        ("return 1", 1, "return 1\n    ^", "belongs to a function"),
         ("def f():\n    if x = 1: pass", 2, "if x = 1: pass\n       ^", "=="),
         ("def f():\n    return 1)", 2, "return 1)\n            ^", "opening"),
         ("x = dict(a=1 b=2)", 1, "x = dict(a=1 b=2)\n               ^", "Put a comma"),

@@ -148,4 +148,4 @@ def test_another_web2py_that_is_loaded_already_is_not_taken_for_the_one_in_web2p
     script = "import gluon.storage\n" + SHOW_ERROR
     done = run_python(script, tmp_path.parent, WEB2PY_PATH=str(tmp_path))
     assert done.stdout.splitlines()[-1].startswith("Web2pyNotFoundError")
-    assert "restart" in done.stdout
+    assert "Restart the kernel" in done.stdout
