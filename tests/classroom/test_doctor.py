@@ -132,7 +132,10 @@ def test_googles_client_that_cannot_be_imported_is_a_problem(monkeypatch, course
 def test_a_wrong_web2py_path_is_told_once_with_what_to_do(monkeypatch, course, tmp_path):
     monkeypatch.setenv("WEB2PY_PATH", str(tmp_path / "none"))
     found = doctor.web2py(course)
-    assert said(found) == ("problem", f"WEB2PY_PATH={str(tmp_path / 'none')!r} is not a folder")
+    assert said(found) == (
+        "problem",
+        f"WEB2PY_PATH={str(tmp_path / 'none')!r} is not a folder that contains gluon/main.py",
+    )
     assert found.fix.startswith("Set it to the folder of a web2py 3 source tree, or unset it")
 
 

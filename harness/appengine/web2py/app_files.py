@@ -197,14 +197,7 @@ def check_python(source: str, name: str, *, needs_code: bool = False) -> None:
 
 
 def show_line(name: str, line: int, column: int | None, text: str) -> str:
-    """Return a line of source for a message: the file and the number, the line itself, and a caret below the column.
-
-    Args:
-        name: The name of the file.
-        line: The number of the line, from 1.
-        column: The number of the character, from 1, or None for no caret.
-        text: The line.
-    """
+    """Return a line of source for a message: file and number, then the line, then a caret below a column (from 1)."""
     shown = f"{name}, line {line}"
     if text.strip():
         shown += f"\n    {text.strip()}"

@@ -14,7 +14,6 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -34,40 +33,21 @@ _DRIVERS = ("gluon.contrib.pymysql", "gluon.contrib.pypyodbc", "gluon.contrib.pg
 _TESTED = "web2py-gluon==2.26.1"
 
 
-@dataclass(frozen=True, eq=False)
-class Gluon:
-    """The modules of web2py that the harness uses, and two parts of pydal."""
-
-    cache: Any
-    cfs: Any
-    compileapp: Any
-    custom_import: Any
-    globals: Any
-    http: Any
-    main: Any
-    restricted: Any
-    rewrite: Any
-    settings: Any
-    utils: Any
-    dal: Any
-    threads: Any  # pydal's thread-local state
-
-
 @cache
-def boot() -> Gluon:
+def boot() -> ModuleType:
     """Load web2py at the first call.
 
     Returns:
-        The modules of web2py, the same object at every call.
+        The package `gluon`, whose modules are its attributes.
 
     Raises:
         Web2pyNotFoundError: If WEB2PY_PATH contains no web2py, if none is installed, or if it fails on this Python.
     """
     tree = source_tree()
-    with tempfile.TemporaryDirectory(prefix="harness-boot-") as folder, ProcessState(), _quietly(), _stand_ins():
+    with tempfile.TemporaryDirectory(prefix="harness-boot-") as folder, ProcessState(), _prepared():
         os.chdir(folder)  # web2py creates folders where it starts, and 2.26.1 reads the file VERSION there
         try:
-            _load(tree, Path(folder))
+            gluon = _load(tree, Path(folder))
         except Exception as error:
             for name in [name for name in sys.modules if name.partition(".")[0] == "gluon"]:
                 del sys.modules[name]
@@ -77,7 +57,6 @@ def boot() -> Gluon:
                 f"{source} does not start on Python {sys.version_info[0]}.{sys.version_info[1]}: "
                 f"{type(error).__name__}: {reason}\nUse a version that is known to work: {pip_install(_TESTED)}"
             ) from None
-        gluon = _collect_parts()
         _make_deterministic(gluon)
     return gluon
 
@@ -92,17 +71,10 @@ def source_tree() -> Path | None:
     if name is None:
         return None
     tree = Path(name).expanduser().absolute()
-    problem = ""
-    if not name.strip():
-        problem = "is empty"
-    elif not tree.is_dir():
-        problem = "is not a folder"
-    elif not (tree / "gluon" / "main.py").is_file():
-        problem = "does not contain gluon/main.py"
-    if problem:
+    if not name.strip() or not (tree / "gluon" / "main.py").is_file():
         raise Web2pyNotFoundError(
-            f"WEB2PY_PATH={name!r} {problem}. Set it to the folder of a web2py 3 source tree, "
-            f"or unset it to use the installed web2py ({pip_install(_TESTED)})."
+            f"WEB2PY_PATH={name!r} is not a folder that contains gluon/main.py. Set it to the folder of a web2py 3 "
+            f"source tree, or unset it to use the installed web2py ({pip_install(_TESTED)})."
         )
     loaded = getattr(sys.modules.get("gluon"), "__file__", None)
     if loaded is not None and Path(loaded).resolve() != (tree / "gluon" / "__init__.py").resolve():
@@ -112,7 +84,7 @@ def source_tree() -> Path | None:
     return tree
 
 
-def _load(tree: Path | None, folder: Path) -> None:
+def _load(tree: Path | None, folder: Path) -> ModuleType:
     """Load gluon, and change its settings before `gluon.main` reads them.
 
     In 3.3.3 the package itself imports `main`. So the settings are changed when the package is in `sys.modules` and
@@ -131,6 +103,7 @@ def _load(tree: Path | None, folder: Path) -> None:
     importlib.import_module("gluon.main")
     if "gluon._compat" in sys.modules:  # only 2.26.1 has this module
         take_back(sys.modules["gluon._compat"])
+    return package
 
 
 def _find(tree: Path | None) -> ModuleSpec:
@@ -155,14 +128,7 @@ def _write_version(package: Path, folder: Path) -> None:
         (folder / "VERSION").write_bytes(shipped.read_bytes())
 
 
-def _collect_parts() -> Gluon:
-    names = [name for name in Gluon.__dataclass_fields__ if name not in ("dal", "threads")]
-    modules = {name: importlib.import_module(f"gluon.{name}") for name in names}
-    dal = importlib.import_module("pydal").DAL
-    return Gluon(**modules, dal=dal, threads=importlib.import_module("pydal._globals").THREAD_LOCAL)
-
-
-def _make_deterministic(gluon: Gluon) -> None:
+def _make_deterministic(gluon: ModuleType) -> None:
     """Replace the values that web2py looks up on the network or draws at random."""
     gluon.settings.global_settings.local_hosts = list(LOCAL_HOSTS)
     # `web2py_uuid` makes session ids and form keys. From here on it uses only `utils.random`, which is a generator of
@@ -175,28 +141,23 @@ def _make_deterministic(gluon: Gluon) -> None:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """Turn off warnings and garbage collection, and restore the state of the kernel's `random` afterwards."""
+def _prepared() -> Iterator[None]:
+    """Load web2py with an empty module as its server, without database drivers, warnings and garbage collection.
+
+    Afterwards the state of `random` is restored, because 2.26.1 and 3.3.3 seed it with the current time.
+    """
     state, collecting = random.getstate(), gc.isenabled()
+    modules: dict[str, ModuleType | None] = {_SERVER: ModuleType(_SERVER), **dict.fromkeys(_DRIVERS)}
+    added = {name: module for name, module in modules.items() if name not in sys.modules}
+    sys.modules.update(added)  # type: ignore[arg-type]  # None is how Python marks a module that must not be imported
     gc.disable()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        random.setstate(state)  # 2.26.1 and 3.3.3 seed it with the current time
+        random.setstate(state)
         if collecting:
             gc.enable()
-
-
-@contextmanager
-def _stand_ins() -> Iterator[None]:
-    """Let web2py import an empty module as its server and no database drivers."""
-    modules: dict[str, ModuleType | None] = {_SERVER: ModuleType(_SERVER), **dict.fromkeys(_DRIVERS)}
-    added = {name: module for name, module in modules.items() if name not in sys.modules}
-    sys.modules.update(added)  # type: ignore[arg-type]  # None is how Python marks a module that must not be imported
-    try:
-        yield
-    finally:
         for name in added:
             sys.modules.pop(name, None)

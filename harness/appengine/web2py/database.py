@@ -1,59 +1,62 @@
-"""What an application's own database connection sees, outside of any request."""
-
-from __future__ import annotations
+"""Read a table outside of any request, through a database connection of the application's own models."""
 
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from harness.appengine.web2py.app_files import show_line
-from harness.appengine.web2py.boot import Gluon
 from harness.appengine.web2py.environ import to_web2py
-from harness.appengine.web2py.tickets import Sources, learner_frames, message_of
+from harness.appengine.web2py.tickets import Sources, learner_frames, name_and_message
 from harness.errors import SourceError, UnknownTableError
 from harness.records import Request
 
 
-def read_rows(gluon: Gluon, table: str, app: str, applications: Path) -> list[dict[str, Any]]:
-    """Run an application's models and read one table, in the order of its id.
+def read_rows(gluon: ModuleType, table: str, app: str, applications: Path) -> list[dict[str, Any]]:
+    """Run an application's models and read one table.
 
-    The connection is closed afterwards without a commit; only what pydal itself commits, a new table, stays.
+    The caller closes the connection without a commit. Only the tables that pydal creates are committed.
+
+    Args:
+        gluon: web2py's package, from `boot`.
+        table: The name of the table.
+        app: The name of the application.
+        applications: The folder of all applications of the site.
+
+    Returns:
+        One dict a row, from the name of a field to its value, in the order of the table's id.
 
     Raises:
-        UnknownTableError: no model defines the table; lists those that there are.
-        SourceError: a model does not work.
+        UnknownTableError: If no model defines the table. The message lists the tables.
+        SourceError: If a model raises an exception.
     """
-    _run_models(gluon, app, applications, Sources(applications))
-    dals = [dal for group in vars(gluon.threads).get("_pydal_db_instances_", {}).values() for dal in group]
+    from pydal._globals import THREAD_LOCAL
+
+    _run_models(gluon, app, applications)
+    dals = [dal for group in vars(THREAD_LOCAL).get("_pydal_db_instances_", {}).values() for dal in group]
     for dal in dals:
         if table in dal.tables:
-            return _select(dal, dal[table])
+            rows: list[dict[str, Any]] = dal(dal[table]).select(orderby=dal[table]._id).as_list()
+            return rows
     known = ", ".join(sorted({name for dal in dals for name in dal.tables})) or "none; define one in models/db.py"
     raise UnknownTableError(f"the application {app!r} has no table {table!r}; its tables: {known}")
 
 
-def _select(dal: Any, table: Any) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = dal(table).select(orderby=table._id).as_list()
-    return rows
-
-
-def _run_models(gluon: Gluon, app: str, applications: Path, sources: Sources) -> None:
-    """Run the models as web2py's shell does (gluon/shell.py): with a request that nobody sent."""
+def _run_models(gluon: ModuleType, app: str, applications: Path) -> None:
+    """Run the models as web2py's shell does (gluon/shell.py), with a request that was never sent."""
     request = _make_request(gluon, app, applications)
     environment = gluon.compileapp.build_environment(request, gluon.globals.Response(), gluon.globals.Session())
     try:
         gluon.compileapp.run_models_in(environment)
-    except gluon.http.HTTP as answer:
+    except gluon.http.HTTP as response:
         raise SourceError(
-            f"the models of {app!r} stop with {answer}, so the database cannot be read; "
-            "raise HTTP or redirect in a function that the controllers call"
+            f"the models of {app!r} stop with {response}, so the database cannot be read. "
+            "Raise HTTP or redirect in a function that the controllers call."
         ) from None
-    except gluon.restricted.RestrictedError as error:
-        raise SourceError(_explain(error.__context__ or error, app, sources)) from None
-    except SyntaxError as error:
-        raise SourceError(_explain(error, app, sources)) from None
+    except (gluon.restricted.RestrictedError, SyntaxError) as error:
+        raise SourceError(_explain(error, app, applications)) from None
 
 
-def _make_request(gluon: Gluon, app: str, applications: Path) -> Any:
+def _make_request(gluon: ModuleType, app: str, applications: Path) -> Any:
     environ = to_web2py(Request("GET", f"/{app}/default/index"))
     request = gluon.globals.Request(environ)
     request.env.update((name.lower().replace(".", "_"), value) for name, value in environ.items())
@@ -69,9 +72,9 @@ def _make_request(gluon: Gluon, app: str, applications: Path) -> Any:
     return request
 
 
-def _explain(error: BaseException, app: str, sources: Sources) -> str:
-    frames = learner_frames(error, sources)
-    where = show_line(frames[-1].file, frames[-1].line, None, frames[-1].source) if frames else "an unknown place"
-    return (
-        f"the models of {app!r} do not work: {where}\n{type(error).__name__}: {message_of(error)}\nCorrect that line."
-    )
+def _explain(error: BaseException, app: str, applications: Path) -> str:
+    if not isinstance(error, SyntaxError):
+        error = error.__context__ or error  # the context of a RestrictedError is what the model raised
+    frames = learner_frames(error, Sources(applications))
+    where = show_line(frames[-1].file, frames[-1].line, None, frames[-1].source) if frames else "an unknown line"
+    return f"the models of {app!r} do not work: {where}\n{name_and_message(error)}\nCorrect that line."

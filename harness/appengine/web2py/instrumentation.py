@@ -1,10 +1,8 @@
-"""Where the harness looks into web2py while a request runs: its classes and functions, wrapped for that long.
+"""Record what web2py does during a request: the action, its variables, its SQL and the exception.
 
-All are undone when the request has ended, but for three in pydal that do no harm outside of a request. The only other
-patches of web2py's code are those of `pydal_changes`.
+While a request runs, wrappers replace two classes and two functions of gluon. Three changes to pydal stay in place
+between requests, where they do no harm. All other changes to web2py and pydal are in the module `pydal_changes`.
 """
-
-from __future__ import annotations
 
 import io
 import sys
@@ -13,30 +11,29 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from harness.appengine.web2py.boot import Gluon
-from harness.appengine.web2py.tickets import Sources, make_ticket
+from harness.appengine.web2py.tickets import Sources, learner_frames, make_ticket
 from harness.records import Request, Response, Route, Ticket
 
-# What the harness sees of one request while web2py answers it: action, variables, SQL, exception.
-
-STATEMENTS, LENGTH = 200, 2000  # how many statements are kept, and how many characters of each
-_OPENING = ("PRAGMA ", "SELECT 1;")  # what pydal runs to open a connection and to try it
-_NO_ACTION = ("invalid controller (", "invalid function (")  # web2py_error of gluon/compileapp.py, both versions
+STATEMENTS, LENGTH = 200, 2000  # the statements that are kept, and the characters of each
+_OPENING = ("PRAGMA ", "SELECT 1;")  # pydal runs these to open a connection and to test it
+_NO_ACTION = ("invalid controller (", "invalid function (")  # web2py_error in gluon/compileapp.py, both versions
 
 
 class RequestRecorder:
-    """Watches one request. `harness.appengine.web2py.instrumentation` calls its methods from inside web2py.
+    """Records one request. The wrappers in web2py call its methods.
 
     Args:
-        request: the request as it was sent.
-        applications: the folder of the learner's files.
-        number: gives the next ticket's number.
+        gluon: web2py's package, from `boot`.
+        request: The request as it was sent.
+        applications: The folder that contains the learner's files.
+        ticket_numbers: The numbers of the tickets that follow.
     """
 
-    def __init__(self, gluon: Gluon, request: Request, applications: Path, number: Callable[[], int]) -> None:
-        self.number = number
+    def __init__(self, gluon: ModuleType, request: Request, applications: Path, ticket_numbers: Iterator[int]) -> None:
+        self.ticket_numbers = ticket_numbers
         self.interrupted = False
         self._gluon = gluon
         self._request = request
@@ -46,72 +43,67 @@ class RequestRecorder:
         self._page: Any = None
         self._vars: dict[str, Any] = {}
         self._statements: list[str] = []
-        self._more = 0
+        self._dropped = 0
         self._ticket: Ticket | None = None
 
-    def act(self, run: Callable[[], Any], request: Any) -> Any:
-        """Run the action: models are done, the view comes after."""
+    def run_action(self, action: Callable[[], Any], request: Any) -> Any:
+        """Run the action, record it, and return its result. The models have run, and the view runs later."""
         self._route = self._read_route(request)
         self._acting = True
         try:
-            page = run()
-        except self._gluon.http.HTTP as answer:
-            if str(answer.headers.get("web2py_error", "")).startswith(_NO_ACTION):
+            self._page = action()
+        except self._gluon.http.HTTP as response:
+            if str(response.headers.get("web2py_error", "")).startswith(_NO_ACTION):
                 self._route = None
             raise
-        self._page = page
-        if isinstance(page, dict):
-            self._vars = dict(page)
-        return page
+        if isinstance(self._page, dict):
+            self._vars = dict(self._page)  # before the view can change it
+        return self._page
 
     def finish(self) -> None:
-        """Action and view are done; what follows is web2py's own book-keeping."""
+        """Stop recording SQL. The action and the view have run, and the rest is web2py's own work."""
         self._acting = False
 
-    def sql(self, statement: str) -> None:
-        """A DAL runs a statement."""
+    def record_sql(self, statement: str) -> None:
+        """Record a statement that a DAL runs for the action or its view."""
         if not self._acting or statement.startswith(_OPENING):
             return
         if len(self._statements) >= STATEMENTS:
-            self._more += 1
+            self._dropped += 1
             return
         more = len(statement) - LENGTH
         self._statements.append(statement if more <= 0 else f"{statement[:LENGTH]}… ({more} more characters)")
 
-    def failed(self, error: BaseException, id: str) -> None:
-        """An exception was not caught: web2py makes a ticket, or the answer breaks off.
+    def record_error(self, error: BaseException, id: str) -> None:
+        """Record an uncaught exception as the ticket of the request.
 
-        web2py wraps what a model, action or view raised into a RestrictedError; the exception itself is its context.
+        web2py wraps an exception of a model, action or view in a RestrictedError, whose context is the exception.
         """
         generated = ""
         if isinstance(error, self._gluon.restricted.RestrictedError):
             generated = error.code if isinstance(error.code, str) else ""
             error = error.__context__ or error
         self.interrupted = self.interrupted or isinstance(error, KeyboardInterrupt)
-        self._ticket = make_ticket(id, error, Sources(self._applications, generated))
+        self._ticket = make_ticket(id, error, learner_frames(error, Sources(self._applications, generated)))
 
-    def broke_off(self, error: BaseException) -> None:
-        """An exception came while the answer was sent, where web2py makes no ticket.
+    def record_broken_body(self, error: BaseException) -> None:
+        """Record an exception that was raised while the body was sent. web2py makes no ticket for it.
 
-        It may be the action's, in a generator, or the server's own: a DAL's `insert` returns a `Reference`, which looks
-        to web2py like a list of chunks (gluon/http.py, both versions).
+        The action's generator may raise it, or web2py itself. A DAL's `insert` returns a `Reference`, which web2py
+        takes for a list of chunks (gluon/http.py, both versions).
         """
-        self.failed(error, "none: the answer broke off")
+        self.record_error(error, "none: the answer broke off")
         if self._ticket is not None and not self._ticket.frames:
             reason = (
                 f"the action returned {self._page!r} of type {type(self._page).__name__}, which cannot be sent as text"
             )
             self._ticket = replace(self._ticket, message=f"{reason}: {self._ticket.message}")
 
-    def fill(self, response: Response, output: str) -> Response:
-        """Return the response with all that was seen."""
-        more = (f"… and {self._more} more statements",) if self._more else ()
-        return Response(
-            response.status,
-            response.reason,
-            response.headers,
-            response.body,
-            response.request,
+    def complete(self, response: Response, output: str) -> Response:
+        """Return a copy of the response that also contains what was recorded, and the output."""
+        more = (f"… and {self._dropped} more statements",) if self._dropped else ()
+        return replace(
+            response,
             route=self._route,
             vars=self._vars,
             sql=(*self._statements, *more),
@@ -120,7 +112,7 @@ class RequestRecorder:
         )
 
     def _read_route(self, request: Any) -> Route:
-        """Note which action runs, with the variables of the wire, before a handler changes them."""
+        """Return the action with the variables as they were sent, before the handler can change them."""
         action = request.application, request.controller, request.function, request.extension, tuple(request.args or ())
         if not self._request.body and not request.env.query_string:
             return Route(*action)
@@ -128,21 +120,21 @@ class RequestRecorder:
             try:
                 return Route(*action, *_variables(request))
             except Exception:
-                request._get_vars = request._post_vars = request._vars = None  # the handler is to run into it itself
+                request._get_vars = request._post_vars = request._vars = None  # so that the handler raises it again
         copy = self._gluon.globals.Request(request.env)
         copy._body = io.BytesIO(self._request.body)
         try:
             return Route(*action, *_variables(copy))
         except Exception:
-            get_vars = _hooks_in_order(copy.get_vars)
+            get_vars = _sort(copy.get_vars)
             return Route(*action, get_vars, {}, get_vars)
 
 
 def _is_unread_form(request: Any) -> bool:
-    """Tell whether to look at the variables changes nothing for the handler, and web2py parses them only once.
+    """Return whether reading the variables changes nothing for the handler, so that web2py parses them only once.
 
-    Not where a model has looked, and may have changed them; nor where the body is no form, because in 2.26.1 to look is
-    an error then that only the handler itself should run into.
+    It returns False if a model has read them, because the model may have changed them. It also returns False if the
+    body is not a form, because reading it raises an exception in 2.26.1, which only the handler should raise.
     """
     kind = str(request.env.content_type or "")
     return kind.startswith("application/x-www-form-urlencoded") and request._get_vars is request._post_vars is None
@@ -150,50 +142,44 @@ def _is_unread_form(request: Any) -> bool:
 
 def _variables(request: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Return copies of get_vars, post_vars and vars."""
-    return _hooks_in_order(request.get_vars), _hooks_in_order(request.post_vars), _hooks_in_order(request.vars)
+    return _sort(request.get_vars), _sort(request.post_vars), _sort(request.vars)
 
 
-def _hooks_in_order(variables: Any) -> dict[str, Any]:
-    """Copy the variables of a request, by name: web2py takes those of a form out of a set, in an order of chance."""
+def _sort(variables: Any) -> dict[str, Any]:
+    """Copy variables in the order of their names. web2py takes those of a form from a set, which has no fixed order."""
     return {
         key: list(value) if isinstance(value, list) else value
         for key, value in sorted(variables.items(), key=lambda pair: str(pair[0]))
     }
 
 
-@cache
-def instrument(gluon: Gluon) -> Instrumentation:
-    """Return the instrumentation of this process; they are made once, while none is in place."""
-    return Instrumentation(gluon)
-
-
 class Instrumentation:
-    """The places in gluon/main.py, gluon/restricted.py and pydal where a Probe is told what happens."""
+    """The wrappers in gluon/main.py, gluon/restricted.py and pydal that call a RequestRecorder."""
 
-    def __init__(self, gluon: Gluon) -> None:
-        self._probe: RequestRecorder | None = None
-        main, restricted, dal = gluon.main, gluon.restricted, gluon.dal
+    def __init__(self, gluon: ModuleType) -> None:
+        self._recorder: RequestRecorder | None = None
+        main, restricted, dal = gluon.main, gluon.restricted, gluon.dal.DAL
         self._replaced = (
-            (main, "Request", main.Request, _make_request(main.Request, self)),
+            (main, "Request", main.Request, self._make_request(main.Request)),
             (main, "serve_controller", main.serve_controller, self._make_serve(main.serve_controller)),
             (main, "run_controller_in", main.run_controller_in, self._make_run(main.run_controller_in)),
-            (restricted, "TicketStorage", restricted.TicketStorage, _make_storage(restricted.TicketStorage, self)),
+            (restricted, "TicketStorage", restricted.TicketStorage, self._make_storage(restricted.TicketStorage)),
         )
-        # These stay: to change a class for every request makes Python forget its attribute caches, 40 µs each time.
-        dal.execution_handlers = [*dal.execution_handlers, _make_handler(self)]
+        # These changes stay. Changing a class makes Python drop its attribute caches, which takes 40 µs a request.
+        dal.execution_handlers = [*dal.execution_handlers, self._make_handler()]
         dal.Table._filter_fields_for_operation = _in_order(dal.Table._filter_fields_for_operation)
-        _spare_the_disk(gluon)
+        _keep_journal_in_memory(gluon)
 
     @property
     def recorder(self) -> RequestRecorder:
         """The recorder of the request that runs now."""
-        assert self._probe is not None, "the instrumentation are in place only while a request runs"
-        return self._probe
+        assert self._recorder is not None, "the wrappers are in place only while a request runs"
+        return self._recorder
 
     @contextmanager
     def watched(self, recorder: RequestRecorder) -> Iterator[None]:
-        """Let a recorder watch what web2py does in this scope."""
-        self._probe = recorder
+        """Let a recorder record what web2py does in this scope."""
+        self._recorder = recorder
         for owner, name, _, ours in self._replaced:
             setattr(owner, name, ours)
         try:
@@ -201,12 +187,7 @@ class Instrumentation:
         finally:
             for owner, name, theirs, _ in self._replaced:
                 setattr(owner, name, theirs)
-            self._probe = None
-
-    def tell_sql(self, statement: str) -> None:
-        """Pass on a statement; outside of a request, in the notebook's own DAL, there is nobody to tell."""
-        if self._probe is not None:
-            self._probe.sql(statement)
+            self._recorder = None
 
     def _make_serve(self, serve: Any) -> Any:
         def serve_controller(request: Any, response: Any, session: Any) -> None:
@@ -219,41 +200,58 @@ class Instrumentation:
 
     def _make_run(self, run: Any) -> Any:
         def run_controller_in(controller: str, function: str, environment: dict[str, Any]) -> Any:
-            return self.recorder.act(lambda: run(controller, function, environment), environment["request"])
+            return self.recorder.run_action(lambda: run(controller, function, environment), environment["request"])
 
         return run_controller_in
 
+    def _make_request(self, base: Any) -> Any:
+        instrumentation = self
 
-def _make_request(base: Any, instrumentation: Instrumentation) -> Any:
-    class Request(base):  # type: ignore[misc]
-        """web2py's request, whose tickets are numbered 1, 2, 3 instead of named by chance."""
+        class Request(base):  # type: ignore[misc]
+            """web2py's request, whose tickets are named by the numbers 1, 2, 3 and not at random."""
 
-        def compute_uuid(self) -> str:
-            when = self.now.strftime("%Y-%m-%d.%H-%M-%S")
-            client = self.client.replace(":", "_")
-            self._uuid = f"{self.application}/{client}.{when}.{instrumentation.recorder.number()}"
-            return self._uuid
+            def compute_uuid(self) -> str:
+                when = self.now.strftime("%Y-%m-%d.%H-%M-%S")
+                client = self.client.replace(":", "_")
+                number = next(instrumentation.recorder.ticket_numbers)
+                self._uuid = f"{self.application}/{client}.{when}.{number}"
+                return self._uuid
 
-    return Request
+        return Request
 
+    def _make_storage(self, base: Any) -> Any:
+        instrumentation = self
 
-def _make_storage(base: Any, instrumentation: Instrumentation) -> Any:
-    class TicketStorage(base):  # type: ignore[misc]
-        """web2py's store of tickets, which also tells of the exception that one is about."""
+        class TicketStorage(base):  # type: ignore[misc]
+            """web2py's store of tickets, which also passes the exception of a ticket to the recorder."""
 
-        def store(self, request: Any, ticket_id: str, ticket_data: Any) -> None:
-            error = sys.exception()
-            if error is not None:
-                instrumentation.recorder.failed(error, f"{request.application}/{ticket_id}")
-            super().store(request, ticket_id, ticket_data)
+            def store(self, request: Any, ticket_id: str, ticket_data: Any) -> None:
+                error = sys.exception()
+                if error is not None:
+                    instrumentation.recorder.record_error(error, f"{request.application}/{ticket_id}")
+                super().store(request, ticket_id, ticket_data)
 
-    return TicketStorage
+        return TicketStorage
+
+    def _make_handler(self) -> Any:
+        from pydal.helpers.classes import ExecutionHandler
+
+        instrumentation = self
+
+        class SqlRecorder(ExecutionHandler):  # type: ignore[misc]
+            """Passes each statement of a DAL to the recorder, through pydal's interface `DAL.execution_handlers`."""
+
+            def before_execute(self, command: str) -> None:
+                if instrumentation._recorder is not None:  # the notebook's own DAL runs outside of a request
+                    instrumentation._recorder.record_sql(command)
+
+        return SqlRecorder
 
 
 def _in_order(pick: Any) -> Any:
-    """Let INSERT and UPDATE name the columns in the order of the table.
+    """Make INSERT and UPDATE name the columns in the order of the table.
 
-    pydal (20260520.0) takes them out of a set, so that the same statement looks different in every run.
+    pydal (20260520.0) takes the columns from a set, so the order would differ from run to run.
     """
 
     def _filter_fields_for_operation(table: Any, fields: Any) -> tuple[list[str], dict[str, Any]]:
@@ -263,8 +261,8 @@ def _in_order(pick: Any) -> Any:
     return _filter_fields_for_operation
 
 
-def _spare_the_disk(gluon: Gluon) -> None:
-    """Let SQLite keep its journal in memory and not wait for the disk: the databases of a site go away with it."""
+def _keep_journal_in_memory(gluon: ModuleType) -> None:
+    """Make SQLite faster for the databases of a site, which need not survive a crash."""
     from pydal.adapters.sqlite import SQLite
 
     connect, settings = SQLite.connector, gluon.settings.global_settings
@@ -279,13 +277,7 @@ def _spare_the_disk(gluon: Gluon) -> None:
     SQLite.connector = connector
 
 
-def _make_handler(instrumentation: Instrumentation) -> Any:
-    from pydal.helpers.classes import ExecutionHandler
-
-    class SqlSeen(ExecutionHandler):  # type: ignore[misc]
-        """Tells every statement that a DAL runs (pydal's own seam: `DAL.execution_handlers`)."""
-
-        def before_execute(self, command: str) -> None:
-            instrumentation.tell_sql(command)
-
-    return SqlSeen
+@cache
+def instrument(gluon: ModuleType) -> Instrumentation:
+    """Return the Instrumentation of this process. The first call makes it."""
+    return Instrumentation(gluon)

@@ -1,36 +1,31 @@
-"""Why web2py answered 404: its own answer names the action, but not what is wrong with it."""
-
-from __future__ import annotations
+"""Explain why web2py answered 404. The response of web2py only names the action."""
 
 import ast
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness.appengine.web2py.boot import LOCAL_HOSTS, boot
 from harness.appengine.web2py.environ import Address
+from harness.appengine.web2py.site import Site
 from harness.errors import did_you_mean
 from harness.records import Request
 
-if TYPE_CHECKING:
-    from harness.appengine.web2py.site import Site
-
 
 def explain_404(site: Site, request: Request) -> str | None:
-    """Say in a sentence or two why web2py finds no action, or no view, for a request.
+    """Explain why web2py finds no action, or no view, for a request. No code of the application runs.
 
     Args:
-        site: the site that answered it.
-        request: the request as it was sent.
+        site: The site that answered the request.
+        request: The request as it was sent.
 
     Returns:
-        The sentences; None where the action exists and has a view, so that a 404 is the handler's own.
+        One or two sentences, or None if the action exists and has a view, so that the handler itself answered 404.
     """
     address = site.address(request)
     if address is None:
-        return f"web2py cannot read {request.url!r}: its names may hold letters, digits and _ only."
+        return f"web2py cannot read {request.url!r}, because its names may contain only letters, digits and _."
     if address.controller == "static":
-        return f"{request.url!r} names a static file, and there is none of that name."
+        return f"{request.url!r} is the URL of a static file, and no file of that name exists."
     if address.application not in site.apps:
         return f"There is no application {_list(address.application, site.apps)}"
     folder = site.root / "applications" / address.application
@@ -46,7 +41,7 @@ def _explain_controller(folder: Path, address: Address) -> str | None:
     if address.controller in names:
         return None
     if not names:
-        return f"The application {address.application!r} has no controller yet: write controllers/default.py."
+        return f"The application {address.application!r} has no controller yet. Write controllers/default.py."
     return f"The application {address.application!r} has no controller {_list(address.controller, names)}"
 
 
@@ -57,35 +52,30 @@ def _explain_function(folder: Path, address: Address) -> str | None:
     if name in actions:
         return None
     if name.startswith("__"):
-        return f"web2py serves no function whose name begins with two underscores, as {name!r} does."
-    return _explain_definition(name, source) or (
-        f"The controller {address.controller!r} has no action {_list(name, [each for each in actions if each != name])}"
+        return f"web2py does not serve a function whose name begins with two underscores, such as {name!r}."
+    return _explain_definition(name, source) or f"The controller {address.controller!r} has no action " + _list(
+        name, actions
     )
 
 
 def _explain_definition(name: str, source: str) -> str | None:
-    """Explain why a function that is there is no action: web2py looks for the text "def name():" at the margin."""
+    """Explain why a function is not an action. web2py searches the text for "def name():" at the left margin."""
     tree = ast.parse(source)
-    found = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name
-    ]
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    found = [node for node in functions if node.name == name]
     if not found:
         return None
-    node = found[-1]
-    if isinstance(node, ast.AsyncFunctionDef):
-        return f"{name!r} is an `async def`, and web2py serves plain functions only: write `def {name}():`."
-    if node not in tree.body:
+    if isinstance(found[-1], ast.AsyncFunctionDef):
+        return f"{name!r} is an `async def`, and web2py serves plain functions only. Write `def {name}():`."
+    if found[-1] not in tree.body:
         return f"{name!r} is indented, and web2py serves only functions that begin at the left margin."
-    if ast.unparse(node.args):
+    arguments = ast.unparse(found[-1].args)
+    if arguments:
         return (
-            f"`def {name}({ast.unparse(node.args)})` takes arguments, and web2py's actions take none: "
-            f"write `def {name}():`, and read request.args or request.vars in it."
+            f"`def {name}({arguments})` takes arguments, and web2py's actions take none. "
+            f"Write `def {name}():`, and read request.args or request.vars in it."
         )
-    return (
-        f"web2py finds an action by its text: write exactly `def {name}():`, on one line and with nothing in between."
-    )
+    return f"web2py finds an action by its text. Write exactly `def {name}():` on one line, without extra spaces."
 
 
 def _explain_view(folder: Path, address: Address, request: Request) -> str | None:
@@ -94,13 +84,13 @@ def _explain_view(folder: Path, address: Address, request: Request) -> str | Non
     if (folder / "views" / view).is_file() or (request.remote_addr in LOCAL_HOSTS and generic.is_file()):
         return None
     return (
-        f"The action {address.controller}/{address.function} is there, but the view {view} is not. If the action "
-        "returned a dict, its work is done and committed all the same; return a string, or write the view."
+        f"The action {address.controller}/{address.function} exists, but the view {view} does not. If the action "
+        "returned a dict, web2py has run it and committed its changes. Return a string, or write the view."
     )
 
 
 def _list(name: str, known: Iterable[str]) -> str:
-    """Return a name that is wrong, the one that may be meant, and those that there are."""
+    """Return the end of a message: the wrong name, the name that may be meant, and the names that exist."""
     names = list(known)
     meant = did_you_mean(name, names)
-    return f"{name!r}{f' ({meant})' if meant else ''}; there is: {', '.join(names) or 'none yet'}."
+    return f"{name!r}{f' ({meant})' if meant else ''}. Known names: {', '.join(names) or 'none'}."

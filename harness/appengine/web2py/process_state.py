@@ -1,6 +1,4 @@
-"""What web2py and a handler may change in this process, and how it is put back afterwards."""
-
-from __future__ import annotations
+"""Restore the state of this process after web2py and a handler have run, and capture what they print."""
 
 import builtins
 import io
@@ -12,18 +10,19 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from types import TracebackType
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import Any
 
-# The signals that a kernel lives by; to ask for one costs 2 µs. Windows has two of them.
+# The signals that a kernel needs. Reading one handler takes 2 µs. Windows has only the first two signals.
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGALRM") if hasattr(signal, name))
+LIMIT = 10_000  # bytes that are kept of what a handler prints
 
 
 class ProcessState:
-    """Keeps working folder, `sys.path`, importer, trace function, locale, time zone, logging and signals as they are.
+    """A context manager that restores the state of the process when its scope ends.
 
-    A context manager. It compares first and changes only what differs, so that a well-behaved request costs little.
+    It restores the working folder, `sys.path`, the importer, the trace function, the locale, the time zone, logging and
+    signal handlers. It compares each before it changes it, so that a request that changes nothing takes little time.
     """
 
     def __enter__(self) -> None:
@@ -36,33 +35,35 @@ class ProcessState:
         self._logging = _Logging()
         self._signals = _signal_handlers()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         builtins.__import__ = self._importer
-        if sys.gettrace() != self._trace:  # gluon.debug traces every request that follows its import
+        if sys.gettrace() != self._trace:  # once gluon.debug is imported, it traces every request
             sys.settrace(self._trace)
         sys.dont_write_bytecode = self._no_bytecode
         sys.path = self._path
         sys.path[:] = self._entries
         if self._folder is not None and _working_folder() != self._folder:
-            with suppress(FileNotFoundError):  # the handler may have removed it
+            with suppress(FileNotFoundError):  # the handler may have removed the folder
                 os.chdir(self._folder)
         if locale.setlocale(locale.LC_ALL) != self._locale:
             locale.setlocale(locale.LC_ALL, self._locale)
         if _zone() != self._zone:
             _set_zone(self._zone[0])
         self._logging.restore()
-        if _signal_handlers() != self._signals:
-            _restore_signals(self._signals)
+        for number, handler in self._signals.items():
+            if handler is not None and signal.getsignal(number) != handler:
+                signal.signal(number, handler)
 
 
 class _Logging:
-    """The root logger, and which loggers are switched off: `logging.config` switches off all that it does not name."""
+    """The state of the root logger, and which loggers are disabled.
+
+    `logging.config` disables every logger that a configuration does not name.
+    """
 
     def __init__(self) -> None:
         self._handlers, self._level = logging.root.handlers[:], logging.root.level
-        self._threshold, self._off = logging.root.manager.disable, set(_disabled_loggers())
+        self._threshold, self._disabled = logging.root.manager.disable, set(_disabled_loggers())
 
     def restore(self) -> None:
         if logging.root.handlers != self._handlers:
@@ -72,7 +73,7 @@ class _Logging:
         if logging.root.manager.disable != self._threshold:
             logging.disable(self._threshold)
         for logger in _disabled_loggers():
-            logger.disabled = logger in self._off
+            logger.disabled = logger in self._disabled
 
 
 def _disabled_loggers() -> list[logging.Logger]:
@@ -83,7 +84,7 @@ def _disabled_loggers() -> list[logging.Logger]:
 def _working_folder() -> str | None:
     try:
         return os.getcwd()
-    except FileNotFoundError:  # somebody removed it; there is nothing to come back to
+    except FileNotFoundError:  # the folder was removed
         return None
 
 
@@ -96,30 +97,19 @@ def _set_zone(name: str | None) -> None:
         os.environ.pop("TZ", None)
     else:
         os.environ["TZ"] = name
-    if hasattr(time, "tzset"):  # not on Windows
+    if hasattr(time, "tzset"):  # Windows has no tzset
         time.tzset()
 
 
-def _signal_handlers() -> list[object]:
-    """Return their handlers; nothing outside the main thread, which alone can set them."""
+def _signal_handlers() -> dict[signal.Signals, Any]:
+    """Return the handler of each signal, or {} outside the main thread, because no other thread can set them."""
     if threading.current_thread() is not threading.main_thread():
-        return []
-    return [signal.getsignal(number) for number in _SIGNALS]
-
-
-def _restore_signals(handlers: list[object]) -> None:
-    for number, handler in zip(_SIGNALS, handlers, strict=True):
-        if handler is not None and signal.getsignal(number) != handler:
-            signal.signal(number, handler)  # type: ignore[arg-type]
-
-
-# What a handler prints: kept up to a limit, so that printing a megabyte does no harm.
-
-LIMIT = 10_000  # bytes
+        return {}
+    return {number: signal.getsignal(number) for number in _SIGNALS}
 
 
 class _FirstBytes(io.BufferedIOBase):
-    """Keeps the first bytes written to it, and counts the rest."""
+    """Keeps the first LIMIT bytes that are written, and counts the others."""
 
     def __init__(self) -> None:
         self.kept = bytearray()
@@ -137,7 +127,7 @@ class _FirstBytes(io.BufferedIOBase):
 
 
 class Output(io.TextIOWrapper):
-    """A stand-in for `sys.stdout` and `sys.stderr` that takes any text, and bytes through `.buffer`."""
+    """Replaces `sys.stdout` and `sys.stderr`. It accepts every string, and bytes through `.buffer`."""
 
     def __init__(self) -> None:
         self._bytes = _FirstBytes()
@@ -145,7 +135,7 @@ class Output(io.TextIOWrapper):
 
     @property
     def text(self) -> str:
-        """What was printed; a last line says how much was left out."""
+        """The first LIMIT bytes that were printed, as text. If there were more, a last line shows their number."""
         text = self._bytes.kept.decode("utf-8", "ignore" if self._bytes.dropped else "backslashreplace")
         if not self._bytes.dropped:
             return text
@@ -154,10 +144,11 @@ class Output(io.TextIOWrapper):
 
 @contextmanager
 def captured() -> Iterator[Output]:
-    """Send what is printed in this scope, to either stream, to one Output."""
-    before = sys.stdout, sys.stderr
-    sys.stdout = sys.stderr = output = Output()
-    try:
+    """Redirect standard output and standard error in this scope.
+
+    Yields:
+        The Output that receives both.
+    """
+    output = Output()
+    with redirect_stdout(output), redirect_stderr(output):
         yield output
-    finally:
-        sys.stdout, sys.stderr = before

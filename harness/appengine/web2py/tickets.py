@@ -1,41 +1,41 @@
-"""From an exception in a handler to the Ticket that a learner reads: their own frames, and nothing else."""
-
-from __future__ import annotations
+"""Make a Ticket of an exception that shows only the frames in the learner's files."""
 
 import traceback
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from harness.records import Frame, Ticket
 
-_ENDS = 10  # frames kept at either end of an endless recursion
+_ENDS = 10  # the frames that are kept at either end of an endless recursion
 _WRITES = "response.write("
 
 
 class Sources:
-    """Reads the files below a site's folder `applications`, each once, to show lines of them.
+    """The files in a site's folder `applications`. Each is read once, to show its lines.
 
     Args:
-        applications: that folder.
-        generated: the Python code that web2py made of the view that failed, if one did. Line numbers in a view are
-            those of this code (yatl keeps no others).
+        applications: The folder.
+        generated: The Python code that web2py made of the view that failed, or "". The line numbers of a view count
+            the lines of this code, because yatl keeps no others.
     """
 
     def __init__(self, applications: Path, generated: str = "") -> None:
         self._applications = applications
         self._generated = generated.splitlines()
-        self._lines: dict[Path, list[str]] = {}
+        self._read = cache(_read_lines)
 
     def frame(self, filename: str, line: int, function: str) -> Frame | None:
-        """Return a line of a learner's file as a Frame; None for a line of any other file.
+        """Return a line of a learner's file as a Frame.
 
-        None, too, for the line that web2py appends to a controller, which calls the action.
+        Returns:
+            The Frame, or None if the file is not the learner's or has no such line. An example is the line that web2py
+            appends to a controller to call the action.
         """
         path = Path(filename)
         if not path.is_relative_to(self._applications):
             return None
-        parts = path.relative_to(self._applications).parts
-        if parts[1:2] == ("views",):
+        if path.relative_to(self._applications).parts[1:2] == ("views",):
             path, line = self._in_template(path, line)
         lines = self._read(path)
         if lines and line > len(lines):
@@ -44,64 +44,68 @@ class Sources:
         return Frame(path.relative_to(self._applications).as_posix(), line, function, source)
 
     def _in_template(self, view: Path, line: int) -> tuple[Path, int]:
-        """Find the line of a template, of the view itself or one that it includes, that a generated line comes from."""
-        text = self._generated[line - 1].strip() if 0 < line <= len(self._generated) else ""
-        if text.startswith(_WRITES) and text.endswith(")"):
-            text = text[len(_WRITES) : -1]
+        """Find the line of the view, or of a view that it includes, from which a line of code was generated."""
+        code = self._generated[line - 1].strip() if 0 < line <= len(self._generated) else ""
+        if code.startswith(_WRITES) and code.endswith(")"):
+            code = code[len(_WRITES) : -1]
         folder = self._applications.joinpath(*view.relative_to(self._applications).parts[:2])
-        for path in [view, *sorted(folder.rglob("*.*"))]:
+        for path in [view, *sorted(folder.rglob("*.*"))] if code else []:
             for number, candidate in enumerate(self._read(path), 1):
-                if text and text in candidate:
+                if code in candidate:
                     return path, number
         return view, 1
 
-    def _read(self, path: Path) -> list[str]:
-        if path not in self._lines:
-            try:
-                self._lines[path] = path.read_text("utf-8", "replace").splitlines()
-            except OSError:  # a handler may remove even its own file
-                self._lines[path] = []
-        return self._lines[path]
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        return path.read_text("utf-8", "replace").splitlines()
+    except OSError:  # a handler may remove its own file
+        return []
 
 
-def make_ticket(id: str, error: BaseException, sources: Sources) -> Ticket:
+def make_ticket(id: str, error: BaseException, frames: Iterable[Frame]) -> Ticket:
     """Return an exception as a Ticket.
 
     Args:
-        id: web2py's name of the ticket.
-        error: what was raised.
-        sources: reads the learner's files.
+        id: The name of the ticket in web2py.
+        error: The exception.
+        frames: The learner's frames, outermost first. Of more than 20, the first and the last ten are kept.
     """
-    frames = learner_frames(error, sources)
-    if len(frames) > 2 * _ENDS:
-        frames = (*frames[:_ENDS], *frames[-_ENDS:])
-    return Ticket(id, type(error).__name__, message_of(error), frames, format_traceback(error, frames))
+    kept = tuple(frames)
+    if len(kept) > 2 * _ENDS:
+        kept = (*kept[:_ENDS], *kept[-_ENDS:])
+    return Ticket(id, type(error).__name__, message_of(error), kept, format_traceback(error, kept))
 
 
 def learner_frames(error: BaseException, sources: Sources) -> tuple[Frame, ...]:
-    """Return the learner's frames of an exception, outermost first; of a SyntaxError, the line that has it."""
-    seen = [
-        sources.frame(each.f_code.co_filename, line, each.f_code.co_name)
-        for each, line in traceback.walk_tb(error.__traceback__)
+    """Return the learner's frames of an exception, outermost first. The last of a SyntaxError is its own line."""
+    found = [
+        sources.frame(frame.f_code.co_filename, line, frame.f_code.co_name)
+        for frame, line in traceback.walk_tb(error.__traceback__)
     ]
     if isinstance(error, SyntaxError) and error.filename:
-        seen.append(sources.frame(error.filename, error.lineno or 1, "<module>"))
-    return tuple(frame for frame in seen if frame is not None)
+        found.append(sources.frame(error.filename, error.lineno or 1, "<module>"))
+    return tuple(frame for frame in found if frame is not None)
 
 
 def message_of(error: BaseException) -> str:
-    """Return the text of an exception, even of one whose own `__str__` fails."""
+    """Return the text of an exception, or a note in parentheses if its `__str__` fails."""
     try:
         return str(error)
     except Exception as failure:
         return f"(its text cannot be shown: {type(failure).__name__})"
 
 
+def name_and_message(error: BaseException) -> str:
+    """Return an exception as the last line of a traceback ("ValueError: too large")."""
+    message = message_of(error)
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
 def format_traceback(error: BaseException, frames: Iterable[Frame]) -> str:
-    """Return the traceback as Python prints it, with the learner's frames only."""
+    """Return the traceback in the format of Python, with these frames only."""
     lines = ["Traceback (most recent call last):"]
     for frame in frames:
         lines.append(f'  File "{frame.file}", line {frame.line}, in {frame.function}')
         lines += [f"    {frame.source}"] if frame.source else []
-    message = message_of(error)
-    return "\n".join([*lines, f"{type(error).__name__}: {message}" if message else type(error).__name__])
+    return "\n".join([*lines, name_and_message(error)])

@@ -258,7 +258,7 @@ def test_what_routes_print_goes_nowhere(site: Site, capsys: pytest.CaptureFixtur
 def test_a_path_that_the_file_system_refuses_is_refused(path: str, site: Site) -> None:
     site.write("static/a.txt", "a file")
     site.write("static/folder/b.txt", "in a folder")
-    with pytest.raises(NameRefusedError, match="cannot be written: .*; take another name"):
+    with pytest.raises(NameRefusedError, match="cannot be written: .*. Use another name"):
         site.write(path, "x = 1")
 
 

@@ -1,4 +1,4 @@
-"""Why it is a 404, in words."""
+"""Why web2py answered 404."""
 
 from collections.abc import Iterator
 
@@ -32,21 +32,21 @@ def site() -> Iterator[Site]:
 
 
 @pytest.mark.parametrize(
-    ("url", "words"),
+    ("url", "expected"),
     [
         (
             "/tutrial/default/f",
-            "There is no application 'tutrial' (did you mean 'tutorial'?); there is: tutorial, stats.",
+            "There is no application 'tutrial' (did you mean 'tutorial'?). Known names: tutorial, stats.",
         ),
-        ("/stats/default/f", "The application 'stats' has no controller yet: write controllers/default.py."),
-        ("/tutorial/defalt/f", "has no controller 'defalt' (did you mean 'default'?); there is: default."),
-        ("/tutorial/default/tsk_do", "has no action 'tsk_do' (did you mean 'task_do'?); there is: task_do, index."),
+        ("/stats/default/f", "The application 'stats' has no controller yet. Write controllers/default.py."),
+        ("/tutorial/defalt/f", "has no controller 'defalt' (did you mean 'default'?). Known names: default."),
+        ("/tutorial/default/tsk_do", "has no action 'tsk_do' (did you mean 'task_do'?). Known names: task_do, index."),
         ("/tutorial/default", None),
         ("/tutorial/default/with_arguments", "`def with_arguments(x, y=1)` takes arguments"),
         ("/tutorial/default/later", "`async def`"),
         ("/tutorial/default/__hidden", "two underscores"),
-        ("/tutorial/default/annotated", "write exactly `def annotated():`"),
-        ("/tutorial/default/spaced", "write exactly `def spaced():`"),
+        ("/tutorial/default/annotated", "Write exactly `def annotated():`"),
+        ("/tutorial/default/spaced", "Write exactly `def spaced():`"),
         ("/tutorial/default/send", "'send' is indented"),
         ("/tutorial/default/pi", "has no action 'pi'"),
         ("/tutorial/def-ault/f", "cannot read '/tutorial/def-ault/f'"),
@@ -56,22 +56,22 @@ def site() -> Iterator[Site]:
         ("/go/index?a=1", None),
     ],
 )
-def test_the_reason_of_a_404_is_told(url: str, words: str | None, site: Site) -> None:
-    told = explain_404(site, Request("GET", url))
-    assert (told is None) if words is None else (told is not None and words in told), told
+def test_the_reason_for_a_404_is_explained(url: str, expected: str | None, site: Site) -> None:
+    found = explain_404(site, Request("GET", url))
+    assert (found is None) if expected is None else (found is not None and expected in found), found
 
 
-def test_what_is_told_to_be_no_action_is_a_404(site: Site) -> None:
+def test_web2py_answers_404_to_what_is_not_an_action(site: Site) -> None:
     for name in ("with_arguments", "later", "__hidden", "annotated", "spaced", "send", "pi"):
         response = site.call(Request("GET", f"/tutorial/default/{name}"))
         assert (response.status, response.header("web2py_error")) == (404, f"invalid function (default/{name})")
 
 
-def test_a_dict_without_a_view_is_told_for_the_task_queue_only(site: Site) -> None:
-    told = explain_404(site, Request("POST", "/tutorial/default/task_do", remote_addr="0.1.0.2"))
-    assert told is not None
-    assert "the view default/task_do.html is not" in told
-    assert "committed" in told
+def test_a_missing_view_is_explained_to_the_task_queue_only(site: Site) -> None:
+    found = explain_404(site, Request("POST", "/tutorial/default/task_do", remote_addr="0.1.0.2"))
+    assert found is not None
+    assert "the view default/task_do.html does not" in found
+    assert "committed" in found
     assert explain_404(site, Request("GET", "/tutorial/default/task_do")) is None
     assert explain_404(site, Request("GET", "/tutorial/default/task_do.xml")) is not None
 
