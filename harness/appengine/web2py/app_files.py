@@ -139,13 +139,9 @@ def check_path(path: object) -> str:
     if path == ROUTES:
         return ROUTES
     if not isinstance(path, str) or not path:
-        raise NameRefusedError(
-            f'{path!r} is not a path. Pass the path of a file in the application, such as "controllers/default.py".'
-        )
+        raise NameRefusedError(f'{path!r} is not a path. Pass a path such as "controllers/default.py".')
     if path.startswith(("/", "~")) or "\\" in path or re.match("[A-Za-z]:", path):
-        raise NameRefusedError(
-            f'{path!r} does not start inside the application. Write it in the form "controllers/default.py".'
-        )
+        raise NameRefusedError(f'{path!r} is not inside the application. Write it like "controllers/default.py".')
     if ".." in path.split("/"):
         raise NameRefusedError(f"{path!r} leads out of the application. Leave out the .. in it.")
     top, _, rest = path.partition("/")
@@ -165,9 +161,7 @@ def _check_in_folder(path: str, rest: str, folder: _Folder) -> None:
         raise NameRefusedError(f"{path!r} can never be reached: web2py serves files below /static/. Use another name.")
     reserved = [name for name in path.removesuffix(".py").split("/") if keyword.iskeyword(name)]
     if path.startswith("modules/") and reserved:
-        raise NameRefusedError(
-            f"{path!r} can never be imported: {reserved[0]!r} is a keyword of Python. Use another name."
-        )
+        raise NameRefusedError(f"{path!r} can never be imported: {reserved[0]!r} is a keyword. Use another name.")
 
 
 def check_python(source: str, name: str, *, needs_code: bool = False) -> None:
@@ -211,8 +205,8 @@ def _explain(error: SyntaxError, source: str, name: str) -> str:
     lines = source.splitlines()
     line = min(error.lineno or 1, max(1, len(lines)))
     text = lines[line - 1] if lines else ""
-    message = error.msg[:1].lower() + error.msg[1:] if error.msg[:2].istitle() else error.msg
-    return f"{show_line(name, line, error.offset, text)}\n{type(error).__name__}: {message}\n{_advise(error.msg, text)}"
+    where, advice = show_line(name, line, error.offset, text), _advise(error.msg, text)
+    return f"{where}\n{type(error).__name__}: {error.msg}\n{advice}"
 
 
 def _advise(message: str, text: str) -> str:

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -90,7 +90,9 @@ def _load(tree: Path | None, folder: Path) -> ModuleType:
     In 3.3.3 the package itself imports `main`. So the settings are changed when the package is in `sys.modules` and
     its code has not yet run.
     """
-    spec = _find(tree)
+    spec = importlib.util.find_spec("gluon") if tree is None else PathFinder.find_spec("gluon", [str(tree)])
+    if spec is None:
+        raise ModuleNotFoundError("no package gluon is installed")
     package = sys.modules.get("gluon") or importlib.util.module_from_spec(spec)
     started = "gluon" in sys.modules
     sys.modules["gluon"] = package
@@ -106,18 +108,6 @@ def _load(tree: Path | None, folder: Path) -> ModuleType:
     return package
 
 
-def _find(tree: Path | None) -> ModuleSpec:
-    if "gluon" in sys.modules:  # the notebook imported it before it made the first lab
-        spec = sys.modules["gluon"].__spec__
-    elif tree is None:
-        spec = importlib.util.find_spec("gluon")
-    else:
-        spec = PathFinder.find_spec("gluon", [str(tree)])
-    if spec is None:
-        raise ModuleNotFoundError("no package gluon is installed")
-    return spec
-
-
 def _write_version(package: Path, folder: Path) -> None:
     """Write the file VERSION, which 2.26.1 reads from the working folder. 3.3.3 has its version in a module."""
     shipped, about = package.parent / "VERSION", package / "__about__.py"
@@ -131,13 +121,13 @@ def _write_version(package: Path, folder: Path) -> None:
 def _make_deterministic(gluon: ModuleType) -> None:
     """Replace the values that web2py looks up on the network or draws at random."""
     gluon.settings.global_settings.local_hosts = list(LOCAL_HOSTS)
-    # `web2py_uuid` makes session ids and form keys. From here on it uses only `utils.random`, which is a generator of
-    # each site. Predictable ids are safe, because no lab is on the network.
+    # `web2py_uuid` makes session ids and form keys. From here on it uses only `utils.random`, and each site sets
+    # its own generator there. Predictable ids are safe, because no lab is on the network.
     gluon.utils.HAVE_URANDOM = False
     gluon.utils.web2py_uuid.__defaults__ = ((0, 0),)
-    validators: Any = importlib.import_module("pydal.validators")  # CRYPT makes the salts of passwords with it
+    validators: Any = importlib.import_module("pydal.validators")  # CRYPT makes salts with uuid4
     validators.uuid = SimpleNamespace(uuid4=gluon.utils.web2py_uuid)
-    gluon.custom_import.custom_import_install()  # it lists the loaded modules at the first call only
+    gluon.custom_import.custom_import_install()  # it lists the loaded modules only at its first call
 
 
 @contextmanager

@@ -94,10 +94,9 @@ class RequestRecorder:
         """
         self.record_error(error, "none: the answer broke off")
         if self._ticket is not None and not self._ticket.frames:
-            reason = (
-                f"the action returned {self._page!r} of type {type(self._page).__name__}, which cannot be sent as text"
-            )
-            self._ticket = replace(self._ticket, message=f"{reason}: {self._ticket.message}")
+            page = f"{self._page!r} of type {type(self._page).__name__}"
+            message = f"the action returned {page}, which cannot be sent as text: {self._ticket.message}"
+            self._ticket = replace(self._ticket, message=message)
 
     def complete(self, response: Response, output: str) -> Response:
         """Return a copy of the response that also contains what was recorded, and the output."""

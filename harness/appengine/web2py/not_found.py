@@ -53,9 +53,8 @@ def _explain_function(folder: Path, address: Address) -> str | None:
         return None
     if name.startswith("__"):
         return f"web2py does not serve a function whose name begins with two underscores, such as {name!r}."
-    return _explain_definition(name, source) or f"The controller {address.controller!r} has no action " + _list(
-        name, actions
-    )
+    missing = f"The controller {address.controller!r} has no action {_list(name, actions)}"
+    return _explain_definition(name, source) or missing
 
 
 def _explain_definition(name: str, source: str) -> str | None:

@@ -44,7 +44,7 @@ def test_what_is_written_can_be_read(path: str, site: Site) -> None:
         ("controllers/static.py", "never be reached"),
         ("models/1-db.py", "letters a-z"),
         ("modules/1mail.py", "import"),
-        ("modules/class.py", "keyword of Python"),
+        ("modules/class.py", "is a keyword"),
         ("views/default/index", "extension"),
         ("views/de fault/index.html", "letters a-z"),
         ("views/a\0.html", "letters a-z"),
@@ -166,13 +166,13 @@ def test_warnings_of_the_compiler_are_no_errors(site: Site) -> None:
     assert "pattern" in site.read("models/pattern.py")
 
 
-def test_async_actions_can_be_written_because_web2py_does_not_mind_either(site: Site) -> None:
+def test_async_actions_can_be_written_and_web2py_answers_404(site: Site) -> None:
     site.write("controllers/default.py", "async def f(): return 'x'")
     assert get(site, "/tutorial/default/f") == "<html><body><h1>invalid function (default/f)</h1></body></html>"
 
 
 def stop_the_clock(site: Site) -> None:
-    """Give all files one mtime, as a file system does whose ticks are long."""
+    """Give all files the same mtime, as a file system with a coarse clock does."""
     for path in site.root.rglob("*"):
         os.utime(path, (1_000_000_000, 1_000_000_000))
 
@@ -239,7 +239,7 @@ def test_parametric_routes_know_a_controller_written_after_them(site: Site) -> N
         ("raise SystemExit", ["routes.py, line 1\n    raise SystemExit", "SystemExit"]),
     ],
 )
-def test_broken_routes_are_told_and_those_of_before_stay(source: str, words: list[str], site: Site) -> None:
+def test_broken_routes_are_explained_and_the_previous_routes_stay(source: str, words: list[str], site: Site) -> None:
     site.write("controllers/default.py", "def f(): return 'here'")
     site.write("routes.py", "routes_in = [('/go', '/tutorial/default/f')]")
     with pytest.raises(SourceError) as caught:
@@ -249,7 +249,7 @@ def test_broken_routes_are_told_and_those_of_before_stay(source: str, words: lis
     assert "'/go'" in site.read("routes.py")
 
 
-def test_what_routes_print_goes_nowhere(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_of_routes_is_discarded(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     site.write("routes.py", "print('loaded')")
     assert capsys.readouterr().out == ""
 
@@ -268,7 +268,7 @@ def test_modules_in_folders_are_imported_by_their_dotted_name(site: Site) -> Non
     assert get(site, "/tutorial/default/f") == "3"
 
 
-def test_a_closed_site_says_so(site: Site) -> None:
+def test_a_closed_site_refuses_every_call(site: Site) -> None:
     site.close()
     site.close()
     assert not site.root.exists()

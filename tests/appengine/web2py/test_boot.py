@@ -1,4 +1,4 @@
-"""Loading web2py: which one, and that the kernel does not notice. Each test that boots does so in a fresh Python."""
+"""Loading web2py, without changes to the kernel. Each test that loads it starts a new Python."""
 
 import json
 import os
@@ -38,7 +38,7 @@ except Exception as error: print(type(error).__name__, error)
 
 
 def run_python(script: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run a script in a fresh Python that starts in a folder of its own."""
+    """Run a script in a new Python that starts in a separate folder."""
     return subprocess.run(
         [sys.executable, "-W", "error::ResourceWarning", "-c", script],
         cwd=cwd,
@@ -130,7 +130,7 @@ def test_a_web2py_path_that_is_no_web2py_is_quoted(name: str, tmp_path: Path, mo
     assert "unset it" in str(caught.value)
 
 
-def test_a_web2py_that_does_not_start_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_web2py_that_does_not_start_is_explained_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "gluon").mkdir()
     (tmp_path / "gluon" / "__init__.py").write_text("print 'Python 2'\n")
     (tmp_path / "gluon" / "main.py").touch()

@@ -1,4 +1,4 @@
-"""Looking at a table from outside of a request."""
+"""Reading a table outside of a request."""
 
 import pytest
 
@@ -59,7 +59,7 @@ def test_looking_changes_no_row_and_leaves_no_lock(site: Site) -> None:
     assert site.call(Request("GET", "/tutorial/default/f")).status == 200
 
 
-def test_what_models_print_goes_nowhere(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_of_models_is_discarded(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     site.write("models/z.py", "print('model')")
     site.rows("mytable")
     assert capsys.readouterr() == ("", "")
@@ -81,7 +81,7 @@ def test_a_model_that_does_not_compile_shows_its_line(site: Site) -> None:
         site.rows("mytable")
 
 
-def test_a_model_that_redirects_is_told(site: Site) -> None:
+def test_a_model_that_redirects_is_refused(site: Site) -> None:
     site.write("models/z.py", "redirect(URL('login'))")
     with pytest.raises(SourceError, match="the models of 'tutorial' stop with 303 SEE OTHER"):
         site.rows("mytable")

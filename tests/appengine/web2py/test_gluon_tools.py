@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import harness
 from harness import Lab
 from harness.appengine.web2py.boot import source_tree
 from harness.records import Response
@@ -23,7 +24,7 @@ from tests.test_fidelity import cells
 
 # web2py has many strings with invalid escapes ("\s"), and Python warns of them when it compiles a module.
 pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}Warning") for kind in ("Deprecation", "Syntax")]
-FIDELITY = (Path(__file__).parent.parent / "harness" / "FIDELITY.md").read_text(encoding="utf-8")
+FIDELITY = Path(harness.__file__).with_name("FIDELITY.md").read_text(encoding="utf-8")
 GLUON = (source_tree() or Path(find_spec("gluon").origin).parent.parent) / "gluon"
 VERSION = "2.26.1" if (GLUON / "_compat.py").is_file() else "3.3.3"
 MODULES = sorted(
@@ -435,7 +436,7 @@ def f():
 
 @pytest.fixture(scope="module")
 def imports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Import every module of web2py in an action, in a process of its own; by module, what happened."""
+    """Import every module of web2py in an action of a separate process. Return the result of each, by module."""
     done = python(f"MODULES = {MODULES}{IMPORT}", tmp_path_factory.mktemp("imports"))
     found: dict[str, str] = json.loads(done.stdout)
     return found

@@ -1,4 +1,4 @@
-"""After a request the process is as it was before, whatever the handler did."""
+"""The state of the process is the same before and after a request."""
 
 import builtins
 import locale

@@ -1,4 +1,4 @@
-"""One request through web2py: what comes back, and what the harness saw of it."""
+"""One request through web2py: the response, and what the harness recorded."""
 
 import re
 import sys
@@ -78,7 +78,7 @@ def test_generic_views_are_not_for_the_task_queue(site: Site) -> None:
     assert response.route is not None
 
 
-def test_a_view_of_its_own_serves_everybody(site: Site) -> None:
+def test_an_actions_own_view_serves_every_request(site: Site) -> None:
     site.write("views/default/f.html", "<b>{{=n}}</b>")
     assert run(site, "return dict(n=3)", remote_addr="0.1.0.2").text == "<b>3</b>"
 
@@ -125,7 +125,7 @@ def test_vars_come_from_query_and_body_as_text_and_lists(site: Site) -> None:
     assert {type(each) for each in (response.route.get_vars, response.route.post_vars, response.route.vars)} == {dict}
 
 
-def test_the_route_shows_the_vars_that_came_and_not_what_the_action_made_of_them(site: Site) -> None:
+def test_the_route_shows_the_vars_as_they_were_sent(site: Site) -> None:
     response = run(site, "request.vars.a = 2\nrequest.get_vars.clear()\nreturn ''", "/tutorial/default/f?a=1")
     assert response.route is not None
     assert (response.route.vars, response.route.get_vars) == ({"a": "1"}, {"a": "1"})
@@ -164,7 +164,7 @@ def test_headers_and_the_address_reach_the_handler(site: Site) -> None:
     assert response.text == "0.1.0.2 default 3 tutorial.appspot.com"
 
 
-def test_web2py_neither_asks_the_network_who_it_is_nor_collects_garbage(site: Site) -> None:
+def test_web2py_uses_no_network_and_collects_no_garbage(site: Site) -> None:
     response = run(site, "return '%(local_hosts)s %(web2py_disable_garbage_collect)s' % request.env")
     assert response.text == "['127.0.0.1', '::ffff:127.0.0.1', '::1'] True"
 
@@ -193,7 +193,7 @@ def test_the_sql_of_any_dal_is_seen(site: Site) -> None:
     assert response.sql == ("SELECT 2;",)
 
 
-def test_sql_is_cut_to_a_sane_size_and_says_so(site: Site) -> None:
+def test_long_sql_is_cut_with_a_marker(site: Site) -> None:
     response = run(site, "for n in range(250): db.executesql(\"SELECT '%s';\" % ('x' * 5000))\nreturn ''")
     assert len(response.sql) == 201
     assert response.sql[0].startswith("SELECT 'xxx") and response.sql[0].endswith("x… (3010 more characters)")

@@ -1,4 +1,4 @@
-"""What a learner sees of an exception: the ticket, with their own lines and no others."""
+"""The ticket of an exception shows only the lines of the learner's files."""
 
 from pathlib import Path
 
@@ -153,14 +153,14 @@ def test_a_handler_that_removes_its_own_file_still_gets_its_ticket(site: Site) -
     assert response.ticket.where == "tutorial/controllers/default.py, line 3"
 
 
-def test_a_ticket_that_cannot_be_stored_is_seen_all_the_same(site: Site) -> None:
+def test_a_ticket_that_cannot_be_stored_is_still_recorded(site: Site) -> None:
     response = run(site, "import shutil; shutil.rmtree(request.folder + '/errors')", "return 1 / 0")
     assert response.status == 500
     assert response.ticket is not None
     assert response.ticket.exception == "ZeroDivisionError"
 
 
-def test_an_exception_whose_text_fails_is_seen_all_the_same(site: Site) -> None:
+def test_an_exception_whose_text_fails_is_still_recorded(site: Site) -> None:
     odd = "class Odd(Exception): __str__ = lambda self: 1 / 0"
     response = run(site, odd, "def body():", "    raise Odd", "    yield", "return body()")
     assert response.ticket is not None
@@ -168,7 +168,7 @@ def test_an_exception_whose_text_fails_is_seen_all_the_same(site: Site) -> None:
     assert response.ticket.message == "(its text cannot be shown: ZeroDivisionError)"
 
 
-def test_an_id_returned_straight_from_insert_is_told_for_what_it_is(site: Site) -> None:
+def test_an_id_returned_from_insert_is_explained(site: Site) -> None:
     response = run(site, "return db.mytable.insert(old='a')")
     assert response.status == 500
     assert response.ticket is not None
