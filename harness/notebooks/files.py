@@ -1,26 +1,30 @@
-"""Notebooks on disk: read with errors that name file, line and cell, written in one canonical layout."""
-
-from __future__ import annotations
+"""Notebook files: read with errors that name the file and the line, and written in one canonical layout."""
 
 import json
 import os
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from harness.errors import NotebookError
 
-# A notebook in memory: what its JSON says, with attributes for keys.
+Notebook = Any  # a Node, or nbformat's NotebookNode, which has the same interface
+Cell = Any
+
+FOLDERS = ("notebooks", "solutions", "exercises")
+BACKUPS = "backups"  # a folder in exercises/, so that JupyterLab's file browser shows it beside the notebooks
+LARGEST = 50_000_000  # bytes; JupyterLab itself can hardly open larger notebooks
+CONFLICT = re.compile(r"^(?:<{7}|>{7})(?: |$)", re.MULTILINE)
 
 
 class Node(dict[str, Any]):
-    """A dict whose keys are attributes too; a dict that is put into it becomes one as well."""
+    """A dict whose keys are also attributes; a dict that is assigned to a key becomes a Node."""
 
     def __setitem__(self, name: str, value: Any) -> None:
-        super().__setitem__(name, value if isinstance(value, Node) else to_node(value))
+        super().__setitem__(name, value if isinstance(value, Node) else _to_node(value))
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -35,57 +39,25 @@ class Node(dict[str, Any]):
         del self[name]
 
 
-def to_node(value: Any) -> Any:
-    """Return what JSON gave with a Node for each dict."""
+def _to_node(value: Any) -> Any:
+    """Replace each dict in parsed JSON by a Node."""
     if isinstance(value, dict):
-        return Node({key: to_node(each) for key, each in value.items()})
-    return [to_node(each) for each in value] if isinstance(value, list) else value
-
-
-def join_lines(notebook: Node) -> None:
-    """Make one text of each list of lines, as which notebooks of format 4 are stored."""
-    for cell in notebook.cells:
-        _join(cell, "source")
-        for bundle in _bundles(cell):
-            for kind in bundle:
-                if not _is_json(kind):
-                    _join(bundle, kind)
-        for output in cell.get("outputs", []):
-            _join(output, "text")
-
-
-def _bundles(cell: Node) -> Iterator[Node]:
-    """Yield what maps media types to data: attachments, and outputs that show something."""
-    yield from cell.get("attachments", {}).values()
-    for output in cell.get("outputs", []):
-        yield output.get("data", Node())
-
-
-def _is_json(kind: str) -> bool:
-    return kind == "application/json" or kind.startswith("application/") and kind.endswith("+json")
-
-
-def _join(holder: Node, key: str) -> None:
-    lines = holder.get(key)
-    if isinstance(lines, list) and all(isinstance(line, str) for line in lines):
-        holder[key] = "".join(lines)
-
-
-Notebook = Any  # a Node, or nbformat's NotebookNode, which is alike
-Cell = Any
-
-FOLDERS = ("notebooks", "solutions", "exercises")
-BACKUPS = "backups"  # a folder in exercises/, so that JupyterLab's file browser shows it beside the notebooks
+        return Node({key: _to_node(each) for key, each in value.items()})
+    return [_to_node(each) for each in value] if isinstance(value, list) else value
 
 
 def read(path: Path) -> Notebook:
-    """Read a notebook of format 4.
+    """Read a notebook of the course, which has format 4 and the encoding UTF-8.
 
     Args:
         path: the file.
 
+    Returns:
+        The notebook.
+
     Raises:
-        NotebookError: the file is missing, is no JSON, or is no notebook of format 4; with the place in the file.
+        NotebookError: the file can't be read, or it isn't a notebook of format 4. The message names the file and,
+            for broken JSON, the line.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -94,47 +66,161 @@ def read(path: Path) -> Notebook:
     return parse(text, str(path))
 
 
+def read_saved(path: Path, largest: int = LARGEST) -> Notebook:
+    """Read a notebook that a learner, a merge or a full disk may have changed in any way.
+
+    Args:
+        path: the file; any notebook format, any Unicode encoding and any line ends are accepted.
+        largest: the largest size that is read, in bytes.
+
+    Returns:
+        The notebook, converted to format 4. The file isn't changed.
+
+    Raises:
+        NotebookError: the file is missing, too large, truncated or not a notebook, or it contains merge conflicts.
+    """
+    return _upgraded(_load(_text(path, largest), str(path)), path)
+
+
 def parse(text: str, name: str) -> Notebook:
-    """Turn the text of a notebook file into a notebook; `name` stands for the file in errors."""
+    """Parse the text of a notebook file.
+
+    Args:
+        text: the JSON.
+        name: the file's name in error messages.
+
+    Returns:
+        The notebook.
+
+    Raises:
+        NotebookError: the text isn't a notebook of format 4.
+    """
+    return _to_notebook(_load(text, name), name)
+
+
+def _text(path: Path, largest: int) -> str:
     try:
-        raw = json.loads(text)
+        size = path.stat().st_size
+        if size > largest:
+            raise NotebookError(
+                f"{path}: {size:,} bytes are too much to read. In JupyterLab, clear the output of its cells "
+                "(Edit, Clear Outputs of All Cells), and save"
+            )
+        data = path.read_bytes()
+        return data.decode(json.detect_encoding(data)).replace("\r\n", "\n").replace("\r", "\n")
+    except FileNotFoundError:
+        raise NotebookError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise NotebookError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise NotebookError(f"{path}: not a notebook: byte {error.start} of the file isn't text") from None
+
+
+def _load(text: str, name: str) -> object:
+    """Parse JSON, and explain an error in it."""
+    try:
+        return json.loads(text)
     except json.JSONDecodeError as error:
-        raise NotebookError(f"{name}, line {error.lineno}, column {error.colno}: broken JSON: {error.msg}") from None
+        raise NotebookError(f"{name}, line {error.lineno}: {_why_broken(text, error)}") from None
     except RecursionError:
-        raise too_deep(name) from None
-    return to_notebook(raw, name)
+        raise _too_deep(name) from None
 
 
-def to_notebook(raw: object, name: str) -> Notebook:
-    """Turn what JSON says into a notebook; NotebookError where that is none of format 4."""
+def _why_broken(text: str, error: json.JSONDecodeError) -> str:
+    """Return why a text isn't JSON, and how to repair the file."""
+    marks = [text.count("\n", 0, mark.start()) + 1 for mark in CONFLICT.finditer(text)]
+    if marks:
+        lines = f"line{'s' * (len(marks) > 1)} {', '.join(map(str, marks))}"
+        return (
+            f"a merge left its marks in the notebook (<<<<<<< and >>>>>>>, {lines}). "
+            "Keep one of the two versions between them, and delete the marks"
+        )
+    if not text.strip():
+        return "the file is empty. If the notebook is still open in JupyterLab, save it again (Ctrl-S)"
+    if not text[error.pos :].strip() or error.msg.startswith("Unterminated string"):
+        return (
+            "the file breaks off here, in the middle of the notebook. "
+            "If it is still open in JupyterLab, save it again (Ctrl-S)"
+        )
+    return f"broken JSON, column {error.colno}: {error.msg}. Was the file edited outside of JupyterLab?"
+
+
+def _too_deep(name: str) -> NotebookError:
+    return NotebookError(f"{name}: not a notebook: its JSON is nested too deeply")
+
+
+def _upgraded(raw: object, path: Path) -> Notebook:
+    """Return a notebook of format 4, converted from an older format if necessary."""
+    version = raw.get("nbformat") if isinstance(raw, dict) else None
+    if not isinstance(version, int) or version < 1:
+        raise NotebookError(f"{path}: not a notebook, though it is JSON. Was another file given a notebook's name?")
+    if version > 4:
+        raise NotebookError(f"{path}: saved in format {version} by a Jupyter newer than this course, which reads 4")
+    return _to_notebook(raw if version == 4 else _converted(raw, version, path), str(path))
+
+
+def _converted(raw: object, version: int, path: Path) -> object:
+    import nbformat
+
+    try:
+        return nbformat.convert(nbformat.from_dict(raw), 4)
+    except Exception as error:  # nbformat's conversion doesn't check its input, so it raises errors of many types
+        raise NotebookError(f"{path}: cannot be read as a notebook of format {version}: {error!r}") from None
+
+
+def _to_notebook(raw: object, name: str) -> Notebook:
+    """Make a notebook of parsed JSON, which must have format 4."""
     if not isinstance(raw, dict) or raw.get("nbformat") != 4 or not isinstance(raw.get("cells"), list):
         raise NotebookError(f"{name}: not a notebook of format 4; open it in JupyterLab and save it")
     if not isinstance(raw.get("metadata", {}), dict):
-        raise NotebookError(f"{name}: not a valid notebook: its metadata are no object")
+        raise NotebookError(f"{name}: not a valid notebook: its metadata isn't an object")
     try:
-        notebook = to_node(raw)
-        join_lines(notebook)
+        notebook = _to_node(raw)
+        _join_lines(notebook)
         return notebook
-    except RecursionError:  # a Node for each dict takes more of the stack than the parser did
-        raise too_deep(name) from None
+    except RecursionError:  # _to_node needs more of the stack than the JSON parser
+        raise _too_deep(name) from None
     except (AttributeError, TypeError, KeyError) as error:
         raise NotebookError(f"{name}: not a valid notebook: {error!r}") from None
 
 
-def too_deep(name: str) -> NotebookError:
-    """Return the error of a file whose lists and objects stand in each other by the hundred, as no notebook's do."""
-    return NotebookError(f"{name}: not a notebook: its JSON is nested too deeply")
+def _join_lines(notebook: Node) -> None:
+    """Join the lists of lines, in which files of format 4 store sources and outputs."""
+    for cell in notebook.cells:
+        outputs = cell.get("outputs", [])
+        _join(cell, "source")
+        for output in outputs:
+            _join(output, "text")
+        # Both map media types to data.
+        for bundle in [*cell.get("attachments", {}).values(), *(output.get("data", {}) for output in outputs)]:
+            for kind in bundle:
+                if not (kind == "application/json" or kind.startswith("application/") and kind.endswith("+json")):
+                    _join(bundle, kind)
+
+
+def _join(holder: Node, key: str) -> None:
+    lines = holder.get(key)
+    if isinstance(lines, list) and all(isinstance(line, str) for line in lines):
+        holder[key] = "".join(lines)
 
 
 def dump(notebook: Notebook) -> str:
-    """Return the text of a notebook file: sorted keys, one line of source per line, a newline at the end."""
+    """Return the text of a notebook file, with sorted keys, one line per source line, and a newline at the end."""
     from nbformat.v4 import nbjson
 
     return f"{nbjson.writes(notebook)}\n"
 
 
 def validate(notebook: Notebook, name: str) -> None:
-    """Raise NotebookError where the notebook breaks Jupyter's schema."""
+    """Check a notebook against Jupyter's schema.
+
+    Args:
+        notebook: the notebook.
+        name: the file's name in the error message.
+
+    Raises:
+        NotebookError: the notebook doesn't match the schema.
+    """
     import nbformat
 
     try:
@@ -168,124 +254,34 @@ def back_up(path: Path, now: datetime) -> Path:
 
     Args:
         path: the notebook.
-        now: the moment that the copy's name tells, in local time.
+        now: the local time, which becomes part of the copy's name.
 
     Returns:
-        The copy; one of before is never overwritten.
+        The copy's path. An existing copy isn't overwritten.
 
     Raises:
-        NotebookError: it cannot be written.
+        NotebookError: the copy can't be written.
     """
     try:
         data = path.read_bytes()
         folder = path.parent / BACKUPS
         folder.mkdir(exist_ok=True)
-        for copy in _names(folder, f"{path.stem}.{now:%Y-%m-%d-%H%M%S}"):
-            try:
-                with copy.open("xb") as file:
-                    file.write(data)
-            except FileExistsError:
-                continue
-            return copy
+        stem = f"{path.stem}.{now:%Y-%m-%d-%H%M%S}"
+        for number in count(1):
+            copy = folder / f"{stem}{f'-{number}' if number > 1 else ''}.ipynb"
+            with suppress(FileExistsError), copy.open("xb") as file:
+                file.write(data)
+                return copy
     except OSError as error:
         raise NotebookError(f"{path}: no backup can be made ({error.strerror}), and so nothing was changed") from None
-    raise AssertionError("the names never end")
-
-
-def _names(folder: Path, stem: str) -> Iterator[Path]:
-    yield folder / f"{stem}.ipynb"
-    number = 2
-    while True:
-        yield folder / f"{stem}-{number}.ipynb"
-        number += 1
+    raise AssertionError("the numbers never end")
 
 
 def cell_label(cell: Cell, position: int) -> str:
-    """Name a cell for a message: its position in the notebook, counted from 1, and its id."""
+    """Return a cell's name for messages, such as 'cell 3 (id "answer")'; `position` counts from 0."""
     return f'cell {position + 1} (id "{cell.get("id", "none")}")'
 
 
 def find(root: Path, folder: str) -> list[Path]:
-    """Return the notebooks of one folder of the course, in the order of the lessons."""
+    """Return the notebooks in one folder of the course, sorted by name."""
     return sorted(path for path in (root / folder).glob("*.ipynb") if not path.name.startswith("."))
-
-
-# A notebook as a learner, a merge or a full disk left it: what cannot be read says why, where, and what helps.
-
-LARGEST = 50_000_000  # bytes; JupyterLab itself hardly opens more
-CONFLICT = re.compile(r"^(?:<{7}|>{7})(?: |$)", re.MULTILINE)
-
-
-def read_saved(path: Path) -> Notebook:
-    """Read a notebook that anything may have happened to.
-
-    Args:
-        path: the file; any format that Jupyter ever had, any Unicode encoding, any ends of lines.
-
-    Raises:
-        NotebookError: it is missing, too large, torn by a merge, broken off, or no notebook; nothing is changed.
-    """
-    text = _text(path)
-    try:
-        raw = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise NotebookError(f"{path}, line {error.lineno}: {_why_broken(text, error)}") from None
-    except RecursionError:
-        raise too_deep(str(path)) from None
-    return _upgraded(raw, path)
-
-
-def _text(path: Path) -> str:
-    try:
-        size = path.stat().st_size
-        if size > LARGEST:
-            raise NotebookError(
-                f"{path}: {size:,} bytes are too much to read. In JupyterLab clear what its cells have printed "
-                "(Edit, Clear Outputs of All Cells), and save"
-            )
-        data = path.read_bytes()
-        return data.decode(json.detect_encoding(data)).replace("\r\n", "\n").replace("\r", "\n")
-    except FileNotFoundError:
-        raise NotebookError(f"{path}: there is no such file") from None
-    except OSError as error:
-        raise NotebookError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise NotebookError(f"{path}: not a notebook: byte {error.start} of the file is no text") from None
-
-
-def _why_broken(text: str, error: json.JSONDecodeError) -> str:
-    """Say what tore the JSON; `error` tells where it ends to make sense."""
-    marks = [text.count("\n", 0, mark.start()) + 1 for mark in CONFLICT.finditer(text)]
-    if marks:
-        lines = f"line{'s' * (len(marks) > 1)} {', '.join(map(str, marks))}"
-        return (
-            f"a merge left its marks in the notebook (<<<<<<< and >>>>>>>, {lines}). "
-            "Keep one of the two versions between them, and delete the marks"
-        )
-    if not text.strip():
-        return "the file is empty. If the notebook is still open in JupyterLab, save it again (Ctrl-S)"
-    if not text[error.pos :].strip() or error.msg.startswith("Unterminated string"):
-        return (
-            "the file breaks off here, in the middle of the notebook. "
-            "If it is still open in JupyterLab, save it again (Ctrl-S)"
-        )
-    return f"broken JSON, column {error.colno}: {error.msg}. Was the file edited outside of JupyterLab?"
-
-
-def _upgraded(raw: object, path: Path) -> Notebook:
-    """Return a notebook of format 4, whatever it was saved as."""
-    version = raw.get("nbformat") if isinstance(raw, dict) else None
-    if not isinstance(version, int) or version < 1:
-        raise NotebookError(f"{path}: not a notebook, though it is JSON. Is it another file under a notebook's name?")
-    if version > 4:
-        raise NotebookError(f"{path}: saved in format {version}, of a Jupyter newer than this course, which reads 4")
-    return to_notebook(raw if version == 4 else _converted(raw, version, path), str(path))
-
-
-def _converted(raw: object, version: int, path: Path) -> object:
-    import nbformat
-
-    try:
-        return nbformat.convert(nbformat.from_dict(raw), 4)
-    except Exception as error:  # nbformat's upgrade raises whatever it stumbles over
-        raise NotebookError(f"{path}: cannot be read as a notebook of format {version}: {error!r}") from None

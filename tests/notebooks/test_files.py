@@ -1,6 +1,4 @@
-"""Notebooks that something happened to are read, or say what happened, where and what helps."""
-
-from __future__ import annotations
+"""Damaged notebooks are read, or the error says what is wrong, where it is, and how to repair it."""
 
 import json
 import subprocess
@@ -78,7 +76,7 @@ def test_a_notebook_that_breaks_off_says_so(desk: Desk, part: float) -> None:
         read_saved(desk.path("01"))
 
 
-# The parser of JSON takes more levels than what makes a notebook of them.
+# The JSON parser accepts more levels than the conversion to a notebook.
 NESTED = b'{"nbformat": 4, "cells": [], "metadata": {"x": %s}}' % (b"[" * 700 + b"]" * 700)
 
 
@@ -93,12 +91,12 @@ NESTED = b'{"nbformat": 4, "cells": [], "metadata": {"x": %s}}' % (b"[" * 700 + 
         (b'{"nbformat": 5, "cells": []}', "saved in format 5"),
         (b'{"nbformat": 3, "worksheets": 7}', "cannot be read as a notebook of format 3"),
         (b'{"nbformat": 4, "cells": [1], "metadata": {}}', "not a valid notebook"),
-        (b"\x89PNG\r\n\x1a\n", "not a notebook: byte 0 of the file is no text"),
+        (b"\x89PNG\r\n\x1a\n", "not a notebook: byte 0 of the file isn't text"),
         (b"[" * 100_000, "nested too deeply"),
         (NESTED, "nested too deeply"),
     ],
 )
-def test_what_is_no_notebook_says_why(tmp_path: Path, content: bytes, said: str) -> None:
+def test_the_error_for_another_file_gives_the_reason(tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "x.ipynb"
     path.write_bytes(content)
     with pytest.raises(NotebookError, match=said):
@@ -122,10 +120,9 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
         read_saved(tmp_path)
 
 
-def test_a_file_that_is_too_large_says_how_to_make_it_smaller(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "LARGEST", 1000)
+def test_a_file_that_is_too_large_says_how_to_make_it_smaller(desk: Desk) -> None:
     with pytest.raises(NotebookError, match="Clear Outputs of All Cells"):
-        read_saved(desk.path("01"))
+        read_saved(desk.path("01"), largest=1000)
 
 
 def test_a_file_that_cannot_be_replaced_leaves_no_draft_behind(tmp_path: Path) -> None:
