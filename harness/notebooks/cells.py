@@ -1,114 +1,126 @@
-"""What the magic of a cell says: which file of which application `%%controller default --app stats` writes."""
-
-from __future__ import annotations
+"""The magic in a cell's first line: which file of which application `%%controller default --app stats` writes."""
 
 from dataclasses import dataclass
 
 from harness.errors import MagicError
 
-_FOLDERS = {"controller": "controllers/{}.py", "model": "models/{}.py", "view": "views/{}"}
-_WHOLE = {"routes": "routes.py", "queue_yaml": "queue.yaml"}
-MAGICS = (*_FOLDERS, *_WHOLE)
-_EXAMPLES = {
-    "controller": "%%controller default",
-    "model": "%%model db",
-    "view": "%%view default/index.html",
-    "routes": "%%routes",
-    "queue_yaml": "%%queue_yaml",
+_FILES = {
+    "controller": "controllers/{}.py",
+    "model": "models/{}.py",
+    "view": "views/{}",
+    "routes": "routes.py",
+    "queue_yaml": "queue.yaml",
 }
+_EXAMPLES = {"controller": "default", "model": "db", "view": "default/index.html"}  # the other magics take no name
+MAGICS = tuple(_FILES)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The file that a cell writes: its path in the application, and the application (None: the lab's first)."""
+    """The file that a cell writes.
+
+    Args:
+        path: the file's path in the application.
+        app: the application's name; None means the lab's first application.
+    """
 
     path: str
     app: str | None = None
 
     @property
     def is_python(self) -> bool:
+        """Whether the file contains Python code."""
         return self.path.endswith(".py")
 
 
 def parse_magic(magic: str, line: str) -> Target:
-    """Return what a magic with these arguments writes.
+    """Parse the arguments of a magic.
 
     Args:
         magic: its name without percent signs ("controller").
         line: the rest of its line ("default --app stats").
 
+    Returns:
+        The file that the magic writes.
+
     Raises:
-        MagicError: an argument that is missing, unknown or too much; the message gives an example that works.
+        MagicError: an argument is missing, unknown or superfluous; the message gives an example that works.
     """
-    words = line.split()
-    app = _take_app(magic, words)
-    if magic in _WHOLE:
-        if words or app:
-            raise MagicError(f"%%{magic} takes nothing on its line, not {line.strip()!r}")
-        return Target(_WHOLE[magic])
-    if len(words) != 1:
-        said = f"not {line.strip()!r}" if words else "and there is none"
-        raise MagicError(f"%%{magic} needs one name, {said}; {_usage(magic)}")
-    if magic in ("controller", "model") and words[0].endswith(".py"):
-        raise MagicError(f"%%{magic} takes the name without .py, not {words[0]!r}; {_usage(magic)}")
-    return Target(_FOLDERS[magic].format(words[0]), app)
+    arguments = line.split()
+    app = _take_app(magic, arguments)
+    if magic not in _EXAMPLES:
+        if arguments or app:
+            raise MagicError(f"%%{magic} takes no arguments, not {line.strip()!r}")
+        return Target(_FILES[magic])
+    if len(arguments) != 1:
+        given = f"not {line.strip()!r}" if arguments else "and it is missing"
+        raise MagicError(f"%%{magic} needs one name, {given}; {_usage(magic)}")
+    if magic != "view" and arguments[0].endswith(".py"):
+        raise MagicError(f"%%{magic} takes the name without .py, not {arguments[0]!r}; {_usage(magic)}")
+    return Target(_FILES[magic].format(arguments[0]), app)
+
+
+def _take_app(magic: str, arguments: list[str]) -> str | None:
+    """Remove `--app NAME` from the arguments and return NAME."""
+    options = [position for position, argument in enumerate(arguments) if argument.startswith("-")]
+    for position in options:
+        if arguments[position].partition("=")[0] != "--app":
+            raise MagicError(f"%%{magic} has no option {arguments[position]!r}; {_usage(magic)}")
+    if not options:
+        return None
+    option, equals, app = arguments.pop(options[0]).partition("=")
+    if not equals:
+        app = arguments.pop(options[0]) if options[0] < len(arguments) else ""
+    if not app or len(options) > 1:
+        raise MagicError(f"%%{magic} needs one application name after {option}; {_usage(magic)}")
+    return app
+
+
+def _usage(magic: str) -> str:
+    if magic not in _EXAMPLES:
+        return f"for example: %%{magic}"
+    example = f"%%{magic} {_EXAMPLES[magic]}"
+    return f"for example: {example}, or {example} --app stats"
 
 
 def magic_first(source: str) -> str:
-    """Return a cell with our magic in its first line, when only comments and blank lines are above the magic.
+    """Return a cell with our magic in its first line, if only comments and blank lines are above the magic.
 
-    Those lines move below the magic, so that all lines of code keep their numbers. A view shows what is in it, so there
-    they are left out. Any other cell is returned as it is.
+    Those lines move below the magic, so all lines of code keep their numbers. A view would show those lines, so they
+    are removed there. Any other cell is returned unchanged.
     """
     lines = source.split("\n")
-    place = next((place for place, line in enumerate(lines) if line.strip() and line.strip()[0] != "#"), 0)
-    magic = _magic_of(lines[place])
-    above = [] if magic == "view" else lines[:place]
-    return "\n".join([lines[place], *above, *lines[place + 1 :]]) if magic else source
-
-
-def cell_target(source: str) -> Target | None:
-    """Return what a cell writes by its magic, or None when it does not begin with one of ours; see `magic_first`."""
-    magic = cell_magic(source)
-    first = magic_first(source).partition("\n")[0]
-    return parse_magic(magic, first.partition(f"%%{magic}")[2]) if magic else None
+    first = next((number for number, line in enumerate(lines) if line.strip() and line.strip()[0] != "#"), 0)
+    magic = _magic_of(lines[first])
+    above = [] if magic == "view" else lines[:first]
+    return "\n".join([lines[first], *above, *lines[first + 1 :]]) if magic else source
 
 
 def cell_magic(source: str) -> str:
-    """Return which of our magics a cell begins with ("controller"), or ""; see `magic_first`."""
+    """Return the name of our magic at the start of a cell ("controller"), or "" (see `magic_first`)."""
     return _magic_of(magic_first(source).partition("\n")[0])
 
 
-def cell_body(source: str) -> str:
-    """Return what a cell writes: all after its magic.
-
-    A blank line stands for the magic, so that web2py counts lines as the cell does.
-    """
-    return "\n" + magic_first(source).partition("\n")[2]
-
-
 def _magic_of(line: str) -> str:
-    """Return which of our magics a line begins with ("controller"), or ""."""
     text = line.strip()
     name = text.removeprefix("%%").partition(" ")[0]
     return name if text.startswith("%%") and name in MAGICS else ""
 
 
-def _take_app(magic: str, words: list[str]) -> str | None:
-    """Take `--app NAME` out of the words and return NAME."""
-    options = [place for place, word in enumerate(words) if word.startswith("-")]
-    for place in options:
-        if words[place].partition("=")[0] != "--app":
-            raise MagicError(f"%%{magic} has no option {words[place]!r}; {_usage(magic)}")
-    if not options:
-        return None
-    option, equals, app = words.pop(options[0]).partition("=")
-    if not equals:
-        app = words.pop(options[0]) if options[0] < len(words) else ""
-    if not app or len(options) > 1:
-        raise MagicError(f"%%{magic} needs one name after {option}, the application's; {_usage(magic)}")
-    return app
+def cell_target(source: str) -> Target | None:
+    """Return the file that a cell writes, or None if it doesn't start with one of our magics (see `magic_first`).
+
+    Raises:
+        MagicError: the magic's arguments are wrong.
+    """
+    magic = cell_magic(source)
+    first = magic_first(source).partition("\n")[0]
+    return parse_magic(magic, first.partition(f"%%{magic}")[2]) if magic else None
 
 
-def _usage(magic: str) -> str:
-    return f"for example: {_EXAMPLES[magic]}" + ("" if magic in _WHOLE else f", or {_EXAMPLES[magic]} --app stats")
+def cell_body(source: str) -> str:
+    """Return the text that a cell writes: a blank line in place of its magic, and the lines below the magic.
+
+    The blank line makes web2py's line numbers equal to the cell's.
+    """
+    return "\n" + magic_first(source).partition("\n")[2]

@@ -1,11 +1,9 @@
-"""The normal form of a committed notebook: what JupyterLab, nbclient and the operating system leave out of a diff.
+"""The normal form of a committed notebook, in which JupyterLab, nbclient and the operating system leave no traces.
 
-Saving a notebook in JupyterLab and normalising it again gives the same bytes: display names, versions, timings,
-collapsed cells, colours and the machine's folders go; sources, outputs, ids, tags, nbgrader's and the slides' metadata
-stay.
+If a notebook is saved in JupyterLab and normalised again, it has the same bytes. Display names, versions, timings,
+collapsed cells, colours and the machine's folders are removed. Sources, outputs, ids, tags, and the metadata of
+nbgrader and the slides are kept.
 """
-
-from __future__ import annotations
 
 import copy
 import hashlib
@@ -30,8 +28,8 @@ def normalise(notebook: Notebook, *, blank: bool = False) -> Notebook:
     """Return a copy of a notebook in normal form.
 
     Args:
-        notebook: the notebook; it is not changed.
-        blank: leave out outputs and execution counts, as in an exercise.
+        notebook: the notebook; it isn't changed.
+        blank: remove outputs and execution counts, as in an exercise.
     """
     normal = copy.deepcopy(notebook)
     normal.nbformat, normal.nbformat_minor = 4, 5
@@ -45,7 +43,7 @@ def normalise(notebook: Notebook, *, blank: bool = False) -> Notebook:
 
 
 def _give_ids(cells: list[Cell]) -> None:
-    """Keep every id that is valid and unique; make the missing ones from the source, so that they are stable."""
+    """Keep every valid and unique id, and derive the others from the source so that they are reproducible."""
     taken: set[str] = set()
     for cell in cells:
         name = str(cell.get("id", ""))
@@ -58,7 +56,7 @@ def _give_ids(cells: list[Cell]) -> None:
 
 
 def _new_counts(cells: list[Cell]) -> dict[int, int]:
-    """Map the counts of a notebook that was run from top to bottom to 1..n; anything else stays as it is."""
+    """Map the counts of a notebook that was run from top to bottom to 1..n; return {} for any other notebook."""
     counts = [cell.get("execution_count") for cell in cells if cell.cell_type == "code"]
     if None in counts or counts != sorted(set(counts)):
         return {}
@@ -80,7 +78,7 @@ def _normalise_cell(cell: Cell, blank: bool, counts: dict[int, int]) -> None:
 
 
 def _coalesce(outputs: list[Any]) -> list[Any]:
-    """Merge neighbouring stream outputs, stdout first: how a kernel interleaves the two is a matter of chance."""
+    """Merge neighbouring stream outputs, stdout first, because a kernel interleaves the two streams at random."""
     merged: list[Any] = []
     for is_stream, group in groupby(outputs, key=lambda output: output.output_type == "stream"):
         if not is_stream:
@@ -105,7 +103,7 @@ def _normalise_output(output: Any, cell: Cell, counts: dict[int, int]) -> Any:
 
 
 def _normalise_traceback(text: str, counts: dict[int, int]) -> str:
-    from click import unstyle  # here: `import harness` does not wait for it
+    from click import unstyle  # imported late, because `import harness` must be fast
 
     plain = _MACHINE_PATH.sub(r"\1", unstyle(text))
     return _COUNT.sub(lambda match: f"Cell In[{counts.get(int(match[1]), int(match[1]))}]", plain)

@@ -1,10 +1,8 @@
-"""Exercises are made from solutions: each region between the two markers becomes a place to fill in.
+"""Exercises are made from solutions: the learner replaces each region between the two markers with their own code.
 
-An exercise notebook carries a digest of its cells in its metadata. An answer, a note or a scratch cell changes the
-cells but not that digest, so the build can see whether a notebook is still the stub that it wrote.
+An exercise notebook has a digest of its cells in its metadata. An answer, a note or a scratch cell changes the cells
+but not that digest, so the build can detect whether a notebook is still the stub that it wrote.
 """
-
-from __future__ import annotations
 
 import ast
 import copy
@@ -20,19 +18,22 @@ from harness.notebooks.normal_form import normalise
 BEGIN = "### BEGIN SOLUTION"
 END = "### END SOLUTION"
 STUB = "...  # YOUR CODE HERE"
-START = "### START"  # begins a line of the code that the learner starts from, where that is not the stub
+START = "### START"  # begins a line of the starting code, if that differs from STUB
 DIGEST = "course_stub"  # in the notebook's metadata, which JupyterLab keeps when it saves
 
 
 def to_exercise(solution: Notebook, name: str) -> Notebook:
-    """Return the exercise notebook of a solution notebook, in normal form, with the digest of its cells.
+    """Make the exercise notebook of a solution notebook.
 
     Args:
-        solution: the solution notebook; it is not changed.
-        name: stands for the file in errors.
+        solution: the solution notebook; it isn't changed.
+        name: the file's name in error messages.
+
+    Returns:
+        The exercise in normal form, with the digest of its cells.
 
     Raises:
-        NotebookError: a marker without its partner, with the cell and the line.
+        NotebookError: a begin or end marker has no partner; the message names the cell and the line.
     """
     exercise = copy.deepcopy(solution)
     for position, cell in enumerate(exercise.cells):
@@ -54,12 +55,12 @@ def is_stub(notebook: Notebook) -> bool:
 
 
 def digest(notebook: Notebook) -> str:
-    """Return a digest of what a person writes in a notebook, and of what nbgrader needs; empty cells don't count."""
-    cells = [_essence(cell) for cell in notebook.cells if str(cell.get("source", "")).strip()]
+    """Return a digest of the cells' sources, ids, tags and nbgrader metadata; empty cells don't count."""
+    cells = [_authored(cell) for cell in notebook.cells if str(cell.get("source", "")).strip()]
     return sha256(json.dumps(cells, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _essence(cell: Cell) -> tuple[object, ...]:
+def _authored(cell: Cell) -> tuple[object, ...]:
     metadata = cell.get("metadata")
     kept = metadata if isinstance(metadata, dict) else {}
     source = str(cell.get("source")).rstrip()
@@ -67,30 +68,33 @@ def _essence(cell: Cell) -> tuple[object, ...]:
 
 
 def has_region(cell: Cell) -> bool:
-    """Tell whether a cell holds code that the learner is to write."""
+    """Return whether a cell contains code that the learner must write."""
     return cell.cell_type == "code" and any(line.strip() in (BEGIN, END) for line in cell.source.splitlines())
 
 
 def blank_regions(source: str, where: str) -> str:
     """Replace every region of a cell's source by the stub, at the indentation of the region's markers.
 
-    A region may say itself what the learner starts from, in lines that begin with `### START`.
+    A region can contain other starting code for the learner, in lines that begin with `### START`.
 
     Args:
-        source: the text of the cell.
-        where: the file and the cell, for errors.
+        source: the cell's source.
+        where: the file and the cell, for error messages.
+
+    Returns:
+        The source without the solution.
 
     Raises:
-        NotebookError: a marker without its partner.
+        NotebookError: a begin or end marker has no partner.
     """
     lines: list[str] = []
-    begun = 0  # the line at which the region that is open began
+    begun = 0  # the line number of the open region's begin marker
     for number, line in enumerate(source.splitlines(), 1):
         marker = line.strip()
         indent = line[: len(line) - len(line.lstrip())]
         if marker == BEGIN:
             if begun:
-                raise NotebookError(f"{where}, line {number}: a second {BEGIN!r}; that of line {begun} is still open")
+                raise NotebookError(f"{where}, line {number}: a second {BEGIN!r}, but line {begun} has no {END!r} yet")
             begun, blank = number, len(lines)
         elif marker == END:
             if not begun:
@@ -107,57 +111,43 @@ def blank_regions(source: str, where: str) -> str:
     return "\n".join(lines)
 
 
-# Does a code cell parse? Line magics are resolved, and the body of a cell magic is read as what it is.
-
-
 def parse_python(source: str) -> ast.Module:
-    """Parse Python, without the warnings that belong to the run and not to the reading."""
+    """Return the syntax tree of Python code; the compiler's warnings are suppressed until the code runs."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return ast.parse(source)
 
 
 def python_of(source: str) -> str:
-    """Return the Python that IPython makes of a cell without a cell magic (line magics, `?` and `!` resolved)."""
+    """Return a cell without a cell magic as pure Python, in which IPython has resolved line magics, `?` and `!`."""
     from IPython.core.inputtransformer2 import TransformerManager
 
     return str(TransformerManager().transform_cell(source))
 
 
 def syntax_error(cell: Cell) -> str | None:
-    """Say what does not parse in a code cell, or None.
+    """Return the first syntax error in a code cell and in the file that it writes.
 
-    A cell tagged raises-exception may be wrong on purpose.
+    Returns:
+        The message, or None if there is no error or the cell is tagged raises-exception.
     """
-    source = magic_first(cell.source).lstrip()
-    if "raises-exception" in cell.metadata.get("tags", []):
-        return None
-    if not source.startswith("%%"):
-        return _python_error(python_of(source))
-    try:
-        target = cell_target(source)
-    except MagicError as error:
-        return str(error)
-    if target is None:
-        return f"unknown cell magic {source.split()[0]}; known are {', '.join(f'%%{magic}' for magic in MAGICS)}"
-    if target.is_python:
-        return _python_error(cell_body(source))
-    return _yaml_error(cell_body(source)) if target.path.endswith(".yaml") else None
-
-
-def _python_error(body: str) -> str | None:
-    try:
-        parse_python(body)
-    except SyntaxError as error:
-        return f"{error.msg} (line {error.lineno} of the cell)"
-    return None
-
-
-def _yaml_error(body: str) -> str | None:
     import yaml
 
+    if "raises-exception" in cell.metadata.get("tags", []):
+        return None
+    source = magic_first(cell.source).lstrip()
     try:
-        yaml.safe_load(body)
+        target = cell_target(source)
+        if target is None and source.startswith("%%"):
+            return f"unknown cell magic {source.split()[0]}; the course has %%{', %%'.join(MAGICS)}"
+        if target is None or target.is_python:
+            parse_python(cell_body(source) if target else python_of(source))
+        elif target.path.endswith(".yaml"):
+            yaml.safe_load(cell_body(source))
+    except MagicError as error:
+        return str(error)
+    except SyntaxError as error:
+        return f"{error.msg} (line {error.lineno} of the cell)"
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         return f"{error.problem} (line {line} of the cell)"

@@ -84,7 +84,7 @@ def test_every_region_of_a_cell_becomes_a_stub():
     assert blank_regions(source, "x") == "...  # YOUR CODE HERE\nb\n  ...  # YOUR CODE HERE"
 
 
-def test_a_region_may_say_itself_what_the_learner_starts_from():
+def test_a_region_may_contain_its_own_starting_code():
     start = "    ### START if x:\n    ### START     slow()  # YOUR CODE HERE\n    ### START"
     source = f"def f():\n    ### BEGIN SOLUTION\n{start}\n    fast()\n    ### END SOLUTION\n    return 1"
     assert blank_regions(source, "x") == "def f():\n    if x:\n        slow()  # YOUR CODE HERE\n\n    return 1"
@@ -95,7 +95,7 @@ def test_a_region_may_say_itself_what_the_learner_starts_from():
     [
         ("a\n### BEGIN SOLUTION\nb", "f.ipynb, line 2: '### BEGIN SOLUTION' without '### END SOLUTION' after it"),
         ("a\n### END SOLUTION", "f.ipynb, line 2: '### END SOLUTION' without '### BEGIN SOLUTION' before it"),
-        ("### BEGIN SOLUTION\n### BEGIN SOLUTION", "f.ipynb, line 2: a second '### BEGIN SOLUTION'; that of line 1"),
+        ("### BEGIN SOLUTION\n### BEGIN SOLUTION", "f.ipynb, line 2: a second '### BEGIN SOLUTION', but line 1 has no"),
     ],
 )
 def test_a_marker_without_its_partner_is_named_with_its_line(source, says):
@@ -130,7 +130,7 @@ def test_an_exercise_keeps_ids_text_and_grading_and_loses_outputs():
         "# a note\n%%view default/index.html\n{{= oh",
     ],
 )
-def test_what_parses_may_pass(source):
+def test_a_cell_that_parses_has_no_syntax_error(source):
     assert syntax_error(notebook(code(source)).cells[0]) is None
 
 
@@ -142,17 +142,17 @@ def test_what_parses_may_pass(source):
         ("# a note\n\n%%controller default\ndef index(:\n", "invalid syntax (line 4 of the cell)"),
         ("# a note\n%%queue_yaml\nqueue:\n- name: 'x\n", "found unexpected end of stream (line 5 of the cell)"),
         ("%%queue_yaml\nqueue:\n- name: 'x\n", "found unexpected end of stream (line 4 of the cell)"),
-        ("%%controler default\n1", "unknown cell magic %%controler; known are %%controller, %%model"),
+        ("%%controler default\n1", "unknown cell magic %%controler; the course has %%controller, %%model"),
         ("%%controller\n1", "%%controller needs one name"),
     ],
 )
-def test_what_does_not_parse_is_named_with_its_line(source, says):
+def test_a_syntax_error_names_its_line(source, says):
     problem = syntax_error(notebook(code(source)).cells[0])
     assert problem is not None
     assert problem.startswith(says)
 
 
-def test_a_cell_that_is_to_fail_need_not_parse():
+def test_a_cell_tagged_to_raise_need_not_parse():
     assert syntax_error(notebook(code("def f(:", tags=("raises-exception",))).cells[0]) is None
 
 
@@ -361,7 +361,7 @@ def test_an_exercise_that_cannot_be_copied_is_not_replaced(tmp_path, report):
         lambda cells: cells.pop(),
     ],
 )
-def test_whatever_a_learner_writes_moves_or_deletes_an_exercise_is_no_stub_any_more(tmp_path, change):
+def test_an_exercise_is_not_a_stub_after_a_learner_has_written_moved_or_deleted_a_cell(tmp_path, change):
     exercise = files.read(write_stub(tmp_path, "01_one"))
     assert is_stub(exercise)
     change(exercise.cells)

@@ -1,4 +1,4 @@
-"""The first line of a cell says which file the rest of it becomes."""
+"""The first line of a cell names the file that the cell writes."""
 
 import pytest
 
@@ -27,19 +27,19 @@ def test_a_magic_names_a_file(magic, line, target):
 @pytest.mark.parametrize(
     ("magic", "line", "says"),
     [
-        ("controller", "", "needs one name, and there is none; for example: %%controller default"),
+        ("controller", "", "needs one name, and it is missing; for example: %%controller default"),
         ("controller", "a b", "needs one name, not 'a b'"),
         ("controller", "default.py", "without .py, not 'default.py'"),
         ("model", "db.py", "without .py, not 'db.py'"),
         ("model", "db --force", "no option '--force'; for example: %%model db, or %%model db --app stats"),
         ("view", "-x a.html", "no option '-x'"),
         ("controller", "default --apps stats", "no option '--apps'"),
-        ("controller", "default --app", "needs one name after --app, the application's"),
-        ("controller", "default --app=", "needs one name after --app"),
-        ("controller", "default --app a --app b", "needs one name after --app"),
-        ("routes", "default", "takes nothing on its line, not 'default'"),
-        ("routes", "--app stats", "takes nothing on its line, not '--app stats'"),
-        ("queue_yaml", "mail", "takes nothing on its line, not 'mail'"),
+        ("controller", "default --app", "needs one application name after --app; for example"),
+        ("controller", "default --app=", "needs one application name after --app"),
+        ("controller", "default --app a --app b", "needs one application name after --app"),
+        ("routes", "default", "takes no arguments, not 'default'"),
+        ("routes", "--app stats", "takes no arguments, not '--app stats'"),
+        ("queue_yaml", "mail", "takes no arguments, not 'mail'"),
         ("queue_yaml", "--rate 5", "no option '--rate'; for example: %%queue_yaml"),
     ],
 )
@@ -73,9 +73,9 @@ def test_a_cell_is_read_whatever_comments_come_first_and_its_lines_keep_their_nu
     cell = f"{above}\n%%controller default --app stats\ndef f():\n    pass"
     assert cell_target(cell) == Target("controllers/default.py", "stats")
     body, lines = cell_body(cell).split("\n"), cell.split("\n")
-    place = lines.index("def f():")
-    assert (len(body), body[place:]) == (len(lines), lines[place:])
-    assert [line for line in body[:place] if line] == [line for line in above.split("\n") if line]
+    start = lines.index("def f():")
+    assert (len(body), body[start:]) == (len(lines), lines[start:])
+    assert [line for line in body[:start] if line] == [line for line in above.split("\n") if line]
 
 
 def test_comments_above_a_view_are_not_a_part_of_it():
