@@ -1,15 +1,13 @@
-"""`python -m harness build`: run lessons and solutions, make exercises from solutions, normalise them all.
+"""`python -m harness build`: run lessons and solutions, make exercises from solutions, normalise all notebooks.
 
-A build replaces an exercise only while it is the stub that an earlier build wrote. An exercise that was changed since
-then stays if its solution still gives the same stub. Otherwise the changed notebook is copied to exercises/backups/
-first. A build deletes a file only if git tracks it and the file is such a stub without a solution.
+A build replaces an exercise only if the exercise is still the stub that an earlier build wrote. A changed exercise is
+kept if its solution still gives the same stub. Otherwise the changed notebook is first copied to exercises/backups/.
+A build deletes an exercise only if it is a stub, its solution doesn't exist, and git tracks the file.
 """
-
-from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from enum import Enum, auto
@@ -28,22 +26,22 @@ def build(root: Path, paths: Sequence[Path] = (), *, check: bool = False, say: C
     """Bring the course's notebooks up to date.
 
     Args:
-        root: the folder that holds notebooks/, solutions/ and exercises/.
-        paths: the lessons and solutions to build; all when empty.
-        check: change nothing, only say what would change.
+        root: the folder that contains notebooks/, solutions/ and exercises/.
+        paths: the lessons and solutions to build; if empty, all are built.
+        check: only report what would change.
         say: called with each line of the report.
 
     Returns:
-        The number of files that changed, or would.
+        The number of files that changed, or would change.
 
     Raises:
-        NotebookError: one or more notebooks cannot be built; the message lists them all, and the others are built.
+        NotebookError: one or more notebooks can't be built; the message lists them all. The others are built.
     """
     sources = [_source(root, path) for path in paths] or _all_sources(root)
     problems: list[str] = []
     changes = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for future in [pool.submit(_all_built, path) for path in sources]:
+        for future in [pool.submit(built, path) for path in sources]:
             try:
                 changes += sum(_replace(root, path, text, check, say) for path, text in future.result())
             except NotebookError as error:
@@ -55,19 +53,33 @@ def build(root: Path, paths: Sequence[Path] = (), *, check: bool = False, say: C
     return changes
 
 
-def built(path: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the files, with their text, that one lesson or solution gives: itself run, and its exercise."""
+def built(path: Path) -> list[tuple[Path, str]]:
+    """Run one lesson or solution, and make the exercise of a solution.
+
+    Args:
+        path: the lesson or solution; it isn't changed.
+
+    Returns:
+        The new files with their texts: the exercise, if there is one, and the executed notebook.
+
+    Raises:
+        NotebookError: the notebook can't be read, parsed or executed.
+    """
     notebook = files.read(path)
     check_source(notebook, str(path))
-    if path.parent.name == "solutions":
-        exercise = to_exercise(notebook, str(path))
-        yield path.parents[1] / "exercises" / path.name, _text(exercise, path)
-    built = normalise(execute(normalise(notebook), path))
-    yield path, _text(with_slides(built) if path.parent.name == "notebooks" else built, path)
+    executed = normalise(execute(normalise(notebook), path))
+    if path.parent.name == "notebooks":
+        return [(path, _text(with_slides(executed), path))]
+    exercise = _text(to_exercise(notebook, str(path)), path)
+    return [(path.parents[1] / "exercises" / path.name, exercise), (path, _text(executed, path))]
 
 
 def check_source(notebook: Notebook, name: str) -> None:
-    """Raise NotebookError for the first cell that does not parse, as it stands or as the learner gets it."""
+    """Check that every code cell parses, both in a solution and in its exercise.
+
+    Raises:
+        NotebookError: a cell doesn't parse; the message names the first one. `name` is the file's name in it.
+    """
     for version in (notebook, to_exercise(notebook, name)):
         for position, cell in enumerate(version.cells):
             problem = syntax_error(cell) if cell.cell_type == "code" else None
@@ -87,12 +99,8 @@ def _source(root: Path, path: Path) -> Path:
 def _all_sources(root: Path) -> list[Path]:
     sources = files.find(root, "notebooks") + files.find(root, "solutions")
     if not sources:
-        raise NotebookError(f"{root} holds no notebooks/ or solutions/; run this in the repository's top folder")
+        raise NotebookError(f"{root} has no notebooks/ or solutions/; run this in the repository's top folder")
     return sources
-
-
-def _all_built(path: Path) -> list[tuple[Path, str]]:
-    return list(built(path))
 
 
 def _text(notebook: Notebook, path: Path) -> str:
@@ -101,10 +109,10 @@ def _text(notebook: Notebook, path: Path) -> str:
 
 
 class _Fate(Enum):
-    """What a build does with a file that is not as it should be."""
+    """What a build does with a file whose text differs from the new text."""
 
     REPLACE = auto()
-    BACK_UP = auto()  # and then replace
+    BACK_UP = auto()  # then replace
     KEEP = auto()
 
 
@@ -143,7 +151,7 @@ def _orphans(root: Path) -> list[Path]:
 
 
 def _remove(root: Path, path: Path, check: bool, say: Callable[[str], None]) -> bool:
-    """Remove a stub whose solution is gone. A notebook of the learner's own has no digest, and stays."""
+    """Remove a stub whose solution doesn't exist. A notebook that a learner made has no digest and is kept."""
     name = os.path.relpath(path, root)
     try:
         notebook = read_saved(path)
@@ -163,5 +171,5 @@ def _is_tracked(path: Path) -> bool:
     command = ["git", "--literal-pathspecs", "ls-files", "--error-unmatch", "--", path.name]
     try:
         return subprocess.run(command, cwd=path.parent, capture_output=True).returncode == 0
-    except FileNotFoundError:  # without git, nothing can bring a deleted file back
+    except FileNotFoundError:  # without git, a deleted file could not be restored
         return False

@@ -1,6 +1,4 @@
-"""Run a notebook from top to bottom in a fresh kernel, as JupyterLab would."""
-
-from __future__ import annotations
+"""Run a notebook from top to bottom in a new kernel, as JupyterLab would."""
 
 import asyncio
 import copy
@@ -20,14 +18,17 @@ CELL_TIMEOUT = 60  # seconds
 
 @contextmanager
 def kernel_environment(*, learners: bool = False) -> Iterator[dict[str, str]]:
-    """Yield the environment of a kernel whose outputs are for the record.
+    """Create the environment variables of a kernel whose outputs must be reproducible.
 
-    It has an IPython folder of its own, without the user's start-up files and history; no bar of tqdm, which goes by
-    real time; and no variables of pytest: ipykernel 7 stops capturing what child processes print when it sees
-    PYTEST_CURRENT_TEST.
+    The kernel gets its own IPython folder, without the user's start-up files and history. It shows no progress bars of
+    tqdm, because they depend on real time. It gets no variables of pytest, because ipykernel 7 doesn't capture the
+    output of child processes if PYTEST_CURRENT_TEST is set.
 
     Args:
-        learners: what is solved counts as the learner's progress; otherwise it is forgotten with the kernel.
+        learners: save solved exercises in the learner's progress; otherwise they are discarded with the kernel.
+
+    Yields:
+        All environment variables. The IPython folder is deleted at the end of the `with` block.
     """
     with TemporaryDirectory(prefix="harness-ipython-") as folder:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
@@ -36,15 +37,18 @@ def kernel_environment(*, learners: bool = False) -> Iterator[dict[str, str]]:
 
 
 def execute(notebook: Notebook, path: Path) -> Notebook:
-    """Return an executed copy of a notebook.
+    """Run a notebook.
 
     Args:
-        notebook: the notebook; it is not changed.
-        path: its file; the kernel starts in its folder.
+        notebook: the notebook; it isn't changed.
+        path: its file; the kernel starts in the file's folder.
+
+    Returns:
+        A copy with the new outputs and execution counts.
 
     Raises:
-        NotebookError: a cell raised, or was tagged raises-exception and did not, or took longer than a minute, or
-            killed the kernel; with the cell and the exception's own words.
+        NotebookError: a cell raised an exception, was tagged raises-exception but raised nothing, ran for more than a
+            minute, or ended the kernel. The message names the cell and contains the exception's message.
     """
     run = _Run(copy.deepcopy(notebook), path)
     run.execute()
@@ -52,7 +56,7 @@ def execute(notebook: Notebook, path: Path) -> Notebook:
 
 
 class _Run:
-    """One execution, and the cell that it has reached."""
+    """One execution of a notebook, and the cell that is running."""
 
     def __init__(self, notebook: Notebook, path: Path) -> None:
         self.notebook = notebook
@@ -68,7 +72,7 @@ class _Run:
         client = self._client()
         try:
             with kernel_environment() as environment:
-                # A loop that is closed again; nbclient 0.11's own `execute` leaves one open per thread.
+                # `asyncio.run` closes its event loop; nbclient 0.11's own `execute` leaves one open per thread.
                 asyncio.run(client.async_execute(env=environment))
         except CellExecutionError as error:
             raise NotebookError(f"{self.reached}: {error.ename}: {error.evalue}") from None
@@ -88,7 +92,7 @@ class _Run:
             timeout=CELL_TIMEOUT,
             startup_timeout=CELL_TIMEOUT,
             record_timing=False,
-            extra_arguments=["--IPKernelApp.log_level=ERROR"],  # else jupyter-client 8.10 warns of TCP at every start
+            extra_arguments=["--IPKernelApp.log_level=ERROR"],  # otherwise jupyter-client 8.10 warns about TCP
             resources={"metadata": {"path": str(self.path.parent)}},
             on_cell_start=self._start,
             on_cell_executed=self._executed,

@@ -1,11 +1,10 @@
-"""What `%load_ext harness` adds to a notebook: cell magics such as `%%controller`, and short tracebacks."""
-
-from __future__ import annotations
+"""The IPython extension `%load_ext harness`: cell magics such as `%%controller`, and short tracebacks."""
 
 import ast
 import re
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from types import TracebackType
 from typing import Any
@@ -15,13 +14,17 @@ from harness.errors import MagicError
 from harness.lab import current_lab
 from harness.notebooks.cells import Target, cell_body, cell_magic, magic_first, parse_magic
 
-# Tracebacks in a notebook end where the learner's code does: at the call of `taskqueue.add`, not inside of it.
-
 _SDK = "/google/appengine/"
+# The definitions that web2py treats as actions (REGEX_EXPOSED, gluon/compileapp.py, 2.26.1 and 3.3.3).
+_ACTION = re.compile(r"def\s+(_?[a-zA-Z0-9]\w*)\( *\)\s*:")
 
 
 def shorten_tracebacks(shell: Any) -> None:
-    """Let an IPython shell, and threads, show no frame of the harness or of Google's SDK; again does nothing."""
+    """Hide the frames of the harness and of Google's SDK in tracebacks of an IPython shell and of threads.
+
+    A traceback then ends at the learner's last line, for example the call of `taskqueue.add`. A second call has no
+    effect.
+    """
     formatter = shell.InteractiveTB
     if not hasattr(formatter.structured_traceback, "__wrapped__"):
         formatter.structured_traceback = _shortened(formatter.structured_traceback)
@@ -32,15 +35,8 @@ def shorten_tracebacks(shell: Any) -> None:
 def _shortened(show: Callable[..., list[str]]) -> Callable[..., list[str]]:
     @wraps(show)
     def structured_traceback(kind: Any, error: Any, trace: Any = None, *args: Any, **options: Any) -> list[str]:
-        steps = list(_learners_steps(trace))
-        if not isinstance(trace, TracebackType) or steps[-1].tb_next is None:
-            return show(kind, error, trace, *args, **options)
-        before = error.__suppress_context__
-        error.__suppress_context__ = True  # what led to it happened further inside
-        try:
-            return show(kind, error, _joined(steps), *args, **options)
-        finally:
-            error.__suppress_context__ = before
+        with _shown_short(error, trace) as short:
+            return show(kind, error, short, *args, **options)
 
     return structured_traceback
 
@@ -48,21 +44,32 @@ def _shortened(show: Callable[..., list[str]]) -> Callable[..., list[str]]:
 def _shortened_in_threads(show: Callable[[Any], object]) -> Callable[[Any], object]:
     @wraps(show)
     def excepthook(args: Any) -> object:
-        steps, error = list(_learners_steps(args.exc_traceback)), args.exc_value
-        if not steps or steps[-1].tb_next is None or error is None:
-            return show(args)
-        before = error.__traceback__, error.__suppress_context__
-        error.__traceback__, error.__suppress_context__ = _joined(steps), True
-        try:  # the hook looks at the traceback of the exception, not at the one beside it
-            return show(threading.ExceptHookArgs((args.exc_type, error, error.__traceback__, args.thread)))
-        finally:
-            error.__traceback__, error.__suppress_context__ = before
+        with _shown_short(args.exc_value, args.exc_traceback) as short:
+            return show(threading.ExceptHookArgs((args.exc_type, args.exc_value, short, args.thread)))
 
     return excepthook
 
 
+@contextmanager
+def _shown_short(error: BaseException | None, trace: Any) -> Iterator[Any]:
+    """Yield the learner's part of a traceback, which is also the exception's own traceback within the scope.
+
+    The exception's context is hidden, because it was raised in a hidden frame.
+    """
+    steps = list(_learners_steps(trace))
+    if error is None or not steps or steps[-1].tb_next is None:
+        yield trace
+        return
+    original = error.__traceback__, error.__suppress_context__
+    error.__traceback__, error.__suppress_context__ = _joined(steps), True
+    try:
+        yield error.__traceback__
+    finally:
+        error.__traceback__, error.__suppress_context__ = original
+
+
 def _learners_steps(trace: Any) -> Iterator[TracebackType]:
-    """Yield the steps of a traceback down to the first into the harness or the SDK; at least the outermost."""
+    """Yield the outermost step of a traceback, and the following ones up to the first in the harness or the SDK."""
     first = trace
     while isinstance(trace, TracebackType) and (trace is first or not _is_foreign(trace)):
         yield trace
@@ -81,75 +88,76 @@ def _joined(steps: list[TracebackType]) -> TracebackType | None:
     return trace
 
 
-# What web2py takes for an action (REGEX_EXPOSED, gluon/compileapp.py, 2.26.1 and 3.3.3).
-_ACTION = re.compile(r"def\s+(_?[a-zA-Z0-9]\w*)\( *\)\s*:")
-
-
 def load_ipython_extension(shell: Any) -> None:
-    """Register the magics and shorten tracebacks; IPython calls this at `%load_ext harness`. Twice does no harm."""
+    """Register the magics and shorten tracebacks; a second call has no effect.
+
+    IPython calls this function when it runs `%load_ext harness`.
+    """
     for magic in (controller, model, view, routes, queue_yaml):
         shell.register_magic_function(magic, "cell")
-        # Below code, IPython reads the line "%%controller default" as a line magic of the name "%controller".
+        # Below code, IPython parses the line "%%controller default" as a line magic with the name "%controller".
         shell.register_magic_function(_refuse_below_code(magic.__name__), "line", f"%{magic.__name__}")
     if begin_with_magic not in shell.input_transformers_cleanup:
-        shell.input_transformers_cleanup.insert(0, begin_with_magic)  # IPython's own drop blank lines
+        shell.input_transformers_cleanup.insert(0, begin_with_magic)  # IPython's own transformers remove blank lines
     shorten_tracebacks(shell)
 
 
 def controller(line: str, cell: str) -> None:
-    """Write a controller: the rest of the cell becomes controllers/NAME.py of the newest lab.
+    """Write the rest of the cell as a controller, controllers/NAME.py, of the newest lab.
 
         %%controller NAME [--app APPLICATION]
 
-    Each function `def name():` at the left margin is an action, with the URL /APPLICATION/NAME/name. A cell that does
-    not compile changes nothing. Without --app it is the lab's first application.
+    Each function `def name():` at the left margin is an action, with the URL /APPLICATION/NAME/name. A cell that
+    doesn't compile changes nothing. Without --app, the file belongs to the lab's first application.
     """
     _write("controller", line, cell)
 
 
 def model(line: str, cell: str) -> None:
-    """Write a model: the rest of the cell becomes models/NAME.py of the newest lab.
+    """Write the rest of the cell as a model, models/NAME.py, of the newest lab.
 
         %%model NAME [--app APPLICATION]
 
-    web2py runs all models of an application, in the order of their names, before each of its actions.
+    web2py runs all models of an application, sorted by name, before each action.
     """
     _write("model", line, cell)
 
 
 def view(line: str, cell: str) -> None:
-    """Write a view: the rest of the cell becomes views/PATH of the newest lab.
+    """Write the rest of the cell as a view, views/CONTROLLER/FUNCTION.html, of the newest lab.
 
         %%view CONTROLLER/FUNCTION.html [--app APPLICATION]
 
-    It shows the dict that the action of that controller and function returns.
+    The view shows the dict that the action with this controller and function returns.
     """
     _write("view", line, cell)
 
 
 def routes(line: str, cell: str) -> None:
-    """Write routes.py of the newest lab, which maps incoming and outgoing URLs for all its applications.
+    """Write the rest of the cell as routes.py of the newest lab.
 
-    %%routes
+        %%routes
+
+    The file maps incoming and outgoing URLs for all applications.
     """
     _write("routes", line, cell)
 
 
 def queue_yaml(line: str, cell: str) -> None:
-    """Write queue.yaml of the newest lab: which queues there are, at which rate they run and how they retry.
+    """Write the rest of the cell as queue.yaml of the newest lab, which configures queues, rates and retries.
 
         %%queue_yaml
 
-    A queue that stays keeps its tasks; one that is left out keeps them too, and is paused until it comes back.
+    Every queue keeps its tasks. A queue that is missing in the file is paused until the file contains it again.
     """
     _write("queue_yaml", line, cell)
 
 
 def begin_with_magic(lines: list[str]) -> list[str]:
-    """Pass a cell to our magic also when comments are above the magic, or nothing is below it.
+    """Return a cell's lines in a form that IPython passes to our magic, if comments are above it or it is empty.
 
-    IPython (9) refuses such cells with UsageErrors of its own. They give wrong advice ("Line magic function
-    `%%controller` not found"), and nbval takes them for a success.
+    IPython 9 rejects such cells with a UsageError. Its advice is wrong ("Line magic function `%%controller` not
+    found"), and nbval counts the cell as passed.
     """
     cell = "".join(lines)
     if cell_magic(cell):
@@ -174,10 +182,10 @@ def _write(magic: str, line: str, cell: str) -> None:
 
 
 def _receipt(magic: str, target: Target, source: str) -> str:
-    place = target.path if target.app is None else f"{target.app}/{target.path}"
+    file = target.path if target.app is None else f"{target.app}/{target.path}"
     if magic != "controller":
-        return f"{place} written."
-    return f"{place} written. Actions: {', '.join(_actions(source)) or 'none'}."
+        return f"{file} written."
+    return f"{file} written. Actions: {', '.join(_actions(source)) or 'none'}."
 
 
 def _actions(source: str) -> Iterator[str]:

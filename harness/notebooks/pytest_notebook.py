@@ -1,6 +1,4 @@
-"""A notebook and its cells as pytest sees them."""
-
-from __future__ import annotations
+"""A notebook and its cells as pytest's collector and items, with the kernel and the reports; see pytest_plugin."""
 
 import ast
 import subprocess
@@ -23,25 +21,33 @@ from harness.notebooks import files
 from harness.notebooks.execute import kernel_environment
 from harness.state import command, quoted
 
-# What a failing cell says: one line for the summary, then its source and the few lines that explain it.
+EXERCISE = "exercise"  # a property of reports: an exercise and its verdict, "2.1 not attempted: …"
 
-_LINES = 40
-_WIDTH = 160
+_LINES, _WIDTH = 40, 160  # the longest details of a failure
+_COLOURS = {"correct": "green", "not attempted": "yellow"}
+_SAVE = "pytest reads the saved notebook: save it before you run this command again."
+_POLL = 0.5  # seconds between two checks whether the kernel is alive
+_VERDICTS_TIMEOUT = 5  # seconds
+# The headlines of the kernel's checks since the last call; "" if the notebook doesn't use the course.
+_VERDICTS = 'getattr(__import__("sys").modules.get("harness.course.api"), "drain_results", str)()'
+_RAISED = "Cell execution caused an exception"  # nbval's message, which is replaced by the exception's message
 
 
-def error_line(error: Mapping[str, Any]) -> str:
+def _error_line(error: Mapping[str, Any]) -> str:
     """Return the name of an exception and the gist of its message."""
     return f"{error.get('ename')}: {one_line(str(error.get('evalue', '')))}"
 
 
-def failure_text(headline: str, source: str, details: str | None) -> str:
-    """Compose a failure; pytest's summary shows its first line."""
+def _failure_text(headline: str, source: str, details: str | None) -> str:
+    """Compose the report of a failure: a line for pytest's summary, the cell's source, and the shortened details."""
     numbered = [f"{number:4}  {line}" for number, line in enumerate(source.splitlines(), 1)]
-    return "\n".join([headline, *numbered, *_shortened(unstyle(details or ""))])
+    lines = [line[:_WIDTH] for line in unstyle(details or "").strip("\n").splitlines()]
+    shortened = lines if len(lines) <= _LINES else [*lines[: _LINES // 2], "  …", *lines[-_LINES // 2 :]]
+    return "\n".join([headline, *numbered, *shortened])
 
 
-def difference(reference: list[Any], test: list[Any]) -> list[str]:
-    """Return how the outputs of a run differ from those in the notebook, as the lines of a unified diff."""
+def _difference(reference: list[Any], test: list[Any]) -> list[str]:
+    """Return a unified diff between the outputs in the notebook and those of a run."""
     old, new = list(_lines(reference)), list(_lines(test))
     return list(unified_diff(old, new, "in the notebook", "in this run", n=2, lineterm=""))
 
@@ -59,26 +65,15 @@ def _lines(outputs: list[Any]) -> Iterator[str]:
                     yield from str(data).replace("><", ">\n<").splitlines()
 
 
-def _shortened(details: str) -> list[str]:
-    lines = [line[:_WIDTH] for line in details.strip("\n").splitlines()]
-    return lines if len(lines) <= _LINES else [*lines[: _LINES // 2], "  …", *lines[-_LINES // 2 :]]
-
-
-# After the summary, how each exercise stands, in lines that no narrow terminal cuts off.
-
-EXERCISE = "exercise"  # the name of a report's property: an exercise and its verdict, "2.1 not attempted: …"
-_COLOURS = {"correct": "green", "not attempted": "yellow"}
-_SAVE = "pytest reads what is saved: save the notebook before you run this again."
-
-
 class ExerciseSummary:
-    """Listens to the reports of notebooks; the last words of the run are one entry for each exercise."""
+    """A pytest plugin that lists each exercise with its verdict at the end of the run."""
 
     def __init__(self) -> None:
         self.entries: dict[str, list[str]] = {}  # by notebook
         self.correct = self.all = 0
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Collect the verdicts in the report of a cell."""
         notebook = report.nodeid.partition("::")[0]
         if report.when != "call" or not report.location[0].endswith(".ipynb"):
             return
@@ -87,25 +82,27 @@ class ExerciseSummary:
         if verdicts:
             entries += verdicts
             self.all += len(verdicts)
-            self.correct += sum(_stands(verdict) == "correct" for verdict in verdicts)
+            self.correct += sum(_outcome(verdict) == "correct" for verdict in verdicts)
         elif report.failed:
-            entries.append(str(report.longrepr).partition("\n")[0])  # why a check found nothing to check
+            entries.append(str(report.longrepr).partition("\n")[0])  # the reason why a later check can't find its file
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None]:
+        """Write the list below the short test summary, wrapped to the width of the terminal."""
         yield
         if not self.all:
             return
         terminalreporter.section("exercises")
         for entry in [entry for entries in self.entries.values() for entry in entries]:
-            colour = _COLOURS.get(_stands(entry), "red")
+            colour = _COLOURS.get(_outcome(entry), "red")
             terminalreporter.write_line(_fitted(entry, terminalreporter), **{colour: True})
-        said = "" if self.correct == self.all else f" {_SAVE}"
-        terminalreporter.write_line(_fitted(f"{self.correct} of {self.all} correct.{said}", terminalreporter, indent=0))
+        advice = "" if self.correct == self.all else f" {_SAVE}"
+        total = f"{self.correct} of {self.all} correct.{advice}"
+        terminalreporter.write_line(_fitted(total, terminalreporter, indent=0))
 
 
-def _stands(headline: str) -> str:
-    """Return the outcome in a headline: "not attempted" of "2.1 not attempted: …"."""
+def _outcome(headline: str) -> str:
+    """Return the outcome in a headline ("not attempted" in "2.1 not attempted: …")."""
     return headline.partition(" ")[2].partition(":")[0]
 
 
@@ -116,21 +113,16 @@ def _fitted(text: str, terminalreporter: pytest.TerminalReporter, indent: int = 
     )
 
 
-# The kernel that runs a notebook under pytest.
-
-_POLL = 0.5  # seconds between two looks at whether the kernel still lives
-
-
 class KernelDied(Exception):
     """The kernel's process ended while a cell was running."""
 
 
 class NotebookKernel(RunningKernel):  # type: ignore[misc]  # nbval has no types
-    """nbval's kernel with history, without pytest's variables, and with an eye on its own health.
+    """nbval's kernel with history, without pytest's variables, and with a check that its process is alive.
 
     Args:
-        name: the kernel's name, as nbval chose it.
-        folder: where it starts.
+        name: the kernel's name, or nbval's name for the current environment.
+        folder: the folder in which it starts.
         startup_timeout: in seconds.
     """
 
@@ -148,16 +140,20 @@ class NotebookKernel(RunningKernel):  # type: ignore[misc]  # nbval has no types
         self._ensure_iopub_up()
 
     def execute_cell_input(self, cell_input: str, allow_stdin: bool | None = None) -> str:
-        """Run a cell with history (nbval runs without), so that `Out[n]` and a trailing `;` work."""
+        """Start a cell with history, so that `Out[n]` and a trailing `;` work, and return the message's id."""
         self.reply = {}
         return str(self.kc.execute(cell_input, store_history=True, allow_stdin=allow_stdin, stop_on_error=False))
 
     def await_reply(self, msg_id: str, timeout: float | None = None) -> None:
-        """Wait for the answer to a request and keep it as `reply`.
+        """Wait for the reply to a request and store it as `reply`.
+
+        Args:
+            msg_id: the request's id.
+            timeout: in seconds; None means without limit.
 
         Raises:
             KernelDied: the kernel's process has ended.
-            Empty: no answer within the timeout (seconds).
+            Empty: there was no reply within the timeout.
         """
         end = time.monotonic() + (float("inf") if timeout is None else timeout)
         while True:
@@ -174,14 +170,14 @@ class NotebookKernel(RunningKernel):  # type: ignore[misc]  # nbval has no types
                 return
 
     def ask(self, expression: str, timeout: float) -> str:
-        """Evaluate an expression beside the cells, without history and output; `reply` stays that of the last cell.
+        """Evaluate an expression without history and output; `reply` remains the reply to the last cell.
 
         Args:
-            expression: Python, with a text as its value.
+            expression: Python code whose value is a string.
             timeout: in seconds.
 
         Returns:
-            The text; "" when there was no answer, or another one.
+            The string, or "" if the kernel didn't return one in time.
         """
         reply = self.reply
         try:
@@ -194,22 +190,17 @@ class NotebookKernel(RunningKernel):  # type: ignore[misc]  # nbval has no types
             self.reply = reply
 
     def close(self) -> None:
-        """End the kernel, dead or alive, and give back its sockets and its folder."""
+        """Stop the kernel, if its process is alive, and free its sockets and its folder."""
         if hasattr(self, "km"):
             self.stop()
         self._resources.close()
-
-
-# What the checks of this process said since the last time; "" where the notebook has nothing to do with the course.
-_VERDICTS = 'getattr(__import__("sys").modules.get("harness.course.api"), "drain_results", str)()'
-_PATIENCE = 5  # seconds
-_RAISED = "Cell execution caused an exception"  # nbval's words; the exception's own are better
 
 
 class NotebookFile(IPyNbFile):  # type: ignore[misc]  # nbval has no types
     """nbval's notebook, with our kernel and our cells."""
 
     def setup(self) -> None:
+        """Start the kernel that nbval's options or the notebook's metadata name."""
         option = self.config.option
         stored = self.nb.metadata.get("kernelspec", {}).get("name", "python3")
         chosen = CURRENT_ENV_KERNEL_NAME if option.nbval_current_env else option.nbval_kernel_name or stored
@@ -217,10 +208,12 @@ class NotebookFile(IPyNbFile):  # type: ignore[misc]  # nbval has no types
         self.setup_sanitize_files()
 
     def teardown(self) -> None:
+        """Stop the kernel."""
         if self.kernel is not None:
             self.kernel.close()
 
     def collect(self) -> Iterator[pytest.Item]:
+        """Yield the code cells, each named by its id; raise CollectError if the file isn't a notebook."""
         try:
             files.read(self.path)
         except NotebookError as error:
@@ -232,9 +225,10 @@ class NotebookFile(IPyNbFile):  # type: ignore[misc]  # nbval has no types
 
 
 class NotebookCell(IPyNbCell):  # type: ignore[misc]  # nbval has no types
-    """nbval's cell, held to more: see the package's list."""
+    """nbval's cell with the additional checks that `harness.notebooks.pytest_plugin` lists."""
 
     def runtest(self) -> None:
+        """Run the cell and check its outcome; raise NbCellError if it fails."""
         if not self.options["skip"]:
             self._require_living_kernel()
             self._require_count()
@@ -243,64 +237,67 @@ class NotebookCell(IPyNbCell):  # type: ignore[misc]  # nbval has no types
         except KernelDied:
             self.raise_cell_error("the kernel died while this cell ran")
         finally:
-            self._note_verdicts()
+            self._record_verdicts()
         self._require_outcome()
 
-    def _note_verdicts(self) -> None:
-        """Keep what the cell's checks said, each in one line, as properties that reports and JUnit's XML carry.
+    def _record_verdicts(self) -> None:
+        """Store the headlines of the cell's checks as properties, which are part of reports and of JUnit's XML.
 
-        A cell that shows a failure on purpose is left out.
+        A cell that is tagged raises-exception shows a failure on purpose and isn't recorded.
         """
         if self.config.option.nbval_lax and not self.options["check_exception"]:
-            answer = self.parent.kernel.ask(_VERDICTS, _PATIENCE)
-            self.user_properties += [(EXERCISE, headline) for headline in answer.splitlines()]
+            headlines = self.parent.kernel.ask(_VERDICTS, _VERDICTS_TIMEOUT).splitlines()
+            self.user_properties += [(EXERCISE, headline) for headline in headlines]
 
     def _require_living_kernel(self) -> None:
         if not self.parent.kernel.is_alive():
             self.raise_cell_error("not run: the kernel died in an earlier cell")
 
     def _require_count(self) -> None:
-        """Where outputs are compared there must be something to compare with: a notebook run from top to bottom."""
+        """Require that the notebook was run from top to bottom, if its outputs are compared."""
         count, expected = self.cell.execution_count, self.cell_num + 1
         if self.options["check"] and count != expected:
             self.raise_cell_error(
                 f"its execution count is {count}, not {expected}, so the notebook was not run from top to bottom. "
-                "Compare no outputs (--nbval-lax), or run all of it and save it: "
+                "Use --nbval-lax, which compares no outputs, or run all cells and save it: "
                 f"{command('jupyter')} execute --inplace {quoted(self.path)}"
             )
 
     def _require_outcome(self) -> None:
-        """Look at the kernel's own verdict, which nbval does not read."""
+        """Check the status in the kernel's reply, which nbval doesn't read."""
         reply = self.parent.kernel.reply
         if reply.get("status") == "error" and not self._raised():
-            self.raise_cell_error(error_line(reply))
+            self.raise_cell_error(_error_line(reply))
         if self.options["check_exception"] and not self._raised():
             self.raise_cell_error("tagged raises-exception, but it raised nothing")
 
     def _raised(self) -> dict[str, Any] | None:
-        """Return the error that the cell showed, if any."""
+        """Return the error among the cell's outputs, if any."""
         return next((output for output in self.test_outputs or [] if output["output_type"] == "error"), None)
 
     def compare_outputs(self, test: list[Any], ref: list[Any], skip_compare: tuple[str, ...] | None = None) -> bool:
+        """Return whether the outputs are equal; if they aren't, store a diff for the report."""
         if super().compare_outputs(test, ref, skip_compare):
             return True
-        shown = difference(ref, test)
-        if shown:  # otherwise nbval's own words stay
-            self.comparison_traceback = shown
+        diff = _difference(ref, test)
+        if diff:  # otherwise nbval's own report is kept
+            self.comparison_traceback = diff
         return False
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> str:
+        """Return the report of a failure, whose first line is shown in pytest's summary."""
         error = excinfo.value
         if not isinstance(error, NbCellError):
-            return f"{self.name} could not be run: {error!r}"
+            return f"{self.name} can't be run: {error!r}"
         raised = self._raised() if str(error) == _RAISED else None
-        return failure_text(self._headline(error, raised), self.cell.source, error.inner_traceback)
+        return _failure_text(self._headline(error, raised), self.cell.source, error.inner_traceback)
 
     def _headline(self, error: NbCellError, raised: dict[str, Any] | None) -> str:
         if self.user_properties and raised and raised["ename"] == CheckError.__name__:
             return str(self.user_properties[-1][1])
         label = files.cell_label(self.cell, self.parent.nb.cells.index(self.cell))
-        return f"{label}: {error_line(raised) if raised else error}"
+        return f"{label}: {_error_line(raised) if raised else error}"
 
     def reportinfo(self) -> tuple[Path, int, str]:
+        """Return the file, the line 0 and the node id."""
         return self.path, 0, self.nodeid

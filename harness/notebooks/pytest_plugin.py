@@ -1,17 +1,13 @@
-"""A pytest plugin that lets no notebook pass by accident; it sits on top of nbval (0.11) and acts only when nbval does.
+"""A pytest plugin that corrects seven defects of nbval 0.11; it does nothing if nbval isn't used.
 
-What stock nbval lets through, and this plugin does not:
-
-1. a mistyped magic, or any other UsageError, which is no error on nbval's channel;
-2. a cell that was never run, with whose outputs strict nbval compares nothing;
-3. a cell tagged raises-exception that raises nothing;
-4. `Out[1]` and a trailing `;`, which need the history that nbval turns off;
-5. what child processes print, lost where the kernel sees PYTEST_CURRENT_TEST;
-6. a dead kernel, noticed only at the time-out;
-7. a summary that says "Notebook cell execution failed" and neither where nor why.
+1. A mistyped magic, or any other UsageError, passes, because IPython doesn't send an error message for it.
+2. A cell that was never run passes under --nbval, because it has no outputs to compare.
+3. A cell tagged raises-exception passes if it raises nothing.
+4. `Out[1]` and a trailing `;` don't work, because nbval disables the history.
+5. The output of child processes is lost, because the kernel gets the variable PYTEST_CURRENT_TEST.
+6. A dead kernel is detected only at the time-out.
+7. The summary says "Notebook cell execution failed" without the cell and the reason.
 """
-
-from __future__ import annotations
 
 import os
 from collections.abc import Generator
@@ -23,9 +19,9 @@ import pytest
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Let one worker of pytest-xdist run the whole notebook, and let the run end with how the exercises stand.
+    """Run each notebook in one worker of pytest-xdist, and list the exercises at the end of the run.
 
-    The cells of a notebook share a kernel, and groups (--dist=loadgroup of xdist 3.8) do nothing under pytest 9.2.
+    The cells of a notebook share a kernel. Groups (--dist=loadgroup of xdist 3.8) have no effect under pytest 9.2.
     """
     option = config.option
     runs_notebooks = getattr(option, "nbval", False) or getattr(option, "nbval_lax", False)
@@ -39,7 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Generator[None, list[Any], list[Any]]:
-    """Put our notebook collector in the place of nbval's, and say how to run a notebook that nobody collects."""
+    """Replace nbval's notebook collector by ours, and explain how to run a notebook that no plugin collects."""
     found = yield
     if file_path.suffix != ".ipynb":
         return found
@@ -54,36 +50,24 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Generator[
 
 
 class NotRequested(pytest.File):
-    """A notebook on the command line that no plugin runs, for want of nbval's option: pytest calls it not found."""
+    """A notebook on the command line that no plugin runs, because nbval's option is missing."""
 
     def collect(self) -> list[pytest.Item]:
+        """Raise an error with the command that runs the notebook; pytest itself would only report "not found"."""
         shown = os.path.relpath(self.path, self.config.invocation_params.dir)
         raise self.CollectError(
-            f"{shown} was not run: pytest runs a notebook only when it is told to. "
-            f"An exercise, red until it is solved:\n  pytest --nbval-lax {shown}\n"
-            "With --nbval instead each output is compared, too, with the one in the notebook."
+            f"{shown} was not run, because pytest runs a notebook only with an option of nbval. "
+            f"Run an exercise, which fails until it is solved, with\n  pytest --nbval-lax {shown}\n"
+            "The option --nbval also compares each output with the one in the notebook."
         )
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the cells of a notebook back together and in order: they share a kernel, whatever shuffled the tests."""
-    cells: dict[str, list[Any]] = {}
-    for item in items:
-        if _is_cell(item):
-            cells.setdefault(str(item.path), []).append(item)
-    ordered: list[pytest.Item] = []
-    for item in items:
-        if _is_cell(item):
-            ordered += sorted(cells.pop(str(item.path), []), key=_position)
-        else:
-            ordered.append(item)
-    items[:] = ordered
-
-
-def _is_cell(item: Any) -> bool:
-    return hasattr(item, "cell_num")
-
-
-def _position(item: Any) -> int:
-    return int(item.cell_num)
+    """Group the cells of each notebook and sort them, because they share a kernel; other plugins shuffle tests."""
+    first: dict[Path, int] = {}  # the position of a notebook's first cell
+    order = {
+        item: (first.setdefault(item.path, index), item.cell_num) if hasattr(item, "cell_num") else (index, 0)
+        for index, item in enumerate(items)
+    }
+    items.sort(key=order.__getitem__)

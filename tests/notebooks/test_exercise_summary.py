@@ -38,7 +38,7 @@ cell 16 (id "ex2-4-answer"): SourceError: tutorial/controllers/ex2_4.py, line
 2.5 not attempted: fill `publish` and `mail_news` in the cell `%%controller
     ex2_5`.
 """
-SAVE = "pytest reads what is saved: save the notebook before you run\nthis again.\n"
+SAVE = "pytest reads the saved notebook: save it before you run this\ncommand again.\n"
 
 
 def half_done() -> Notebook:
