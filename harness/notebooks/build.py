@@ -10,8 +10,8 @@ import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from enum import Enum, auto
 from pathlib import Path
+from typing import Literal
 
 from harness.errors import NotebookError
 from harness.notebooks import files
@@ -108,36 +108,29 @@ def _text(notebook: Notebook, path: Path) -> str:
     return files.dump(notebook)
 
 
-class _Fate(Enum):
-    """What a build does with a file whose text differs from the new text."""
-
-    REPLACE = auto()
-    BACK_UP = auto()  # then replace
-    KEEP = auto()
-
-
-def _fate(path: Path, text: str) -> _Fate:
+def _fate(path: Path, text: str) -> Literal["replace", "back up and replace", "keep"]:
+    """Decide what a build does with a file whose text differs from the new text."""
     if path.parent.name != "exercises" or not path.exists():
-        return _Fate.REPLACE
+        return "replace"
     stub = files.parse(text, path.name)
     try:
         notebook = read_saved(path)
     except NotebookError:
-        return _Fate.BACK_UP
+        return "back up and replace"
     if is_stub(notebook) or digest(notebook) == digest(stub):
-        return _Fate.REPLACE
-    return _Fate.KEEP if origin(notebook) == origin(stub) else _Fate.BACK_UP
+        return "replace"
+    return "keep" if origin(notebook) == origin(stub) else "back up and replace"
 
 
 def _replace(root: Path, path: Path, text: str, check: bool, say: Callable[[str], None]) -> bool:
     if path.exists() and path.read_bytes() == text.encode():
         return False
     name, fate = os.path.relpath(path, root), _fate(path, text)
-    if fate is _Fate.KEEP:
+    if fate == "keep":
         say(f"kept {name}: it was changed after the build, and its solution was not")
         return False
     kept = ""
-    if fate is _Fate.BACK_UP:
+    if fate == "back up and replace":
         copy = f"exercises/{files.BACKUPS}/" if check else os.path.relpath(files.back_up(path, datetime.now()), root)
         kept = f"; the previous notebook {'would be' if check else 'is'} kept in {copy}"
     if not check:

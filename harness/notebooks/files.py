@@ -47,13 +47,7 @@ def _to_node(value: Any) -> Any:
 
 
 def read(path: Path) -> Notebook:
-    """Read a notebook of the course, which has format 4 and the encoding UTF-8.
-
-    Args:
-        path: the file.
-
-    Returns:
-        The notebook.
+    """Return a notebook of the course, which has format 4 and the encoding UTF-8.
 
     Raises:
         NotebookError: the file can't be read, or it isn't a notebook of format 4. The message names the file and,
@@ -83,17 +77,11 @@ def read_saved(path: Path, largest: int = LARGEST) -> Notebook:
 
 
 def parse(text: str, name: str) -> Notebook:
-    """Parse the text of a notebook file.
+    """Return the notebook in the text of a file; raise NotebookError if it isn't one of format 4.
 
     Args:
         text: the JSON.
         name: the file's name in error messages.
-
-    Returns:
-        The notebook.
-
-    Raises:
-        NotebookError: the text isn't a notebook of format 4.
     """
     return _to_notebook(_load(text, name), name)
 
@@ -212,15 +200,7 @@ def dump(notebook: Notebook) -> str:
 
 
 def validate(notebook: Notebook, name: str) -> None:
-    """Check a notebook against Jupyter's schema.
-
-    Args:
-        notebook: the notebook.
-        name: the file's name in the error message.
-
-    Raises:
-        NotebookError: the notebook doesn't match the schema.
-    """
+    """Raise NotebookError, with `name` for the file, if a notebook doesn't match Jupyter's schema."""
     import nbformat
 
     try:

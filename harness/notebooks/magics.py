@@ -12,7 +12,7 @@ from typing import Any
 from harness.appengine.time_limit import is_harness
 from harness.errors import MagicError
 from harness.lab import current_lab
-from harness.notebooks.cells import Target, cell_body, cell_magic, magic_first, parse_magic
+from harness.notebooks.cells import cell_body, cell_magic, magic_first, parse_magic
 
 _SDK = "/google/appengine/"
 # The definitions that web2py treats as actions (REGEX_EXPOSED, gluon/compileapp.py, 2.26.1 and 3.3.3).
@@ -178,14 +178,9 @@ def _write(magic: str, line: str, cell: str) -> None:
     target = parse_magic(magic, line)
     source = cell_body(f"%%{magic}\n{cell}") if target.is_python else cell
     current_lab().write(target.path, source, target.app)
-    print(_receipt(magic, target, source))
-
-
-def _receipt(magic: str, target: Target, source: str) -> str:
     file = target.path if target.app is None else f"{target.app}/{target.path}"
-    if magic != "controller":
-        return f"{file} written."
-    return f"{file} written. Actions: {', '.join(_actions(source)) or 'none'}."
+    actions = f" Actions: {', '.join(_actions(source)) or 'none'}." if magic == "controller" else ""
+    print(f"{file} written.{actions}")
 
 
 def _actions(source: str) -> Iterator[str]:

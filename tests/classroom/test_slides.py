@@ -81,7 +81,7 @@ def test_the_linter_names_a_cell_whose_slide_is_not_the_rules(tmp_path):
     save(tmp_path / "notebooks" / "01_first.ipynb", *raw.cells)
     ((cell, says),) = lesson_rules.slides(NotebookPage(tmp_path, tmp_path / "notebooks" / "01_first.ipynb"))
     assert cell.source == "x"
-    assert "slide type 'subslide', and the rule says '-'" in says
+    assert "slide type 'subslide', but the rule gives '-'" in says
 
 
 def test_a_section_in_the_middle_of_a_cell_begins_a_slide_and_what_is_before_it_stays(tmp_path):

@@ -1,4 +1,4 @@
-"""The notebook linter: each rule seen to fail and to pass; and the course itself."""
+"""The notebook linter: each rule passes and fails, and the course itself passes."""
 
 import os
 import shlex
@@ -15,6 +15,7 @@ from harness.errors import NotebookError
 from harness.notebooks import files
 from harness.notebooks.lint import RULES, NotebookPage, lesson_rules, lint, markdown
 from harness.notebooks.lint import exercise_rules as rules_for_exercises
+from harness.notebooks.lint.page import Found
 from harness.notebooks.normal_form import normalise
 from harness.notebooks.slide_types import with_slides
 from harness.notebooks.stubs import DIGEST, to_exercise
@@ -109,9 +110,9 @@ def save(root: Path, name: str, *cells: Cell) -> Path:
 
 
 def found(rule, course: Path, *cells: Cell, name: str = "notebooks/01_first.ipynb") -> list[str]:
-    """What one rule says about a notebook of these cells."""
-    path = save(course, name, *cells) if cells else course / name
-    return [str(page.finding(cell, says)) for page in [NotebookPage(course, path)] for cell, says in rule(page)]
+    """Return the findings of one rule in a notebook with these cells."""
+    page = NotebookPage(course, save(course, name, *cells) if cells else course / name)
+    return [page.finding(cell, message) for cell, message in rule(page)]
 
 
 def says(rule, course: Path, *cells: Cell, name: str = "notebooks/01_first.ipynb") -> str:
@@ -119,8 +120,8 @@ def says(rule, course: Path, *cells: Cell, name: str = "notebooks/01_first.ipynb
     return only
 
 
-def test_a_course_in_form_has_nothing_to_mend(course):
-    assert [str(finding) for finding in lint(course)] == []
+def test_a_course_in_form_has_no_findings(course):
+    assert lint(course) == []
 
 
 def test_the_command_in_a_finding_brings_a_notebook_into_form(tmp_path):
@@ -128,20 +129,19 @@ def test_the_command_in_a_finding_brings_a_notebook_into_form(tmp_path):
     path.write_text(f"{path.read_text(encoding='utf-8')}\n", encoding="utf-8")
     lint_it = f"{shlex.quote(sys.executable)} -m harness lint"
     said = shell(lint_it, tmp_path, PATH=os.defpath).stdout.splitlines()[0]
-    assert said.startswith("notebooks/01_first.ipynb: not in normal form; ")
-    done = shell(said.partition("; ")[2], tmp_path, PATH=os.defpath)
+    assert said.startswith("notebooks/01_first.ipynb: not in normal form; run ")
+    done = shell(said.partition("; run ")[2], tmp_path, PATH=os.defpath)
     assert done.stdout == "rebuilt notebooks/01_first.ipynb\n", done.stderr
     assert "not in normal form" not in shell(lint_it, tmp_path).stdout
 
 
 def test_every_rule_is_in_use():
-    modules = (lesson_rules, lesson_rules, lesson_rules, lesson_rules, lesson_rules, rules_for_exercises)
     used = {rule for rules in RULES.values() for rule in rules}
     defined = {
         value
-        for module in modules
+        for module in (lesson_rules, rules_for_exercises)
         for value in vars(module).values()
-        if getattr(value, "__annotations__", {}).get("return") == "Found"
+        if getattr(value, "__annotations__", {}).get("return") == Found
         and getattr(value, "__module__", "") == module.__name__
         and not value.__name__.startswith("_")
     }
@@ -154,9 +154,8 @@ def test_every_rule_is_in_use():
 def test_a_notebook_that_is_not_in_normal_form_is_found(course):
     path = course / "notebooks" / "01_first.ipynb"
     path.write_text(path.read_text(encoding="utf-8").replace('"python3"', '"my-env"'), encoding="utf-8")
-    assert (
-        says(lesson_rules.normal_form, course) == "notebooks/01_first.ipynb: not in normal form; taskqueue-course build"
-    )
+    expected = "notebooks/01_first.ipynb: not in normal form; run taskqueue-course build"
+    assert says(lesson_rules.normal_form, course) == expected
 
 
 @pytest.mark.parametrize("counts", [(None, None), (2, 1), (1, None), (1, 3, 3)])
@@ -165,11 +164,11 @@ def test_counts_other_than_1_to_n_are_found(course, counts):
     assert found(lesson_rules.counts, course, code("1", count=1), text_cell("a"), code("2", count=2)) == []
 
 
-def test_an_id_that_stands_twice_or_is_missing_is_found(course):
+def test_an_id_that_occurs_twice_or_is_missing_is_found(course):
     path = course / "notebooks" / "01_first.ipynb"
     cells = [code("1", id="a"), code("2", id="a"), code("3", id="b")]
     files.write(path, files.dump(notebook(*cells)))
-    assert ["stands in the notebook twice" in message for message in found(lesson_rules.ids, course)] == [True, True]
+    assert ["its id occurs twice" in message for message in found(lesson_rules.ids, course)] == [True, True]
     raw = notebook(code("1"))
     del raw.cells[0]["id"]
     files.write(path, files.dump(raw))
@@ -210,12 +209,12 @@ def test_markdown_cells_have_30_to_50_words_in_the_median(course, length, allowe
 
 def test_a_code_cell_has_13_lines_and_a_file_20(course):
     assert found(lesson_rules.lines, course, code("x\n" * 13), code("# a note\n%%model db\n" + "x\n" * 18)) == []
-    assert "has 14 lines; 13 are the most" in says(lesson_rules.lines, course, code("x\n" * 14))
+    assert "has 14 lines; the maximum is 13" in says(lesson_rules.lines, course, code("x\n" * 14))
     assert found(lesson_rules.lines, course, code("%%model db\n" + "x\n" * 19)) == []
-    assert "has 21 lines; 20 are the most" in says(lesson_rules.lines, course, code("%%model db\n" + "x\n" * 20))
+    assert "has 21 lines; the maximum is 20" in says(lesson_rules.lines, course, code("%%model db\n" + "x\n" * 20))
 
 
-def test_a_solution_is_measured_as_the_learner_finds_it(course):
+def test_the_length_of_a_solution_is_counted_with_its_stub(course):
     answer = "### BEGIN SOLUTION\n" + "x\n" * 30 + "### END SOLUTION"
     assert found(lesson_rules.lines, course, code(answer), name="solutions/01_first.ipynb") == []
 
@@ -243,7 +242,7 @@ def test_raw_html_is_found(course, source):
 
 
 @pytest.mark.parametrize("source", ["`<br>`", "```\n<div>\n```", "1 < 2 > 1", "<https://example.com>", "<!-- note -->"])
-def test_what_only_looks_like_html_passes(course, source):
+def test_text_that_only_looks_like_html_passes(course, source):
     assert found(lesson_rules.no_html, course, text_cell(source)) == []
 
 
@@ -269,7 +268,7 @@ def test_what_only_looks_like_html_passes(course, source):
     ],
 )
 def test_a_term_that_is_spelt_otherwise_is_found(course, wrong, right):
-    assert says(lesson_rules.spelling, course, text_cell(f"Here {wrong} is.")).endswith(f"; we write {right}")
+    assert says(lesson_rules.spelling, course, text_cell(f"Here {wrong} is.")).endswith(f"; write {right}")
 
 
 @pytest.mark.parametrize(
@@ -301,7 +300,7 @@ def test_a_lesson_begins_with_goals_and_minutes(course):
 
 def test_a_lesson_ends_with_a_wrap_up(course):
     ends = {
-        "'In this lesson you' and what was done": ("In this lesson you", "Here you"),
+        "'In this lesson you' and a summary": ("In this lesson you", "Here you"),
         "three things to remember": ("3. 200 means done.", ""),
         "a link to its exercises, ../exercises/01_first.ipynb": ("../exercises/01_first.ipynb", "02_second.ipynb"),
         "a link to the next lesson, 02_second.ipynb": ("02_second.ipynb", "01_first.ipynb"),
@@ -321,9 +320,9 @@ def test_the_last_lesson_has_no_next_one(course):
 def test_a_lesson_has_two_predictions_asked_and_cleared_up(course):
     ask, clear = [code(f"predict('1.{x}')") for x in "ab"], [code(f"predict('1.{x}', reveal=True)") for x in "ab"]
     assert found(lesson_rules.predictions, course, *ask, *clear) == []
-    assert "has 1 predictions" in says(lesson_rules.predictions, course, ask[0], clear[0])
+    assert "answers 1 predictions" in says(lesson_rules.predictions, course, ask[0], clear[0])
     assert (
-        "asks the prediction '1.b' and never clears it up" in found(lesson_rules.predictions, course, *ask, clear[0])[0]
+        "asks the prediction '1.b' but never answers it" in found(lesson_rules.predictions, course, *ask, clear[0])[0]
     )
     assert "before it is asked" in found(lesson_rules.predictions, course, clear[0], *ask, *clear)[0]
     assert found(lesson_rules.predictions, course, text_cell("# Hello"), name="notebooks/00_welcome.ipynb") == []
@@ -363,8 +362,8 @@ def test_a_link_that_leads_somewhere_passes(course, target):
     [
         ("09_none.ipynb", "does not exist"),
         ("01_first.ipynb/x", "does not exist"),
-        ("#what-you-have-learned", "a heading that is not there"),
-        ("02_second.ipynb#Nothing", "a heading that is not there"),
+        ("#what-you-have-learned", "a heading that does not exist"),
+        ("02_second.ipynb#Nothing", "a heading that does not exist"),
         ("../..", "not in the repository"),
         ("none.png", "does not exist"),
     ],
@@ -418,7 +417,7 @@ def test_an_image_in_markdown_has_alt_text(course):
 )
 def test_a_path_of_a_machine_a_registry_or_a_secret_is_found_in_text_code_and_output(course, private):
     for cell in (text_cell(private), code(f"x = {private!r}"), code("1", result(repr(private)))):
-        assert "holds a" in says(lesson_rules.nothing_private, course, cell)
+        assert "contains a" in says(lesson_rules.nothing_private, course, cell)
 
 
 @pytest.mark.parametrize(
@@ -432,7 +431,7 @@ def test_urls_of_the_course_pass(course, public):
 
 
 def solution(course: Path, rule, *changes: tuple[str, str]) -> list[str]:
-    """What a rule says about the good solution after these changes of its text."""
+    """Return the findings of a rule in the good solution after these changes of its text."""
     source = files.dump(normalise(notebook(*good_solution())))
     for old, new in changes:
         assert old in source
@@ -442,7 +441,7 @@ def solution(course: Path, rule, *changes: tuple[str, str]) -> list[str]:
     return found(rule, course, name="solutions/01_first.ipynb")
 
 
-def test_a_code_cell_that_does_not_parse_is_found_also_as_the_learner_finds_it(course):
+def test_a_code_cell_that_does_not_parse_is_found_in_a_solution_and_in_its_exercise(course):
     rule = rules_for_exercises.parses
     assert found(rule, course) == []
     assert "'(' was never closed" in says(rule, course, code("f("))
@@ -462,11 +461,11 @@ def test_exercises_are_numbered_from_the_lessons_1_upwards(course):
     ("change", "message"),
     [
         (("## 1.2 Queue it", "## Queue it"), "no heading above begins with '1.2'"),
-        (("About 2 lines", "A bit of code"), "does not say its size"),
-        (("It works when", "It runs if"), "does not say It works when"),
+        (("About 2 lines", "A bit of code"), "lacks its size"),
+        (("It works when", "It runs if"), "lacks 'It works when'"),
         (("%%controller ex1_2\\n", "\\n"), "the cell to fill does not write a file"),
         (("SOLUTION", "ANSWER"), "1.1 has 0 cells to fill; an exercise has one"),
-        (('check(\\"1.1\\")', 'check(\\"1.1\\")\\nx = 1'), "a check cell holds the check and nothing else"),
+        (('check(\\"1.1\\")', 'check(\\"1.1\\")\\nx = 1'), "a check cell must contain only the check"),
     ],
 )
 def test_an_exercise_has_a_story_one_cell_to_fill_and_a_check(course, change, message):
@@ -486,7 +485,7 @@ def test_grading_metadata_is_complete(course):
     assert solution(course, rule) == []
     assert "metadata with solution: true" in solution(course, rule, ('"solution": true', '"solution": false'))[0]
     assert "metadata with grade: true" in solution(course, rule, ('"points": 1', '"points": 0'))[0]
-    assert "stands in the notebook twice" in solution(course, rule, ('"check-2"', '"check-1"'))[0]
+    assert "occurs twice in the notebook" in solution(course, rule, ('"check-2"', '"check-1"'))[0]
 
 
 def test_a_solution_links_back_to_its_lesson(course):
@@ -510,7 +509,7 @@ EXERCISE = "exercises/01_first.ipynb"
 
 
 def saved_exercise(course: Path, change: Callable[[list[Any]], object], name: str = EXERCISE) -> list[str]:
-    """What the rule says once the cells of the exercise were changed and saved under a name."""
+    """Return the findings after the cells of the exercise were changed and saved under a name."""
     exercise = files.read(course / EXERCISE)
     change(exercise.cells)
     files.write(course / name, files.dump(exercise))
@@ -530,7 +529,7 @@ def test_an_exercise_that_was_run_and_not_changed_passes(course):
 def test_a_stub_of_another_version_of_its_solution_is_to_be_rebuilt(course):
     path = course / "solutions" / "01_first.ipynb"
     path.write_text(path.read_text(encoding="utf-8").replace("def f():", "def g():"), encoding="utf-8")
-    expected = f"{EXERCISE}: is not what solutions/01_first.ipynb gives; taskqueue-course build"
+    expected = f"{EXERCISE}: differs from the exercise that solutions/01_first.ipynb gives; run taskqueue-course build"
     assert says(rules_for_exercises.generated, course, name=EXERCISE) == expected
 
 
@@ -538,7 +537,7 @@ def test_a_stub_whose_digest_a_merge_left_behind_is_to_be_rebuilt(course):
     path = course / EXERCISE
     digest = files.read(path).metadata[DIGEST]
     path.write_text(path.read_text(encoding="utf-8").replace(digest, "0" * 16), encoding="utf-8")
-    assert "is not what solutions/01_first.ipynb gives" in says(rules_for_exercises.generated, course, name=EXERCISE)
+    assert "differs from the exercise that" in says(rules_for_exercises.generated, course, name=EXERCISE)
 
 
 def test_a_stub_without_a_solution_is_found_and_a_copy_of_another_stub_is_not(course):
@@ -556,7 +555,7 @@ def test_a_stub_without_a_solution_is_found_and_a_copy_of_another_stub_is_not(co
         lambda cells: cells.insert(1, text_cell("### the url<br>of [my notes](gone.ipynb)", id="note")),
     ],
 )
-def test_what_a_learner_writes_is_held_to_no_rule(course, change, has_run):
+def test_no_rule_applies_to_cells_that_a_learner_writes(course, change, has_run):
     exercise = files.read(course / EXERCISE)
     assert exercise.cells[3].source == "%%controller ex1_1\ndef f():\n    ...  # YOUR CODE HERE"
     change(exercise.cells)
@@ -564,19 +563,19 @@ def test_what_a_learner_writes_is_held_to_no_rule(course, change, has_run):
         exercise = from_dict(exercise)
         run(exercise.cells)
     files.write(course / EXERCISE, files.dump(exercise))
-    assert [str(finding) for finding in lint(course)] == []
+    assert lint(course) == []
 
 
-def test_a_learners_own_notebook_is_held_to_no_rule(course):
+def test_no_rule_applies_to_a_learners_own_notebook(course):
     save(course, "exercises/my_scratch.ipynb", code("print('/Users" + "/ann'"))
-    assert [str(finding) for finding in lint(course)] == []
+    assert lint(course) == []
 
 
 @pytest.mark.parametrize("change", [lambda cells: cells[0].update(source="# Mine"), lambda cells: cells.pop(0)])
 def test_an_edit_in_an_exercise_that_belongs_in_its_solution_is_found(course, change):
     [finding] = saved_exercise(course, change)
     lacking = 'lacks cell 1 (id "cell-1") of solutions/01_first.ipynb'
-    assert finding == f"{EXERCISE}: {lacking}; edit that file, then taskqueue-course build"
+    assert finding == f"{EXERCISE}: {lacking}; edit that file, then run taskqueue-course build"
     assert saved_exercise(course, run) == []
 
 
@@ -586,13 +585,13 @@ def test_an_edit_in_an_exercise_that_belongs_in_its_solution_is_found(course, ch
 def test_a_finding_names_file_and_cell(course):
     cells = [*good_lesson()[:-1], text_cell("The url.", id="closing"), text_cell(WRAP_UP)]
     path = save(course, "notebooks/01_first.ipynb", *cells)
-    messages = [str(finding) for finding in lint(course, [path])]
-    assert messages == ["notebooks/01_first.ipynb, cell 26 (id \"closing\"): says 'url'; we write URL"]
+    messages = lint(course, [path])
+    assert messages == ["notebooks/01_first.ipynb, cell 26 (id \"closing\"): contains 'url'; write URL"]
 
 
-def test_a_file_that_is_no_notebook_is_a_finding_among_others(course):
+def test_a_file_that_is_not_a_notebook_is_a_finding(course):
     (course / "notebooks" / "01_first.ipynb").write_text("{", encoding="utf-8")
-    messages = [str(finding) for finding in lint(course)]
+    messages = lint(course)
     assert "01_first.ipynb, line 1: the file breaks off here" in messages[0]
 
 
@@ -602,10 +601,10 @@ def test_the_command_prints_its_findings(course, monkeypatch, capsys):
     assert capsys.readouterr().out == "all notebooks are in form\n"
     save(course, "notebooks/01_first.ipynb", *good_lesson(), text_cell("Web2Py"))
     assert main(["lint"]) == 1
-    assert "says 'Web2Py'; we write web2py\n" in capsys.readouterr().out
+    assert "contains 'Web2Py'; write web2py\n" in capsys.readouterr().out
 
 
-def test_nothing_to_look_at_is_refused(tmp_path, monkeypatch, capsys):
+def test_a_folder_without_notebooks_is_refused(tmp_path, monkeypatch, capsys):
     with pytest.raises(NotebookError, match="run this in the repository's top folder"):
         lint(tmp_path)
     with pytest.raises(NotebookError, match="not a notebook of notebooks/, solutions/, exercises/"):
@@ -624,5 +623,5 @@ def test_the_course_has_notebooks(folder):
     "name", [path.relative_to(ROOT).as_posix() for folder in files.FOLDERS for path in files.find(ROOT, folder)]
 )
 def test_the_course_is_in_form(name):
-    findings = [str(finding) for finding in lint(ROOT, [ROOT / name])]
+    findings = lint(ROOT, [ROOT / name])
     assert not findings, "\n".join(findings)

@@ -1,6 +1,4 @@
-"""Which rules hold for which notebook, and the run over the whole course."""
-
-from __future__ import annotations
+"""The notebook linter: the rules for each folder, and their application to the whole course."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,10 +6,9 @@ from pathlib import Path
 from harness.errors import NotebookError
 from harness.notebooks import files
 from harness.notebooks.lint import exercise_rules, lesson_rules
-from harness.notebooks.lint.page import LintFinding, NotebookPage, Rule
+from harness.notebooks.lint.page import NotebookPage, Rule
 
-__all__ = ["LintFinding", "NotebookPage", "lint", "lint_page"]
-
+__all__ = ["NotebookPage", "lint"]
 
 EVERYWHERE: tuple[Rule, ...] = (
     lesson_rules.normal_form,
@@ -49,37 +46,34 @@ RULES: dict[str, tuple[Rule, ...]] = {
         exercise_rules.way_back,
         exercise_rules.way_on,
     ),
-    "exercises": (
-        exercise_rules.generated,
-    ),  # the solutions are held to the rest; what a learner adds is held to nothing
+    "exercises": (exercise_rules.generated,),  # the other rules apply to the solutions, and none to learners' cells
 }
 
 
-def lint(root: Path, paths: Sequence[Path] = ()) -> list[LintFinding]:
-    """Hold notebooks to the form of the course.
+def lint(root: Path, paths: Sequence[Path] = ()) -> list[str]:
+    """Check notebooks against the rules of the course.
 
     Args:
-        root: the folder that holds notebooks/, solutions/ and exercises/.
-        paths: the notebooks to look at; all when empty.
+        root: the folder that contains notebooks/, solutions/ and exercises/.
+        paths: the notebooks to check; if empty, all are checked.
 
     Returns:
-        What is to be mended, in the order of the files.
+        A message for each violation, in the order of the files. A file that isn't a notebook is a violation too.
 
     Raises:
-        NotebookError: there is nothing to look at, or a path is no notebook of the course.
+        NotebookError: the course has no notebooks, or a path isn't in one of its folders.
     """
     chosen = [path.absolute() for path in paths] or [path for folder in RULES for path in files.find(root, folder)]
     if not chosen:
-        raise NotebookError(f"{root} holds no notebooks; run this in the repository's top folder")
-    return [finding for path in chosen for finding in lint_page(root, path)]
+        raise NotebookError(f"{root} has no notebooks; run this in the repository's top folder")
+    return [finding for path in chosen for finding in _lint_page(root, path)]
 
 
-def lint_page(root: Path, path: Path) -> list[LintFinding]:
-    """Hold one notebook to the rules of its folder; a file that is no notebook is a finding, too."""
+def _lint_page(root: Path, path: Path) -> list[str]:
     if path.parent.name not in RULES or path.parent.parent != root.absolute():
         raise NotebookError(f"{path}: not a notebook of {', '.join(f'{folder}/' for folder in RULES)} in {root}")
     try:
         page = NotebookPage(root.absolute(), path)
     except (NotebookError, OSError) as error:
-        return [LintFinding("", "", str(error))]
-    return [page.finding(cell, says) for rule in RULES[page.folder] for cell, says in rule(page)]
+        return [str(error)]
+    return [page.finding(cell, message) for rule in RULES[page.path.parent.name] for cell, message in rule(page)]

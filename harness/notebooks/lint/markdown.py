@@ -1,4 +1,4 @@
-"""What a Markdown cell holds: its headings, links, words and HTML, as JupyterLab would show them."""
+"""The headings, links, words and HTML in a Markdown cell, as JupyterLab shows them."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ def _parser() -> MarkdownIt:
 
 
 def headings(source: str) -> list[tuple[int, str]]:
-    """Return the headings of a cell: level and text."""
+    """Return the level and the text of each heading in a cell."""
     tokens = _parser().parse(source)
     pairs = zip(tokens, tokens[1:], strict=False)
     return [(int(head.tag[1]), _text(inline)) for head, inline in pairs if head.type == "heading_open"]
 
 
 def anchor(heading: str) -> str:
-    """Return the fragment by which JupyterLab 4.6 finds a heading: its text with hyphens for spaces, case kept."""
+    """Return the URL fragment of a heading in JupyterLab 4.6: its text with hyphens for spaces, and the same case."""
     return heading.replace(" ", "-")
 
 
 def links(source: str) -> list[str]:
-    """Return the targets of all links and images, percent signs resolved."""
+    """Return the percent-decoded targets of all links and images in a cell."""
     names = {"link_open": "href", "image": "src"}
     return [unquote(str(token.attrGet(names[token.type]))) for token in _inline(source) if token.type in names]
 
 
 def images(source: str) -> list[tuple[str, str]]:
-    """Return the images: alt text and source."""
+    """Return the alt text and the source of each image in a cell."""
     return [(token.content.strip(), str(token.attrGet("src"))) for token in _inline(source) if token.type == "image"]
 
 
 def items(source: str) -> list[int]:
-    """Return the lengths of the lists in a cell, those inside others not counted."""
+    """Return the number of items of each list in a cell; nested lists and their items don't count."""
     lengths: list[int] = []
     for token in _parser().parse(source):
         if token.level == 0 and token.type in ("bullet_list_open", "ordered_list_open"):
@@ -54,12 +54,12 @@ def items(source: str) -> list[int]:
 
 
 def words(source: str) -> int:
-    """Count the words that a reader reads: code spans too, blocks of code and the targets of links not."""
+    """Return the number of words in a cell, with code spans, but without code blocks and link targets."""
     return sum(len(_text(token).split()) for token in _parser().parse(source) if token.type == "inline")
 
 
 def prose(source: str) -> str:
-    """Return the plain words: no code spans, no blocks of code, and no block quotes, which keep their own spelling."""
+    """Return the text of a cell without code spans, code blocks and quotations, in which any spelling is allowed."""
     quoted = 0
     parts: list[str] = []
     for token in _parser().parse(source):
@@ -70,7 +70,7 @@ def prose(source: str) -> str:
 
 
 def html(source: str) -> list[str]:
-    """Return the raw HTML of a cell, comments left out."""
+    """Return the pieces of raw HTML in a cell, without comments."""
     blocks = [token.content for token in _parser().parse(source) if token.type == "html_block"]
     inline = [token.content for token in _inline(source) if token.type == "html_inline"]
     return [text.strip() for text in blocks + inline if not text.lstrip().startswith("<!--")]
@@ -82,6 +82,6 @@ def _inline(source: str) -> Iterator[Token]:
 
 
 def _text(inline: Token) -> str:
-    """Return the text that the browser shows for a line of Markdown."""
+    """Return the text that a browser shows for a line of Markdown."""
     shown = {"softbreak": " ", "hardbreak": " "}
     return "".join(shown.get(child.type, child.content) for child in inline.children or [])
