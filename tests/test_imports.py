@@ -30,7 +30,7 @@ ROOMS = {
     "lab": "errors records appengine show queue_console",
     "notebooks": "errors state lab appengine",
     "course": "errors records state lab show notebooks",
-    "classroom": "errors records state appengine show lab notebooks course",
+    "classroom": "errors records state appengine lab notebooks course",
     "__init__": "lab notebooks course",
     "__main__": "classroom",
 }

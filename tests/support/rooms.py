@@ -29,7 +29,7 @@ ROOMS = {
     "appengine": (0, "the local App Engine: task queue, dispatcher, web2py"),
     "show": (1, "how records look: text, HTML, timeline, plots"),
     "errors": (0, "every exception that the harness raises"),
-    "records": (1, "immutable facts: request, response, task, attempt"),
+    "records": (2, "immutable facts: request, response, task, attempt"),
 }
 APPENGINE = {
     "engine": (1, "one App Engine, composed of the parts below"),
@@ -107,7 +107,8 @@ def draw(graph: Graph, table: dict[str, tuple[int, str]], alt: str) -> str:
         node: (_EDGE + column * (_BOX[0] + _GAP[0]), size[1] - _EDGE - _BOX[1] - row_of[node] * (_BOX[1] + _GAP[1]))
         for node, (column, _) in table.items()
     }
-    picture = Picture(alt, *size)
+    picture = Picture(alt, "", size[1])
+    picture.set_size_inches(*size)
     with style():
         axes = picture.add_axes((0, 0, 1, 1), xlim=(0, size[0]), ylim=(0, size[1]))
         axes.set_axis_off()
