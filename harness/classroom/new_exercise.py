@@ -1,8 +1,8 @@
 """Scaffold a new exercise in the three places where an exercise is written.
 
 The scaffold is a small exercise that works: its stub is not attempted, its solution passes, and each of its wrong
-answers gets its diagnosis. Every text that the author has to replace contains the word TODO, which the linter and
-`tests/course/test_exercises.py` report until it is gone.
+answers gets its diagnosis. Every text that the author has to replace contains the word TODO, and
+`tests/course/test_exercises.py` fails until it is gone. The parts of the scaffold are in the folder exercise_template.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from string import Template
 from typing import Any
 
 from harness.course.catalogue import lessons
@@ -18,93 +19,9 @@ from harness.errors import CourseError
 from harness.notebooks import files
 from harness.notebooks.files import Cell, Node
 
-TODO = "TODO"
+_TEMPLATES = Path(__file__).with_name("exercise_template")
 _ANSWERS = Path("tests", "answers")
 _LESSONS = Path("harness", "course", "lessons")
-
-_TEXT = """\
-## {number} TODO a title
-
-TODO the story in two sentences.
-
-**It works when** a visit to `save` leaves one task, and after the task ran there is one row in `mytable` whose `new` is
-the text of the visit. About 1 line."""
-
-_SOLUTION = """\
-%%controller ex{name}
-def save():
-    from google.appengine.api import taskqueue
-    ### BEGIN SOLUTION
-    taskqueue.add(url=URL('work'), params=dict(text=request.vars['text']))
-    ### END SOLUTION
-    return 'Saved.'
-
-def work():
-    db.mytable.insert(old='{number}', new=request.vars['text'])"""
-
-_TOML = """
-
-[exercises."{number}"]
-title = "TODO a title"
-files = ["controllers/ex{name}.py"]
-fill = "`save` in the cell `%%controller ex{name}`"
-hints = [
-    "TODO the idea, as a question.",
-    "TODO the place, as a question.",
-    "TODO nearly the code, as a question.",
-]
-proves = "TODO what a correct answer shows."
-then = "TODO what to try next."
-
-[exercises."{number}".mistakes.not-queued]
-says = "TODO No task is in the queue after the visit."
-reread = "{heading}"
-
-[exercises."{number}".mistakes.called-directly]
-says = "TODO The row is written during the visit, so the user waits for it."
-reread = "{heading}"
-
-[exercises."{number}".mistakes.fixed-values]
-says = "TODO The worker doesn't write the text of the visit."
-reread = "{heading}"
-"""
-
-_CHECK = """\
-def _check_{name}(trial: Trial) -> None:
-    for text in ("Ferry late", "Nächtlicher Nebel & Wind"):
-        before = trial.rows("mytable", "new")
-        trial.get("ex{name}/save", text=text)
-        trial.expect(
-            trial.rows("mytable", "new") == before,
-            "called-directly",
-            happened="a new row was in mytable before any task ran",
-            expected="a task in the queue, and no new row yet",
-        )
-        task = trial.one_task(missing="not-queued")
-        trial.succeed(trial.step())
-        new = trial.rows("mytable", "new")[len(before) :]
-        trial.expect(
-            new == [(text,)],
-            "fixed-values",
-            happened=f"the task for {{task.url}} wrote {{new or 'no row'}}",
-            expected=f"one row, {{(text,)}}",
-        )
-
-
-"""
-
-_BANK = """\
-=== not-queued: makes a task and doesn't add it
-taskqueue.Task(url=URL('work'), params=dict(text=request.vars['text']))
-=== called-directly: calls the worker
-work()
-=== fixed-values: sends a text of its own
-taskqueue.add(url=URL('work'), params=dict(text='Ferry late'))
-=== right: a Task object
-taskqueue.Task(url=URL('work'), params={'text': request.vars['text']}).add()
-=== right: a Queue object
-taskqueue.Queue('default').add(taskqueue.Task(url=URL('work'), params=dict(text=request.vars['text'])))
-"""
 
 
 def scaffold(root: Path, number: str) -> list[Path]:
@@ -133,8 +50,8 @@ def scaffold(root: Path, number: str) -> list[Path]:
     texts = {
         notebook: files.dump(_with_cells(files.read(notebook), names)),
         code: _with_check(code.read_text(encoding="utf-8"), names),
-        words: words.read_text(encoding="utf-8").rstrip("\n") + _TOML.format(**names),
-        bank: _BANK,
+        words: words.read_text(encoding="utf-8").rstrip("\n") + "\n\n" + _filled("texts.toml", names),
+        bank: _filled("answers.txt", names),
     }
     for path, text in texts.items():
         files.write(path, text)
@@ -157,28 +74,25 @@ def _heading(root: Path, lesson: Lesson) -> str:
 
 def _with_cells(notebook: files.Notebook, names: dict[str, str]) -> files.Notebook:
     """Insert the cells of the exercise before the last cell, which links to the next lesson."""
-    name = names["name"]
-    number = names["number"]
+    name, number = names["name"], names["number"]
     cells = [
-        _cell("markdown", f"ex{name}", _TEXT.format(**names)),
-        _cell("code", f"ex{name}_answer", _SOLUTION.format(**names), solution=True),
+        _cell("markdown", f"ex{name}", _filled("text.md", names).rstrip()),
+        _cell("code", f"ex{name}_answer", _filled("solution.txt", names).rstrip(), solution=True),
         _cell("code", f"ex{name}_check", f"check('{number}')", grade=True),
     ]
     notebook.cells[-1:-1] = cells
     return notebook
 
 
+def _filled(file: str, names: dict[str, str]) -> str:
+    return Template((_TEMPLATES / file).read_text(encoding="utf-8")).substitute(names)
+
+
 def _cell(kind: str, name: str, source: str, *, solution: bool = False, grade: bool = False) -> Cell:
     cell: dict[str, Any] = {"cell_type": kind, "id": name.replace("_", "-"), "metadata": {}, "source": source}
     if kind == "code":
-        grading: dict[str, Any] = {
-            "grade": grade,
-            "grade_id": name,
-            "locked": grade,
-            "schema_version": 3,
-            "solution": solution,
-        }
-        grading |= {"task": False} | ({"points": 1} if grade else {})
+        grading: dict[str, Any] = {"grade": grade, "grade_id": name, "locked": grade, "schema_version": 3}
+        grading |= {"solution": solution, "task": False} | ({"points": 1} if grade else {})
         cell |= {"execution_count": None, "metadata": {"nbgrader": grading}, "outputs": []}
     return Node(cell)
 
@@ -192,7 +106,7 @@ def _with_check(source: str, names: dict[str, str]) -> str:
     entries.append(f'    "{names["number"]}": _check_{names["name"]},')
     lines = source.splitlines()
     before, after = lines[: runs.lineno - 1], lines[runs.end_lineno :]
-    return "\n".join([*before, _CHECK.format(**names), "RUNS = {", *entries, "}", *after]) + "\n"
+    return "\n".join([*before, _filled("check.txt", names), "", "RUNS = {", *entries, "}", *after]) + "\n"
 
 
 def _items(mapping: ast.Dict) -> Iterator[tuple[ast.expr, ast.expr]]:
