@@ -102,7 +102,8 @@ def _load(tree: Path | None, folder: Path) -> ModuleType:
     _write_version(Path(spec.origin or "").parent, folder)
     if not started and spec.loader is not None:
         spec.loader.exec_module(package)
-    importlib.import_module("gluon.main")
+    for module in ("main", "custom_import"):  # they load all others
+        importlib.import_module(f"gluon.{module}")
     if "gluon._compat" in sys.modules:  # only 2.26.1 has this module
         take_back(sys.modules["gluon._compat"])
     return package
