@@ -70,7 +70,7 @@ SOURCES = {
     "def f():\n\tif True:\n        return 1": "inconsistent use of tabs",
     "def f():\n    return 1\n  x = 2": "unindent does not match",
     "def f():\nreturn 1": "expected an indented block",
-    "def f():\n    return dict(.....)": "The dots stand for code that was left out",
+    "def f():\n    return dict(.....)": "The dots mark code that was left out",
     "def f():\n    print 'x'": "Python 2",
     "x = '": "unterminated string",
     "": "holds no code yet",
@@ -332,7 +332,7 @@ def test_whatever_an_action_does_there_is_an_answer(body, status, text, lab):
 def test_a_dict_without_a_view_is_a_404_for_a_task_after_its_work_was_done(lab):
     attempt = deliver(lab, ONE_ROW + "return dict(a=1)")
     assert (attempt.status, attempt.outcome) == (404, Outcome.RETRY)
-    assert "view default/f.html is not" in attempt.response.hint
+    assert "view default/f.html does not" in attempt.response.hint
     assert len(lab.table("mytable")) == 1
     lab.queue("default").purge()
 
