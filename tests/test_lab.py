@@ -348,7 +348,7 @@ def test_a_worker_that_answers_404_itself_is_not_taken_for_one_without_a_view(la
     add(lab, "/tutorial/default/gone")
     assert (lab.step().status, lab.attempts[-1].response.hint) == (404, "")
     add(lab, "/tutorial/default/seen")
-    assert "the view default/seen.html is not" in lab.step().response.hint
+    assert "the view default/seen.html does not" in lab.step().response.hint
 
 
 def test_an_address_that_web2py_cannot_read_says_so(lab):
