@@ -1,4 +1,4 @@
-"""Takes back the changes in pydal that web2py 2.26.1 cannot work with.
+"""Take back the changes in pydal that web2py 2.26.1 cannot work with.
 
 web2py 2.26.1 was released with pydal 20220814.1. That pydal cannot be imported where Google's client is installed,
 because it imports `google.appengine.api.rdbms`, which `appengine-python-standard` 3.1.0 lacks. So the lab runs web2py
@@ -14,7 +14,7 @@ def take_back(compat: Any) -> None:
     """Give web2py 2.26.1 what it expects of pydal.
 
     Args:
-        compat: its module `gluon._compat`, a copy of the names in `pydal._compat`.
+        compat: The module `gluon._compat`, which has a copy of the names in `pydal._compat`.
     """
     from urllib.request import FancyURLopener
 
