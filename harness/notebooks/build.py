@@ -37,7 +37,9 @@ def build(root: Path, paths: Sequence[Path] = (), *, check: bool = False, say: C
     Raises:
         NotebookError: one or more notebooks can't be built; the message lists them all. The others are built.
     """
-    sources = [_source(root, path) for path in paths] or _all_sources(root)
+    sources = [_source(root, path) for path in paths] or files.find(root, "notebooks") + files.find(root, "solutions")
+    if not sources:
+        raise NotebookError(f"{root} has no notebooks/ or solutions/; run this in the repository's top folder")
     problems: list[str] = []
     changes = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -47,7 +49,8 @@ def build(root: Path, paths: Sequence[Path] = (), *, check: bool = False, say: C
             except NotebookError as error:
                 problems.append(str(error))
     if not paths:
-        changes += sum(_remove(root, path, check, say) for path in _orphans(root))
+        orphans = [path for path in files.find(root, "exercises") if not (root / "solutions" / path.name).exists()]
+        changes += sum(_remove(root, path, check, say) for path in orphans)
     if problems:
         raise NotebookError("\n".join(problems))
     return changes
@@ -96,13 +99,6 @@ def _source(root: Path, path: Path) -> Path:
     return path
 
 
-def _all_sources(root: Path) -> list[Path]:
-    sources = files.find(root, "notebooks") + files.find(root, "solutions")
-    if not sources:
-        raise NotebookError(f"{root} has no notebooks/ or solutions/; run this in the repository's top folder")
-    return sources
-
-
 def _text(notebook: Notebook, path: Path) -> str:
     files.validate(notebook, str(path))
     return files.dump(notebook)
@@ -137,10 +133,6 @@ def _replace(root: Path, path: Path, text: str, check: bool, say: Callable[[str]
         files.write(path, text)
     say(f"{'would rebuild' if check else 'rebuilt'} {name}{kept}")
     return True
-
-
-def _orphans(root: Path) -> list[Path]:
-    return [path for path in files.find(root, "exercises") if not (root / "solutions" / path.name).exists()]
 
 
 def _remove(root: Path, path: Path, check: bool, say: Callable[[str], None]) -> bool:

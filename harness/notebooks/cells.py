@@ -17,12 +17,7 @@ MAGICS = tuple(_FILES)
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The file that a cell writes.
-
-    Args:
-        path: the file's path in the application.
-        app: the application's name; None means the lab's first application.
-    """
+    """The file that a cell writes: its path in the application, and the application (None means the lab's first)."""
 
     path: str
     app: str | None = None

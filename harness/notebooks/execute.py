@@ -1,7 +1,6 @@
 """Run a notebook from top to bottom in a new kernel, as JupyterLab would."""
 
 import asyncio
-import copy
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -50,20 +49,20 @@ def execute(notebook: Notebook, path: Path) -> Notebook:
         NotebookError: a cell raised an exception, was tagged raises-exception but raised nothing, ran for more than a
             minute, or ended the kernel. The message names the cell and contains the exception's message.
     """
-    run = _Run(copy.deepcopy(notebook), path)
-    run.execute()
-    return run.notebook
+    return _Run(notebook, path).execute()
 
 
 class _Run:
     """One execution of a notebook, and the cell that is running."""
 
     def __init__(self, notebook: Notebook, path: Path) -> None:
-        self.notebook = notebook
-        self.path = path
-        self.reached = f"{path}"
+        from nbformat import from_dict
 
-    def execute(self) -> None:
+        self.notebook = from_dict(notebook)  # a copy
+        self.path = path
+        self.reached = str(path)
+
+    def execute(self) -> Notebook:
         from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
         for cell in self.notebook.cells:
@@ -73,7 +72,7 @@ class _Run:
         try:
             with kernel_environment() as environment:
                 # `asyncio.run` closes its event loop; nbclient 0.11's own `execute` leaves one open per thread.
-                asyncio.run(client.async_execute(env=environment))
+                return asyncio.run(client.async_execute(env=environment))
         except CellExecutionError as error:
             raise NotebookError(f"{self.reached}: {error.ename}: {error.evalue}") from None
         except CellTimeoutError:
@@ -83,9 +82,7 @@ class _Run:
 
     def _client(self) -> Any:
         from nbclient import NotebookClient
-        from nbformat import from_dict
 
-        self.notebook = from_dict(self.notebook)
         return NotebookClient(
             self.notebook,
             kernel_name="python3",

@@ -10,6 +10,7 @@
 """
 
 import os
+import shlex
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ class NotRequested(pytest.File):
         shown = os.path.relpath(self.path, self.config.invocation_params.dir)
         raise self.CollectError(
             f"{shown} was not run, because pytest runs a notebook only with an option of nbval. "
-            f"Run an exercise, which fails until it is solved, with\n  pytest --nbval-lax {shown}\n"
+            f"Run an exercise, which fails until it is solved, with\n  pytest --nbval-lax {shlex.quote(shown)}\n"
             "The option --nbval also compares each output with the one in the notebook."
         )
 

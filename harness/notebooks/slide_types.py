@@ -21,14 +21,7 @@ TELLS = re.compile(r"^predict\(['\"]([^'\"]+)['\"],[^\n]+\)$")
 
 
 def with_slides(notebook: Notebook) -> Notebook:
-    """Set the slide type of every cell in a lesson, from the rule or from the cell's tag.
-
-    Args:
-        notebook: a lesson with its outputs; it is changed in place.
-
-    Returns:
-        The same notebook.
-    """
+    """Set the slide type of every cell in an executed lesson, and return the same notebook."""
     for cell, kind in zip(notebook.cells, slide_types(notebook.cells), strict=True):
         cell.metadata["slideshow"] = {"slide_type": kind}
     return notebook
@@ -62,11 +55,7 @@ def room_taken(cell: Cell, kind: str, used: float) -> float:
 
 
 def parts(cell: Cell) -> list[str]:
-    """Split a Markdown cell at a section heading in its middle, because the lines above belong to the previous slide.
-
-    Returns:
-        The one or two parts of the cell's source.
-    """
+    """Return a cell's source in two parts if a section begins in its middle, because a slide begins there."""
     begins = _HEADING.search(cell.source) if cell.cell_type == "markdown" else None
     if begins is None or not cell.source[: begins.start()].strip():
         return [cell.source]
@@ -74,15 +63,7 @@ def parts(cell: Cell) -> list[str]:
 
 
 def height(source: str, cell: Cell) -> float:
-    """Estimate a cell's height on a slide.
-
-    Args:
-        source: the source, or the part of it, that the slide shows.
-        cell: the cell, which has the outputs.
-
-    Returns:
-        The height in lines, outputs included.
-    """
+    """Estimate how many lines of a slide a part of a cell's source covers, together with the cell's outputs."""
     if cell.cell_type != "code":
         return sum(map(_line, source.splitlines()))
     return 1 + 0.85 * len(source.splitlines()) + sum(map(_output, cell.get("outputs", [])))

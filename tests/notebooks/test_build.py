@@ -189,7 +189,7 @@ def test_a_check_says_what_would_change_and_changes_nothing(course, report):
     assert "would rebuild exercises/01_one.ipynb" in report
 
 
-# What a build does with exercises that somebody changed
+# A build with exercises that a learner changed
 
 
 def write_solution(root: Path, name: str, title: str = "# An exercise") -> Path:
@@ -205,7 +205,7 @@ def write_stub(root: Path, name: str, title: str = "# An exercise") -> Path:
 
 
 def save_as_jupyterlab_does(exercise: Path, answer: str | None = None) -> None:
-    """Answer where an answer is given; run the cells, and leave an empty one below them, as Shift-Enter does."""
+    """Write the answer, if there is one, run the cells, and add an empty cell at the end, as Shift-Enter does."""
     edited = files.read(exercise)
     edited.cells[1].source = answer or edited.cells[1].source
     edited.cells[1].execution_count, edited.cells[1].outputs = 1, [result("Ellipsis")]
@@ -221,7 +221,7 @@ def git(folder: Path, *arguments: str) -> None:
 
 @dataclass
 class Rebuilt:
-    """A course before and after a build, and what that said; and the same of `build --check`, which ran first."""
+    """A course before and after a build with its report, and the same for `build --check`, which ran first."""
 
     root: Path
     before: dict[str, bytes]
@@ -246,7 +246,7 @@ class Rebuilt:
 
 @pytest.fixture(scope="module")
 def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> Rebuilt:
-    """One build of a course in which each exercise was changed in a way of its own."""
+    """Build a course in which each exercise was changed in another way."""
     root = tmp_path_factory.mktemp("changed")
     for name in ("answered", "torn", "run", "retired", "retired_answered"):
         write_stub(root, name)

@@ -1,4 +1,4 @@
-"""A learner's session in real kernels: one that is interrupted or killed, and two on one course."""
+"""A learner's session in real kernels: an interrupted kernel, a killed kernel, and two kernels on one course."""
 
 import os
 import re
@@ -27,7 +27,7 @@ def state(tmp_path: Path) -> Path:
 
 @contextmanager
 def learning(state: Path, count: int = 1) -> Iterator[list[Kernel]]:
-    """Start kernels of one learner, each with a lab; their temporary files have a folder of their own."""
+    """Start kernels of one learner, each with a lab; they share a folder for temporary files."""
     temporary = state.parent / "tmp"
     temporary.mkdir()
     environment = {**os.environ, VARIABLE: str(state), "TMPDIR": str(temporary)}
@@ -36,12 +36,12 @@ def learning(state: Path, count: int = 1) -> Iterator[list[Kernel]]:
         for each in kernels:
             assert "Error" not in each.run(BEGIN)
         yield kernels
-    sweep(temporary)  # as the next lab does: a kernel that is shut down at once leaves its folder
+    sweep(temporary)  # as the next lab does, because a killed kernel leaves its folder
     assert labs(state) == set()
 
 
 def labs(state: Path) -> set[str]:
-    """Return the folders of labs that there are."""
+    """Return the names of all folders of labs."""
     return {path.name for path in (state.parent / "tmp").glob("harness-*")}
 
 
@@ -61,7 +61,7 @@ def solve(one: Kernel, number: str) -> None:
 
 
 def solved(one: Kernel) -> list[str]:
-    """Return what `progress()` shows as solved."""
+    """Return the numbers that `progress()` shows as solved."""
     return re.findall(r"^(\d\.\d) .* yes$", one.run("print(progress())"), re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""Cell magics in a real IPython: what they write, what they say, and that they stay out of the way."""
+"""Cell magics in a real IPython: the files that they write, their messages, and cells that they must not change."""
 
 import re
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def test_a_controller_is_written_and_its_actions_are_named(cell, lab):
 @pytest.mark.parametrize(
     "definition", ["def f(x): pass", "async def f(): pass", "class f: pass", "f = lambda: 1", "def __f(): pass"]
 )
-def test_what_web2py_does_not_serve_is_not_named_an_action(definition, cell, lab):
+def test_a_definition_that_web2py_does_not_serve_is_not_listed_as_an_action(definition, cell, lab):
     cell.run("%%controller default", definition, "    ", "def f (", "): pass")
     assert cell.text == "controllers/default.py written. Actions: none.\n"
     assert lab.get("default/f").status == 404
@@ -94,7 +94,7 @@ def test_without_a_lab_a_magic_says_how_to_make_one(cell):
         (["%%queue_yaml", "queue: 5"], QueueConfigError),
     ],
 )
-def test_a_mistake_is_told_in_a_few_lines_without_a_traceback(lines, error, cell, lab):
+def test_the_message_of_a_mistake_is_short_and_has_no_traceback(lines, error, cell, lab):
     cell.run(*lines)
     assert type(cell.error) is error
     assert cell.text == f"{error.__name__}: {cell.error}\n"
@@ -109,7 +109,7 @@ def test_a_cell_with_nothing_in_it_is_never_ipythons_usage_error(magic, rest, ce
     assert isinstance(cell.error, SourceError) == magic.startswith("%%controller")
 
 
-def test_an_empty_controller_says_what_belongs_there(cell, lab):
+def test_the_error_for_an_empty_controller_shows_an_example(cell, lab):
     cell.run("%%controller default")
     assert "holds no code yet" in cell.text
     assert "def index()" in cell.text
@@ -129,7 +129,7 @@ def test_comments_and_blank_lines_may_be_above_a_magic(cell, lab):
 
 
 @pytest.mark.parametrize("magic", ["controller default", "model db", "routes", "view default/index.html", "queue_yaml"])
-def test_code_above_a_magic_is_told_to_move(magic, cell, lab):
+def test_the_error_for_code_above_a_magic_gives_the_remedy(magic, cell, lab):
     cell.run("# a note", "x = 1", f"%%{magic}", "y = 2")
     assert isinstance(cell.error, MagicError)
     assert f"MagicError: %%{magic.split()[0]} has code above it. Move that code into a cell of its own" in cell.text
@@ -159,7 +159,7 @@ def test_loading_the_extension_again_does_no_harm(cell, lab):
 
 
 @pytest.mark.parametrize("magic", MAGICS)
-def test_every_magic_is_there_and_explains_itself(magic, cell):
+def test_every_magic_exists_and_has_a_docstring(magic, cell):
     function = cell.shell.find_cell_magic(magic)
     assert re.search(rf"^ +%%{magic}( |$)", function.__doc__, re.MULTILINE)
     assert len(function.__doc__.splitlines()) >= 4

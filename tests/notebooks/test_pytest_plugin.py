@@ -1,6 +1,6 @@
-"""What stock nbval lets pass, and our plugin does not: each shown open without the plugin and closed with it.
+"""The seven defects of nbval that our plugin corrects: each is shown without the plugin and with it.
 
-All notebooks are run together, once by stock nbval and once with the plugin, since every start of pytest costs seconds.
+All notebooks run together, once with stock nbval and once with the plugin, because each start of pytest takes seconds.
 """
 
 import os
@@ -100,7 +100,7 @@ def test_1_a_mistyped_magic_fails_where_an_exception_is_expected_too(stock_lax, 
     assert "UsageError: Line magic function `%laod_ext` not found." in lax.failures["expected_typo"][0]
 
 
-def test_1_a_comment_above_a_magic_is_no_mistake(lax):
+def test_1_a_comment_above_a_magic_is_allowed(lax):
     assert lax.failures["comment_above"] == ["", "", ""]
 
 
@@ -119,7 +119,7 @@ def test_2_a_notebook_run_out_of_order_fails(stock_strict, strict):
     assert [bool(text) for text in strict.failures["out_of_order"]] == [False, True, False]
 
 
-def test_2_a_notebook_of_ones_own_passes_after_the_command_in_the_failure(tmp_path):
+def test_2_the_command_in_the_failure_makes_a_notebook_pass(tmp_path):
     save(tmp_path / "my own.ipynb", code("print(6 * 7)", count=5), code("1 / 0", count=1, tags=EXPECTED))
     failed = pytest_on(tmp_path, tmp_path, "--nbval").failures["my own"][0]
     _, told, rest = failed.partition("save it: ")
@@ -156,11 +156,11 @@ def test_4_history_and_a_trailing_semicolon_work(strict):
     assert strict.failures["history"] == ["", "", ""]
 
 
-def test_5_what_a_child_process_prints_is_lost_in_stock_nbval(stock_strict):
+def test_5_the_output_of_a_child_process_is_lost_in_stock_nbval(stock_strict):
     assert "stdout" in stock_strict.failures["child"][0]
 
 
-def test_5_what_a_child_process_prints_is_compared(strict):
+def test_5_the_output_of_a_child_process_is_compared(strict):
     assert strict.failures["child"] == [""]
 
 
@@ -192,7 +192,7 @@ def test_7_a_failure_shows_the_cell_and_the_exception_without_colours(lax):
     assert "\x1b" not in "".join(rest)
 
 
-def test_7_a_verdict_of_the_course_is_its_own_words_without_a_traceback(lax):
+def test_7_a_verdict_of_the_course_is_shown_without_a_traceback(lax):
     lines = lax.failures["check"][0].splitlines()
     assert lines[0] == 'cell 1 (id "cell-1"): CheckError: 1.1 is not attempted'
     assert lines[-1] == "CheckError: 1.1 is not attempted"
@@ -225,7 +225,7 @@ def test_the_error_for_broken_json_names_the_line(strict):
 
 
 @pytest.mark.parametrize("options", [(), ("-p", "no:nbval", "-p", "no:xdist")])
-def test_plain_pytest_is_as_it_was(pytester: pytest.Pytester, options: tuple[str, ...]):
+def test_the_plugin_does_not_change_plain_pytest(pytester: pytest.Pytester, options: tuple[str, ...]):
     save(pytester.path / "a.ipynb", code("1 / 0"))
     pytester.makepyfile("def test_a(): pass")
     pytester.runpytest_subprocess("-W", "error", *options).assert_outcomes(passed=1)

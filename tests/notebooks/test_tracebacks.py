@@ -1,4 +1,4 @@
-"""What a notebook shows of an exception: the learner's own lines, and none of ours or of Google's."""
+"""The traceback in a notebook shows the learner's own lines, but no lines of the harness or of Google's SDK."""
 
 import re
 import threading

@@ -12,7 +12,7 @@ from tests.support.shown import Shown, words
 
 NOW = datetime(2012, 9, 3, 9, 0, tzinfo=UTC)
 FIGURES = QueueStatistics("mail", 1234, NOW, 12, 1, 0.5)
-WHY = "The controller 'default' has no action 'nope'; there is: f."
+WHY = "The controller 'default' has no action 'nope'. Known names: f."
 
 
 def test_statistics_are_the_same_in_text_and_in_html():

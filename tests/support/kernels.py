@@ -1,4 +1,4 @@
-"""Real Jupyter kernels, as JupyterLab starts them, for what becomes of a learner's session."""
+"""Real Jupyter kernels, started as JupyterLab starts them, for tests of a learner's session."""
 
 import subprocess
 import threading
@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-SECONDS = 60  # for anything that a kernel does; many times what a quiet machine needs
+SECONDS = 60  # the time-out of every wait; much longer than an idle machine needs
 
 
 class Kernel:
-    """Runs cells; `begin` and `end` are the two halves of `run`, for what happens in between.
+    """A kernel that runs cells; `begin` and `end` are the two halves of `run`.
 
     Args:
-        manager: jupyter_client's, which also interrupts, kills and restarts.
-        client: the channels to it.
+        manager: jupyter_client's manager, which can also interrupt, kill and restart the kernel.
+        client: the channels to the kernel.
     """
 
     def __init__(self, manager: Any, client: Any) -> None:
@@ -24,31 +24,32 @@ class Kernel:
         self._client = client
 
     def run(self, source: str) -> str:
-        """Return what a cell printed or raised."""
+        """Run a cell and return its output, or the exception that it raised."""
         return self.end(self.begin(source))
 
     def begin(self, source: str) -> str:
-        """Send a cell, and return the id of the message."""
-        # What comes after an exception may be aborted with it, unless it is told not to.
+        """Send a cell to the kernel and return the message's id."""
+        # Without stop_on_error=False, an exception in this cell may abort the next cells.
         return str(self._client.execute(source, stop_on_error=False))
 
     def end(self, message: str) -> str:
-        """Wait until a cell has ended, and return what it printed or raised."""
-        said = []
-        while (heard := self._heard(message))[0] != "idle":
-            said.append(heard[1])
-        return "".join(said)
+        """Wait until a cell has ended, and return its output, or the exception that it raised."""
+        texts = []
+        while (received := self._receive(message))[0] != "idle":
+            texts.append(received[1])
+        return "".join(texts)
 
     def restart(self) -> None:
-        """Start it anew, as the kernel menu does, or JupyterLab itself where it died."""
+        """Restart the kernel, as the kernel menu does, and as JupyterLab does after a kernel died."""
         self.manager.restart_kernel(now=True)
         self._client.wait_for_ready(timeout=SECONDS)
 
-    def _heard(self, message: str) -> tuple[str, str]:
+    def _receive(self, message: str) -> tuple[str, str]:
+        """Return the execution state and the text in the next reply to a message."""
         while True:
-            told = self._client.get_iopub_msg(timeout=SECONDS)
-            if told["parent_header"].get("msg_id") == message:
-                content = told["content"]
+            reply = self._client.get_iopub_msg(timeout=SECONDS)
+            if reply["parent_header"].get("msg_id") == message:
+                content = reply["content"]
                 shown = content.get("data", {}).get("text/plain", "")
                 raised = f"{content['ename']}: {content['evalue']}\n" if "ename" in content else ""
                 return content.get("execution_state", ""), raised or content.get("text", "") or shown
@@ -56,7 +57,7 @@ class Kernel:
 
 @contextmanager
 def kernel(folder: Path, **environment: str) -> Iterator[Kernel]:
-    """Start a kernel in a folder, and end it with this scope."""
+    """Start a kernel in a folder, and shut it down at the end of the `with` block."""
     from jupyter_client.manager import start_new_kernel
 
     more = {"env": environment} if environment else {}

@@ -1,4 +1,4 @@
-"""Run pytest with nbval on notebooks, in a process of its own, and read what it made of each cell."""
+"""Run pytest with nbval on notebooks in another process, and read the result of each cell."""
 
 import os
 import subprocess
@@ -10,9 +10,13 @@ from xml.etree import ElementTree
 
 @dataclass
 class Run:
-    """What pytest made of the notebooks: the failure of each cell ("" where it passed), its seconds, all it printed.
+    """The result of a run.
 
-    `properties` are those of JUnit's report, by name, in the order of their values.
+    Args:
+        failures: for each notebook, the failure of each cell, or "" if the cell passed.
+        seconds: for each notebook, the duration of each cell.
+        output: everything that pytest printed.
+        properties: the sorted values of each property in JUnit's report.
     """
 
     failures: dict[str, list[str]]
@@ -28,10 +32,10 @@ def pytest_on(folder: Path, scratch: Path, *options: str, columns: int = 120) ->
     """Run pytest.
 
     Args:
-        folder: where it runs.
-        scratch: where it puts what is temporary.
-        options: its command line.
-        columns: how wide its terminal is.
+        folder: the current folder of the run.
+        scratch: the folder for temporary files.
+        options: the command line.
+        columns: the width of the terminal.
     """
     report = scratch / "report.xml"
     command = [sys.executable, "-m", "pytest", "--nbval-current-env", "-p", "no:cacheprovider", f"--junitxml={report}"]
@@ -41,10 +45,10 @@ def pytest_on(folder: Path, scratch: Path, *options: str, columns: int = 120) ->
     for case in ElementTree.parse(report).iter("testcase"):
         name = case.attrib["classname"].removesuffix(".ipynb").rpartition(".")[2]
         failed = case.find("failure")
-        run.failures.setdefault(name, []).append("" if failed is None else failed.text or "no words")
+        run.failures.setdefault(name, []).append("" if failed is None else failed.text or "no message")
         run.seconds.setdefault(name, []).append(float(case.attrib["time"]))
-        for said in case.iter("property"):
-            run.properties.setdefault(said.attrib["name"], []).append(said.attrib["value"])
+        for item in case.iter("property"):
+            run.properties.setdefault(item.attrib["name"], []).append(item.attrib["value"])
     for values in run.properties.values():
         values.sort()
     return run

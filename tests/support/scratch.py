@@ -42,7 +42,7 @@ def result(text: str, count: int = 1) -> Cell:
 
 
 def display(**data: str) -> Cell:
-    """A display_data output; `text_html` stands for text/html."""
+    """Return a display_data output; `text_html` is the data of the type text/html."""
     bundle = {key.replace("_", "/", 1): value for key, value in data.items()}
     return {"output_type": "display_data", "data": bundle, "metadata": {}}
 
@@ -52,10 +52,9 @@ def failure(name: str, value: str, *traceback: str) -> Cell:
 
 
 def notebook(*cells: Cell) -> Notebook:
-    """A notebook with these cells; a cell without an id gets one by its place ("cell-1")."""
+    """Return a notebook with these cells; a cell without an id gets one from its position ("cell-1")."""
     numbered = [{"id": f"cell-{number}", **cell} for number, cell in enumerate(cells, 1)]
-    text = {"cells": numbered, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5}
-    return from_dict(text)
+    return from_dict({"cells": numbered, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5})
 
 
 def save(path: Path, *cells: Cell) -> Path:

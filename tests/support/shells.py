@@ -1,4 +1,4 @@
-"""A real IPython shell in this process, for what a cell does and shows."""
+"""A real IPython shell in this process, for tests of a cell's effects and output."""
 
 import re
 import sys
@@ -13,7 +13,7 @@ from traitlets.config import Config
 
 
 class Shell:
-    """Runs cells; `text` is what the last one showed, `error` what it raised."""
+    """A shell that runs cells; `text` is the output of the last cell, and `error` the exception that it raised."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         self.shell = shell
@@ -31,7 +31,7 @@ class Shell:
 
 @contextmanager
 def ipython(folder: Path) -> Iterator[Shell]:
-    """Make a shell that keeps no history and leaves `__main__` as it is."""
+    """Make a shell that saves no history and doesn't change `__main__`."""
     settings = Config({"HistoryManager": {"enabled": False}, "InteractiveShell": {"colors": "nocolor"}})
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "__main__", sys.modules["__main__"])
