@@ -184,7 +184,7 @@ def _course(context: click.Context, parameter: click.Parameter, folder: Path) ->
 def doctor(course: Path, as_json: bool) -> int:
     """Say what is wrong with this set-up, and how to fix it."""
     from harness.classroom.doctor import examine_setup
-    from harness.classroom.doctor_report import SetupState, dump, lines, summary, to_json
+    from harness.classroom.doctor_report import SetupState, lines, summary, to_json
     from harness.classroom.learner_commands import program
     from harness.classroom.screen import with_commands
 
@@ -194,7 +194,7 @@ def doctor(course: Path, as_json: bool) -> int:
         findings[name] = found = replace(found, fix=with_commands(found.fix, program()))
         if not as_json:
             click.echo(lines(name, found, width, sys.stdout.encoding))
-    click.echo(dump(to_json(findings)) if as_json else f"\n{summary(findings)}")
+    click.echo(to_json(findings) if as_json else f"\n{summary(findings)}")
     return 1 if any(found.state is SetupState.PROBLEM for found in findings.values()) else 0
 
 

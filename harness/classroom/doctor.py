@@ -1,6 +1,4 @@
-"""The things to look at, in the order in which they build on each other."""
-
-from __future__ import annotations
+"""The probes of `doctor`: each looks at one thing that the course needs and reports how to fix it."""
 
 import locale
 import os
@@ -12,13 +10,15 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from harness.classroom import doctor_report
-from harness.classroom.doctor_report import SetupFinding, installed, note, ok, problem, some
+from packaging.requirements import Requirement
+
+from harness.classroom.doctor_report import SetupFinding, SetupState, installed
 from harness.classroom.jupyterlab import PORT
 from harness.course import progress_file
 from harness.course.catalogue import exercises as all_exercises
@@ -28,9 +28,82 @@ from harness.notebooks import files
 from harness.notebooks.files import read_saved
 from harness.state import VARIABLE, pip_install, quoted, shown, state_folder
 
-# Where the course lives and writes: notebooks, exercises, progress, temporary files; the terminal; the port.
+ROOT = Path(__file__).resolve().parents[2]  # the repository, if the package is used from it
+_NAMED = 4  # packages or files in a message
+_TRIAL = bytes(64 * 1024)  # more than the progress file will ever need
 
-_TRIAL = bytes(64 * 1024)  # more than progress will ever take
+
+def ok(says: str) -> SetupFinding:
+    """Return a finding that needs no action."""
+    return SetupFinding(SetupState.OK, says)
+
+
+def note(says: str, fix: str = "") -> SetupFinding:
+    """Return a finding that doesn't stop the course."""
+    return SetupFinding(SetupState.NOTE, says, fix)
+
+
+def problem(says: str, fix: str) -> SetupFinding:
+    """Return a finding that stops the course."""
+    return SetupFinding(SetupState.PROBLEM, says, fix)
+
+
+def python(course: Path) -> SetupFinding:
+    """Check the version of Python, because web2py 2.26.1 and the pins work with one version only."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info[:2] == (3, 11):
+        return ok(version)
+    fix = f"rm -rf {quoted(ROOT / '.venv')} && make -C {quoted(ROOT)} .venv PYTHON=/path/to/python3.11"
+    return problem(f"{version}; web2py imports modules that newer versions than Python 3.11 don't have", fix)
+
+
+def packages(course: Path) -> SetupFinding:
+    """Compare the installed packages with requirements.txt, or with the package's own requirements without it."""
+    pins = dict(pinned_versions())
+    missing = [name for name in pins or _required() if installed(name) is None]
+    if missing:
+        return problem(f"{len(missing)} missing: {some(missing)}", install_pins(missing))
+    others = [f"{name} {installed(name)}, not {pins[name]}" for name in pins if installed(name) != pins[name]]
+    if others:
+        fix = f"if something fails: {install_pins()}"
+        return note(f"{len(others)} in another version than tested: {some(others)}", fix)
+    return ok(f"{len(pins)} in the pinned versions" if pins else "all that are required")
+
+
+def pinned_versions() -> Iterator[tuple[str, str]]:
+    """Yield the name and the version of each package in requirements.txt that this system and this Python need."""
+    path = ROOT / "requirements.txt"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    for pin in (Requirement(line) for line in lines if line.strip() and not line.startswith("#")):
+        if pin.marker is None or pin.marker.evaluate():
+            yield pin.name, str(pin.specifier).removeprefix("==")
+
+
+def _required() -> list[str]:
+    """Return the packages that the installed harness requires itself, without the extras."""
+    lines = (metadata.requires("harness") or []) if installed("harness") else []
+    return [each.name for each in map(Requirement, lines) if each.marker is None or each.marker.evaluate({"extra": ""})]
+
+
+def install_pins(missing: Iterable[str] = ()) -> str:
+    """Return the command that installs requirements.txt, or only the missing packages without that file."""
+    pins = ROOT / "requirements.txt"
+    return pip_install(f"--requirement {quoted(pins)}" if pins.is_file() else " ".join(missing))
+
+
+def some(names: list[str]) -> str:
+    """Return the first few names and the number of the others."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def course(folder: Path) -> SetupFinding:
+    """Check that the course is installed, because pytest finds its plugin only then."""
+    version = installed("harness")
+    if version is None:
+        says = "not installed, so pytest can't run its notebooks"
+        return note(says, pip_install(f"--no-deps --editable {quoted(ROOT)}"))
+    return ok(version)
 
 
 def lessons(course: Path) -> SetupFinding:
@@ -42,7 +115,7 @@ def lessons(course: Path) -> SetupFinding:
 
 
 def exercises(course: Path) -> SetupFinding:
-    """Read every exercise, and ask whether answers can be saved."""
+    """Read every exercise, and check that answers can be saved."""
     found, broken = _read_all(course, "exercises")
     if not found:
         return problem(f"{course} holds no exercises/", "run this in the course's top folder, or name it: --course")
@@ -53,16 +126,15 @@ def exercises(course: Path) -> SetupFinding:
     ]
     if unwritable:
         return note(
-            f"{some([str(path.relative_to(course)) for path in unwritable])} cannot be written: a check works, saving "
-            "answers does not",
+            f"{some([str(path.relative_to(course)) for path in unwritable])} can't be written: answers can't be saved",
             f"work in a copy: cp -r {quoted(course)} ~/taskqueue-course",
         )
     return ok(f"{found} in {course / 'exercises'}, answers can be saved")
 
 
 def progress(course: Path) -> SetupFinding:
-    """Write something to the state folder, and read the progress in it."""
-    another = f"let {VARIABLE} name another folder"
+    """Write to the state folder, and read the progress file in it."""
+    another = f"set {VARIABLE} to another folder"
     try:
         folder = state_folder()
     except ProgressError as error:
@@ -73,44 +145,48 @@ def progress(course: Path) -> SetupFinding:
         if (folder / FILE).exists():
             parse((folder / FILE).read_text(encoding="utf-8"))
     except NewerFile as error:
-        return problem(f"{folder / FILE} is of a newer course ({error}; this one knows {VERSION})", "update the course")
+        return problem(
+            f"{folder / FILE} belongs to a newer course ({error}; this one reads {VERSION})", "update the course"
+        )
     except (BrokenFile, UnicodeDecodeError) as error:
-        return note(f"{folder / FILE} is broken ({error})", "the next check puts it aside and begins a new one")
+        return note(f"{folder / FILE} is broken ({error})", "the next check renames it and starts a new one")
     except OSError as error:
-        return problem(f"{folder} cannot be used: {error.strerror or error}", f"fix that, or {another}")
+        return problem(f"{folder} can't be used: {error.strerror or error}", f"fix that, or {another}")
     every = [exercise.number for exercise in all_exercises()]
-    return ok(f"{len(progress_file.solved() & set(every))} of {len(every)} exercises solved; kept in {folder}")
+    return ok(f"{len(progress_file.solved() & set(every))} of {len(every)} exercises solved; saved in {folder}")
 
 
 def temporary(course: Path) -> SetupFinding:
-    """Write something where labs put their files."""
+    """Write to the folder for temporary files, in which labs keep their files."""
     try:
         _try_to_write(Path(tempfile.gettempdir()))
     except OSError as error:
-        return problem(f"no temporary folder can be used: {error.strerror or error}", "let TMPDIR name one with room")
+        return problem(
+            f"no temporary folder can be used: {error.strerror or error}", "set TMPDIR to a folder with free space"
+        )
     return ok(tempfile.gettempdir())
 
 
 def text(course: Path) -> SetupFinding:
-    """Ask whether words of all languages can be shown and saved."""
+    """Check that text in all languages can be printed and saved."""
     shown, saved = sys.stdout.encoding or "ascii", locale.getpreferredencoding(False)
     if all(name.lower().replace("-", "") == "utf8" for name in (shown, saved)):
         return ok("UTF-8")
     return note(
-        f"the terminal takes {shown}, files are {saved}: what is not English may be lost",
+        f"the terminal uses {shown} and files use {saved}, so non-English text may be lost",
         "set PYTHONUTF8=1, or LC_ALL=C.UTF-8",
     )
 
 
 def port(course: Path) -> SetupFinding:
-    """Ask whether JupyterLab gets the port that it begins with."""
+    """Check that the port that JupyterLab tries first is free."""
     with socket.socket() as probe:
         if os.name == "posix":
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", PORT))
         except OSError as error:
-            return note(f"{PORT} is not free ({error.strerror}): `lab` takes the next one that is")
+            return note(f"{PORT} is not free ({error.strerror}), so `lab` uses the next free one")
     return ok(f"{PORT} on 127.0.0.1 is free")
 
 
@@ -128,8 +204,11 @@ def _read_all(course: Path, folder: str) -> tuple[int, list[str]]:
 def _broken(broken: list[str], course: Path) -> SetupFinding:
     path = Path(broken[0].partition(".ipynb")[0] + ".ipynb")
     if path.parent.name == "exercises":
-        return problem("; ".join(broken), f"or keep a copy and start anew: taskqueue-course reset {path.name[:2]}")
-    return problem("; ".join(broken), f"git -C {quoted(course)} checkout {shlex.quote(str(path))}")
+        return problem("; ".join(broken), f"or keep a copy and start again: taskqueue-course reset {path.name[:2]}")
+    lesson = quoted(course / path)
+    return problem(
+        "; ".join(broken), f"mv {lesson} {lesson}.broken; git -C {quoted(course)} checkout {shlex.quote(str(path))}"
+    )
 
 
 def _try_to_write(folder: Path) -> None:
@@ -138,8 +217,6 @@ def _try_to_write(folder: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
 
-
-# What runs the course: Google's client, web2py, a task from end to end, a kernel, a browser for the tests.
 
 _CONTROLLER = """
 def ask():
@@ -160,13 +237,13 @@ def google(course: Path) -> SetupFinding:
     try:
         from google.appengine.api import taskqueue  # noqa: F401
     except ImportError as error:
-        says = f"google.appengine.api.taskqueue cannot be imported: {error}"
+        says = f"google.appengine.api.taskqueue can't be imported: {error}"
         return problem(says, pip_install("appengine-python-standard==3.1.0"))
     return ok(f"appengine-python-standard {installed('appengine-python-standard')}")
 
 
 def web2py(course: Path) -> SetupFinding:
-    """Start web2py: the installed one, or the one that WEB2PY_PATH names."""
+    """Start web2py: the tree in WEB2PY_PATH, or the installed package."""
     from harness.appengine.web2py.boot import boot, source_tree
 
     try:
@@ -174,50 +251,50 @@ def web2py(course: Path) -> SetupFinding:
         version = str(boot().main.web2py_version).partition("-")[0]
     except Web2pyNotFoundError as error:
         says, *advice = re.split(r"\n|\. ", str(error), maxsplit=1)
-        return problem(says, *advice or ["restart, and ask again"])
+        return problem(says, *advice or ["restart the kernel and try again"])
     return ok(version if tree is None else f"{version} of WEB2PY_PATH={tree}")
 
 
 def task(course: Path) -> SetupFinding:
-    """Let a lab queue a task, run it, and look for the row that it leaves."""
+    """Queue a task in a lab, run it, and look for the row that it inserts."""
     from harness.appengine.web2py.boot import boot
     from harness.lab import Lab
 
     try:
         boot()
     except Web2pyNotFoundError:
-        return problem("not tried: web2py does not start", "fix web2py first")
+        return problem("not tried, because web2py doesn't start", "fix web2py first")
     with Lab() as lab:
         lab.write("controllers/default.py", _CONTROLLER)
         lab.get("default/ask")
         lab.run()
         rows = len(lab.table("mytable"))
     if rows != 1:
-        return problem(f"a task was to leave 1 row and left {rows}", "see the lines above, and fix them first")
-    return ok("queued, run, and its row is there")
+        return problem(f"a task inserted {rows} rows instead of 1", "fix the problems above first")
+    return ok("queued and run; its row was inserted")
 
 
 def kernel(course: Path) -> SetupFinding:
-    """Start the kernel that the notebooks name, and ask it where it lives."""
+    """Start the notebooks' kernel, and check that it runs in this environment."""
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
     try:
         folder = KernelSpecManager().get_kernel_spec("python3").resource_dir
     except NoSuchKernel:
-        return problem("Jupyter knows no kernel named python3", pip_install("--force-reinstall ipykernel"))
+        return problem("Jupyter has no kernel named python3", pip_install("--force-reinstall ipykernel"))
     try:
         prefix = _ask_kernel("import sys, harness; print(sys.prefix)")
     except Exception as error:
         return problem(
-            f"the kernel python3 of {folder} does not start: {type(error).__name__}: {error}",
+            f"the kernel python3 of {folder} doesn't start: {type(error).__name__}: {error}",
             pip_install("--force-reinstall ipykernel"),
         )
     if prefix.strip() != sys.prefix:
         return problem(
-            f"the kernel python3 of {folder} runs {_last_line(prefix)}, not {sys.prefix}",
+            f"the kernel python3 of {folder} runs in {_last_line(prefix)}, not in {sys.prefix}",
             f"remove or rename {folder}, then start JupyterLab again",
         )
-    return ok("python3 starts, in this environment")
+    return ok("python3 starts in this environment")
 
 
 def browser(course: Path) -> SetupFinding:
@@ -231,15 +308,15 @@ def browser(course: Path) -> SetupFinding:
 
 
 def _ask_kernel(source: str) -> str:
-    """Run a line in a fresh kernel and return what it printed, or the last line of what it raised."""
+    """Run a line in a new kernel; return its output, or its exception in one line."""
     from jupyter_client.manager import start_new_kernel
 
-    said: list[str] = []
+    output: list[str] = []
 
-    def hear(message: dict[str, Any]) -> None:
+    def collect(message: dict[str, Any]) -> None:
         content = message["content"]
         raised = f"{content['ename']}: {content['evalue']}" if "ename" in content else ""
-        said.append(content.get("text", raised))
+        output.append(content.get("text", raised))
 
     manager, client = start_new_kernel(
         startup_timeout=_SECONDS,
@@ -248,11 +325,11 @@ def _ask_kernel(source: str) -> str:
         stderr=subprocess.DEVNULL,
     )
     try:
-        client.execute_interactive(source, timeout=_SECONDS, output_hook=hear)
+        client.execute_interactive(source, timeout=_SECONDS, output_hook=collect)
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
-    return "".join(said)
+    return "".join(output)
 
 
 def _last_line(text: str) -> str:
@@ -260,9 +337,9 @@ def _last_line(text: str) -> str:
 
 
 PROBES: dict[str, Callable[[Path], SetupFinding]] = {
-    "Python": doctor_report.python,
-    "course": doctor_report.course,
-    "packages": doctor_report.packages,
+    "Python": python,
+    "course": course,
+    "packages": packages,
     "Google's client": google,
     "web2py": web2py,
     "temporary files": temporary,
@@ -278,7 +355,7 @@ PROBES: dict[str, Callable[[Path], SetupFinding]] = {
 
 
 def examine_setup(course: Path) -> Iterator[tuple[str, SetupFinding]]:
-    """Look at everything, and yield its name and what was found, as it is found.
+    """Run every probe, and yield its name and its finding.
 
     Args:
         course: the folder that holds notebooks/ and exercises/.
@@ -289,13 +366,13 @@ def examine_setup(course: Path) -> Iterator[tuple[str, SetupFinding]]:
 
 
 def _found(probe: Callable[[Path], SetupFinding], course: Path) -> SetupFinding:
-    """Return what a probe finds; what it stumbles over is a finding, too: a doctor does not faint."""
+    """Return the finding of a probe; an exception that it raises becomes a finding too."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what matters of them is found here, and said in a line
+            warnings.simplefilter("ignore")  # the findings replace them
             return probe(course)
     except ModuleNotFoundError as error:
-        return problem(f"the package with {error.name} is missing", doctor_report.install_pins())
+        return problem(f"the package that contains {error.name} is missing", install_pins())
     except Exception as error:
         says = str(error).partition("\n")[0]
-        return problem(f"fails: {type(error).__name__}: {says}", doctor_report.install_pins())
+        return problem(f"fails: {type(error).__name__}: {says}", install_pins())
