@@ -139,7 +139,8 @@ newest: classroom .venv/test.done .venv/reveal/.done  ## test with the newest de
 	@echo "Not as in requirements.txt:"; sed 's/ ;.*//' tests/requirements.txt | grep -vxF -f - .venv/newest/installed.txt || echo "  nothing"
 	$(NEWEST) $(PYTEST) $(TESTS)
 
-clean:  ## remove everything that the other targets made
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
+clean:  ## remove everything that the other targets made; submissions and grades in build/nbgrader stay
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist *.egg-info
+	test ! -d build || find build -mindepth 1 -maxdepth 1 ! -name nbgrader -exec rm -rf {} +
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find . -name .ipynb_checkpoints -type d -prune -exec rm -rf {} +

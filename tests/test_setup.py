@@ -123,6 +123,16 @@ def test_clean_removes_all_that_git_ignores_but_a_learners_backups(folder):
     assert left <= set(ignored)
 
 
+def test_clean_keeps_submissions_and_grades(folder):
+    kept = [folder / "build" / "nbgrader" / name for name in ("gradebook.db", "submitted/ann/01/01_first_task.ipynb")]
+    made = folder / "build" / "some slides" / "01.html"
+    for path in [*kept, made]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert make(folder, "clean").returncode == 0
+    assert [path.exists() for path in [*kept, made]] == [True, True, False]
+
+
 @pytest.mark.parametrize("figures", [bench.FOLDER, hub.FIGURES], ids=["bench", "hub-test"])
 def test_what_a_target_measures_is_written_where_clean_removes_it(figures):
     assert figures.is_relative_to(ROOT / "build")
