@@ -1,4 +1,4 @@
-"""The instructors' notes: up to date, adding up, and complete; and what the generator says when they cannot be."""
+"""The instructors' notes are up to date and complete, and the generator reports mistakes in guide.toml."""
 
 import copy
 import re
@@ -11,7 +11,17 @@ import pytest
 
 from harness.classroom import instructor_notes as guides
 from harness.classroom.cli import main
-from harness.classroom.instructor_notes import GUIDE, common_mistakes, exercise_minutes, facts, guide, steps, totals
+from harness.classroom.instructor_notes import (
+    GUIDE,
+    common_mistakes,
+    entry,
+    exercise_minutes,
+    facts,
+    guide,
+    plain,
+    steps,
+    totals,
+)
 from harness.course.catalogue import exercises, find_exercise, lessons
 from harness.errors import CourseError, NotebookError
 from harness.notebooks.lint import markdown
@@ -64,7 +74,7 @@ def test_a_plan_adds_up_and_ends_on_time(course, title):
 
 
 @pytest.mark.parametrize("title", PLANS)
-def test_nobody_sits_longer_than_two_hours(course, title):
+def test_no_stretch_between_breaks_is_longer_than_two_hours(course, title):
     longest = sitting = 0
     for step in steps(PLANS[title], course):
         sitting = 0 if step.kind == "breaks" else sitting + step.minutes
@@ -123,7 +133,7 @@ def test_links_lead_to_notebooks_that_are_there(text):
 def test_text_of_the_course_is_not_taken_for_markup(text):
     words = markdown.html(text)
     assert {re.match(r"</?(\w+)", tag)[1] for tag in words} <= {"details", "summary"}
-    assert guides._plain("a_b <b> [c] | *d* `e_f`") == r"a\_b \<b> \[c] \| \*d\* `e_f`"
+    assert plain("a_b <b> [c] | *d* `e_f`") == r"a\_b \<b> \[c] \| \*d\* `e_f`"
 
 
 def test_a_new_wrong_answer_makes_the_notes_out_of_date(copied, text):
@@ -154,8 +164,8 @@ def test_a_plan_that_is_too_long_is_refused(course):
 @pytest.mark.parametrize(
     ("step", "says"),
     [
-        ({"lesson": "08"}, "names the lesson '08'; there are 00, 01"),
-        ({"exercises": ["1.9"]}, "names the exercise '1.9', which lesson 01 does not have"),
+        ({"lesson": "08"}, "names the lesson '08'; the lessons are 00, 01"),
+        ({"exercises": ["1.9"]}, "names the exercise '1.9', which lesson 01 doesn't have"),
     ],
 )
 def test_a_plan_with_what_is_not_there_is_refused(course, step, says):
@@ -171,10 +181,10 @@ def test_a_bank_that_is_not_there_is_named(tmp_path):
 def test_a_lesson_without_minutes_is_named(copied):
     lesson = copied / "notebooks" / "01_first_task.ipynb"
     lesson.write_text(lesson.read_text(encoding="utf-8").replace("30 minutes", "a while"), encoding="utf-8")
-    with pytest.raises(NotebookError, match="01_first_task.ipynb: its first cell does not say how many minutes"):
+    with pytest.raises(NotebookError, match="01_first_task.ipynb: its first cell doesn't state how many minutes"):
         guide(copied, copied / "tests" / "answers")
 
 
 def test_a_prediction_that_the_notes_forget_is_named():
-    with pytest.raises(CourseError, match="says nothing about the prediction '9.a'"):
-        guides._said(WORDS["room_says"], "9.a", "prediction")
+    with pytest.raises(CourseError, match=r"has no entry '9\.a' in \[room_says\]"):
+        entry(WORDS, "room_says", "9.a")
