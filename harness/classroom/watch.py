@@ -1,20 +1,21 @@
-"""`watch`: saves, verdicts and keys become events, one after the other, and each shows at once."""
+"""`watch`: threads turn saves, verdicts and keys into events, and one loop handles each event and shows the result."""
 
-from __future__ import annotations
-
+import asyncio
 import os
-import select
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stderr
+from contextlib import ExitStack, contextmanager, redirect_stderr
 from functools import partial
 from io import StringIO
 from pathlib import Path
 from queue import SimpleQueue
 from types import FrameType
 
+import watchfiles
+from prompt_toolkit.input import create_input
+from prompt_toolkit.keys import Keys
 from rich.console import Console
 from rich.live import Live
 
@@ -26,30 +27,48 @@ from harness.course.exercise import Exercise
 from harness.course.verdict import Verdict
 from harness.course.workspace import FOLDER
 
-# Tells when a notebook was saved.
+_DEBOUNCE = 400  # ms at most; JupyterLab writes a file beside the notebook and renames it within a few ms
+_STEP = 50  # ms without a change that end a save
+_PATIENCE = 500  # ms without a save after which `watchfiles` yields an empty set
 
-_DEBOUNCE = 400  # ms at most; JupyterLab writes beside the notebook and then renames, all within a few
-_STEP = 50  # ms of quiet that end a save
-_PATIENCE = 500  # ms without a save after which it tells that there was none
+Put = Callable[[Event], None]
+Show = Callable[[WatchSession], None]
+Job = tuple[Exercise, Answer]
 
 
 @contextmanager
-def watch_files(
-    folder: Path,
-    saved: Callable[[frozenset[str]], None],
-    following: Callable[[], None],
-    failed: Callable[[str], None],
-) -> Iterator[None]:
-    """Call `saved` with the names of the notebooks in a folder that were written, in this scope, from a thread.
+def watch_files(folder: Path, put: Put) -> Iterator[None]:
+    """Put events about the notebooks in a folder, in this scope, from a thread.
 
     Args:
-        folder: where they are; folders in it (.ipynb_checkpoints, backups) do not count.
-        saved: takes names of files.
-        following: called once, within a second or two, when no save is missed from now on.
-        failed: takes the reason why saves cannot be followed; called once, at most.
+        folder: the folder; its subfolders (.ipynb_checkpoints, backups) don't count.
+        put: receives `Following` once, as soon as no save can be missed; `Saved` after each save; and `Failed` at most
+            once, if saves can't be followed.
     """
     stop = threading.Event()
-    follower = threading.Thread(target=_follow, args=(folder, saved, following, failed, stop), daemon=True)
+
+    def follow_saves() -> None:
+        is_following = False
+        try:
+            for changes in watchfiles.watch(
+                folder,
+                debounce=_DEBOUNCE,
+                step=_STEP,
+                rust_timeout=_PATIENCE,
+                yield_on_timeout=True,
+                recursive=False,
+                stop_event=stop,
+            ):
+                if not is_following:  # `watch` yields its first set, which may be empty, soon after it began to watch
+                    is_following = True
+                    put(Following())
+                names = frozenset(Path(path).name for _, path in changes if path.endswith(".ipynb"))
+                if names:
+                    put(Saved(names))
+        except (OSError, RuntimeError) as error:
+            put(Failed(f"Saves in {folder} can't be followed ({error}). Press r after each save to check again"))
+
+    follower = threading.Thread(target=follow_saves, daemon=True)
     follower.start()
     try:
         yield
@@ -58,108 +77,51 @@ def watch_files(
         follower.join()
 
 
-def _follow(
-    folder: Path,
-    saved: Callable[[frozenset[str]], None],
-    following: Callable[[], None],
-    failed: Callable[[str], None],
-    stop: threading.Event,
-) -> None:
-    from watchfiles import watch
-
-    begun = False
-    try:
-        for changes in watch(
-            folder,
-            debounce=_DEBOUNCE,
-            step=_STEP,
-            rust_timeout=_PATIENCE,
-            yield_on_timeout=True,
-            recursive=False,
-            stop_event=stop,
-        ):
-            if not begun:  # it yields nothing when it begins, but something, maybe nothing new, soon after
-                begun = True
-                following()
-            names = frozenset(Path(path).name for _, path in changes if path.endswith(".ipynb"))
-            if names:
-                saved(names)
-    except (OSError, RuntimeError) as error:
-        failed(f"What is saved in {folder} cannot be followed ({error}); the key r checks again")
-
-
-# Keys as they are pressed, and a terminal that is left as it was, however that comes about.
-
-try:
-    import termios
-    import tty
-except ImportError:  # Windows
-    termios = None  # type: ignore[assignment]
-
-
 def can_read_keys() -> bool:
-    """Tell whether there is a terminal on both sides, and keys of it can be read one by one."""
-    return termios is not None and sys.stdin.isatty() and sys.stdout.isatty()
+    """Return whether the input and the output are a terminal of a system on which we have tested the keys."""
+    return os.name == "posix" and sys.stdin.isatty() and sys.stdout.isatty()
 
 
 @contextmanager
-def keys(press: Callable[[str], None]) -> Iterator[None]:
-    """Call `press` with each key in this scope, from a thread; nothing shows what is typed.
+def keys(put: Put) -> Iterator[None]:
+    """Put a `Key` for each key that is pressed, in this scope, from a thread; the terminal doesn't show the keys.
 
     Args:
-        press: takes a lower-case character; "q" when the terminal is gone. Arrows and the like do not come.
+        put: receives the events. Ctrl-C and the end of the terminal count as the key q. Ctrl-Z does nothing, because it
+            would leave our screen in the shell.
     """
-    descriptor = sys.stdin.fileno()
-    before = termios.tcgetattr(descriptor)
-    awake, wake = os.pipe()
-    reader = threading.Thread(target=_read, args=(descriptor, awake, press), daemon=True)
-    try:
-        tty.setcbreak(descriptor)
-        _without_suspension(descriptor)
+    source, loop, is_over = create_input(), asyncio.new_event_loop(), asyncio.Event()
+
+    def take_keys() -> None:
+        for pressed in source.read_keys():
+            put(Key("q" if pressed.key is Keys.ControlC else pressed.key.lower()))
+        if source.closed:
+            put(Key("q"))
+
+    async def read() -> None:
+        with source.attach(take_keys):
+            await is_over.wait()
+
+    with source.raw_mode():
+        reader = threading.Thread(target=loop.run_until_complete, args=[read()], daemon=True)
         reader.start()
-        yield
-    finally:
-        os.close(wake)
-        if reader.ident is not None:
-            reader.join()
-        os.close(awake)
-        termios.tcsetattr(descriptor, termios.TCSAFLUSH, before)
-
-
-def _without_suspension(descriptor: int) -> None:
-    """Let Ctrl-Z do nothing: it would leave the shell on our screen."""
-    settings = termios.tcgetattr(descriptor)
-    settings[6][termios.VSUSP] = b"\0"
-    termios.tcsetattr(descriptor, termios.TCSANOW, settings)
-
-
-def _read(descriptor: int, awake: int, press: Callable[[str], None]) -> None:
-    """Read keys until the other end of `awake` is closed."""
-    while True:
-        ready = select.select([descriptor, awake], [], [])[0]
-        if awake in ready:
-            return
         try:
-            typed = os.read(descriptor, 64).decode("utf-8", "ignore")
-        except OSError:
-            typed = ""
-        if not typed:
-            press("q")
-            return
-        for key in "" if typed.startswith("\x1b") else typed.lower():
-            press(key)
+            yield
+        finally:
+            loop.call_soon_threadsafe(is_over.set)
+            reader.join()
+            loop.close()
 
 
 @contextmanager
-def signals(resized: Callable[[], None]) -> Iterator[None]:
-    """Call `resized` when the window changes, and leave by an exception, which tidies up, when we are to end."""
+def signals(put: Put) -> Iterator[None]:
+    """Put `Resized` when the window's size changes; turn SIGTERM and SIGHUP into SystemExit, so that we tidy up."""
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGWINCH") if hasattr(signal, name)]
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if number == getattr(signal, "SIGWINCH", None):
-            resized()
-        else:
+        if number != getattr(signal, "SIGWINCH", None):
             raise SystemExit(128 + number)
+        put(Resized())
 
     before = {number: signal.signal(number, handle) for number in numbers}
     try:
@@ -169,109 +131,21 @@ def signals(resized: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-Show = Callable[[WatchSession], None]
-Job = tuple[Exercise, Answer]
-
-
-def watch(course: Path, program: Program) -> None:
-    """Follow a course until q or Ctrl-C.
-
-    Args:
-        course: its folder.
-        program: how the learner can call the commands.
-    """
-    session, out = WatchSession(course), console()
-    events: SimpleQueue[Event] = SimpleQueue()
-    with_keys = can_read_keys() and not out.is_dumb_terminal
-    try:
-        with ExitStack() as stack:
-            stack.enter_context(_following(course, events))
-            examine = stack.enter_context(_examining(events))
-            stack.enter_context(signals(lambda: events.put(Resized())))
-            show = stack.enter_context(_screen(out, program)) if with_keys else Lines(out, program)
-            if with_keys:
-                stack.enter_context(keys(lambda key: events.put(Key(key))))
-            follow(session, events.get, examine, show)
-    except KeyboardInterrupt:
-        pass  # the other way to say q
-    out.print(f"{session.done} of {len(session.exercises)} solved. To go on: {program.line('watch')}", soft_wrap=True)
-
-
-def follow(session: WatchSession, take: Callable[[], Event], examine: Callable[[Job], None], show: Show) -> None:
-    """Let a session take one event after the other until it is over.
-
-    Args:
-        session: the session.
-        take: waits for the next event and returns it.
-        examine: starts a check, which leads to a `Judged` event.
-        show: shows the session.
-    """
-    while not session.over:
-        job = session.take_job()
-        if job:
-            examine(job)
-        show(session)
-        session.handle(take())
-
-
-class Lines:
-    """Shows a session where there is no terminal to draw on: each verdict and each remark once, as it comes."""
-
-    def __init__(self, out: Console, program: Program) -> None:
-        self._out = out
-        self._program = program
-        self._shown: dict[str, Verdict] = {}
-        self._said: list[str] = []
-
-    def __call__(self, session: WatchSession) -> None:
-        for number, verdict in session.verdicts.items():
-            if self._shown.get(number) is not verdict:
-                self._say(verdict.text)
-        self._shown = dict(session.verdicts)
-        said = [session.remark, *session.troubles.values()]
-        for text in said:
-            if text and text not in self._said:
-                self._say(text)
-        self._said = said
-
-    def _say(self, text: str) -> None:
-        self._out.print(in_terminal(text, self._program), soft_wrap=True)
-        self._out.file.flush()  # a pipe would keep it
-
-
-def _following(course: Path, events: SimpleQueue[Event]) -> AbstractContextManager[None]:
-    return watch_files(
-        course / FOLDER,
-        saved=lambda names: events.put(Saved(names)),
-        following=lambda: events.put(Following()),
-        failed=lambda why: events.put(Failed(why)),
-    )
-
-
 @contextmanager
-def _screen(out: Console, program: Program) -> Iterator[Show]:
-    """Draw on a screen of its own, and give the one of before back."""
-    said = StringIO()  # by the ledger, in a line on the standard error
+def checks(put: Put) -> Iterator[Callable[[Job], None]]:
+    """Yield a function that starts a check in a thread; `put` receives `Checked` when the check ends.
 
-    def show(session: WatchSession) -> None:
-        if said.getvalue():
-            session.troubles["progress"] = said.getvalue().strip().rstrip(".")
-        live.update(Screen(session, program), refresh=True)
-
-    live = Live(console=out, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
-    try:
-        with redirect_stderr(said), live:
-            yield show
-    finally:
-        sys.stderr.write(said.getvalue())
-
-
-@contextmanager
-def _examining(events: SimpleQueue[Event]) -> Iterator[Callable[[Job], None]]:
-    """Check in a thread, so that saves and keys are heard meanwhile; on leaving, a check that still runs is ended."""
+    Leaving the scope ends a running check.
+    """
     jobs: SimpleQueue[Job | None] = SimpleQueue()
+
+    def run() -> None:
+        while job := jobs.get():
+            exercise, answer = job
+            put(Checked(exercise, attempt(partial(check_process.check, exercise, answer))))
+
     with CheckProcess() as check_process:
-        worker = threading.Thread(target=_examine, args=(check_process, jobs, events), daemon=True)
+        worker = threading.Thread(target=run, daemon=True)
         worker.start()
         try:
             yield jobs.put
@@ -281,7 +155,85 @@ def _examining(events: SimpleQueue[Event]) -> Iterator[Callable[[Job], None]]:
             worker.join()
 
 
-def _examine(check_process: CheckProcess, jobs: SimpleQueue[Job | None], events: SimpleQueue[Event]) -> None:
-    while job := jobs.get():
-        exercise, answer = job
-        events.put(Checked(exercise, attempt(partial(check_process.check, exercise, answer))))
+@contextmanager
+def _screen(out: Console, program: Program) -> Iterator[Show]:
+    """Yield a function that draws a session on an alternate screen; restore the previous screen at the end."""
+    warnings = StringIO()  # the progress file's, which would be written to the standard error
+
+    def show(session: WatchSession) -> None:
+        if warnings.getvalue():
+            session.troubles["progress"] = warnings.getvalue().strip().rstrip(".")
+        live.update(Screen(session, program), refresh=True)
+
+    live = Live(console=out, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+    try:
+        with redirect_stderr(warnings), live:
+            yield show
+    finally:
+        sys.stderr.write(warnings.getvalue())
+
+
+class Lines:
+    """Print a session where there is no terminal to draw on: each new verdict and each new message once."""
+
+    def __init__(self, out: Console, program: Program) -> None:
+        self._out = out
+        self._program = program
+        self._verdicts: dict[str, Verdict] = {}
+        self._messages: list[str] = []
+
+    def __call__(self, session: WatchSession) -> None:
+        for number, verdict in session.verdicts.items():
+            if self._verdicts.get(number) is not verdict:
+                self._print(verdict.text)
+        self._verdicts = dict(session.verdicts)
+        messages = [session.remark, *session.troubles.values()]
+        for text in messages:
+            if text and text not in self._messages:
+                self._print(text)
+        self._messages = messages
+
+    def _print(self, text: str) -> None:
+        self._out.print(in_terminal(text, self._program), soft_wrap=True)
+        self._out.file.flush()  # because a pipe is buffered
+
+
+def watch(course: Path, program: Program) -> None:
+    """Follow a course until the key q or Ctrl-C is pressed.
+
+    Args:
+        course: the course's folder.
+        program: how the learner can call the commands.
+    """
+    session, out = WatchSession(course), console()
+    events: SimpleQueue[Event] = SimpleQueue()
+    with_keys = can_read_keys() and not out.is_dumb_terminal
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(watch_files(course / FOLDER, events.put))
+            check = stack.enter_context(checks(events.put))
+            stack.enter_context(signals(events.put))
+            show = stack.enter_context(_screen(out, program)) if with_keys else Lines(out, program)
+            if with_keys:
+                stack.enter_context(keys(events.put))
+            follow(session, events.get, check, show)
+    except KeyboardInterrupt:
+        pass
+    out.print(f"{session.done} of {len(session.exercises)} solved. To go on: {program.line('watch')}", soft_wrap=True)
+
+
+def follow(session: WatchSession, take: Callable[[], Event], check: Callable[[Job], None], show: Show) -> None:
+    """Let a session handle one event after the other until it is over.
+
+    Args:
+        session: the session.
+        take: waits for the next event and returns it.
+        check: starts a check, which leads to a `Checked` event.
+        show: shows the session.
+    """
+    while not session.over:
+        job = session.take_job()
+        if job:
+            check(job)
+        show(session)
+        session.handle(take())

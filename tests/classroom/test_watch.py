@@ -1,7 +1,5 @@
 """`watch`: what follows from a save, a verdict and a key; what the screen shows; and all of it in a real terminal."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import signal
@@ -16,9 +14,8 @@ import pexpect
 import pytest
 from rich.console import Console
 
-from harness.classroom import watch as watching
 from harness.classroom.screen import Program, Screen
-from harness.classroom.watch import Job, Lines, follow, watch_files
+from harness.classroom.watch import Job, Lines, checks, follow, watch_files
 from harness.classroom.watch_session import Checked, Event, Failed, Following, Key, Resized, Saved, WatchSession
 from harness.course.answers import Answer
 from harness.course.catalogue import exercises, find_exercise
@@ -56,7 +53,7 @@ def check(session: WatchSession) -> list[str]:
     asked = []
     while job := session.take_job():
         asked.append(job[0].number)
-        session.handle(Checked(job[0], SameProcess().judge(*job)))
+        session.handle(Checked(job[0], SameProcess().check(*job)))
     return asked
 
 
@@ -208,7 +205,7 @@ def test_a_save_during_a_check_is_checked_after_it(desk: Desk, session: WatchSes
     session.handle(Saved(FIRST))
     assert session.take_job() is None
     before = Answer({"controllers/ex1_1.py": "x = 1"})
-    session.handle(Checked(job[0], SameProcess().judge(job[0], before)))
+    session.handle(Checked(job[0], SameProcess().check(job[0], before)))
     assert check(session) == ["1.1"]
     assert "1.1 correct" in seen(session)
 
@@ -249,9 +246,9 @@ def test_whatever_a_check_raises_the_next_one_is_made(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(CheckProcess, "check", check)
     events: SimpleQueue[Event] = SimpleQueue()
-    with watching._examining(events) as examine:
+    with checks(events.put) as start_check:
         for number in ("1.1", "1.2"):
-            examine((find_exercise(number), Answer({})))
+            start_check((find_exercise(number), Answer({})))
         outcomes = [events.get(timeout=60) for _ in range(2)]
     assert [str(each.outcome) for each in outcomes if isinstance(each, Checked)] == [
         "the check itself failed: ValueError: 1.1",
@@ -311,22 +308,24 @@ def test_without_a_terminal_each_verdict_is_printed_once(desk: Desk, session: Wa
 
 
 def test_a_save_as_jupyterlab_does_it_is_noticed_and_its_drafts_are_not(desk: Desk) -> None:
-    events: SimpleQueue[object] = SimpleQueue()
+    events: SimpleQueue[Event] = SimpleQueue()
     checkpoints = desk.exercises / ".ipynb_checkpoints"
     checkpoints.mkdir()
-    with watch_files(desk.exercises, events.put, lambda: events.put("following"), events.put):
-        assert events.get(timeout=60) == "following"
+    with watch_files(desk.exercises, events.put):
+        assert events.get(timeout=60) == Following()
         (checkpoints / "02_passing_data-checkpoint.ipynb").write_text("{}")
         desk.solve("1.1")
         found = events.get(timeout=60)
-    assert isinstance(found, frozenset)
-    assert {name for name in found if not name.startswith(".")} == {"01_first_task.ipynb"}
+    assert isinstance(found, Saved)
+    assert {name for name in found.names if not name.startswith(".")} == {"01_first_task.ipynb"}
 
 
 def test_a_folder_that_cannot_be_followed_is_told(tmp_path: Path) -> None:
-    events: SimpleQueue[object] = SimpleQueue()
-    with watch_files(tmp_path / "nowhere", events.put, lambda: events.put("following"), events.put):
-        assert "cannot be followed" in str(events.get(timeout=60))
+    events: SimpleQueue[Event] = SimpleQueue()
+    with watch_files(tmp_path / "nowhere", events.put):
+        failed = events.get(timeout=60)
+    assert isinstance(failed, Failed)
+    assert "can't be followed" in failed.why
 
 
 def test_what_was_saved_before_saves_were_followed_is_checked(desk: Desk, session: WatchSession) -> None:
@@ -353,7 +352,7 @@ def test_in_a_terminal_a_save_a_hint_and_q_and_the_terminal_is_as_it_was(desk: D
         shell.expect_exact("1.1 not attempted.")
         desk.answer("1.1", "import os; os.write(1, b'smear' + b'ed')")
         shell.expect_exact("1.1 not right yet.")
-        shell.send("h")
+        shell.send("\x1ah")  # Ctrl-Z, which does nothing
         shell.expect_exact("Hint 1 of 3")
         desk.answer("1.1", "sum(range(10 ** 15))")
         shell.expect_exact("Checking 1.1")
@@ -379,14 +378,14 @@ def test_in_a_terminal_progress_that_cannot_be_written_is_told_on_the_screen_and
     watch.close()
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 128 + signal.SIGTERM)])
+@pytest.mark.parametrize(("end", "status"), [("\x03", 0), (signal.SIGINT, 0), (signal.SIGTERM, 128 + signal.SIGTERM)])
 def test_in_a_terminal_ctrl_c_and_an_end_from_outside_leave_its_screen(
-    desk: Desk, number: signal.Signals, status: int
+    desk: Desk, end: str | signal.Signals, status: int
 ) -> None:
     [program, *arguments], environment = start(desk)
     watch = pexpect.spawn(program, arguments, env=environment, dimensions=(30, 90), timeout=60)
     watch.expect_exact("1.1 not attempted.")
-    watch.kill(number)
+    watch.send(end) if isinstance(end, str) else watch.kill(end)
     watch.expect_exact("\x1b[?1049l")
     watch.expect(pexpect.EOF)
     watch.close()
