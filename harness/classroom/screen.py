@@ -1,6 +1,4 @@
-"""The one screen of `watch`: how far you are, how the exercise stands, and what to do next."""
-
-from __future__ import annotations
+"""Text for a terminal: messages whose commands can be copied, verdicts in a line, and the screen of `watch`."""
 
 import re
 import textwrap
@@ -18,45 +16,51 @@ from harness.classroom.watch_session import WatchSession
 from harness.course.catalogue import exercises, lessons
 from harness.course.verdict import COMMAND, GLUE, WIDTH, CheckOutcome, Verdict, wrap
 
-# What is said in a notebook, said in a terminal: its calls as commands, its lines as wide as the window.
-
-_OF_A_COURSE = ("check", "reset", "watch", "doctor")  # these commands take --course
+_WITH_COURSE = ("check", "reset", "watch", "doctor")  # the commands that have the option --course
 _CALLS = (
     (r'solution\("([\d.]+)", give_up=True\)', r"taskqueue-course solution \1 --give-up"),
     (r'(check|hint|solution)\("([\d.]+)"\)', r"taskqueue-course \1 \2"),
 )
-_FACT = re.compile(r"  \S.*?  +(?=\S)")  # "  Diagnosis      " and the like
+_LABEL = re.compile(r"  \S.*?  +(?=\S)")  # such as "  Diagnosis      "
+
+STYLES = {
+    CheckOutcome.CORRECT: "green",
+    CheckOutcome.WRONG: "red",
+    CheckOutcome.ERROR: "red",
+    CheckOutcome.NOT_ATTEMPTED: "yellow",
+}
+_MARKS = {CheckOutcome.WRONG: "x", CheckOutcome.ERROR: "x", CheckOutcome.NOT_ATTEMPTED: "-"}
+_KEYS = {"n": "next", "h": "hint", "l": "list", "r": "check again", "q": "quit"}
+_OUTCOME_WIDTH = len("1.1 error in your code  ")
+_BAR_WIDTH = 24  # columns
+_EDGES = 6  # lines above and below the body
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """How the learner can call our commands.
+    """The way in which the learner can call our commands.
 
     Args:
         name: "taskqueue-course", ".venv/bin/taskqueue-course" or "python -m harness".
-        course: "--course FOLDER" where the current folder is not in the course, else "".
+        course: "--course FOLDER" if the current folder isn't in the course, else "".
     """
 
     name: str
     course: str = ""
 
     def line(self, arguments: str) -> str:
-        """Return a command line that works in the current folder.
-
-        Args:
-            arguments: "reset 1.1".
-        """
-        option = self.course if arguments.split()[0] in _OF_A_COURSE else ""
+        """Return the command line for some arguments ("reset 1.1") that works in the current folder."""
+        option = self.course if arguments.split()[0] in _WITH_COURSE else ""
         return " ".join(filter(None, (self.name, arguments, option)))
 
 
 def in_terminal(text: str, program: Program, width: int = WIDTH) -> str:
-    """Turn the calls and commands in a message into command lines that work, and break it for a narrow window.
+    """Return a message with its calls and commands as command lines that work, in lines for a narrow window.
 
     Args:
-        text: the message: 'Stuck? hint("1.1")', "To get it back: taskqueue-course reset 1.1".
-        program: how the learner can call the commands.
-        width: columns.
+        text: the message, such as 'Stuck? hint("1.1")' or "To get it back: taskqueue-course reset 1.1".
+        program: the way in which the learner can call the commands.
+        width: the width of the window, in columns.
     """
     for pattern, command in _CALLS:
         text = re.sub(pattern, command, text)
@@ -64,7 +68,7 @@ def in_terminal(text: str, program: Program, width: int = WIDTH) -> str:
 
 
 def with_commands(text: str, program: Program) -> str:
-    """Turn only the commands in a message into command lines that work; calls such as check("1.1") stay."""
+    """Return a message with its commands as command lines that work; calls such as check("1.1") stay."""
     return _with_lines(text, program).replace(GLUE, " ")
 
 
@@ -72,17 +76,12 @@ def _with_lines(text: str, program: Program) -> str:
     return COMMAND.sub(lambda found: program.line(found[1]).replace(" ", GLUE) if found[1] else found[0], text)
 
 
-def without_advice(text: str) -> str:
-    """Leave the last line out, 'Stuck? …', where a key does the same."""
-    return text.rpartition("\nStuck? ")[0] or text
-
-
 def refit(text: str, width: int) -> str:
-    """Break a verdict anew for a window that is narrower than a notebook.
+    """Return a verdict in lines for a window that is narrower than a notebook.
 
     Args:
-        text: broken into lines for a notebook.
-        width: columns.
+        text: the verdict, in lines for a notebook.
+        width: the width of the window, in columns.
     """
     if width >= WIDTH:
         return text
@@ -90,16 +89,15 @@ def refit(text: str, width: int) -> str:
 
 
 def _paragraphs(text: str) -> list[tuple[str, int]]:
-    """Put lines that were one back together; with each comes the indentation of its second line."""
+    """Return the paragraphs that were broken into lines, each with the indentation of its second line."""
     found: list[tuple[str, int]] = []
     for line in text.splitlines():
         indent = len(line) - len(line.lstrip())
-        continues = found and indent == found[-1][1] != 2 and not line.startswith("Stuck? ")
-        if continues:
+        if found and indent == found[-1][1] != 2 and not line.startswith("Stuck? "):
             found[-1] = (f"{found[-1][0]} {line.strip()}", indent)
         else:
-            fact = _FACT.match(line)
-            found.append((line, fact.end() if fact else indent))
+            label = _LABEL.match(line)
+            found.append((line, label.end() if label else indent))
     return found
 
 
@@ -112,65 +110,44 @@ def _filled(line: str, indent: int, width: int) -> str:
         subsequent_indent=" " * indent,
         break_long_words=False,
         break_on_hyphens=False,
-        drop_whitespace=True,
     )
 
 
-# Verdicts as single lines, and the course as a table with a bar for each lesson.
-
-STYLES = {
-    CheckOutcome.CORRECT: "green",
-    CheckOutcome.WRONG: "red",
-    CheckOutcome.ERROR: "red",
-    CheckOutcome.NOT_ATTEMPTED: "yellow",
-}
-_STANDS = len("1.1 error in your code  ")
-_BAR = 24  # columns
-
-
 def console() -> Console:
-    """Return a console for the standard output that leaves text as it is."""
+    """Return a console for the standard output that highlights nothing and interprets no markup."""
     return Console(highlight=False, markup=False, emoji=False)
 
 
 def verdict_line(verdict: Verdict) -> Text:
-    """Say in one line how an exercise stands, and why where it is not correct."""
-    stands, _, why = verdict.headline.partition(": ")
-    return Text.assemble((f"{stands:<{_STANDS}}", STYLES[verdict.outcome]), why)
+    """Return a verdict in one line: the exercise, the outcome, and the reason if the answer isn't correct."""
+    outcome, _, reason = verdict.headline.partition(": ")
+    return Text.assemble((f"{outcome:<{_OUTCOME_WIDTH}}", STYLES[verdict.outcome]), reason)
 
 
 def progress_table(solved: Collection[str]) -> Table:
-    """Return the course as a table: a row per lesson, with what is done and a bar."""
+    """Return a table with a bar and a count of solved exercises for each lesson and for the whole course."""
     table = Table(box=None, pad_edge=False, show_header=False)
-    for lesson in lessons():
-        if lesson.exercises:
-            _add_row(table, lesson.number, lesson.title, [each.number for each in lesson.exercises], solved)
-    table.add_row()
-    _add_row(table, "all", "", [each.number for each in exercises()], solved)
+    rows = [(lesson.number, lesson.title, lesson.exercises) for lesson in lessons() if lesson.exercises]
+    for number, title, group in [*rows, ("all", "", tuple(exercises()))]:
+        if number == "all":
+            table.add_row()
+        done = sum(exercise.number in solved for exercise in group)
+        table.add_row(number, title, _bar(done, len(group)), f"{done} of {len(group)}")
     return table
 
 
-def _add_row(table: Table, number: str, title: str, wanted: list[str], solved: Collection[str]) -> None:
-    done = sum(exercise in solved for exercise in wanted)
-    table.add_row(number, title, bar(done, len(wanted)), f"{done} of {len(wanted)}")
-
-
-def bar(done: int, every: int) -> ProgressBar:
-    """Return a bar that is full when all is done."""
-    return ProgressBar(every, done, width=_BAR, style="bright_black", complete_style="green", finished_style="green")
-
-
-_KEYS = {"n": "next", "h": "hint", "l": "list", "r": "check again", "q": "quit"}
-_MARKS = {CheckOutcome.WRONG: "x", CheckOutcome.ERROR: "x", CheckOutcome.NOT_ATTEMPTED: "-"}
-_EDGES = 6  # lines above and below the body
+def _bar(done: int, total: int) -> ProgressBar:
+    return ProgressBar(
+        total, done, width=_BAR_WIDTH, style="bright_black", complete_style="green", finished_style="green"
+    )
 
 
 class Screen:
-    """A session as it is now, as large as the window.
+    """The current state of a session, drawn in the size of the window.
 
     Args:
-        session: what to show.
-        program: how the learner can call the commands.
+        session: the session.
+        program: the way in which the learner can call the commands.
     """
 
     def __init__(self, session: WatchSession, program: Program) -> None:
@@ -183,25 +160,22 @@ class Screen:
         body = console.render_lines(Group(*parts), options.update(width=width, height=None), pad=False)
         if len(body) > height:
             hidden = len(body) - height + 1
-            body = [*body[: height - 1], [Segment(f"… {hidden} more lines: make the window higher"[:width])]]
+            body = [*body[: height - 1], [Segment(f"… {hidden} more lines; make the window higher"[:width])]]
         lines = Segments(segment for line in body for segment in [*line, Segment.line()])
-        rest = (Text(), self._what_next(), Text(), self._keys())
-        yield Padding(Group(self._head(width), Text(), lines, *rest), (0, 1))
+        step = Text(self._next_step(), "bold" if self._session.is_checking else "", no_wrap=True, overflow="ellipsis")
+        keys = Text("   ", no_wrap=True, overflow="ellipsis").join(
+            Text.assemble((key, "bold reverse"), f" {effect}") for key, effect in _KEYS.items()
+        )
+        yield Padding(Group(self._head(width), Text(), lines, Text(), step, Text(), keys), (0, 1))
 
     def _head(self, width: int) -> Table:
-        done, every = self._session.done, len(self._session.exercises)
+        done, total = self._session.done, len(self._session.exercises)
         head = Table.grid(padding=(0, 2))
         for _ in range(3):
             head.add_column(no_wrap=True)
         title = "Background tasks in web2py" if width > 70 else ""
-        head.add_row(f"{done} of {every} solved", bar(done, every), Text(title, "dim"))
+        head.add_row(f"{done} of {total} solved", _bar(done, total), Text(title, "dim"))
         return head
-
-    def _keys(self) -> Text:
-        keys = [Text.assemble((key, "bold reverse"), f" {what}") for key, what in _KEYS.items()]
-        line = Text("   ").join(keys)
-        line.no_wrap, line.overflow = True, "ellipsis"
-        return line
 
     def _exercise(self, width: int) -> Iterator[RenderableType]:
         session = self._session
@@ -220,7 +194,8 @@ class Screen:
         verdict = self._session.verdicts.get(self._session.current.number)
         if verdict is None:
             return
-        text = Text(in_terminal(without_advice(verdict.text), self._program, width))
+        without_hint = verdict.text.rpartition("\nStuck? ")[0] or verdict.text  # the key h shows the hint
+        text = Text(in_terminal(without_hint, self._program, width))
         text.stylize(STYLES[verdict.outcome], 0, len(text.plain.partition("\n")[0]))
         if self._session.is_checking:
             text.stylize("dim")
@@ -234,31 +209,23 @@ class Screen:
 
     def _notices(self, width: int) -> Iterator[Text]:
         session = self._session
-        troubles = [f"{why}." for why in session.troubles.values()]
+        troubles = [f"{trouble}." for trouble in session.troubles.values()]
         remarks = session.answer.remarks if session.answer else ()
         for text in filter(None, [session.remark, *troubles, *remarks]):
-            yield Text(f"{self._said(text, width)}\n", "yellow")
-
-    def _said(self, text: str, width: int) -> str:
-        return in_terminal(wrap(text), self._program, width)
-
-    def _what_next(self) -> Text:
-        line = Text(self._next_step(), no_wrap=True, overflow="ellipsis")
-        line.stylize("bold" if self._session.is_checking else "")
-        return line
+            yield Text(f"{in_terminal(wrap(text), self._program, width)}\n", "yellow")
 
     def _next_step(self) -> str:
         session = self._session
         if session.listing:
-            return "Save an exercise in JupyterLab to come to it; n goes to the next, l back."
+            return "Save an exercise to show it here. Press n for the next one, l to go back."
         verdict = session.verdicts.get(session.current.number)
         if session.is_checking:
             return f"Checking {session.current.number} …"
         if session.done == len(session.exercises):
             return "All exercises of the course are solved. Well done!"
         if verdict is not None and verdict.outcome is CheckOutcome.CORRECT:
-            return f"n leads on: {session.next.number} {session.next.title}"
-        return "Change the cell in JupyterLab and save it (Ctrl-S): this screen follows."
+            return f"Press n to continue with {session.next.number} {session.next.title}"
+        return "Change the cell in JupyterLab, then save it (Ctrl-S) to check it again."
 
     def _listing(self) -> Iterator[RenderableType]:
         table = Table(box=None, pad_edge=False, show_header=False)
@@ -267,7 +234,7 @@ class Screen:
                 marks = [self._mark(exercise.number) for exercise in lesson.exercises]
                 table.add_row(lesson.number, lesson.title, Text("  ").join(marks))
         yield table
-        yield Text("\n+ solved   x not right yet   - not attempted   no sign: not checked yet", "dim")
+        yield Text("\n+ solved   x not right yet   - not attempted   unmarked: not checked yet", "dim")
 
     def _mark(self, number: str) -> Text:
         verdict = self._session.verdicts.get(number)

@@ -1,6 +1,4 @@
-"""What `watch` knows and decides: which exercise it shows, which answers are to be checked, what a key does."""
-
-from __future__ import annotations
+"""The state of `watch` and its decisions: the exercise to show, the answers to check, and the effect of a key."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +15,14 @@ from harness.errors import HarnessError, NotebookError
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """Notebooks of these names were written."""
+    """Notebooks with these file names were saved."""
 
     names: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A check has ended: with a verdict, or with why it could not be made."""
+    """A check has ended with a verdict, or with the error that prevented a verdict."""
 
     exercise: Exercise
     outcome: Verdict | HarnessError
@@ -39,17 +37,17 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Resized:
-    """The window has another size."""
+    """The size of the window has changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """Saves are followed from now on; what was saved just before was missed."""
+    """Saves are followed from now on; earlier saves may have been missed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Saves cannot be followed (any more)."""
+    """Saves can't be followed, or can't be followed any longer."""
 
     why: str
 
@@ -58,13 +56,17 @@ Event = Saved | Checked | Key | Resized | Following | Failed
 
 
 class WatchSession:
-    """One `watch`: it takes events, and tells what to show and what to check; it knows no terminal and no files' dates.
+    """One run of `watch`, which handles events; it uses neither the terminal nor the dates of files.
 
     Args:
-        course: the folder of the course.
+        course: the course's folder.
 
-    `current` is the exercise that is shown, `verdicts` holds the newest of each, `also` the exercises that were checked
-    because of the same save. `remark` is about the last event, `troubles` holds what is wrong by notebook.
+    Attributes:
+        current: the exercise that is shown.
+        verdicts: the newest verdict on each exercise, by its number.
+        also: the numbers of other exercises that are checked because of the same save.
+        remark: a message about the last event, or "".
+        troubles: messages that stay until the problem is solved, by lesson ("02"), or by "saves" or "progress".
     """
 
     def __init__(self, course: Path) -> None:
@@ -81,49 +83,49 @@ class WatchSession:
         self._answers: dict[str, Answer] = {}
         self._waiting: list[Exercise] = []
         self._read(list(self.exercises))
-        self._ask(self.current)
+        self._request(self.current)
 
     @property
     def answer(self) -> Answer | None:
-        """The current exercise's, as it was read last."""
+        """Return the answer to the current exercise as it was read last, or None if it couldn't be read."""
         return self._answers.get(self.current.number)
 
     @property
     def path(self) -> Path:
-        """The current exercise's notebook."""
+        """Return the path of the current exercise's notebook."""
         return notebook_path(self.course, self.current.lesson)
 
     @property
     def is_checking(self) -> bool:
-        """Whether a verdict on the current exercise is on its way."""
+        """Return whether the current exercise is being checked or will be."""
         return self.current is self.checking or self.current in self._waiting
 
     @property
     def next(self) -> Exercise:
-        """The exercise that the key n leads to."""
+        """Return the exercise that the key n shows."""
         return self._unsolved_after(self.exercises.index(self.current))
 
     @property
     def done(self) -> int:
-        """How many exercises are solved."""
+        """Return the number of solved exercises."""
         return sum(exercise.number in self.solved for exercise in self.exercises)
 
     def handle(self, event: Event) -> None:
-        """Take an event in."""
+        """Handle an event, which may change every public attribute."""
         match event:
             case Saved(names):
                 self._saved(names)
             case Checked(exercise, outcome):
-                self._judged(exercise, outcome)
+                self._checked(exercise, outcome)
             case Key(name):
-                self._pressed(name)
+                self._press(name)
             case Following():
                 self._changed(self._read(list(self.exercises)))
             case Failed(why):
                 self.troubles["saves"] = why
 
     def take_job(self) -> tuple[Exercise, Answer] | None:
-        """Return what is to be checked now, once: one at a time, until it is judged."""
+        """Return the next exercise to check and its answer, or None while a check runs or if nothing waits."""
         if self.checking is not None or not self._waiting:
             return None
         self.checking = self._waiting.pop(0)
@@ -137,18 +139,18 @@ class WatchSession:
         self._changed(changed)
 
     def _changed(self, changed: list[Exercise]) -> None:
-        """Ask for checks of what has changed, and show the first of it, if not the current one."""
+        """Request checks of changed exercises, and show the first of them unless the current one has changed."""
         if not changed:
             return
         if self.current not in changed:
-            self._show(changed[0])
+            self.current, self.hint = changed[0], ""
         self.listing = False
         self.also = [exercise.number for exercise in changed if exercise is not self.current]
         for exercise in [self.current, *changed]:
-            self._ask(exercise)
+            self._request(exercise)
 
     def _read(self, wanted: list[Exercise]) -> list[Exercise]:
-        """Read the answers anew, and return the exercises whose answers are others than before."""
+        """Read the answers to some exercises, and return the exercises whose answers have changed."""
         changed = []
         for exercise, answer in read_answers(self.course, wanted):
             if isinstance(answer, NotebookError):
@@ -160,10 +162,10 @@ class WatchSession:
                 changed.append(exercise)
         return changed
 
-    def _judged(self, exercise: Exercise, outcome: Verdict | HarnessError) -> None:
+    def _checked(self, exercise: Exercise, outcome: Verdict | HarnessError) -> None:
         self.checking = None
         if isinstance(outcome, HarnessError):
-            self.remark = f"{exercise.number} could not be checked: {outcome}"
+            self.remark = f"{exercise.number} couldn't be checked: {outcome}"
             return
         self.verdicts[exercise.number] = outcome
         remember(outcome)
@@ -171,32 +173,29 @@ class WatchSession:
             self.hint = ""
         self.solved = progress_file.solved()
 
-    def _pressed(self, key: str) -> None:
+    def _press(self, key: str) -> None:
         self.remark = ""
         match key:
             case "n":
-                self._show(self.next)
+                self.current, self.hint = self.next, ""
                 self.listing, self.also = False, []
                 if self.current.number not in self.verdicts:
-                    self._ask(self.current)
+                    self._request(self.current)
             case "h":
                 self.hint, self.listing = next_hint(self.current.number), False
             case "l":
                 self.listing = not self.listing
             case "r":
                 self._read([self.current])
-                self._ask(self.current)
+                self._request(self.current)
             case "q":
                 self.over = True
 
-    def _show(self, exercise: Exercise) -> None:
-        self.current, self.hint = exercise, ""
-
-    def _ask(self, exercise: Exercise) -> None:
+    def _request(self, exercise: Exercise) -> None:
         if exercise.number in self._answers and exercise not in self._waiting:
             self._waiting.append(exercise)
 
-    def _unsolved_after(self, place: int) -> Exercise:
-        """Return the next exercise that is not solved, from the first on after the last; where all are, the next."""
-        following = [*self.exercises[place + 1 :], *self.exercises[: place + 1]]
+    def _unsolved_after(self, position: int) -> Exercise:
+        """Return the next unsolved exercise, in a circle; return the next exercise if all are solved."""
+        following = [*self.exercises[position + 1 :], *self.exercises[: position + 1]]
         return next((exercise for exercise in following if exercise.number not in self.solved), following[0])

@@ -121,7 +121,7 @@ def test_what_is_correct_is_remembered_and_moves_the_bar(desk: Desk, session: Wa
     check(session)
     assert solved == {"1.1"}
     assert "1 of 30 solved" in seen(session)
-    assert "n leads on: 1.2 Write the worker" in seen(session)
+    assert "Press n to continue with 1.2 Write the worker" in seen(session)
 
 
 def test_what_another_program_marked_as_solved_is_seen(session: WatchSession, solved: set[str]) -> None:
@@ -237,7 +237,7 @@ def test_a_cell_that_is_gone_is_told_with_the_way_back(desk: Desk, session: Watc
 
 def test_a_check_that_cannot_be_made_is_a_remark(session: WatchSession) -> None:
     session.handle(Checked(find_exercise("1.1"), HarnessError("there is no web2py")))
-    assert "1.1 could not be checked: there is no web2py" in seen(session)
+    assert "1.1 couldn't be checked: there is no web2py" in seen(session)
 
 
 def test_whatever_a_check_raises_the_next_one_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,7 +277,7 @@ def test_what_does_not_fit_is_told(desk: Desk, session: WatchSession) -> None:
     session.handle(Saved(frozenset({"02_passing_data.ipynb"})))
     check(session)
     shown = seen(session, height=14)
-    assert "more lines: make the window higher" in shown
+    assert "more lines; make the window higher" in shown
     assert "q quit" in shown
 
 
