@@ -1,6 +1,4 @@
-"""All commands in one group, loaded when they are asked for."""
-
-from __future__ import annotations
+"""The command group, which imports a command's module only when the command runs."""
 
 from collections.abc import Sequence
 from importlib import import_module
@@ -10,7 +8,7 @@ import click
 from harness.errors import HarnessError
 from harness.state import command as how_to_call
 
-# Each command, and the module of harness.classroom that defines it.
+# Each command with the module of harness.classroom that defines it, in the order of the help page.
 COMMANDS = {
     "watch": "learner_commands",
     "check": "learner_commands",
@@ -31,7 +29,7 @@ COMMANDS = {
 
 
 class Commands(click.Group):
-    """Imports a command's module only when the command is named, so that `--help` and `check` start fast."""
+    """A group that imports a command's module when the command is named, so that commands start fast."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -46,17 +44,17 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, name="taskqueue-course", context_settings={"help_option_names": ["-h", "--help"]})
 def commands() -> None:
-    """The course about background tasks in web2py on App Engine, from a terminal."""
+    """Work on the course about background tasks in web2py on App Engine from a terminal."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        arguments: the command line; that of the process when None.
+        arguments: the command line; None means the arguments of this process.
 
     Returns:
-        The exit status: 0; 1 when something is wrong; 2 when the command line is.
+        The exit status: 0 for success, 1 for a failure, 2 for a wrong command line, 130 after Ctrl-C.
     """
     try:
         result = commands.main(arguments, prog_name=how_to_call("taskqueue-course"), standalone_mode=False)

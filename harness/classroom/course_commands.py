@@ -1,6 +1,4 @@
-"""Commands for the course's own notebooks: open them, build them, hold them to their form."""
-
-from __future__ import annotations
+"""The commands that open, build and check the course, and those that help instructors and graders."""
 
 import json
 import shutil
@@ -19,6 +17,10 @@ from harness.course.progress_file import Entry
 from harness.course.workspace import find_course
 from harness.errors import CourseError, ProgressError
 
+SCHEMA = "taskqueue-course/progress"  # of an export
+_REVEAL = Path(".venv", "reveal", "sphinx_revealjs", "_static", "revealjs")
+_WIDEST = 110  # characters; longer lines are hard to read
+
 
 @click.command()
 @click.option("--port", default=PORT, show_default=True, help="The port on 127.0.0.1.")
@@ -34,10 +36,10 @@ def lab(port: int, browser: bool) -> int:
 @click.argument("notebooks", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--check", is_flag=True, help="Change nothing; fail if anything would change.")
 def build(notebooks: tuple[Path, ...], check: bool) -> int:
-    """Run lessons and solutions (all without NOTEBOOKS), make exercises of solutions, normalise.
+    """Run the notebooks, and make exercises from solutions.
 
-    An exercise that you changed stays as it is. If its solution was changed too, the exercise is rebuilt, and a copy of
-    yours is kept in exercises/backups/.
+    Without NOTEBOOKS it builds all lessons and solutions. An exercise that you changed stays as it is. If its solution
+    has changed too, the exercise is rebuilt, and a copy of yours is kept in exercises/backups/.
     """
     from harness.notebooks.build import build
 
@@ -50,9 +52,9 @@ def build(notebooks: tuple[Path, ...], check: bool) -> int:
 @click.command()
 @click.argument("number")
 def exercise(number: str) -> int:
-    """Scaffold a new exercise NUMBER (2.6): its cells, its check, its texts and its answers.
+    """Write a new exercise NUMBER (2.6) to edit.
 
-    Edit every text that contains TODO. CONTRIBUTING.md walks through it.
+    It writes cells, a check, texts and answers. Edit every text that contains TODO. CONTRIBUTING.md explains each step.
     """
     from harness.classroom.new_exercise import scaffold
 
@@ -65,7 +67,7 @@ def exercise(number: str) -> int:
 @click.command()
 @click.argument("notebooks", nargs=-1, type=click.Path(path_type=Path))
 def lint(notebooks: tuple[Path, ...]) -> int:
-    """Hold notebooks (all without NOTEBOOKS) to the form of the course."""
+    """Check notebooks (default: all) against the course's rules."""
     from harness.classroom.learner_commands import program
     from harness.classroom.screen import with_commands
     from harness.notebooks.lint import lint
@@ -73,49 +75,17 @@ def lint(notebooks: tuple[Path, ...]) -> int:
     findings = lint(Path.cwd(), list(notebooks))
     for finding in findings:
         click.echo(with_commands(str(finding), program()))
-    click.echo(f"{len(findings)} to fix" if findings else "all notebooks are in form")
+    click.echo(f"{len(findings)} to fix" if findings else "all notebooks follow the rules")
     return 1 if findings else 0
-
-
-# A learner's progress for somebody else: what was solved, when, after how much; nothing about who or where.
-
-SCHEMA = "taskqueue-course/progress"
-
-
-def progress_report() -> dict[str, Any]:
-    """Return the progress in every exercise of the course, ready for JSON.
-
-    Days are in UTC; the time of day is left out, as nobody else's business.
-
-    Raises:
-        ProgressError: the progress cannot be read, or is of a newer course.
-    """
-    entries = progress_file.saved_entries()
-    rows = [
-        {"number": each.number, "title": each.title, **_said(entries.get(each.number, Entry()))} for each in exercises()
-    ]
-    return {
-        "schema": SCHEMA,
-        "schema_version": 1,
-        "course_version": metadata.version("harness"),
-        "solved": sum(row["solved"] for row in rows),
-        "of": len(rows),
-        "exercises": rows,
-    }
-
-
-def _said(entry: Entry) -> dict[str, Any]:
-    day = entry.date and entry.date.partition("T")[0]
-    return {"solved": entry.solved, "date": day, "checks": entry.checks, "hints": entry.hints}
-
-
-# Commands for those who grade.
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("build", "nbgrader"))
 def nbgrader(folder: Path) -> int:
-    """Lay out a course FOLDER for nbgrader from the solutions; submissions and grades in it stay."""
+    """Make a course FOLDER for nbgrader from the solutions.
+
+    Submissions and grades in an existing FOLDER are kept.
+    """
     from harness.classroom.grading.nbgrader import lay_out
 
     if not lay_out(Path.cwd(), folder):
@@ -123,17 +93,12 @@ def nbgrader(folder: Path) -> int:
     return 0
 
 
-# Commands for whoever holds a workshop: slides, and notes for the instructor.
-
-_REVEAL = Path(".venv", "reveal", "sphinx_revealjs", "_static", "revealjs")
-
-
 @click.command()
 @click.argument("lessons", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--reveal", default=_REVEAL, type=click.Path(path_type=Path), help="A folder of reveal.js 5, with dist/.")
+@click.option("--reveal", default=_REVEAL, type=click.Path(path_type=Path), help="The folder of reveal.js 5.")
 @click.option("--to", default=Path("build", "slides"), type=click.Path(path_type=Path), help="The folder to write to.")
 def slides(lessons: tuple[Path, ...], reveal: Path, to: Path) -> int:
-    """Make reveal.js slides of lessons (all without LESSONS); they need no network."""
+    """Make slides of LESSONS (default: all)."""
     from harness.classroom.slides import make_slides
 
     make_slides(Path.cwd(), reveal, to, lessons, say=click.echo)
@@ -144,7 +109,7 @@ def slides(lessons: tuple[Path, ...], reveal: Path, to: Path) -> int:
 @click.option("--answers", required=True, type=click.Path(path_type=Path), help="The folder with the bank of answers.")
 @click.option("--check", is_flag=True, help="Change nothing; fail if anything would change.")
 def instructors(answers: Path, check: bool) -> int:
-    """Write notebooks/INSTRUCTORS.md, the notes for whoever teaches the course."""
+    """Write notebooks/INSTRUCTORS.md, the notes for instructors."""
     from harness.classroom.instructor_notes import GUIDE, guide
     from harness.notebooks import files
 
@@ -159,13 +124,8 @@ def instructors(answers: Path, check: bool) -> int:
     return 1 if check else 0
 
 
-# Commands that look after a learner's set-up and progress: `doctor`, `export`.
-
-_WIDEST = 110  # characters; longer lines are hard to read
-
-
 def _course(context: click.Context, parameter: click.Parameter, folder: Path) -> Path:
-    """Return the folder of the course that a folder is in, or the folder: that it is none is a finding."""
+    """Return the course that contains a folder, or the folder itself, because `doctor` reports a missing course."""
     try:
         return find_course(folder).absolute()
     except CourseError:
@@ -178,11 +138,11 @@ def _course(context: click.Context, parameter: click.Parameter, folder: Path) ->
     type=click.Path(path_type=Path),
     default=".",
     callback=_course,
-    help="The folder that holds exercises/; without it the current one, or one above it.",
+    help="The folder that holds exercises/. The default is the current folder or a folder above it.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, to be put into an issue.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, which you can paste into an issue.")
 def doctor(course: Path, as_json: bool) -> int:
-    """Say what is wrong with this set-up, and how to fix it."""
+    """Check this set-up, and explain how to fix each problem."""
     from harness.classroom.doctor import examine_setup
     from harness.classroom.doctor_report import SetupState, lines, summary, to_json
     from harness.classroom.learner_commands import program
@@ -199,38 +159,61 @@ def doctor(course: Path, as_json: bool) -> int:
 
 
 @click.command()
-@click.option("--output", type=click.Path(path_type=Path), help="The file to write; without it JSON is printed.")
+@click.option("--output", type=click.Path(path_type=Path), help="The file to write; the default is the terminal.")
 def export(output: Path | None) -> int:
-    """Write your progress as JSON, without anything about you."""
-
+    """Write your progress as JSON, without personal data."""
     report = progress_report()
     text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
     if output is None:
         click.echo(text, nl=False)
-        return 0
-    _write(output, text)
-    click.echo(f"{report['solved']} of {report['of']} exercises solved: written to {output}")
+    else:
+        _write_export(output, text)
+        click.echo(f"{report['solved']} of {report['of']} exercises solved; written to {output}")
     return 0
 
 
-def _write(path: Path, text: str) -> None:
-    """Write an export, over an earlier one if need be, and over nothing else."""
+def progress_report() -> dict[str, Any]:
+    """Return the learner's progress in every exercise, ready for JSON.
+
+    It contains days in UTC, but no time of day, no name and no path.
+
+    Raises:
+        ProgressError: the progress can't be read, or belongs to a newer course.
+    """
+    entries = progress_file.saved_entries()
+    rows = []
+    for each in exercises():
+        entry = entries.get(each.number, Entry())
+        day = entry.date and entry.date.partition("T")[0]
+        numbers = {"solved": entry.solved, "date": day, "checks": entry.checks, "hints": entry.hints}
+        rows.append({"number": each.number, "title": each.title, **numbers})
+    return {
+        "schema": SCHEMA,
+        "schema_version": 1,
+        "course_version": metadata.version("harness"),
+        "solved": sum(bool(row["solved"]) for row in rows),
+        "of": len(rows),
+        "exercises": rows,
+    }
+
+
+def _write_export(path: Path, text: str) -> None:
+    """Write an export; replace an earlier export, but no other file."""
     from harness.notebooks.files import write
 
     if path.exists() and not _is_export(path):
-        raise ProgressError(f"{path} is there already and is no earlier export: choose another name.")
+        raise ProgressError(f"{path} exists and isn't an earlier export; choose another name.")
     if not path.parent.is_dir():
-        raise ProgressError(f"{path} cannot be written: there is no folder {path.parent}.")
+        raise ProgressError(f"{path} can't be written, because there is no folder {path.parent}.")
     try:
         write(path, text)
     except OSError as error:
-        raise ProgressError(f"{path} cannot be written: {error.strerror or error}.") from None
+        raise ProgressError(f"{path} can't be written: {error.strerror or error}.") from None
 
 
 def _is_export(path: Path) -> bool:
-
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(held, dict) and held.get("schema") == SCHEMA
+    return isinstance(content, dict) and content.get("schema") == SCHEMA

@@ -1,6 +1,4 @@
-"""Commands for a learner: how do I stand, and what helps?"""
-
-from __future__ import annotations
+"""The commands for a learner: check, hint, solution, progress, reset and watch."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,11 +21,9 @@ from harness.course.workspace import Restored, find_course, read_answers, restor
 from harness.errors import CourseError, NotebookError
 from harness.state import quoted
 
-# What the commands for learners share: which exercises are asked for, in which course, and how to answer.
-
 
 class ExerciseList(click.ParamType[list[Exercise]]):
-    """What a learner names: 2.1, 02 or all; a list of exercises."""
+    """Exercises on the command line: 2.1, 02 or all."""
 
     name = "exercises"
 
@@ -39,7 +35,7 @@ class ExerciseList(click.ParamType[list[Exercise]]):
 
 
 class ExerciseNumber(click.ParamType[str]):
-    """One exercise: 2.1."""
+    """One exercise on the command line: 2.1."""
 
     name = "exercise"
 
@@ -61,52 +57,61 @@ in_course: Callable[[Any], Any] = click.option(
     "--course",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     callback=_course,
-    help="The folder that holds exercises/; without it the current one, or one above it.",
+    help="The folder that holds exercises/. The default is the current folder or a folder above it.",
 )
 
 
 def say(text: str, style: str = "") -> None:
-    """Print a message as it reads in a terminal, as wide as that is; the style is for its first line."""
+    """Print a message with commands that work in this terminal.
+
+    Args:
+        text: the message, in lines for a notebook.
+        style: the style of its first line, such as "red".
+    """
     out = console()
-    said = in_terminal(text, program(), out.width) if out.is_terminal else in_terminal(text, program())
-    first, newline, rest = said.partition("\n")
+    text = in_terminal(text, program(), out.width) if out.is_terminal else in_terminal(text, program())
+    first, newline, rest = text.partition("\n")
     out.print(first, style=style, soft_wrap=True)
     if newline:
         out.print(rest, soft_wrap=True)
 
 
 def program() -> Program:
-    """Return how the learner can call our commands from the current folder, for the course of this one."""
+    """Return the way in which the learner can call our commands from the current folder, with the same --course."""
     context = click.get_current_context()
-    course = context.params.get("course")
-    option = "" if course is None or _is_current(course) else f"--course {quoted(course.absolute())}"
-    return Program(str(context.find_root().info_name), option)
-
-
-def _is_current(course: Path) -> bool:
-    """Return whether the commands find the course without an option."""
+    name, course = str(context.find_root().info_name), context.params.get("course")
     try:
-        return find_course(Path.cwd()).samefile(course)
+        is_default = course is None or find_course(Path.cwd()).samefile(course)
     except (CourseError, OSError):
-        return False
+        is_default = False
+    return Program(name, "" if course is None or is_default else f"--course {quoted(course.absolute())}")
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How one exercise stands: the verdict on it, or (None) why its notebook cannot be read."""
+class CheckedExercise:
+    """The result of checking one exercise.
+
+    Args:
+        exercise: the exercise.
+        verdict: the verdict, or None if the notebook can't be read.
+        remarks: messages for the learner about the notebook.
+        is_complete: whether the notebook has every cell of the exercise.
+    """
 
     exercise: Exercise
     verdict: Verdict | None
     remarks: tuple[str, ...]
-    is_whole: bool = True  # no cell is missing
+    is_complete: bool = True
 
     @property
     def outcome(self) -> CheckOutcome | None:
+        """Return the outcome of the verdict, if there is a verdict."""
         return self.verdict.outcome if self.verdict else None
 
     @property
     def is_untouched(self) -> bool:
-        return self.outcome is CheckOutcome.NOT_ATTEMPTED and self.is_whole
+        """Return whether the learner hasn't started the exercise."""
+        return self.outcome is CheckOutcome.NOT_ATTEMPTED and self.is_complete
 
 
 @click.command()
@@ -115,96 +120,89 @@ class Standing:
 def check(wanted: list[Exercise], course: Path) -> int:
     """Check saved answers: 2.1, a lesson (02) or all.
 
-    They are read out of the notebooks in exercises/ as JupyterLab saved them. The exit status is 0 when all of them are
-    correct, and 1 when one is not.
+    It reads the notebooks in exercises/ as JupyterLab saved them. The exit status is 0 if all answers are correct,
+    otherwise 1.
     """
     with CheckProcess() as check_process:
-        standings = (_standing(check_process, exercise, answer) for exercise, answer in read_answers(course, wanted))
-        found = [_show_whole(standing) for standing in standings] if len(wanted) == 1 else _list(standings)
-    correct = sum(standing.outcome is CheckOutcome.CORRECT for standing in found)
+        checked = (_checked(check_process, exercise, answer) for exercise, answer in read_answers(course, wanted))
+        found = [_show(each) for each in checked] if len(wanted) == 1 else _list(checked)
+    correct = sum(each.outcome is CheckOutcome.CORRECT for each in found)
     if len(wanted) > 1:
-        click.echo(f"\n{correct} of {len(wanted)} correct.{_in_full(found)}")
+        wrong = [each for each in found if each.outcome in (CheckOutcome.WRONG, CheckOutcome.ERROR)]
+        example = f" More about one of them: {program().line(f'check {wrong[0].exercise.number}')}" if wrong else ""
+        click.echo(f"\n{correct} of {len(wanted)} correct.{example}")
     return 0 if correct == len(wanted) else 1
 
 
-def _standing(check_process: CheckProcess, exercise: Exercise, answer: Answer | NotebookError) -> Standing:
-    """Judge one answer, and remember what came of it."""
+def _checked(check_process: CheckProcess, exercise: Exercise, answer: Answer | NotebookError) -> CheckedExercise:
+    """Check one answer, and remember the verdict."""
     if isinstance(answer, NotebookError):
-        return Standing(exercise, None, (f"{answer}.\nTo keep a copy of it and start anew: {_reset(exercise)}",))
+        advice = f"To keep a copy of it and start again: taskqueue-course reset {exercise.lesson}"
+        return CheckedExercise(exercise, None, (f"{answer}.\n{advice}",))
     verdict = check_process.check(exercise, answer)
     api.remember(verdict)
-    return Standing(exercise, verdict, answer.remarks, not answer.missing)
+    return CheckedExercise(exercise, verdict, answer.remarks, not answer.missing)
 
 
-def _reset(exercise: Exercise) -> str:
-    return f"taskqueue-course reset {exercise.lesson}"
-
-
-def _show_whole(standing: Standing) -> Standing:
-    for remark in standing.remarks:
+def _show(checked: CheckedExercise) -> CheckedExercise:
+    for remark in checked.remarks:
         say(wrap(remark))
-    if standing.verdict is not None:
-        say(standing.verdict.text, STYLES[standing.verdict.outcome])
-    if standing.outcome is CheckOutcome.NOT_ATTEMPTED:
-        say(wrap("What counts here is the notebook as it was saved: press Ctrl-S in JupyterLab first."))
-    return standing
+    if checked.verdict is not None:
+        say(checked.verdict.text, STYLES[checked.verdict.outcome])
+    if checked.outcome is CheckOutcome.NOT_ATTEMPTED:
+        say(wrap("This command reads the saved notebook, so press Ctrl-S in JupyterLab first."))
+    return checked
 
 
-def _list(standings: Iterator[Standing]) -> list[Standing]:
-    """Show a line per exercise, each lesson as soon as all of it is checked."""
-    found: list[Standing] = []
-    for lesson, group in groupby(standings, key=lambda standing: standing.exercise.lesson):
+def _list(every: Iterator[CheckedExercise]) -> list[CheckedExercise]:
+    """Show a line for each exercise, a lesson at a time."""
+    found: list[CheckedExercise] = []
+    for lesson, group in groupby(every, key=lambda checked: checked.exercise.lesson):
         of_lesson = list(group)
-        untouched = all(standing.is_untouched for standing in of_lesson)
-        click.echo(f"{lesson} {lesson_title(lesson)}{': not attempted' if untouched else ''}")
-        if not untouched:
+        is_untouched = all(checked.is_untouched for checked in of_lesson)
+        click.echo(f"{lesson} {lesson_title(lesson)}{': not attempted' if is_untouched else ''}")
+        if not is_untouched:
             _list_lesson(of_lesson)
         found += of_lesson
     return found
 
 
-def _list_lesson(standings: list[Standing]) -> None:
-    out, said = console(), set[str]()
-    for standing in standings:
-        if standing.verdict is not None:
-            line = verdict_line(standing.verdict)
+def _list_lesson(of_lesson: list[CheckedExercise]) -> None:
+    out, shown = console(), set[str]()
+    for checked in of_lesson:
+        if checked.verdict is not None:
+            line = verdict_line(checked.verdict)
             if out.is_terminal:
                 line.truncate(out.width, overflow="ellipsis")
             out.print(line, soft_wrap=True)
-        for remark in standing.remarks:
-            if remark not in said:  # one notebook, one trouble
+        for remark in checked.remarks:
+            if remark not in shown:  # all exercises of a broken notebook have the same remark
                 say(wrap(remark))
-            said.add(remark)
-
-
-def _in_full(found: list[Standing]) -> str:
-    """Say how to see all of a verdict, for the first exercise that needs it."""
-    wrong = [standing for standing in found if standing.outcome in (CheckOutcome.WRONG, CheckOutcome.ERROR)]
-    return f" All about one of them: {program().line(f'check {wrong[0].exercise.number}')}" if wrong else ""
+            shown.add(remark)
 
 
 @click.command()
 def progress() -> None:
-    """Show what is solved of the whole course."""
+    """Show which part of the course is solved."""
     solved = progress_file.solved()
     left = [exercise for exercise in exercises() if exercise.number not in solved]
     console().print(progress_table(solved))
-    click.echo(f"\nNext: {left[0].number} {left[0].title}" if left else "\nAll is solved.")
+    click.echo(f"\nNext: {left[0].number} {left[0].title}" if left else "\nAll exercises are solved.")
 
 
 @click.command()
 @click.argument("number", metavar="EXERCISE", type=ExerciseNumber())
 def hint(number: str) -> None:
-    """Give the next of three hints for 2.1.
+    """Show the next of three hints for 2.1.
 
-    First the idea, then the place, then nearly the code.
+    The first hint gives the idea, the second the place, and the third nearly the code.
     """
     say(api.next_hint(number, go_on=True))
 
 
 @click.command()
 @click.argument("number", metavar="EXERCISE", type=ExerciseNumber())
-@click.option("--give-up", is_flag=True, help="Show it though the exercise is not solved yet.")
+@click.option("--give-up", is_flag=True, help="Show it even if the exercise isn't solved yet.")
 def solution(number: str, give_up: bool) -> None:
     """Show the solution of 2.1, once it is solved."""
     try:
@@ -218,43 +216,40 @@ def solution(number: str, give_up: bool) -> None:
 def watch(course: Path) -> None:
     """Check each exercise as you save it in JupyterLab.
 
-    One screen follows what you save: the verdict on the exercise that changed, your progress, and what to do next.
-    Without a terminal (in a pipe) the verdicts come one after the other; Ctrl-C ends it.
+    One screen shows the verdict on the exercise that you saved, your progress, and the next step. In a pipe, the
+    command prints each verdict instead, until you press Ctrl-C.
     """
     from harness.classroom.watch import watch
 
     watch(course, program())
 
 
-# The command that starts exercises again.
-
-
 @click.command()
 @click.argument("wanted", metavar="WHAT", type=ExerciseList())
-@click.option("--yes", is_flag=True, help="Do not ask before all is reset.")
+@click.option("--yes", is_flag=True, help="Don't ask before all exercises are reset.")
 @in_course
 def reset(wanted: list[Exercise], yes: bool, course: Path) -> int:
     """Start 2.1, a lesson (02) or all again; with a backup.
 
-    The stubs go back into the cells to fill. The notebook of before is kept in exercises/backups/. Your notes and your
-    answers to other exercises stay, and what you have solved counts as solved.
+    It puts the original stubs into the answer cells, and keeps the previous notebook in exercises/backups/. Your notes
+    and your answers to other exercises stay, and solved exercises still count as solved.
     """
-    if len(wanted) == len(list(exercises())) and not yes and not _agreed(len(wanted)):
+    if len(wanted) == len(list(exercises())) and not yes and not _confirm(len(wanted)):
         click.echo("Nothing was changed.")
         return 1
     changed: list[Exercise] = []
     try:
         for restored in restore(course, wanted, datetime.now()):
-            say(_told(restored))
+            say(_report(restored))
             changed += restored.exercises
     except NotebookError as error:
         raise NotebookError(in_terminal(str(error), program())) from None
     finally:
-        _say_what_follows(changed)
+        _say_next_step(changed)
     return 0
 
 
-def _agreed(number: int) -> bool:
+def _confirm(number: int) -> bool:
     try:
         return click.confirm(f"Put the stubs back into all {number} exercises? Each notebook is copied first")
     except click.Abort:
@@ -262,20 +257,19 @@ def _agreed(number: int) -> bool:
         raise
 
 
-def _told(restored: Restored) -> str:
+def _report(restored: Restored) -> str:
     numbers = ", ".join(exercise.number for exercise in restored.exercises)
     if not numbers:
-        return f"{restored.path}: nothing to reset, it is as it came."
-    why = restored.trouble.removeprefix(str(restored.path)).lstrip(",: ")
-    what = f"made anew ({why})." if why else f"{numbers} reset."
-    kept = f"Before: {restored.backup}" if restored.backup else "Before: nothing."
-    return f"{wrap(f'{restored.path}: {what}')}\n  {kept}"
+        return f"{restored.path}: nothing to reset, because the stubs are unchanged."
+    reason = restored.trouble.removeprefix(str(restored.path)).lstrip(",: ")
+    change = f"a new notebook was written ({reason})." if reason else f"{numbers} reset."
+    return f"{wrap(f'{restored.path}: {change}')}\n  Backup: {restored.backup or 'none'}"
 
 
-def _say_what_follows(changed: Sequence[Exercise]) -> None:
+def _say_next_step(changed: Sequence[Exercise]) -> None:
     if not changed:
         return
-    say(wrap("Is it open in JupyterLab? Take it from the disk (File, Reload Notebook from Disk) and run the cell."))
+    say(wrap("If the notebook is open in JupyterLab, choose File, Reload Notebook from Disk, then run the cell."))
     solved = [exercise.number for exercise in changed if exercise.number in progress_file.solved()]
     if solved:
-        say(wrap(f"Your progress stays: {', '.join(solved)} solved once is solved."))
+        say(wrap(f"Still counted as solved: {', '.join(solved)}."))

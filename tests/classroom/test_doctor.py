@@ -203,7 +203,7 @@ def test_the_command_for_a_broken_exercise_runs_in_any_folder(elsewhere, tmp_pat
     assert main(["doctor", "--json", "--course", ".."]) == 1
     fix = json.loads(capsys.readouterr().out)["findings"][0]["fix"]
     done = shell(fix.partition("start again: ")[2], elsewhere)
-    assert "made anew" in done.stdout, done.stderr
+    assert "a new notebook was written" in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("probe", [doctor.lessons, doctor.exercises])

@@ -1,7 +1,5 @@
 """The commands for learners: what they print, what they remember, and their exit status."""
 
-from __future__ import annotations
-
 import ast
 import os
 import re
@@ -69,7 +67,7 @@ def test_check_of_a_lesson_gives_a_line_each(desk: Desk, capsys: Said) -> None:
     assert title == "01 Your first background task"
     heads = [line.partition("  ")[0] for line in lines]
     assert heads == ["1.1 correct", "1.2 not right yet", "1.3 not attempted", "1.4 not attempted"]
-    assert end.startswith("1 of 4 correct. All about one of them: ")
+    assert end.startswith("1 of 4 correct. More about one of them: ")
     assert end.endswith(" check 1.2")
 
 
@@ -81,7 +79,7 @@ def test_check_of_a_lesson_that_is_solved_is_0(desk: Desk, capsys: Said, solved:
     assert solved == {"1.1", "1.2", "1.3", "1.4"}
 
 
-def test_check_without_a_word_checks_all_and_tells_a_missing_notebook_once(desk: Desk, capsys: Said) -> None:
+def test_check_without_an_argument_checks_all_and_reports_a_missing_notebook_once(desk: Desk, capsys: Said) -> None:
     assert main(["check"]) == 1
     out = capsys.readouterr().out
     assert "\n2.1 error in your code  " in out
@@ -89,13 +87,13 @@ def test_check_without_a_word_checks_all_and_tells_a_missing_notebook_once(desk:
     assert "1 of 30 correct." in out
 
 
-def test_a_lesson_that_nobody_began_is_one_line(desk: Desk, capsys: Said) -> None:
+def test_a_lesson_without_an_attempt_is_one_line(desk: Desk, capsys: Said) -> None:
     desk.reset("02")
     main(["check", "02"])
     assert capsys.readouterr().out.splitlines()[0] == "02 Passing data: params, not URL vars: not attempted"
 
 
-def test_check_tells_a_torn_notebook_and_how_to_start_anew(desk: Desk, capsys: Said) -> None:
+def test_check_reports_a_broken_notebook_and_how_to_start_again(desk: Desk, capsys: Said) -> None:
     desk.path("01").write_text(desk.path("01").read_text().replace("{\n", "<<<<<<< HEAD\n{\n", 1))
     assert main(["check", "1.1"]) == 1
     out = " ".join(capsys.readouterr().out.split())
@@ -169,17 +167,19 @@ def test_reset_names_the_backup_and_what_to_do_in_jupyterlab(desk: Desk, capsys:
     assert main(["reset", "1.1"]) == 0
     out = capsys.readouterr().out
     [backup] = (desk.exercises / "backups").iterdir()
-    assert out.startswith("exercises/01_first_task.ipynb: 1.1 reset.\n  Before: exercises/backups/01_first_task.20")
+    assert out.startswith("exercises/01_first_task.ipynb: 1.1 reset.\n  Backup: exercises/backups/01_first_task.20")
     assert backup.name in out
     assert "Reload Notebook from Disk" in out
-    assert out.endswith("Your progress stays: 1.1 solved once is solved.\n")
+    assert out.endswith("Still counted as solved: 1.1.\n")
     assert solved == {"1.1"}
     assert main(["check", "1.1"]) == 1
 
 
-def test_reset_of_what_is_as_it_came_says_so(desk: Desk, capsys: Said) -> None:
+def test_reset_of_an_unchanged_answer_says_so(desk: Desk, capsys: Said) -> None:
     assert main(["reset", "1.4"]) == 0
-    assert capsys.readouterr().out == "exercises/01_first_task.ipynb: nothing to reset, it is as it came.\n"
+    assert (
+        capsys.readouterr().out == "exercises/01_first_task.ipynb: nothing to reset, because the stubs are unchanged.\n"
+    )
 
 
 def test_reset_of_all_asks_first(desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: Said) -> None:
@@ -203,12 +203,12 @@ def test_reset_of_all_without_an_answer_changes_nothing(desk: Desk) -> None:
 def test_reset_of_all_makes_missing_notebooks_too(desk: Desk, capsys: Said) -> None:
     assert main(["reset", "all", "--yes"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert "07_capstone.ipynb: made anew (there is no such file). Before: nothing." in out
+    assert "07_capstone.ipynb: a new notebook was written (there is no such file). Backup: none" in out
     assert len(list(desk.exercises.glob("*.ipynb"))) == 7
     assert main(["check"]) == 1
 
 
-def test_a_reset_that_stops_tells_what_it_did_before(desk: Desk, capsys: Said) -> None:
+def test_a_reset_that_stops_reports_what_it_has_done(desk: Desk, capsys: Said) -> None:
     for number in ("1.3", "2.2"):
         desk.solve(number)
     (desk.exercises / "backups").mkdir()
@@ -243,8 +243,8 @@ def test_a_verdict_is_broken_anew_for_a_narrow_window() -> None:
     assert refit(text, 100) == text
 
 
-def test_the_words_of_the_course_name_no_other_calls() -> None:
-    """Hints and proofs are said in a terminal as they are."""
+def test_texts_of_the_course_contain_no_calls() -> None:
+    """So hints and proofs are printed in a terminal unchanged."""
     said = [text for each in exercises() for text in (*each.hints, each.fill, each.proves, each.then)]
     assert [text for text in said if in_terminal(text, Program("x")) != text] == []
     assert find_exercise("1.1").hints[0] in said
@@ -277,14 +277,14 @@ def test_a_command_in_a_message_runs_as_printed(tmp_path: Path, start: str, acti
     environment = {"PATH": path, "HOME": str(tmp_path / "the home"), VARIABLE: str(tmp_path / "state"), "COLUMNS": "40"}
 
     said = shell(f"{start} check 1.1{options}", folder, **environment)
-    (printed,) = re.findall(r"start anew:\s+(.+)", said.stdout)
+    (printed,) = re.findall(r"start again:\s+(.+)", said.stdout)
     assert printed.startswith("taskqueue-course ") == activated
     done = shell(printed, folder, **environment)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "made anew" in done.stdout
+    assert "a new notebook was written" in done.stdout
 
     said = shell(f"{start} solution 1.2", folder, **environment)
-    (printed,) = re.findall(r"same:\s+(.+)", said.stderr)
+    (printed,) = re.findall(r"anyway:\s+(.+)", said.stderr)
     assert shell(printed, folder, **environment).stdout.startswith("%%controller ex1_2\n")
 
     said = shell(f"{start} check 9.9", folder, **environment)

@@ -51,7 +51,7 @@ def test_a_new_exercise_is_written_in_three_places_and_works_once_its_texts_are_
     notebook = str(next(path for path in written if path.suffix == ".ipynb"))
     built = run(copied, "harness", "build", notebook)
     assert "rebuilt exercises/" in built.stdout, built.stdout + built.stderr
-    assert run(copied, "harness", "lint").stdout == "all notebooks are in form\n"
+    assert run(copied, "harness", "lint").stdout == "all notebooks follow the rules\n"
     checks = ("-n", "0", "-p", "no:cacheprovider", "tests/course/test_exercises.py", "-k", NUMBER)
     finished = run(copied, "pytest", "-q", *checks)
     assert finished.returncode == 0, finished.stdout

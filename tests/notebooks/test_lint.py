@@ -598,7 +598,7 @@ def test_a_file_that_is_not_a_notebook_is_a_finding(course):
 def test_the_command_prints_its_findings(course, monkeypatch, capsys):
     monkeypatch.chdir(course)
     assert main(["lint", "exercises/01_first.ipynb"]) == 0
-    assert capsys.readouterr().out == "all notebooks are in form\n"
+    assert capsys.readouterr().out == "all notebooks follow the rules\n"
     save(course, "notebooks/01_first.ipynb", *good_lesson(), text_cell("Web2Py"))
     assert main(["lint"]) == 1
     assert "contains 'Web2Py'; write web2py\n" in capsys.readouterr().out
