@@ -1,11 +1,9 @@
-"""The judge's process: `python -m harness.classroom.grading` reads answers from its input (JSON) and writes verdicts.
+"""The checker process: `python -m harness.classroom.grading` reads answers as JSON and writes verdicts.
 
-Input: a list of [exercise, files, stubs]; the last two map names, as in `Exercise.files`, to text. Output: a line
-"ready", and then, as soon as it is known, a line [outcome, text, mistake] for each, in the same order. It gets the
-stubs, and never sees a solution.
+The input is a list of [exercise, files, stubs]; the last two map the names in `Exercise.files` to texts. The output is
+a line "ready", and then a line [outcome, text, mistake] for each answer, in the same order, as soon as it is known. The
+process receives the stubs and never reads a solution.
 """
-
-from __future__ import annotations
 
 import json
 import sys
@@ -18,8 +16,8 @@ from harness.course.trial import TrialLab
 from harness.errors import HarnessError
 from harness.lab import Lab
 
-MEMORY = 2 << 30  # bytes for the judge itself: what an answer sends back may be small, and its `repr` without end
-SECONDS = 120.0  # for one exercise, to run or to wait; the slowest right answer of the course takes 2
+MEMORY = 2 << 30  # bytes for this process, because a small result of an answer may have an enormous `repr`
+SECONDS = 120.0  # for one exercise; the slowest correct answer of the course takes 2
 _WARM_UP = """
 def index():
     from google.appengine.api import taskqueue
@@ -39,22 +37,22 @@ class IsolatedLab(TrialLab):
 
 
 def main() -> None:
-    """Judge all answers of the input."""
+    """Check all answers of the input, and write the verdicts to the output."""
     answers = json.load(sys.stdin)
     _warm_up()
     limit_memory(MEMORY)
     become_nobody()
-    _say("ready")
+    _print("ready")
     for answer in answers:
-        _say(_verdict(*answer))
+        _print(_verdict(*answer))
 
 
-def _say(what: object) -> None:
-    print(json.dumps(what), flush=True)
+def _print(value: object) -> None:
+    print(json.dumps(value), flush=True)
 
 
 def _warm_up() -> None:
-    """Load all that requests need, so that each child finds it, and so that nobody needs to be able to read it."""
+    """Load every module that requests need, so that children don't load them and don't need to read their files."""
     with Lab() as lab:
         lab.write("controllers/warm.py", _WARM_UP)
         lab.get("warm/index")
@@ -67,9 +65,9 @@ def _verdict(number: str, files: dict[str, str], stubs: dict[str, str]) -> tuple
     try:
         verdict = check_answer(find_exercise(number), files, stubs, IsolatedLab)
     except HarnessError as error:
-        return "error in your code", f"{number} could not be checked: {error}", None
-    except Exception as error:  # an answer may send records back that no check expects
-        return "error in your code", f"{number} could not be checked: {type(error).__name__}: {error}", None
+        return "error in your code", f"{number} couldn't be checked: {error}", None
+    except Exception as error:  # an answer may return records that no check expects
+        return "error in your code", f"{number} couldn't be checked: {type(error).__name__}: {error}", None
     return verdict.outcome, verdict.text, verdict.mistake
 
 

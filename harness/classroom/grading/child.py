@@ -1,6 +1,4 @@
-"""Something done in a child process: what it returns comes back, and what it did to the process does not."""
-
-from __future__ import annotations
+"""Run an action in a child process, which returns bytes and can't change anything else in its parent."""
 
 import os
 import select
@@ -11,48 +9,49 @@ from contextlib import suppress
 
 from harness.appengine.time_limit import queued
 
-LARGEST = 32 << 20  # bytes that may come back
-_PIECE = 1 << 16
-_AT_LEAST = 0.05  # seconds between two looks at the clock
+LARGEST = 32 << 20  # bytes that a child may return
+_PIECE = 1 << 16  # bytes that are read together
+_AT_LEAST = 0.05  # seconds between two checks of the time
 
 
 class ChildLost(Exception):
-    """The child took too long, died, or said too much; in words that fit after "the process that ran your code"."""
+    """The child took too long, died, or returned too much. The message fits after "the process that ran your code"."""
 
 
 class Stopwatch:
-    """How long a process has run or waited since this was made: real seconds, but for those in line for a processor.
+    """The time that a process has run or waited, in real seconds without those in which it waited for a processor.
 
-    On a machine that is busy with other things a process stands in line, and takes no longer by this watch. Where the
-    system does not tell that (it is not Linux), all real seconds count.
+    So a busy machine doesn't count against the process. Other systems than Linux don't report the waiting time, and all
+    real seconds count there.
+
+    Args:
+        process: the id of a process that has just started.
     """
 
     def __init__(self, process: int) -> None:
         self._process = process
-        self._begun = time.monotonic()
+        self._started = time.monotonic()
 
     def read(self) -> float:
         """Return the seconds."""
-        return time.monotonic() - self._begun - queued(self._process)
+        return time.monotonic() - self._started - queued(self._process)
 
 
-def _forget(seconds: float) -> None:
-    """Keep no account of the time."""
-
-
-def run_apart(action: Callable[[], bytes], seconds: float, spend: Callable[[float], None] = _forget) -> bytes:
-    """Run an action in a child process, with all that it starts gone afterwards.
+def run_apart(
+    action: Callable[[], bytes], seconds: float, spend: Callable[[float], None] = lambda seconds: None
+) -> bytes:
+    """Run an action in a child process, and end every process that it started.
 
     Args:
-        action: runs in the child, in a session of its own.
-        seconds: how long it may run or wait; see `Stopwatch`.
-        spend: told, at the end, how long it did.
+        action: the action, which runs in a session of its own.
+        seconds: the limit of its running and waiting time; see `Stopwatch`.
+        spend: receives the time that it took, at the end.
 
     Returns:
-        What the action returns.
+        The bytes that the action returns.
 
     Raises:
-        ChildLost: there is no whole answer.
+        ChildLost: the child didn't return a complete result.
     """
     reading, writing = os.pipe()
     child = os.fork()
@@ -66,21 +65,21 @@ def run_apart(action: Callable[[], bytes], seconds: float, spend: Callable[[floa
     finally:
         os.close(reading)
         spend(watch.read())
-        # Before the child is waited for: until then no other process can have its number.
-        for number in (-child, child):
+        # Only after waitpid could another process get the child's number.
+        for kill in (os.killpg, os.kill):
             with suppress(ProcessLookupError, PermissionError):
-                (os.killpg if number < 0 else os.kill)(abs(number), signal.SIGKILL)
+                kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
 
 
 def _be_the_child(action: Callable[[], bytes], writing: int) -> None:
-    """Never returns, whatever the action does: the stack below belongs to the parent."""
+    """Run the action and end this process, without returning into the parent's code."""
     status = 1
     try:
         os.setsid()
-        _let_go(writing)
-        said = action()
-        message = len(said).to_bytes(8, "big") + said
+        _detach(writing)
+        result = action()
+        message = len(result).to_bytes(8, "big") + result
         while message:
             message = message[os.write(writing, message) :]
         status = 0
@@ -88,37 +87,32 @@ def _be_the_child(action: Callable[[], bytes], writing: int) -> None:
         os._exit(status)
 
 
-def _let_go(kept: int) -> None:
-    """Let every file and pipe of the parent's lead nowhere, its output above all; the numbers stay taken."""
+def _detach(kept: int) -> None:
+    """Point every inherited file descriptor but one at /dev/null, so that the action can't write to the parent."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for number in {int(name) for name in os.listdir("/dev/fd")} - {kept, nowhere}:
-        with suppress(OSError):  # the folder's own, which is closed by now
+        with suppress(OSError):  # the descriptor that listed the folder is closed by now
             os.fstat(number)
             os.dup2(nowhere, number)
 
 
 def _receive(reading: int, watch: Stopwatch, seconds: float) -> bytes:
-    """Read a length and so many bytes; what an answer's own children may write after that is not read."""
-    said = bytearray()
-    while len(said) < 8 or len(said) < 8 + _length(said):
-        _await(reading, watch, seconds)
-        piece = os.read(reading, _PIECE)
-        if not piece:
-            raise ChildLost("was ended, by itself or by a limit, before it had answered")
-        said += piece
-    return bytes(said[8 : 8 + _length(said)])
-
-
-def _await(reading: int, watch: Stopwatch, seconds: float) -> None:
-    """Wait until there is something to read; ChildLost when the child has taken its time."""
-    while (left := seconds - watch.read()) > 0:
-        if select.select([reading], [], [], max(left, _AT_LEAST))[0]:
-            return
-    raise ChildLost("did not come to an end, and was stopped")
-
-
-def _length(said: bytearray) -> int:
-    length = int.from_bytes(said[:8], "big")
+    """Return the first message of the child; later bytes may come from processes that the action started."""
+    length = int.from_bytes(_read(reading, 8, watch, seconds), "big")
     if length > LARGEST:
-        raise ChildLost(f"answered with more than {LARGEST >> 20} MB")
-    return length
+        raise ChildLost(f"returned more than {LARGEST >> 20} MB")
+    return _read(reading, length, watch, seconds)
+
+
+def _read(reading: int, length: int, watch: Stopwatch, seconds: float) -> bytes:
+    received = bytearray()
+    while len(received) < length:
+        left = seconds - watch.read()
+        if left <= 0:
+            raise ChildLost("didn't finish, and was stopped")
+        if select.select([reading], [], [], max(left, _AT_LEAST))[0]:
+            piece = os.read(reading, min(_PIECE, length - len(received)))
+            if not piece:
+                raise ChildLost("ended, or was ended by a limit, before it returned a result")
+            received += piece
+    return bytes(received)

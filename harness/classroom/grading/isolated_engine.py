@@ -1,12 +1,9 @@
-"""An App Engine whose web server answers each request in a child process of its own.
+"""An App Engine whose web server handles each request in a new child process.
 
-The queue, the clock and the judge are the parent's. The child works on a copy of them, and tells what it did: the
-response, and the calls to the task queue, which the parent then makes itself. Files, and the database among them, the
-two have in common. What an application keeps in memory (`cache.ram`) is gone with the child, as it may be on App Engine
-with any instance.
+The queue, the clock and the check stay in the parent. The child works on copies, and returns the response and its calls
+to the task queue, which the parent repeats. Parent and child share the files, which include the database. Data that an
+application keeps in memory (`cache.ram`) is lost with the child, as on App Engine when an instance ends.
 """
-
-from __future__ import annotations
 
 import io
 import pickle
@@ -26,32 +23,32 @@ from harness.classroom.grading.sandbox import Limits, confine
 from harness.errors import GradingError, HarnessError
 from harness.records import Frame, Request, Response, Route, Ticket
 
-# What comes back from a child process as bytes, read without trust: records and plain values, nothing else.
-
 _SCALARS = (type(None), bool, int, float, str, bytes, datetime, date, time, timedelta, Decimal)
 _RECORDS = (Request, Response, Route, Ticket, Frame)
+_MOST_CALLS = 10_000  # to the task queue, in one request
+_ROUTES = "routes.py"
 _CLASSES = {(kind.__module__, kind.__name__): kind for kind in (*_RECORDS, datetime, date, time, timedelta, Decimal)}
 
 
 def dump(value: Any) -> bytes:
-    """Return a value as bytes; what is no plain value in it goes as its `repr`."""
+    """Return a value as bytes for `load`; an object that is neither a record nor a plain value becomes its `repr`."""
     return pickle.dumps(_plain(value))
 
 
 def load(data: bytes) -> Any:
-    """Return the value of such bytes; ValueError where they hold anything else."""
+    """Return the value of bytes from `dump`; raise ValueError if they contain any other class or call."""
     try:
         return _Reader(io.BytesIO(data)).load()
-    except Exception as error:  # the unpickler raises whatever the bytes lead it to
+    except Exception as error:  # forged bytes can make the unpickler raise any exception
         raise ValueError(f"unreadable: {error}") from None
 
 
 class _Reader(pickle.Unpickler):
-    """Knows a few classes by name, and so cannot be made to call anything else."""
+    """An unpickler that finds only a few classes, so that forged bytes can't call other code."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _CLASSES:
-            raise pickle.UnpicklingError(f"{module}.{name} is not to be loaded")
+            raise pickle.UnpicklingError(f"{module}.{name} isn't allowed")
         return _CLASSES[module, name]
 
 
@@ -70,37 +67,39 @@ def _plain(value: Any) -> Any:
     return bytes(value) if isinstance(value, bytes) else repr(value)
 
 
-_MOST_CALLS = 10_000  # to the task queue, in one request
-_ROUTES = "routes.py"
-
-
 class Budget:
-    """How long one answer may run or wait in all (`fork.Stopwatch`), however many requests it takes that for."""
+    """The time that all requests of one answer may take together.
+
+    Args:
+        seconds: the limit, measured by `Stopwatch`.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._spent = 0.0
 
     def spend(self, seconds: float) -> None:
-        """Take note of what a request took."""
+        """Subtract the time of a request."""
         self._spent += seconds
 
     def left(self) -> float:
-        """Return what is left; GradingError when that is nothing."""
+        """Return the seconds that are left; raise GradingError if no time is left."""
         left = self._seconds - self._spent
         if left <= 0:
-            raise GradingError(f"your code took more than {self._seconds:g} seconds in all; is there an endless loop?")
+            raise GradingError(
+                f"your code took more than {self._seconds:g} seconds in total; is there an endless loop?"
+            )
         return left
 
 
 class IsolatedServer:
-    """What `Server` is, with the learner's code in child processes.
+    """A replacement for `Server` that runs the learner's code in child processes.
 
     Args:
-        server: answers the requests in the child.
-        engine: the lab that it belongs to.
-        limits: what a child may use up.
-        budget: what they may take together.
+        server: handles the requests in the child.
+        engine: the engine that it belongs to.
+        limits: the limits of each child.
+        budget: the time for all children together.
     """
 
     def __init__(self, server: Server, engine: AppEngine, limits: Limits, budget: Budget) -> None:
@@ -108,28 +107,28 @@ class IsolatedServer:
         self._engine = engine
         self._limits = limits
         self._budget = budget
-        self._routes: list[tuple[str, str]] = []  # source and application; each child reads it anew
+        self._routes: list[tuple[str, str]] = []  # source and application; each child loads it again
 
     def mount(self, prefix: str, app: WSGIApp) -> None:
         """See `Server.mount`."""
         self._server.mount(prefix, app)
 
     def send(self, request: Request, start: float, deadline: float = DEADLINE) -> Response:
-        """See `Server.send`; GradingError where the child is lost."""
+        """See `Server.send`; raise GradingError if the child returns no response."""
         response = self._apart(lambda: self._server.send(request, start, deadline))
         if not isinstance(response, Response):
-            raise GradingError("the process that ran your code answered with something that is no response")
+            raise GradingError("the process that ran your code returned something that isn't a response")
         return replace(response, request=request, started=to_datetime(start))
 
     def rows(self, table: str, app: str) -> list[dict[str, Any]]:
         """See `Server.rows`."""
         rows = self._apart(lambda: self._server.rows(table, app))
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise GradingError("the process that ran your models answered with something that is no table")
+            raise GradingError("the process that ran your models returned something that isn't a table")
         return rows
 
     def write(self, path: str, source: str, app: str) -> None:
-        """See `Server.write`. routes.py is code that runs when it is written, so only children write that."""
+        """See `Server.write`. Only children write routes.py, because its code runs when it is written."""
         if path != _ROUTES:
             self._server.write(path, source, app)
             return
@@ -137,7 +136,7 @@ class IsolatedServer:
         self._routes = [(source, app)]
 
     def _apart(self, action: Callable[[], Any]) -> Any:
-        """Return what an action in a child returns, or raise its HarnessError, after making its calls to the queue."""
+        """Run an action in a child, make its calls to the queue, and return its result or raise its HarnessError."""
         seconds = min(self._limits.patience, self._budget.left())
         try:
             data = run_apart(lambda: self._in_the_child(action), seconds, self._budget.spend)
@@ -147,7 +146,7 @@ class IsolatedServer:
         except ChildLost as lost:
             raise GradingError(f"the process that ran your code {lost}") from None
         except (ValueError, TypeError):
-            raise GradingError("the process that ran your code answered with something unreadable") from None
+            raise GradingError("the process that ran your code returned something unreadable") from None
         if kind == "":
             return value
         known = getattr(errors, str(kind), None)
@@ -166,7 +165,7 @@ class IsolatedServer:
         return dump([kind, value, calls])
 
     def _recorded_calls(self) -> list[tuple[str, bytes, float]]:
-        """Return a list that fills with the calls to the queue: which, with what message, and when."""
+        """Return a list that receives each call to the queue: its name, its message and its time."""
         clock, calls = self._engine.clock, list[tuple[str, bytes, float]]()
 
         def record(name: str, request: Any) -> None:
@@ -176,7 +175,7 @@ class IsolatedServer:
         return calls
 
     def _make_call(self, name: str, message: bytes, moment: float) -> None:
-        """Make a call that the child made; where it was refused there, it is here, too."""
+        """Repeat a call that the child made; the queue refuses it here if it refused it there."""
         from google.appengine.api.taskqueue import taskqueue_service_bytes_pb2 as messages
         from google.appengine.runtime.apiproxy_errors import Error
         from google.protobuf.message import DecodeError
@@ -196,7 +195,7 @@ class IsolatedServer:
 
 
 class IsolatedEngine(AppEngine):
-    """An App Engine for the judge's labs; `limits` and `budget` are set before the first."""
+    """An App Engine for checking answers in isolation; set `budget` before a check."""
 
     limits = Limits()
     budget = Budget(0)

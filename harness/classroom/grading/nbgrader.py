@@ -1,6 +1,4 @@
-"""What the course puts in the place of some of nbgrader's (0.9.6) own steps; only nbgrader imports this."""
-
-from __future__ import annotations
+"""The course's own versions of some steps of nbgrader 0.9.6, and the course folder in which nbgrader uses them."""
 
 import re
 from collections.abc import Callable
@@ -18,13 +16,22 @@ from harness.notebooks.files import Cell, Notebook
 from harness.notebooks.stubs import to_exercise
 
 _CHECK = re.compile(r"""^check\(["'](\d+\.\d+)["']\)$""", re.MULTILINE)
-_UNKNOWN = "This cell checks no exercise of the course, and nothing but answers is run here: grade it by hand."
+_UNKNOWN = "This cell doesn't check an exercise of the course. Only answers run here, so grade the cell by hand."
+_CONFIG = '''\
+"""nbgrader's settings for this course; add yours below, and run `nbgrader` in this folder."""
+
+from harness.classroom.grading.nbgrader import configure
+
+c = get_config()
+configure(c)
+c.CourseDirectory.course_id = "web2py-taskqueue"
+'''
 Resources = Any
 _Steps = list[type[Any]]
 
 
 def configure(config: Any) -> None:
-    """Set up nbgrader for the course; `config` is what `get_config()` gives in nbgrader_config.py."""
+    """Configure nbgrader for the course; `config` is the object that `get_config()` returns in nbgrader_config.py."""
     assignment: _Steps = GenerateAssignment.preprocessors.default()
     config.GenerateAssignment.preprocessors = [MakeExercise, *(each for each in assignment if each != ClearSolutions)]
     sanitize: _Steps = Autograde.sanitize_preprocessors.default()
@@ -34,7 +41,7 @@ def configure(config: Any) -> None:
 
 
 class MakeExercise(NbGraderPreprocessor):  # type: ignore[misc]  # nbgrader has no types
-    """In the place of ClearSolutions: students get the course's own exercise, with its stubs and first lines."""
+    """Replace ClearSolutions, so that students get the course's own exercise."""
 
     def preprocess(self, nb: Notebook, resources: Resources) -> tuple[Notebook, Resources]:
         """Return the exercise of a solution notebook."""
@@ -42,14 +49,14 @@ class MakeExercise(NbGraderPreprocessor):  # type: ignore[misc]  # nbgrader has 
 
 
 class RestoreCells(NbGraderPreprocessor):  # type: ignore[misc]
-    """In the place of DeduplicateIds: a submission gets back what its author changed in nbgrader's own notes.
+    """Replace DeduplicateIds, so that a submission can't change nbgrader's metadata.
 
-    Each cell of the assignment is there once, with its points and its lock; a check that was deleted comes back at the
-    end. nbgrader itself fails on some of these submissions, and gives the points that the others name.
+    Each cell of the assignment gets its original metadata once, with its points and its lock. A deleted check is added
+    at the end. nbgrader itself fails on some of these submissions, and trusts the points in the others.
     """
 
     def preprocess(self, nb: Notebook, resources: Resources) -> tuple[Notebook, Resources]:
-        """Return the notebook with the notes of the gradebook."""
+        """Return the notebook with the metadata from the gradebook."""
         names = resources["nbgrader"]
         with Gradebook(names["db_url"]) as gradebook:
             assigned = gradebook.find_notebook(names["notebook"], names["assignment"])
@@ -61,16 +68,16 @@ class RestoreCells(NbGraderPreprocessor):  # type: ignore[misc]
                     cell.metadata["nbgrader"] = notes[name]
             for name, lost in missing.items():
                 if lost.locked:
-                    self.log.warning("Cell '%s' was deleted, and is added again", name)
+                    self.log.warning("Cell '%s' was deleted and is added again", name)
                     nb.cells.append(_cell(lost, notes[name]))
         return nb, resources
 
 
 class CheckAnswers(NbGraderPreprocessor):  # type: ignore[misc]
-    """In the place of Execute: no cell of the student's runs; each check shows what the judge says of the answer."""
+    """Replace Execute, so that no cell of the student runs; each check shows the verdict of the checker process."""
 
     def preprocess(self, nb: Notebook, resources: Resources) -> tuple[Notebook, Resources]:
-        """Return the notebook with the outputs of its checks."""
+        """Return the notebook with an output in each check."""
         checks = [cell for cell in nb.cells if cell.metadata.get("nbgrader", {}).get("grade")]
         numbers = [found[1] if (found := _CHECK.search(cell.source)) else None for cell in checks]
         grades = {each.exercise: each for each in grade(nb, sorted({number for number in numbers if number}))}
@@ -109,68 +116,44 @@ def _output(verdict: Grade) -> Any:
 
 
 def _error(text: str) -> Any:
-    """Make the output that nbgrader takes for no points."""
+    """Return an output for which nbgrader gives no points."""
     from nbformat import v4
 
     return v4.new_output("error", ename="CheckError", evalue=text.partition("\n")[0], traceback=text.splitlines())
 
 
-# The course folder of nbgrader, laid out from the solutions: one assignment per lesson.
-
-_CONFIG = '''\
-"""nbgrader's settings for this course; yours go below. `nbgrader` is called in this folder."""
-
-from harness.classroom.grading.nbgrader import configure
-
-c = get_config()
-configure(c)
-c.CourseDirectory.course_id = "web2py-taskqueue"
-'''
-
-
 def lay_out(root: Path, folder: Path, say: Callable[[str], None] = print) -> int:
-    """Make a course folder, or bring the sources of one up to date; all else in it stays as it is.
+    """Make a course folder with an assignment for each lesson, or update the sources in one.
 
     Args:
-        root: holds solutions/.
-        folder: the course folder, with or without submissions and grades.
-        say: called with each line of the report.
+        root: the folder that holds solutions/.
+        folder: the course folder; its submissions and grades stay.
+        say: receives each line of the report.
 
     Returns:
         The number of files written.
 
     Raises:
-        GradingError: there are no solutions, or the folder cannot be written.
+        GradingError: there are no solutions, or the folder can't be written.
     """
     solutions = files.find(root, "solutions")
     if not solutions:
         raise GradingError(f"{root} holds no solutions/; run this in the repository's top folder")
+    written: dict[Path, str] = {}
     try:
-        written = [_write(folder / "nbgrader_config.py", _CONFIG, say)] if not _has_config(folder) else []
-        for path in solutions:
-            lesson = path.name.partition("_")[0]
-            written.append(_replace(folder, Path("source", lesson, path.name), path.read_text("utf-8"), say))
+        if not (folder / "nbgrader_config.py").exists():
+            written[folder / "nbgrader_config.py"] = _CONFIG
+        for solution in solutions:
+            name = Path(solution.name.partition("_")[0], solution.name)
+            source, text = folder / "source" / name, solution.read_text("utf-8")
+            edited = source.read_text("utf-8") if source.exists() else text
+            if edited != text:
+                written[folder / "before" / name] = edited
+            if edited != text or not source.exists():
+                written[source] = text
+        for path, text in written.items():
+            files.write(path, text)
+            say(f"wrote {path}")
     except OSError as error:
-        raise GradingError(f"{folder} cannot be made a course folder: {error}") from None
-    return sum(written)
-
-
-def _has_config(folder: Path) -> bool:
-    return (folder / "nbgrader_config.py").exists()
-
-
-def _replace(folder: Path, name: Path, text: str, say: Callable[[str], None]) -> bool:
-    """Write a file that may have been edited by hand; the one of before is kept."""
-    path = folder / name
-    before = path.read_text("utf-8") if path.exists() else None
-    if before == text:
-        return False
-    if before is not None:
-        _write(folder / "before" / name.relative_to("source"), before, say)
-    return _write(path, text, say)
-
-
-def _write(path: Path, text: str, say: Callable[[str], None]) -> bool:
-    files.write(path, text)
-    say(f"wrote {path}")
-    return True
+        raise GradingError(f"{folder} can't be made a course folder: {error}") from None
+    return sum("before" not in path.relative_to(folder).parts for path in written)

@@ -1,6 +1,4 @@
-"""A submitted notebook: the answers in it, and the verdicts that the judge's process gives them."""
-
-from __future__ import annotations
+"""Grade a submitted notebook: read its answers, and let the checker process check them."""
 
 import json
 import os
@@ -18,13 +16,13 @@ from harness.errors import GradingError
 from harness.notebooks.files import Notebook
 
 Answer = tuple[str, dict[str, str], dict[str, str]]  # an exercise, the files, the stubs
-_SECONDS = 600  # real ones for one exercise: far above what the judge allows it, for a machine that is busy
-_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "WEB2PY_PATH")  # of the environment
+_SECONDS = 600  # real seconds for one exercise; the checker process allows far less, except on a busy machine
+_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "WEB2PY_PATH")  # environment variables
 
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """What the judge says of one exercise of a submission."""
+    """The result of one exercise: its number, the outcome, the text of the verdict, and the mistake's key."""
 
     exercise: str
     outcome: CheckOutcome
@@ -33,65 +31,66 @@ class Grade:
 
     @property
     def is_correct(self) -> bool:
+        """Return whether the answer is correct."""
         return self.outcome is CheckOutcome.CORRECT
 
 
 def grade(notebook: Notebook, numbers: Iterable[str]) -> list[Grade]:
-    """Judge the answers of a notebook; none of its other cells is looked at, and none runs here.
+    """Grade the answers in a notebook; its other cells aren't read, and no cell runs in this process.
 
     Args:
-        notebook: where several cells write one file, the one run last counts, and without their counts the lowest.
-        numbers: the exercises ("1.1").
+        notebook: the notebook. If several cells write one file, the cell that ran last counts, or the lowest one if
+            the notebook has no execution counts.
+        numbers: the exercises' numbers ("1.1").
+
+    Returns:
+        The grades in the same order.
 
     Raises:
-        GradingError: the judge's process does not start as it should.
-        CourseError: there is no such exercise.
+        GradingError: the checker process doesn't start.
+        CourseError: an exercise doesn't exist.
     """
     exercises = [find_exercise(number) for number in numbers]
-    if not exercises:
-        return []
-    answers: list[Answer] = []
-    for exercise in exercises:
-        answers.append((exercise.number, read_answer(notebook, exercise).files, stub_cells(exercise)))
-    return check_in_isolation(answers)
+    return check_in_isolation(
+        [(each.number, read_answer(notebook, each).files, stub_cells(each)) for each in exercises]
+    )
 
 
 def check_in_isolation(
     answers: Sequence[Answer], command: Sequence[str] = ("-m", "harness.classroom.grading")
 ) -> list[Grade]:
-    """Let the judge's process judge answers, each to one exercise.
+    """Check answers in the checker process.
+
+    If the process fails during an answer, that answer is wrong, and a new process checks the next one.
 
     Args:
-        answers: the exercise, the files and the stubs of each.
-        command: what Python is to run.
+        answers: the exercise, the files and the stubs of each answer.
+        command: the arguments of Python that start the process.
 
-    An answer on which the process breaks down gets no points, and says so; the next has a process of its own.
+    Returns:
+        The grades in the same order.
 
     Raises:
-        GradingError: it broke down before it came to any answer.
+        GradingError: the process failed before the first answer.
     """
     grades: list[Grade] = []
     while len(grades) < len(answers):
         left = answers[len(grades) :]
-        said, trouble = _run(command, json.dumps(left), _SECONDS * len(left))
-        if not said:
-            raise GradingError(trouble)
-        judged = zip(left, said[1:], strict=False)
-        grades += [Grade(number, CheckOutcome(outcome), *rest) for (number, *_), (outcome, *rest) in judged]
-        if len(said) <= len(left):
-            number = left[len(said) - 1][0]
-            grades.append(Grade(number, CheckOutcome.ERROR, f"{number} could not be checked: {trouble}."))
+        lines, failure = _run(command, json.dumps(left), _SECONDS * len(left))
+        if not lines:
+            raise GradingError(failure)
+        checked = zip(left, lines[1:], strict=False)
+        grades += [Grade(number, CheckOutcome(outcome), *rest) for (number, *_), (outcome, *rest) in checked]
+        if len(lines) <= len(left):
+            number = left[len(lines) - 1][0]
+            grades.append(Grade(number, CheckOutcome.ERROR, f"{number} couldn't be checked: {failure}."))
     return grades
 
 
 def _run(command: Sequence[str], answers: str, seconds: float) -> tuple[list[Any], str]:
-    """Run the judge's process, with a folder for all that it and the answers leave behind.
-
-    Returns:
-        What it said, line by line, and what became of it, where that is not well.
-    """
+    """Run the checker process in a temporary folder; return the lines of its output, and its failure if it failed."""
     with TemporaryDirectory(prefix="harness-grading-") as folder:
-        os.chmod(folder, 0o1777 if os.geteuid() == 0 else 0o700)  # root's process becomes somebody else
+        os.chmod(folder, 0o1777 if os.geteuid() == 0 else 0o700)  # root's process becomes the user nobody
         environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
         environment |= {"TMPDIR": folder, "PYTHONDONTWRITEBYTECODE": "1"}
         call = [sys.executable, *command]
@@ -100,12 +99,12 @@ def _run(command: Sequence[str], answers: str, seconds: float) -> tuple[list[Any
                 call, input=answers.encode(), capture_output=True, timeout=seconds, env=environment, cwd=folder
             )
         except subprocess.TimeoutExpired as late:
-            return _read(late.stdout), f"the judge did not come to an end within {seconds:g} seconds"
+            return _read(late.stdout), f"the checker process didn't finish within {seconds:g} seconds"
     last = (done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-    return _read(done.stdout), f"the judge did not end as it should: {last}"
+    return _read(done.stdout), f"the checker process failed: {last}"
 
 
-def _read(said: bytes | None) -> list[Any]:
-    """Return what whole lines of JSON say; the judge may have been ended in the midst of one."""
-    *lines, _ = (said or b"").split(b"\n")
+def _read(output: bytes | None) -> list[Any]:
+    """Return the values of complete lines of JSON, because the process may have ended in the middle of a line."""
+    *lines, _ = (output or b"").split(b"\n")
     return [json.loads(line) for line in lines]

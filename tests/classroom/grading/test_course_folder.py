@@ -54,5 +54,5 @@ def test_without_solutions_the_command_says_where_to_run(tmp_path, monkeypatch, 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "source").write_text("in the way")
-    with pytest.raises(GradingError, match="cannot be made a course folder"):
+    with pytest.raises(GradingError, match="can't be made a course folder"):
         lay_out(ROOT, tmp_path, say=lambda line: None)

@@ -130,11 +130,11 @@ def test_the_student_reads_what_was_refused(verdicts, attack):
 
 
 LOST = {
-    "an end to itself": "was ended, by itself or by a limit, before it had answered",
-    "a loop that swallows": "was ended, by itself or by a limit, before it had answered",
-    "a wait that no signal ends": "did not come to an end, and was stopped",
-    "noise to the judge": "answered with something unreadable",
-    "a huge answer": "answered with more than 32 MB",
+    "an end to itself": "ended, or was ended by a limit, before it returned a result",
+    "a loop that swallows": "ended, or was ended by a limit, before it returned a result",
+    "a wait that no signal ends": "didn't finish, and was stopped",
+    "noise to the judge": "returned something unreadable",
+    "a huge answer": "returned more than 32 MB",
 }
 
 
@@ -148,7 +148,7 @@ def test_a_forged_message_is_not_believed():
         def __reduce__(self):
             return os.getcwd, ()
 
-    with pytest.raises(ValueError, match=r"getcwd is not to be loaded"):
+    with pytest.raises(ValueError, match=r"getcwd isn't allowed"):
         load(pickle.dumps(["", Forged(), []]))
     response = Response(200, vars={"a": object, "b": [1, 2.5, None]})
     assert load(dump(response)).vars == {"a": "<class 'object'>", "b": [1, 2.5, None]}
@@ -205,7 +205,6 @@ def test_the_limit_of_processes_holds_root_who_became_nobody():
 
 
 def test_nobody_reads_what_root_may_and_writes_nothing(tmp_path):
-    assert sandbox.READ_ALL == 2
     os.chmod(tmp_path, 0o755)
 
     def act() -> None:
@@ -232,7 +231,7 @@ def test_a_child_that_says_nothing_is_ended_with_what_it_started(monkeypatch, tm
         return bool(select.select([alive], [], [], seconds)[0])
 
     monkeypatch.setattr(child, "queued", lambda process: 0.0 if is_readable(0) else time.monotonic() - begun)
-    with pytest.raises(ChildLost, match="did not come to an end"):
+    with pytest.raises(ChildLost, match="didn't finish"):
         run_apart(act, 0.05)  # which begin when both are there
     assert os.read(alive, 1) == b"x"
     assert is_readable(60)
@@ -241,7 +240,7 @@ def test_a_child_that_says_nothing_is_ended_with_what_it_started(monkeypatch, tm
 
 
 def test_a_judge_that_breaks_down_gives_no_grade():
-    with pytest.raises(GradingError, match=r"did not end as it should: ValueError: broken"):
+    with pytest.raises(GradingError, match=r"checker process failed: ValueError: broken"):
         check_in_isolation([answer("pass")], ("-c", "raise ValueError('broken')"))
 
 
@@ -272,10 +271,10 @@ def test_a_check_that_breaks_down_gives_no_points_for_that_answer_alone():
     raises, before, swells, exits, dies, after = check_in_isolation(answers, ("-c", BREAKS))
     assert (before.is_correct, after.is_correct) == (True, True)
     assert [each.outcome for each in (raises, swells, exits, dies)] == [CheckOutcome.ERROR] * 4
-    assert raises.text == "1.1 could not be checked: AssertionError: a check that is wrong itself"
-    assert swells.text.startswith("1.1 could not be checked: MemoryError")
-    assert exits.text == "1.1 could not be checked: the judge did not end as it should: a check that exits."
-    assert dies.text.startswith("1.1 could not be checked: the judge did not end as it should: ")
+    assert raises.text == "1.1 couldn't be checked: AssertionError: a check that is wrong itself"
+    assert swells.text.startswith("1.1 couldn't be checked: MemoryError")
+    assert exits.text == "1.1 couldn't be checked: the checker process failed: a check that exits."
+    assert dies.text.startswith("1.1 couldn't be checked: the checker process failed: ")
 
 
 def test_a_judge_that_does_not_come_to_an_end_is_ended_with_what_it_said_so_far(monkeypatch):
@@ -286,7 +285,7 @@ def test_a_judge_that_does_not_come_to_an_end_is_ended_with_what_it_said_so_far(
     before, grade = check_in_isolation([answer(ADD), answer("pass")])
     assert before.is_correct
     assert grade.outcome is CheckOutcome.ERROR
-    assert grade.text == "1.1 could not be checked: the judge did not come to an end within 1200 seconds."
+    assert grade.text == "1.1 couldn't be checked: the checker process didn't finish within 1200 seconds."
 
 
 def test_time_in_line_for_the_processor_counts_neither_for_a_request_nor_for_the_answer(monkeypatch):
@@ -320,7 +319,7 @@ __main__.main()
 
 def test_many_slow_requests_use_up_what_one_answer_may_take():
     grade, after = check_in_isolation([answer(ADD), answer("pass")], ("-c", SLOW))
-    assert "your code took more than 120 seconds in all" in " ".join(grade.text.split())
+    assert "your code took more than 120 seconds in total" in " ".join(grade.text.split())
     assert after.outcome is CheckOutcome.WRONG  # the next begins anew
 
 
