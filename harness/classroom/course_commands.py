@@ -86,7 +86,7 @@ def nbgrader(folder: Path) -> int:
 
     Submissions and grades in an existing FOLDER are kept.
     """
-    from harness.classroom.grading.nbgrader import lay_out
+    from harness.classroom.grading.course_folder import lay_out
 
     if not lay_out(Path.cwd(), folder):
         click.echo(f"{folder} is up to date")

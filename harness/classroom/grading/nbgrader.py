@@ -1,8 +1,6 @@
-"""The course's own versions of some steps of nbgrader 0.9.6, and the course folder in which nbgrader uses them."""
+"""The course's own versions of some steps of nbgrader 0.9.6; only nbgrader imports this."""
 
 import re
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from nbgrader.api import Gradebook
@@ -10,22 +8,11 @@ from nbgrader.converters import Autograde, GenerateAssignment
 from nbgrader.preprocessors import ClearSolutions, DeduplicateIds, Execute, NbGraderPreprocessor
 
 from harness.classroom.grading.submission import Grade, grade
-from harness.errors import GradingError
-from harness.notebooks import files
 from harness.notebooks.files import Cell, Notebook
 from harness.notebooks.stubs import to_exercise
 
 _CHECK = re.compile(r"""^check\(["'](\d+\.\d+)["']\)$""", re.MULTILINE)
 _UNKNOWN = "This cell doesn't check an exercise of the course. Only answers run here, so grade the cell by hand."
-_CONFIG = '''\
-"""nbgrader's settings for this course; add yours below, and run `nbgrader` in this folder."""
-
-from harness.classroom.grading.nbgrader import configure
-
-c = get_config()
-configure(c)
-c.CourseDirectory.course_id = "web2py-taskqueue"
-'''
 Resources = Any
 _Steps = list[type[Any]]
 
@@ -120,40 +107,3 @@ def _error(text: str) -> Any:
     from nbformat import v4
 
     return v4.new_output("error", ename="CheckError", evalue=text.partition("\n")[0], traceback=text.splitlines())
-
-
-def lay_out(root: Path, folder: Path, say: Callable[[str], None] = print) -> int:
-    """Make a course folder with an assignment for each lesson, or update the sources in one.
-
-    Args:
-        root: the folder that holds solutions/.
-        folder: the course folder; its submissions and grades stay.
-        say: receives each line of the report.
-
-    Returns:
-        The number of files written.
-
-    Raises:
-        GradingError: there are no solutions, or the folder can't be written.
-    """
-    solutions = files.find(root, "solutions")
-    if not solutions:
-        raise GradingError(f"{root} holds no solutions/; run this in the repository's top folder")
-    written: dict[Path, str] = {}
-    try:
-        if not (folder / "nbgrader_config.py").exists():
-            written[folder / "nbgrader_config.py"] = _CONFIG
-        for solution in solutions:
-            name = Path(solution.name.partition("_")[0], solution.name)
-            source, text = folder / "source" / name, solution.read_text("utf-8")
-            edited = source.read_text("utf-8") if source.exists() else text
-            if edited != text:
-                written[folder / "before" / name] = edited
-            if edited != text or not source.exists():
-                written[source] = text
-        for path, text in written.items():
-            files.write(path, text)
-            say(f"wrote {path}")
-    except OSError as error:
-        raise GradingError(f"{folder} can't be made a course folder: {error}") from None
-    return sum("before" not in path.relative_to(folder).parts for path in written)

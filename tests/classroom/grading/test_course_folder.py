@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.classroom.cli import main
-from harness.classroom.grading.nbgrader import lay_out
+from harness.classroom.grading.course_folder import lay_out
 from harness.course.catalogue import exercises
 from harness.errors import GradingError
 from harness.notebooks import files
@@ -56,3 +56,16 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "source").write_text("in the way")
     with pytest.raises(GradingError, match="can't be made a course folder"):
         lay_out(ROOT, tmp_path, say=lambda line: None)
+
+
+def test_every_edited_source_is_kept_under_a_name_of_its_own(tmp_path):
+    source = tmp_path / "source" / "01" / "01_first_task.ipynb"
+    said: list[str] = []
+    for text in ("first edit", "second edit"):
+        lay_out(ROOT, tmp_path, say=said.append)
+        source.write_text(text)
+    lay_out(ROOT, tmp_path, say=said.append)
+    kept = list((tmp_path / "before" / "01").iterdir())
+    assert sorted(path.read_text() for path in kept) == ["first edit", "second edit"]
+    assert {f"wrote {path}" for path in kept} <= set(said)
+    assert files.read(source).cells
