@@ -16,12 +16,6 @@ def read_rows(gluon: ModuleType, table: str, app: str, applications: Path) -> li
 
     The caller closes the connection without a commit. Only the tables that pydal creates are committed.
 
-    Args:
-        gluon: web2py's package, from `boot`.
-        table: The name of the table.
-        app: The name of the application.
-        applications: The folder of all applications of the site.
-
     Returns:
         One dict a row, from the name of a field to its value, in the order of the table's id.
 
@@ -43,7 +37,11 @@ def read_rows(gluon: ModuleType, table: str, app: str, applications: Path) -> li
 
 def _run_models(gluon: ModuleType, app: str, applications: Path) -> None:
     """Run the models as web2py's shell does (gluon/shell.py), with a request that was never sent."""
-    request = _make_request(gluon, app, applications)
+    environ = to_web2py(Request("GET", f"/{app}/default/index"))
+    request = gluon.globals.Request(environ)
+    request.env.update((name.lower().replace(".", "_"), value) for name, value in environ.items())
+    request.update(application=app, controller="default", function="index", folder=str(applications / app))
+    request.update(client="127.0.0.1", is_local=True, is_shell=True)
     environment = gluon.compileapp.build_environment(request, gluon.globals.Response(), gluon.globals.Session())
     try:
         gluon.compileapp.run_models_in(environment)
@@ -54,22 +52,6 @@ def _run_models(gluon: ModuleType, app: str, applications: Path) -> None:
         ) from None
     except (gluon.restricted.RestrictedError, SyntaxError) as error:
         raise SourceError(_explain(error, app, applications)) from None
-
-
-def _make_request(gluon: ModuleType, app: str, applications: Path) -> Any:
-    environ = to_web2py(Request("GET", f"/{app}/default/index"))
-    request = gluon.globals.Request(environ)
-    request.env.update((name.lower().replace(".", "_"), value) for name, value in environ.items())
-    request.update(
-        application=app,
-        controller="default",
-        function="index",
-        folder=str(applications / app),
-        client="127.0.0.1",
-        is_local=True,
-        is_shell=True,
-    )
-    return request
 
 
 def _explain(error: BaseException, app: str, applications: Path) -> str:

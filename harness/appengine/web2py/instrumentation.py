@@ -23,13 +23,9 @@ _NO_ACTION = ("invalid controller (", "invalid function (")  # web2py_error in g
 
 
 class RequestRecorder:
-    """Records one request. The wrappers in web2py call its methods.
+    """Records one request, given as it was sent. The wrappers in web2py call its methods.
 
-    Args:
-        gluon: web2py's package, from `boot`.
-        request: The request as it was sent.
-        applications: The folder that contains the learner's files.
-        ticket_numbers: The numbers of the tickets that follow.
+    `ticket_numbers` are the numbers of the tickets that follow.
     """
 
     def __init__(self, gluon: ModuleType, request: Request, applications: Path, ticket_numbers: Iterator[int]) -> None:
@@ -152,99 +148,98 @@ def _sort(variables: Any) -> dict[str, Any]:
     }
 
 
-class Instrumentation:
-    """The wrappers in gluon/main.py, gluon/restricted.py and pydal that call a RequestRecorder."""
+_recorders: list[RequestRecorder] = []  # that of the request that runs now
 
-    def __init__(self, gluon: ModuleType) -> None:
-        self._recorder: RequestRecorder | None = None
-        main, restricted, dal = gluon.main, gluon.restricted, gluon.dal.DAL
-        self._replaced = (
-            (main, "Request", main.Request, self._make_request(main.Request)),
-            (main, "serve_controller", main.serve_controller, self._make_serve(main.serve_controller)),
-            (main, "run_controller_in", main.run_controller_in, self._make_run(main.run_controller_in)),
-            (restricted, "TicketStorage", restricted.TicketStorage, self._make_storage(restricted.TicketStorage)),
-        )
-        # These changes stay. Changing a class makes Python drop its attribute caches, which takes 40 µs a request.
-        dal.execution_handlers = [*dal.execution_handlers, self._make_handler()]
-        dal.Table._filter_fields_for_operation = _in_order(dal.Table._filter_fields_for_operation)
-        _keep_journal_in_memory(gluon)
 
-    @property
-    def recorder(self) -> RequestRecorder:
-        """The recorder of the request that runs now."""
-        assert self._recorder is not None, "the wrappers are in place only while a request runs"
-        return self._recorder
+@contextmanager
+def watched(gluon: ModuleType, recorder: RequestRecorder) -> Iterator[None]:
+    """Let a recorder record what web2py does in this scope."""
+    wrappers = instrument(gluon)
+    _recorders.append(recorder)
+    for owner, name, _, ours in wrappers:
+        setattr(owner, name, ours)
+    try:
+        yield
+    finally:
+        for owner, name, theirs, _ in wrappers:
+            setattr(owner, name, theirs)
+        _recorders.clear()
 
-    @contextmanager
-    def watched(self, recorder: RequestRecorder) -> Iterator[None]:
-        """Let a recorder record what web2py does in this scope."""
-        self._recorder = recorder
-        for owner, name, _, ours in self._replaced:
-            setattr(owner, name, ours)
+
+@cache
+def instrument(gluon: ModuleType) -> list[tuple[Any, str, Any, Any]]:
+    """Make the changes to pydal that stay, at the first call.
+
+    Returns:
+        For each wrapper of gluon/main.py and gluon/restricted.py: (module, name, gluon's object, the wrapper).
+    """
+    dal = gluon.dal.DAL
+    # These changes stay. Changing a class makes Python drop its attribute caches, which takes 40 µs a request.
+    dal.execution_handlers = [*dal.execution_handlers, _sql_recorder()]
+    dal.Table._filter_fields_for_operation = _in_order(dal.Table._filter_fields_for_operation)
+    _keep_journal_in_memory(gluon)
+    makers = (
+        (gluon.main, "Request", _make_request),
+        (gluon.main, "serve_controller", _make_serve),
+        (gluon.main, "run_controller_in", _make_run),
+        (gluon.restricted, "TicketStorage", _make_storage),
+    )
+    return [(owner, name, getattr(owner, name), make(getattr(owner, name))) for owner, name, make in makers]
+
+
+def _make_serve(serve: Any) -> Any:
+    def serve_controller(request: Any, response: Any, session: Any) -> None:
         try:
-            yield
+            serve(request, response, session)
         finally:
-            for owner, name, theirs, _ in self._replaced:
-                setattr(owner, name, theirs)
-            self._recorder = None
+            _recorders[-1].finish()
 
-    def _make_serve(self, serve: Any) -> Any:
-        def serve_controller(request: Any, response: Any, session: Any) -> None:
-            try:
-                serve(request, response, session)
-            finally:
-                self.recorder.finish()
+    return serve_controller
 
-        return serve_controller
 
-    def _make_run(self, run: Any) -> Any:
-        def run_controller_in(controller: str, function: str, environment: dict[str, Any]) -> Any:
-            return self.recorder.run_action(lambda: run(controller, function, environment), environment["request"])
+def _make_run(run: Any) -> Any:
+    def run_controller_in(controller: str, function: str, environment: dict[str, Any]) -> Any:
+        return _recorders[-1].run_action(lambda: run(controller, function, environment), environment["request"])
 
-        return run_controller_in
+    return run_controller_in
 
-    def _make_request(self, base: Any) -> Any:
-        instrumentation = self
 
-        class Request(base):  # type: ignore[misc]
-            """web2py's request, whose tickets are named by the numbers 1, 2, 3 and not at random."""
+def _make_request(base: Any) -> Any:
+    class Request(base):  # type: ignore[misc]
+        """web2py's request, whose tickets are named by the numbers 1, 2, 3 and not at random."""
 
-            def compute_uuid(self) -> str:
-                when = self.now.strftime("%Y-%m-%d.%H-%M-%S")
-                client = self.client.replace(":", "_")
-                number = next(instrumentation.recorder.ticket_numbers)
-                self._uuid = f"{self.application}/{client}.{when}.{number}"
-                return self._uuid
+        def compute_uuid(self) -> str:
+            when, client = self.now.strftime("%Y-%m-%d.%H-%M-%S"), self.client.replace(":", "_")
+            self._uuid = f"{self.application}/{client}.{when}.{next(_recorders[-1].ticket_numbers)}"
+            return self._uuid
 
-        return Request
+    return Request
 
-    def _make_storage(self, base: Any) -> Any:
-        instrumentation = self
 
-        class TicketStorage(base):  # type: ignore[misc]
-            """web2py's store of tickets, which also passes the exception of a ticket to the recorder."""
+def _make_storage(base: Any) -> Any:
+    class TicketStorage(base):  # type: ignore[misc]
+        """web2py's store of tickets, which also passes the exception of a ticket to the recorder."""
 
-            def store(self, request: Any, ticket_id: str, ticket_data: Any) -> None:
-                error = sys.exception()
-                if error is not None:
-                    instrumentation.recorder.record_error(error, f"{request.application}/{ticket_id}")
-                super().store(request, ticket_id, ticket_data)
+        def store(self, request: Any, ticket_id: str, ticket_data: Any) -> None:
+            error = sys.exception()
+            if error is not None:
+                _recorders[-1].record_error(error, f"{request.application}/{ticket_id}")
+            super().store(request, ticket_id, ticket_data)
 
-        return TicketStorage
+    return TicketStorage
 
-    def _make_handler(self) -> Any:
-        from pydal.helpers.classes import ExecutionHandler
 
-        instrumentation = self
+def _sql_recorder() -> Any:
+    from pydal.helpers.classes import ExecutionHandler
 
-        class SqlRecorder(ExecutionHandler):  # type: ignore[misc]
-            """Passes each statement of a DAL to the recorder, through pydal's interface `DAL.execution_handlers`."""
+    class SqlRecorder(ExecutionHandler):  # type: ignore[misc]
+        """Passes each statement of a DAL to the recorder, through pydal's interface `DAL.execution_handlers`."""
 
-            def before_execute(self, command: str) -> None:
-                if instrumentation._recorder is not None:  # the notebook's own DAL runs outside of a request
-                    instrumentation._recorder.record_sql(command)
+        def before_execute(self, command: str) -> None:
+            for recorder in _recorders:  # none if the notebook's own DAL runs outside of a request
+                recorder.record_sql(command)
 
-        return SqlRecorder
+    return SqlRecorder
 
 
 def _in_order(pick: Any) -> Any:
@@ -274,9 +269,3 @@ def _keep_journal_in_memory(gluon: ModuleType) -> None:
         return connection
 
     SQLite.connector = connector
-
-
-@cache
-def instrument(gluon: ModuleType) -> Instrumentation:
-    """Return the Instrumentation of this process. The first call makes it."""
-    return Instrumentation(gluon)

@@ -14,10 +14,6 @@ from harness.records import Request
 def explain_404(site: Site, request: Request) -> str | None:
     """Explain why web2py finds no action, or no view, for a request. No code of the application runs.
 
-    Args:
-        site: The site that answered the request.
-        request: The request as it was sent.
-
     Returns:
         One or two sentences, or None if the action exists and has a view, so that the handler itself answered 404.
     """

@@ -9,13 +9,15 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from functools import partial
 from typing import Any
 
-# The signals that a kernel needs. Reading one handler takes 2 µs. Windows has only the first two signals.
-_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGALRM") if hasattr(signal, name))
 LIMIT = 10_000  # bytes that are kept of what a handler prints
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGALRM")  # those that a kernel needs; Windows has only the first two
+_ATTRIBUTES = ((builtins, "__import__"), (sys, "dont_write_bytecode"), (sys, "path"))
+_State = tuple[Callable[[], Any], Callable[[Any], object]]  # a function that reads it and one that changes it
 
 
 class ProcessState:
@@ -26,59 +28,16 @@ class ProcessState:
     """
 
     def __enter__(self) -> None:
-        self._folder = _working_folder()
-        self._path, self._entries = sys.path, sys.path[:]
-        self._importer, self._no_bytecode = builtins.__import__, sys.dont_write_bytecode
-        self._trace = sys.gettrace()
-        self._locale = locale.setlocale(locale.LC_ALL)
-        self._zone = _zone()
-        self._logging = _Logging()
-        self._signals = _signal_handlers()
+        main = threading.current_thread() is threading.main_thread()  # no other thread can set signal handlers
+        self._attributes = [(owner, name, getattr(owner, name)) for owner, name in _ATTRIBUTES]
+        self._states = [(read, write, read()) for read, write in (*_STATES, *(_HANDLERS if main else ()))]
 
     def __exit__(self, *error: object) -> None:
-        builtins.__import__ = self._importer
-        if sys.gettrace() != self._trace:  # once gluon.debug is imported, it traces every request
-            sys.settrace(self._trace)
-        sys.dont_write_bytecode = self._no_bytecode
-        sys.path = self._path
-        sys.path[:] = self._entries
-        if self._folder is not None and _working_folder() != self._folder:
-            with suppress(FileNotFoundError):  # the handler may have removed the folder
-                os.chdir(self._folder)
-        if locale.setlocale(locale.LC_ALL) != self._locale:
-            locale.setlocale(locale.LC_ALL, self._locale)
-        if _zone() != self._zone:
-            _set_zone(self._zone[0])
-        self._logging.restore()
-        for number, handler in self._signals.items():
-            if handler is not None and signal.getsignal(number) != handler:
-                signal.signal(number, handler)
-
-
-class _Logging:
-    """The state of the root logger, and which loggers are disabled.
-
-    `logging.config` disables every logger that a configuration does not name.
-    """
-
-    def __init__(self) -> None:
-        self._handlers, self._level = logging.root.handlers[:], logging.root.level
-        self._threshold, self._disabled = logging.root.manager.disable, set(_disabled_loggers())
-
-    def restore(self) -> None:
-        if logging.root.handlers != self._handlers:
-            logging.root.handlers[:] = self._handlers
-        if logging.root.level != self._level:
-            logging.root.setLevel(self._level)
-        if logging.root.manager.disable != self._threshold:
-            logging.disable(self._threshold)
-        for logger in _disabled_loggers():
-            logger.disabled = logger in self._disabled
-
-
-def _disabled_loggers() -> list[logging.Logger]:
-    loggers = list(logging.root.manager.loggerDict.values())
-    return [logger for logger in loggers if isinstance(logger, logging.Logger) and logger.disabled]
+        for owner, name, value in self._attributes:
+            setattr(owner, name, value)
+        for read, write, value in self._states:
+            if value is not None and read() != value:
+                write(value)
 
 
 def _working_folder() -> str | None:
@@ -88,24 +47,43 @@ def _working_folder() -> str | None:
         return None
 
 
-def _zone() -> tuple[str | None, tuple[str, str]]:
-    return os.environ.get("TZ"), time.tzname
+def _change_folder(folder: str) -> None:
+    with suppress(FileNotFoundError):  # the handler may have removed the folder
+        os.chdir(folder)
 
 
-def _set_zone(name: str | None) -> None:
-    if name is None:
-        os.environ.pop("TZ", None)
-    else:
-        os.environ["TZ"] = name
+def _set_zone(zone: tuple[str | None, tuple[str, str]]) -> None:
+    os.environ.pop("TZ", None)
+    if zone[0] is not None:
+        os.environ["TZ"] = zone[0]
     if hasattr(time, "tzset"):  # Windows has no tzset
         time.tzset()
 
 
-def _signal_handlers() -> dict[signal.Signals, Any]:
-    """Return the handler of each signal, or {} outside the main thread, because no other thread can set them."""
-    if threading.current_thread() is not threading.main_thread():
-        return {}
-    return {number: signal.getsignal(number) for number in _SIGNALS}
+def _disabled_loggers() -> set[logging.Logger]:
+    loggers = list(logging.root.manager.loggerDict.values())
+    return {logger for logger in loggers if isinstance(logger, logging.Logger) and logger.disabled}
+
+
+def _enable_others(disabled: set[logging.Logger]) -> None:
+    """Enable loggers again, because `logging.config` disables every logger that a configuration does not name."""
+    for logger in _disabled_loggers() - disabled:
+        logger.disabled = False
+
+
+_STATES: tuple[_State, ...] = (
+    (lambda: (sys.gettrace(),), lambda saved: sys.settrace(*saved)),  # gluon.debug, once imported, traces every request
+    (lambda: sys.path[:], lambda saved: sys.path.__setitem__(slice(None), saved)),
+    (_working_folder, _change_folder),
+    (partial(locale.setlocale, locale.LC_ALL), partial(locale.setlocale, locale.LC_ALL)),
+    (lambda: (os.environ.get("TZ"), time.tzname), _set_zone),
+    (lambda: logging.root.handlers[:], lambda saved: logging.root.handlers.__setitem__(slice(None), saved)),
+    (lambda: logging.root.level, logging.root.setLevel),
+    (lambda: logging.root.manager.disable, logging.disable),
+    (_disabled_loggers, _enable_others),
+)
+_NUMBERS = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+_HANDLERS: list[_State] = [(partial(signal.getsignal, each), partial(signal.signal, each)) for each in _NUMBERS]
 
 
 class _FirstBytes(io.BufferedIOBase):

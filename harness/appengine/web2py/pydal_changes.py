@@ -5,17 +5,11 @@ because it imports `google.appengine.api.rdbms`, which `appengine-python-standar
 2.26.1 with pydal 20260520.0. web2py 3.3.3 expects the new pydal and needs none of this.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 
 def take_back(compat: Any) -> None:
-    """Give web2py 2.26.1 what it expects of pydal.
-
-    Args:
-        compat: The module `gluon._compat`, which has a copy of the names in `pydal._compat`.
-    """
+    """Give web2py 2.26.1 what it expects of pydal; `compat` is its module `gluon._compat`."""
     from urllib.request import FancyURLopener
 
     import pydal._compat

@@ -37,12 +37,7 @@ _current: "ActiveRoot | None" = None  # the root whose state gluon has; it stays
 
 
 class ActiveRoot:
-    """The share of one root in gluon's process-wide state: settings, routes, caches and imported modules.
-
-    Args:
-        gluon: web2py's package, from `boot`.
-        root: The folder that contains the folder `applications`.
-    """
+    """The share of one root in gluon's process-wide state: settings, routes, caches and imported modules."""
 
     def __init__(self, gluon: ModuleType, root: Path) -> None:
         self.root = root
@@ -59,8 +54,7 @@ class ActiveRoot:
     def inside(self) -> Iterator[Output]:
         """Let web2py run on this root in this scope, and restore the state of the process afterwards.
 
-        Yields:
-            The Output that receives what is printed.
+        Yields the Output that receives what is printed.
 
         Raises:
             HarnessError: If web2py already runs in this thread.
@@ -203,11 +197,7 @@ def sweep_once() -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove this user's roots whose process has ended. On Windows this does nothing.
-
-    Args:
-        folder: The folder that contains the roots. A root that was never locked is kept.
-    """
+    """Remove this user's locked roots in a folder if their process has ended. On Windows this does nothing."""
     for lock in folder.glob(f"{PREFIX}*/{_LOCK}") if fcntl is not None else ():
         with suppress(OSError):  # the lock is held, belongs to another user, is a link or was removed
             descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)

@@ -12,7 +12,7 @@ from harness.appengine.web2py.app_files import ROUTES, check_app, check_path
 from harness.appengine.web2py.boot import boot
 from harness.appengine.web2py.database import read_rows
 from harness.appengine.web2py.environ import Address, read_address, to_web2py
-from harness.appengine.web2py.instrumentation import RequestRecorder, instrument
+from harness.appengine.web2py.instrumentation import RequestRecorder, instrument, watched
 from harness.appengine.web2py.roots import ActiveRoot
 from harness.appengine.web2py.tickets import name_and_message
 from harness.appengine.wsgi import call
@@ -21,17 +21,10 @@ from harness.records import Request, Response
 
 
 class Site:
-    """A web2py root with applications that are made from a skeleton.
+    """A web2py root with applications that are made from a skeleton, each with its own database.
 
     Several sites in one process share no state. The first site loads web2py. After `close`, every other method raises
-    LabClosedError.
-
-    Args:
-        apps: The names of the applications. Each application has its own database.
-
-    Attributes:
-        root: The root folder, a temporary folder that is removed with the site.
-        apps: The names of the applications.
+    LabClosedError. `apps` are the names of the applications. `root` is a temporary folder, removed with the site.
 
     Raises:
         NameRefusedError: If web2py cannot serve an application of that name.
@@ -39,45 +32,28 @@ class Site:
     """
 
     def __init__(self, apps: Iterable[str] = ("tutorial",)) -> None:
-        names = [check_app(name) for name in ([apps] if isinstance(apps, str) else apps)]
-        self.apps: tuple[str, ...] = ()
+        self.apps = tuple(dict.fromkeys(check_app(name) for name in ([apps] if isinstance(apps, str) else apps)))
         self._gluon = boot()
         self.root = app_files.make_root()
         self._applications = self.root / "applications"
         self._active_root = ActiveRoot(self._gluon, self.root)
-        self._instrumentation = instrument(self._gluon)
+        instrument(self._gluon)
         self._ticket_numbers = itertools.count(1)
         self._end = weakref.finalize(self, _end, self._active_root)
-        for name in names:
-            self.add_app(name)
-
-    def add_app(self, name: str) -> None:
-        """Add an application. An application that the site already has is not changed.
-
-        Raises:
-            NameRefusedError: If web2py cannot serve an application of that name.
-        """
-        self._require_open()
-        if check_app(name) in self.apps:
-            return
-        app_files.make_app(self.root, name)
-        self.apps += (name,)
+        for name in self.apps:
+            app_files.make_app(self.root, name)
         self._changed(ROUTES)
 
     def write(self, path: str, source: str, app: str = "tutorial") -> None:
         """Write a file of an application. If the file is refused, the previous file is kept.
 
-        Args:
-            path: The path in the application, such as "controllers/default.py", or "routes.py" for the whole site.
-            source: The text of the file.
-            app: The name of the application.
+        The path is relative to the application ("controllers/default.py"), or "routes.py" for the whole site.
 
         Raises:
             NameRefusedError: If the application does not exist, or if web2py would not find a file at that path.
             SourceError: If the source is not a string, does not compile, has no code where web2py needs a function, or
                 defines routes that web2py refuses.
         """
-        self._require_open()
         file = self._find(check_path(path), app)
         name = path if path == ROUTES else f"{app}/{path}"
         if not isinstance(source, str):
@@ -106,7 +82,6 @@ class Site:
         Raises:
             NameRefusedError: If the file does not exist. The message lists the files of the application.
         """
-        self._require_open()
         file = self._find(check_path(path), app)
         if not file.is_file():
             known = ", ".join(app_files.list_files(self._applications / app))
@@ -127,7 +102,7 @@ class Site:
         """
         self._require_open()
         recorder = RequestRecorder(self._gluon, request, self._applications, self._ticket_numbers)
-        with self._active_root.inside() as output, self._instrumentation.watched(recorder):
+        with self._active_root.inside() as output, watched(self._gluon, recorder):
             response = self._answer(request, recorder)
         if recorder.interrupted:
             raise KeyboardInterrupt
@@ -177,6 +152,7 @@ class Site:
                     raise SourceError(_explain_routes(error, self.root)) from None
 
     def _find(self, path: str, app: str) -> Path:
+        self._require_open()
         if path == ROUTES:
             return self.root / ROUTES
         self._require_app(app)

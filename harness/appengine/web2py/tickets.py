@@ -14,10 +14,8 @@ _WRITES = "response.write("
 class Sources:
     """The files in a site's folder `applications`. Each is read once, to show its lines.
 
-    Args:
-        applications: The folder.
-        generated: The Python code that web2py made of the view that failed, or "". The line numbers of a view count
-            the lines of this code, because yatl keeps no others.
+    `generated` is the Python code that web2py made of the view that failed, or "". The line numbers of a view count the
+    lines of this code, because yatl keeps no others.
     """
 
     def __init__(self, applications: Path, generated: str = "") -> None:
@@ -26,11 +24,9 @@ class Sources:
         self._read = cache(_read_lines)
 
     def frame(self, filename: str, line: int, function: str) -> Frame | None:
-        """Return a line of a learner's file as a Frame.
+        """Return a line as a Frame, or None if the file is not the learner's or has no such line.
 
-        Returns:
-            The Frame, or None if the file is not the learner's or has no such line. An example is the line that web2py
-            appends to a controller to call the action.
+        An example of such a line is the one that web2py appends to a controller to call the action.
         """
         path = Path(filename)
         if not path.is_relative_to(self._applications):
@@ -64,13 +60,7 @@ def _read_lines(path: Path) -> list[str]:
 
 
 def make_ticket(id: str, error: BaseException, frames: Iterable[Frame]) -> Ticket:
-    """Return an exception as a Ticket.
-
-    Args:
-        id: The name of the ticket in web2py.
-        error: The exception.
-        frames: The learner's frames, outermost first. Of more than 20, the first and the last ten are kept.
-    """
+    """Return an exception as a Ticket. Of more than 20 frames, the first and the last ten are kept."""
     kept = tuple(frames)
     if len(kept) > 2 * _ENDS:
         kept = (*kept[:_ENDS], *kept[-_ENDS:])

@@ -32,11 +32,9 @@ def test_applications_have_databases_of_their_own() -> None:
     site.close()
 
 
-def test_an_application_can_be_added_later_and_twice() -> None:
-    site = Site()
-    site.add_app("stats")
+def test_an_application_that_is_named_twice_is_made_once() -> None:
+    site = Site(("tutorial", "stats", "tutorial"))
     site.write("controllers/default.py", "def f(): return request.application", app="stats")
-    site.add_app("stats")
     assert (site.apps, get(site, "/stats/default/f")) == (("tutorial", "stats"), "stats")
     site.close()
 
