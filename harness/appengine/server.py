@@ -11,10 +11,10 @@ from harness.appengine.taskqueue import learners_frame
 from harness.appengine.time_limit import REAL_SECONDS, Stopped, is_harness, limit
 from harness.appengine.web2py import Site, explain_404
 from harness.appengine.web2py.process_state import ProcessState, captured
-from harness.appengine.web2py.tickets import format_traceback, message_of
+from harness.appengine.web2py.tickets import make_ticket
 from harness.appengine.wsgi import WSGIApp, call, to_environ
 from harness.errors import BadRequestError, SourceError
-from harness.records import Request, Response, Ticket
+from harness.records import Request, Response
 
 T = TypeVar("T")
 _ROUTES = "<string>"  # the file name of routes.py in its frames, because web2py runs it as a string
@@ -55,7 +55,7 @@ class Server:
 
         Args:
             request: the request.
-            start: the instant at which the request begins, in virtual seconds since 1970.
+            start: its instant in virtual seconds since 1970.
             deadline: the virtual seconds after which the handler is stopped (T34; Docs). A handler that reaches the
                 real-time limit is stopped too, and counts as one that missed the deadline.
 
@@ -124,13 +124,7 @@ def _call_mounted(app: WSGIApp, request: Request) -> Response:
         try:
             response = call(app, to_environ(request), request)
         except (Exception, SystemExit) as error:
-            response = Response(500, "Internal Server Error", request=request, ticket=_to_ticket(error))
+            frames = (learners_frame(frame, line) for frame, line in traceback.walk_tb(error.__traceback__))
+            ticket = make_ticket("none: not web2py", error, frames)
+            response = Response(500, "Internal Server Error", request=request, ticket=ticket)
     return replace(response, output=output.text)
-
-
-def _to_ticket(error: BaseException) -> Ticket:
-    """Return a ticket like web2py's, with the exception and the learner's frames."""
-    steps = (learners_frame(frame, line) for frame, line in traceback.walk_tb(error.__traceback__))
-    frames = tuple(frame for frame in steps if frame is not None)
-    name, message = type(error).__name__, message_of(error)
-    return Ticket("none: not web2py", name, message, frames, format_traceback(error, frames))

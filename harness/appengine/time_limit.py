@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -45,9 +45,7 @@ class Stopped(BaseException):
 def queued(process: int | None = None, proc: str = "/proc") -> float:
     """Return the seconds that a thread has waited for a processor so far; 0 where the system does not report it.
 
-    Args:
-        process: the process whose first thread is meant; None for the calling thread.
-        proc: the folder in which Linux reports on processes.
+    The thread is the first one of a process, or the calling thread for None. Linux reports on processes in `proc`.
     """
     try:
         with open(f"{proc}/{process or 'thread-self'}/schedstat", encoding="ascii") as file:
@@ -61,27 +59,17 @@ def is_harness(file: str) -> bool:
     return file.startswith(_HARNESS)
 
 
-class _Clocks:
-    """The three clocks that a limit compares, each in seconds."""
-
-    wall = staticmethod(time.perf_counter)
-    processor = staticmethod(time.process_time)
-    queued = staticmethod(queued)
+_CLOCKS = SimpleNamespace(wall=time.perf_counter, processor=time.process_time, queued=queued)  # in seconds
 
 
 class HandlerTimeout:
-    """Runs a handler, and records whether it was stopped.
-
-    Args:
-        is_learners: returns whether a source file, given by its name, contains learner code.
-        seconds: the limit, in real seconds from now.
-        clocks: an object with the functions of `_Clocks`.
+    """Runs a handler, and records whether it was stopped. `limit` explains the arguments.
 
     `stopped` is True if the handler ran out of real seconds, and `interrupted` is True if Ctrl-C reached it. Both are
     set even if the handler catches the exception.
     """
 
-    def __init__(self, is_learners: Callable[[str], bool], seconds: float = REAL_SECONDS, clocks: Any = _Clocks):
+    def __init__(self, is_learners: Callable[[str], bool], seconds: float = REAL_SECONDS, clocks: Any = _CLOCKS):
         self.stopped = False
         self.interrupted = False
         self._is_learners = is_learners

@@ -20,11 +20,7 @@ _HEADER_VALUE = re.compile(r"[^\0\r\n\u0100-\U0010ffff]*")  # latin-1 without li
 
 
 class UserClient:
-    """One user: builds requests, and keeps the cookies of the responses.
-
-    Args:
-        app: the application to which relative paths belong.
-    """
+    """One user of an application: builds requests, and keeps the cookies of the responses."""
 
     def __init__(self, app: str) -> None:
         self._app = app
@@ -55,10 +51,8 @@ class UserClient:
             url = self._url(path, query or {})
             body, content_type = _encode_body(data)
         except UnicodeEncodeError as error:
-            half = error.object[error.start]
-            raise BadRequestError(
-                f"{half!r} cannot be sent, because it is only half of a character (a surrogate)"
-            ) from None
+            what = f"{error.object[error.start]!r} cannot be sent, because it is only half of a character (a surrogate)"
+            raise BadRequestError(what) from None
         if content_type and not any(name.lower() == "content-type" for name in own):
             own["Content-Type"] = content_type
         if self._cookies:
@@ -140,13 +134,9 @@ def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
             f'headers: query={{"headers": {headers!r}}}'
         )
     for name, value in headers.items():
-        if not _is_header(name, value):
+        strings = isinstance(name, str) and isinstance(value, str)
+        if not strings or not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
             raise BadRequestError(
                 f"a header is a name and one line of text in Latin characters (latin-1), not {name!r}: {value!r}"
             )
     return dict(headers)
-
-
-def _is_header(name: Any, value: Any) -> bool:
-    strings = isinstance(name, str) and isinstance(value, str)
-    return strings and bool(_HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value))

@@ -6,8 +6,6 @@ two the task is in flight, and other attempts may start. Events are handled in t
 and the clock moves to each event.
 """
 
-from __future__ import annotations
-
 import math
 from bisect import insort
 from collections import defaultdict
@@ -55,7 +53,7 @@ class InFlight:
         self.response = replace(response, status=0) if silent else response
         self.end = instant(self.start + response.elapsed)
 
-    def __lt__(self, other: InFlight) -> bool:
+    def __lt__(self, other: "InFlight") -> bool:
         """Order by end, and by start for equal ends, which is the order in which attempts are completed."""
         return (self.end, self.number) < (other.end, other.number)
 
@@ -101,7 +99,7 @@ class Dispatcher:
     @property
     def samples(self) -> dict[str, list[QueueSample]]:
         """The bucket and the tasks of each push queue, at each start and each end of an attempt."""
-        return self._push_queues.samples()
+        return {name: push_queue.samples() for name, push_queue in self._push_queues.items()}
 
     def step(self) -> Attempt:
         """Run one attempt from its start to its end, leave the clock there, and return the attempt.
@@ -115,7 +113,7 @@ class Dispatcher:
         self._push_queues.refresh(self._clock.timestamp)
         push_queue, at = self._next_event()
         if at == math.inf:
-            raise _nothing_due(self._push_queues)
+            raise _nothing_due(self._push_queues.values())
         if push_queue is None:
             return self._finish()
         number = self._start(push_queue, at)
@@ -160,7 +158,7 @@ class Dispatcher:
         return sorted(ended, key=_by_number)
 
     def _next_event(self) -> tuple[PushQueue | None, float]:
-        """Return the next event and its time: (queue, its next start), (None, an end), or (None, infinity)."""
+        """Return the next event and its time: (queue, its next start) or (None, an end); infinity if there is none."""
         now = self._clock.timestamp
         end = self._in_flight[0].end if self._in_flight else math.inf
         if end <= now:  # no start can be earlier
@@ -245,11 +243,7 @@ def _nothing_due(push_queues: Iterable[PushQueue]) -> NothingDueError:
 
 
 def _runaway(tasks: list[TaskInfo]) -> RunawayError:
-    """Return the error of a run that reached its cap; it lists the URLs with the most attempts.
-
-    Args:
-        tasks: the task of each attempt of the run, in the order of the attempts.
-    """
+    """Return the error of a run that reached its cap; it lists the URLs with the most of these attempted tasks."""
     by_url: dict[str, list[TaskInfo]] = defaultdict(list)
     for task in tasks:
         by_url[task.url].append(task)

@@ -1,10 +1,8 @@
 """All push queues of a lab, and the choice of the queue that starts the next attempt."""
 
-from __future__ import annotations
-
 import math
 from array import array
-from collections.abc import Iterator
+from operator import itemgetter
 
 from harness.appengine.clock import to_datetime
 from harness.appengine.taskqueue import Queue, TaskQueueService
@@ -24,10 +22,7 @@ class TokenBucket:
     The bucket stores when it was last full and how many tokens it has given out since, so its level cannot drift.
     `next_token` is the instant from which a token is available. It may be in the past, and is infinite at rate 0.
 
-    Args:
-        rate: tokens per second; 0 gives out no tokens, not even those of a full bucket.
-        size: the most tokens that the bucket holds; it is full at first.
-        now: the instant at which it begins, in seconds since 1970.
+    `rate` is in tokens per second; 0 gives out no tokens, not even those of a full bucket. The bucket is full at first.
     """
 
     def __init__(self, rate: float, size: int, now: float) -> None:
@@ -63,8 +58,7 @@ class TokenBucket:
 class PushQueue:
     """One push queue with its token bucket and its samples.
 
-    `served` is the number of the queue's last attempt, 0 before the first. If several queues can start at the same
-    instant, the one that was served longest ago starts, so each queue gets its turn (T33; Docs).
+    `served` is the number of the queue's last attempt, 0 before the first.
     """
 
     def __init__(self, queue: Queue, now: float) -> None:
@@ -79,23 +73,17 @@ class PushQueue:
         if (config.rate, config.bucket_size) != (self.bucket.rate, self.bucket.size):
             self.bucket = TokenBucket(config.rate, config.bucket_size, now)
 
-    def next_start(self, now: float) -> float:
-        """Return when the queue can start its next attempt: now or later, or infinity if no task can start.
+    def next_start(self, now: float) -> tuple[float, int, float]:
+        """Return when the queue can start its next attempt, then `served` and the ETA, which order equal instants.
 
-        A task waits for its ETA (T21), for a token (T32), for the end of one of the concurrent requests (T33), and for
-        a paused queue to be resumed (T32).
+        The instant is now or later, or infinity if no task can start. A task waits for its ETA (T21), for a token
+        (T32), for the end of one of the concurrent requests (T33), and for a paused queue to be resumed (T32).
         """
         queue = self.queue
-        if queue.paused or len(queue.in_flight) >= queue.config.max_concurrent_requests:
-            return math.inf
         eta = queue.next_eta()
-        return math.inf if eta is None else max(eta, self.bucket.next_token, now)
-
-    def precedes(self, other: PushQueue) -> bool:
-        """Return whether this queue starts before another one that can start at the same instant."""
-        if self.served or other.served:
-            return self.served < other.served
-        return (self.queue.next_eta() or 0.0) < (other.queue.next_eta() or 0.0)
+        if eta is None or queue.paused or len(queue.in_flight) >= queue.config.max_concurrent_requests:
+            return math.inf, 0, 0.0
+        return max(eta, self.bucket.next_token, now), self.served, eta
 
     def measure(self, now: float) -> None:
         """Record the level of the bucket and the numbers of waiting and running tasks."""
@@ -113,43 +101,35 @@ class PushQueue:
         ]
 
 
-class PushQueues:
-    """The push queues of a service, which a new queue.yaml may change between two runs.
+class PushQueues(dict[str, PushQueue]):
+    """The push queues of a service by name, which a new queue.yaml may change between two runs.
 
     Pull queues are left out, because their tasks are leased and never sent (T42; Docs).
     """
 
     def __init__(self, service: TaskQueueService) -> None:
+        super().__init__()
         self._service = service
-        self._push_queues: dict[str, PushQueue] = {}
-
-    def __iter__(self) -> Iterator[PushQueue]:
-        return iter(self._push_queues.values())
 
     def refresh(self, now: float) -> None:
         """Take over the service's present queues and their configuration."""
-        previous, self._push_queues = self._push_queues, {}
+        previous = self.copy()
+        self.clear()
         for name, queue in self._service.queues.items():
             push_queue = previous.get(name)
             if push_queue is not None and push_queue.queue is queue:
                 push_queue.follow_config(now)
-                self._push_queues[name] = push_queue
+                self[name] = push_queue
             elif queue.config.mode == "push":
-                self._push_queues[name] = PushQueue(queue, now)
+                self[name] = PushQueue(queue, now)
 
     def next_start(self, now: float) -> tuple[PushQueue | None, float]:
-        """Return the queue that starts the next attempt, and when; (None, infinity) if no queue can start one.
+        """Return the queue that starts the next attempt, and when; infinity if no queue can start one.
 
-        At the same instant, the queue that was served longest ago starts. Before the first attempts it is the queue
-        with the earlier ETA, and for equal ETAs the one that queue.yaml names first.
+        At the same instant, the queue that was served longest ago starts, so each queue gets its turn (T33; Docs).
+        Before the first attempts it is the queue with the earlier ETA, and for equal ETAs the one that queue.yaml names
+        first.
         """
-        best, earliest = None, math.inf
-        for push_queue in self:
-            start = push_queue.next_start(now)
-            if start < earliest or (best is not None and start == earliest and push_queue.precedes(best)):
-                best, earliest = push_queue, start
-        return best, earliest
-
-    def samples(self) -> dict[str, list[QueueSample]]:
-        """Return the recorded samples by queue."""
-        return {name: push_queue.samples() for name, push_queue in self._push_queues.items()}
+        starts = [(push_queue.next_start(now), push_queue) for push_queue in self.values()]
+        (start, _, _), push_queue = min(starts, key=itemgetter(0), default=((math.inf, 0, 0.0), None))
+        return push_queue, start

@@ -20,13 +20,8 @@ def decide(task: Task, config: QueueConfig, response: Response, now: float) -> R
 
     A status from 200 to 299 is a success (T22; Docs). With any other status the task runs again after a backoff (T28,
     T29), unless it has reached a limit (T30). The task's own parameters replace all of the queue's parameters (T31). A
-    task that was deleted while it ran is removed, whatever its status (T35).
-
-    Args:
-        task: the task, which is still in flight.
-        config: the configuration of its queue.
-        response: the handler's response, with status 0 if the handler missed its deadline.
-        now: the end of the attempt, in seconds since 1970.
+    task that was deleted while it ran is removed, whatever its status (T35). `now` is the end of the attempt (seconds
+    since 1970).
     """
     note = _describe(task, response)
     if task.state is TaskState.DELETED:

@@ -35,10 +35,7 @@ def find_call_site() -> Frame | None:
 def learners_frame(frame: FrameType, line: int, last: int | None = None) -> Frame | None:
     """Return the record of a frame, or None if it belongs to Google's client, the harness or the standard library.
 
-    Args:
-        frame: the frame.
-        line: the first line of the statement that it was running.
-        last: the last line of that statement; None if it has only one.
+    The statement that it was running begins at `line`, and ends at `last` or in the same line.
     """
     file = frame.f_code.co_filename
     if not _is_the_learners(file):

@@ -20,8 +20,8 @@ import sys
 import time as real_time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Self
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 from google.appengine.api import apiproxy_stub_map
 from google.appengine.runtime import context
@@ -34,14 +34,11 @@ _CLIENT = "google.appengine.api.taskqueue.taskqueue"
 _ENVIRONMENT = {"HTTP_HOST": HOST, "DEFAULT_VERSION_HOSTNAME": HOST, "APPENGINE_USE_CLOUDTASK_PUSH_QUEUE": None}
 
 
-class Connection:
+class Connection(AbstractContextManager["Connection"]):
     """A service that Google's client can reach until the connection is closed; also a context manager."""
 
     def __init__(self, service: TaskQueueService) -> None:
         self.service = service
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *error: object) -> None:
         self.close()

@@ -55,10 +55,6 @@ def check_add(message: Any, now: float) -> None:
 
     Google's client checks most of this first, but it accepts a name that ends with a line feed.
 
-    Args:
-        message: a TaskQueueAddRequest.
-        now: virtual seconds since 1970.
-
     Raises:
         ApplicationError: INVALID_TASK_NAME (T11), INVALID_ETA (T17), TASK_TOO_LARGE (T16) or INVALID_RETRY_PARAMETERS.
     """

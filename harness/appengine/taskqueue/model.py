@@ -34,12 +34,8 @@ class RetryParameters:
     def exhausted(self, retries: int, age_seconds: float) -> str | None:
         """Return why a task that has just failed is dropped, or None if it runs again (T30; Docs, TCK).
 
-        Args:
-            retries: the retries made so far; 0 if only the first attempt has failed.
-            age_seconds: seconds since the first attempt began.
-
-        Returns:
-            The limit in words ("task_retry_limit 3 reached"). With both limits, a task runs until it reaches both.
+        The reason is the limit in words ("task_retry_limit 3 reached"). With both limits, a task runs until it reaches
+        both. `retries` is 0 if only the first attempt has failed. The age counts from the beginning of the first one.
         """
         reached = []
         if self.task_retry_limit is not None and retries >= self.task_retry_limit:

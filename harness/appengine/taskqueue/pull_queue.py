@@ -4,15 +4,15 @@ import math
 
 from harness.appengine.taskqueue.messages import ErrorCode, refuse
 from harness.appengine.taskqueue.model import QueueConfig, Task
-from harness.appengine.taskqueue.queue import TOMBSTONE_SECONDS, EtaOrder, Queue
+from harness.appengine.taskqueue.queue import EtaOrder, Queue
 from harness.records import TaskState
 
 
 class PullQueue(Queue):
     """A queue whose tasks can be leased (T42; SDK). A leased task keeps waiting; its ETA is the end of its lease."""
 
-    def __init__(self, config: QueueConfig, tombstone_seconds: float = TOMBSTONE_SECONDS) -> None:
-        super().__init__(config, tombstone_seconds)
+    def __init__(self, config: QueueConfig) -> None:
+        super().__init__(config)
         self._by_tag: dict[str | None, EtaOrder] = {}
 
     def lease(self, count: int, seconds: float, now: float, group_by_tag: bool, tag: str | None) -> list[Task]:

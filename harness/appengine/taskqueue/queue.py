@@ -10,7 +10,7 @@ from harness.appengine.taskqueue.messages import ErrorCode, refuse
 from harness.appengine.taskqueue.model import QueueConfig, Task
 from harness.records import TaskState
 
-TOMBSTONE_SECONDS = 9 * 86400.0
+_TOMBSTONE_SECONDS = 9 * 86400.0  # for which the name of a finished task is refused (T12; Docs)
 _MINUTE = 60.0
 _Entry = tuple[float, int, Task]
 
@@ -58,8 +58,7 @@ class EtaOrder:
 class Tombstones:
     """The names that a queue refuses because a task of that name existed recently (T12, T13; Docs).
 
-    Args:
-        lifetime: the virtual seconds until a name can be used again.
+    `lifetime` is the virtual seconds until a name can be used again.
     """
 
     def __init__(self, lifetime: float) -> None:
@@ -83,23 +82,19 @@ class Tombstones:
 class Queue:
     """A queue of tasks. It does not run them; a dispatcher calls `take`, `done` and `put_back`.
 
-    Args:
-        config: the queue's entry in queue.yaml.
-        tombstone_seconds: the virtual seconds for which the name of a finished task is refused.
-
     A queue that is `paused` still accepts tasks, and the dispatcher must not run them (T32). `left_out` is True if it
-    is paused because queue.yaml no longer names it. `in_flight` contains the running tasks by name. All methods may be
-    called from any thread.
+    is paused because queue.yaml no longer names it. `config` is its entry in queue.yaml, and `in_flight` contains the
+    running tasks by name. All methods may be called from any thread.
     """
 
-    def __init__(self, config: QueueConfig, tombstone_seconds: float = TOMBSTONE_SECONDS) -> None:
+    def __init__(self, config: QueueConfig) -> None:
         self.config = config
         self.paused = False
         self.left_out = False
         self.in_flight: dict[str, Task] = {}
         self._order = EtaOrder()
         self._names: dict[str, Task] = {}
-        self._tombstones = Tombstones(tombstone_seconds)
+        self._tombstones = Tombstones(_TOMBSTONE_SECONDS)
         self._executed: deque[float] = deque()
         self._lock = RLock()
 

@@ -20,47 +20,44 @@ _LONGEST = 10 * 365 * 86400  # seconds; our own limit, which keeps every date wi
 _LARGEST_INT = 2**31 - 1  # Google's messages have 32 bits
 
 
-def _match(pattern: str, text: str, allowed: str) -> re.Match[str]:
-    found = re.fullmatch(pattern, text)
-    if found is None:
-        raise ValueError(f"{text[:_SHOWN]!r} is not {allowed}")
-    return found
+def _matching(pattern: str, allowed: str, convert: Callable[[re.Match[str]], Any] = lambda found: found[0]) -> Parser:
+    """Return a parser of texts that match a pattern; `convert` makes the value of the match."""
+
+    def parse(text: str) -> Any:
+        found = re.fullmatch(pattern, text)
+        if found is None:
+            raise ValueError(f"{text[:_SHOWN]!r} is not {allowed}")
+        return convert(found)
+
+    return parse
 
 
-def _matching(pattern: str, allowed: str) -> Callable[[str], str]:
-    return lambda text: _match(pattern, text, allowed)[0]
-
-
-def _limited(text: str, number: float, least: int, most: int, unit: str = "") -> float:
+def _limited(found: re.Match[str], number: float, least: int, most: int, unit: str = " seconds") -> float:
     if not least <= number <= most:
-        raise ValueError(f"{text[:_SHOWN]!r} is out of range; at least {least} and at most {most}{unit}")
+        raise ValueError(f"{found[0][:_SHOWN]!r} is out of range; at least {least} and at most {most}{unit}")
     return number
 
 
-def _rate(text: str) -> float:
-    if text == "0":
-        return 0.0
-    allowed = "a rate; write a number and a unit, such as 5/s, 10/m, 1/h or 1/d, or 0 to hold all tasks"
-    rate = _match(rf"({_NUMBER})/([smhd])", text, allowed)
-    return _limited(text, float(rate[1]) / _UNITS[rate[2]], 0, 500, "/s")
-
-
-def _age(text: str) -> float:
-    allowed = "a length of time; write a number and a unit, such as 30s, 10m, 4h or 2d"
-    age = _match(rf"({_NUMBER})([smhd])", text, allowed)
-    return _limited(text, int(min(float(age[1]) * _UNITS[age[2]], 1e300)), 1, _LONGEST, " seconds")
-
-
-def _seconds(text: str) -> float:
-    seconds = _match(_NUMBER, text, "a number of seconds; write a number such as 0.5, 10 or 300")
-    return _limited(text, float(seconds[0]), 0, _LONGEST, " seconds")
-
-
-def _integer(least: int, most: int) -> Callable[[str], int]:
+def _integer(least: int, most: int) -> Parser:
     allowed = f"an integer; write one from {least} to {most}"
-    return lambda text: int(_limited(text, float(_match("[0-9]+", text, allowed)[0]), least, most))
+    return _matching("[0-9]+", allowed, lambda found: int(_limited(found, float(found[0]), least, most, "")))
 
 
+_rate = _matching(
+    rf"0|({_NUMBER})/([smhd])",
+    "a rate; write a number and a unit, such as 5/s, 10/m, 1/h or 1/d, or 0 to hold all tasks",
+    lambda found: _limited(found, float(found[1] or 0) / _UNITS[found[2] or "s"], 0, 500, "/s"),
+)
+_age = _matching(
+    rf"({_NUMBER})([smhd])",
+    "a length of time; write a number and a unit, such as 30s, 10m, 4h or 2d",
+    lambda found: _limited(found, int(min(float(found[1]) * _UNITS[found[2]], 1e300)), 1, _LONGEST),
+)
+_seconds = _matching(
+    _NUMBER,
+    "a number of seconds; write a number such as 0.5, 10 or 300",
+    lambda found: _limited(found, float(found[0]), 0, _LONGEST),
+)
 _name = _matching("[a-zA-Z0-9-]{1,100}", "a queue name; use 1 to 100 letters, digits and '-'")
 _mode = _matching("push|pull", "a mode; write push or pull")
 _label = "[a-z0-9][a-z0-9-]*"

@@ -11,7 +11,7 @@ from harness.appengine.taskqueue.call_site import find_call_site
 from harness.appengine.taskqueue.messages import PULL, ErrorCode, check_add, decode, refuse, to_task
 from harness.appengine.taskqueue.model import QueueConfig, Task
 from harness.appengine.taskqueue.pull_queue import PullQueue
-from harness.appengine.taskqueue.queue import TOMBSTONE_SECONDS, Queue
+from harness.appengine.taskqueue.queue import Queue
 from harness.records import Frame
 
 _LARGEST_REQUEST = 32 << 20  # bytes
@@ -23,7 +23,6 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
     Args:
         clock: the virtual clock.
         configs: the queues; "default" is added if it is missing (T40; Docs).
-        tombstone_seconds: the virtual seconds for which the name of a finished task is refused (T12; Docs).
 
     `queues` contains the queues by name. `history` contains every task that was ever added, by name; a name has several
     tasks if several queues used it. Each of the `listeners` receives the name and the request of every call.
@@ -32,16 +31,13 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
     # False makes `add_async` take effect when its result is requested (T19; SDK). Threads may still call the service.
     THREADSAFE = False
 
-    def __init__(
-        self, clock: Clock, configs: Iterable[QueueConfig] = (), tombstone_seconds: float = TOMBSTONE_SECONDS
-    ) -> None:
+    def __init__(self, clock: Clock, configs: Iterable[QueueConfig] = ()) -> None:
         super().__init__("taskqueue", max_request_size=_LARGEST_REQUEST)
         self.clock = clock
         self.queues: dict[str, Queue] = {}
         self.history: dict[str, list[Task]] = {}
         self.listeners: list[Callable[[str, Any], None]] = []
         self._last_number = 0
-        self._tombstone_seconds = tombstone_seconds
         self.configure(configs)
 
     def configure(self, configs: Iterable[QueueConfig]) -> None:
@@ -58,8 +54,7 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
                     del self.queues[name]
             for name, config in wanted.items():
                 if name not in self.queues:
-                    kind = PullQueue if config.mode == "pull" else Queue
-                    self.queues[name] = kind(config, self._tombstone_seconds)
+                    self.queues[name] = PullQueue(config) if config.mode == "pull" else Queue(config)
 
     def MakeSyncCall(self, service: str, call: str, request: Any, response: Any, request_id: Any = None) -> None:
         """Report a call of Google's client to the listeners, and make it; its result goes into `response`."""
@@ -155,20 +150,16 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
 
     def _queue_for(self, message: Any) -> Queue:
         queue = self._queue(message.queue_name)
-        wanted = "pull" if message.mode == PULL else "push"
-        if queue.config.mode != wanted:
+        wanted, mode = "pull" if message.mode == PULL else "push", queue.config.mode
+        if mode != wanted:
             advice = "add the task to a queue with `mode: pull`" if wanted == "pull" else "add it with method='PULL'"
-            refuse(
-                ErrorCode.INVALID_QUEUE_MODE,
-                f"queue {queue.config.name!r} is a {queue.config.mode} queue and takes no {wanted} tasks; {advice}",
-            )
+            detail = f"queue {queue.config.name!r} is a {mode} queue and takes no {wanted} tasks; {advice}"
+            refuse(ErrorCode.INVALID_QUEUE_MODE, detail)
         return queue
 
     def _pull_queue(self, encoded: bytes) -> PullQueue:
         queue = self._queue(encoded)
         if not isinstance(queue, PullQueue):
-            refuse(
-                ErrorCode.INVALID_QUEUE_MODE,
-                f"queue {queue.config.name!r} is a push queue; tasks can be leased only from queues with `mode: pull`",
-            )
+            detail = "is a push queue; tasks can be leased only from queues with `mode: pull`"
+            refuse(ErrorCode.INVALID_QUEUE_MODE, f"queue {queue.config.name!r} {detail}")
         return queue

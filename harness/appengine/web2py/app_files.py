@@ -73,11 +73,7 @@ def make_root() -> Path:
 
 
 def make_app(root: Path, name: str) -> None:
-    """Make an application from the skeleton.
-
-    Raises:
-        FileExistsError: If the root already has an application of that name.
-    """
+    """Make an application from the skeleton."""
     app = root / "applications" / name
     for folder in ("models", "views"):
         shutil.copytree(_SKELETON / folder, app / folder, copy_function=shutil.copyfile)
@@ -165,15 +161,11 @@ def _check_in_folder(path: str, rest: str, folder: _Folder) -> None:
 
 
 def check_python(source: str, name: str, *, needs_code: bool = False) -> None:
-    """Compile Python source without running it.
-
-    Args:
-        source: The text of the file.
-        name: The name of the file in messages ("tutorial/controllers/default.py").
-        needs_code: True to refuse a file that contains no statement.
+    """Compile Python source without running it. `name` is the name of the file in messages.
 
     Raises:
-        SourceError: If the source does not compile. The message shows the line, the column and advice.
+        SourceError: If the source does not compile, or if it `needs_code` and contains no statement. The message shows
+            the line, the column and advice.
     """
     try:
         with warnings.catch_warnings():

@@ -1,11 +1,10 @@
 """Requests in the form that web2py needs, and the actions that web2py finds for their URLs."""
 
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 from harness.appengine.wsgi import Environ, to_environ
-from harness.records import Request
+from harness.records import Request, Route
 
 
 def to_web2py(request: Request) -> Environ:
@@ -23,20 +22,10 @@ def to_web2py(request: Request) -> Environ:
     return environ
 
 
-@dataclass(frozen=True)
-class Address:
-    """The names in a URL after routes.py has rewritten it. The action may not exist."""
-
-    application: str
-    controller: str
-    function: str
-    extension: str = "html"
-
-
-def read_address(gluon: ModuleType, request: Request) -> Address | None:
+def read_address(gluon: ModuleType, request: Request) -> Route | None:
     """Return the names that web2py reads from the URL of a request (gluon/rewrite.py), or None if it refuses the URL.
 
-    The controller of a static file is "static", and its other names are empty.
+    The action may not exist. The controller of a static file is "static", and its other names are empty.
     """
     environ = to_web2py(request)
     routed: Any = gluon.globals.Request(environ)
@@ -46,5 +35,5 @@ def read_address(gluon: ModuleType, request: Request) -> Address | None:
     except gluon.http.HTTP:
         return None
     if static_file:
-        return Address("", "static", "")
-    return Address(routed.application, routed.controller, routed.function, routed.extension)
+        return Route("", "static", "")
+    return Route(routed.application, routed.controller, routed.function, routed.extension)

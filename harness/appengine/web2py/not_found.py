@@ -5,10 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from harness.appengine.web2py.boot import LOCAL_HOSTS, boot
-from harness.appengine.web2py.environ import Address
 from harness.appengine.web2py.site import Site
 from harness.errors import did_you_mean
-from harness.records import Request
+from harness.records import Request, Route
 
 
 def explain_404(site: Site, request: Request) -> str | None:
@@ -32,7 +31,7 @@ def explain_404(site: Site, request: Request) -> str | None:
     )
 
 
-def _explain_controller(folder: Path, address: Address) -> str | None:
+def _explain_controller(folder: Path, address: Route) -> str | None:
     names = sorted(file.stem for file in (folder / "controllers").glob("*.py"))
     if address.controller in names:
         return None
@@ -41,7 +40,7 @@ def _explain_controller(folder: Path, address: Address) -> str | None:
     return f"The application {address.application!r} has no controller {_list(address.controller, names)}"
 
 
-def _explain_function(folder: Path, address: Address) -> str | None:
+def _explain_function(folder: Path, address: Route) -> str | None:
     source = (folder / "controllers" / f"{address.controller}.py").read_text("utf-8")
     actions: list[str] = boot().compileapp.find_exposed_functions(source)
     name = address.function
@@ -73,7 +72,7 @@ def _explain_definition(name: str, source: str) -> str | None:
     return f"web2py finds an action by its text. Write exactly `def {name}():` on one line, without extra spaces."
 
 
-def _explain_view(folder: Path, address: Address, request: Request) -> str | None:
+def _explain_view(folder: Path, address: Route, request: Request) -> str | None:
     view = f"{address.controller}/{address.function}.{address.extension}"
     generic = folder / "views" / f"generic.{address.extension}"
     if (folder / "views" / view).is_file() or (request.remote_addr in LOCAL_HOSTS and generic.is_file()):

@@ -11,13 +11,13 @@ from harness.appengine.web2py import app_files
 from harness.appengine.web2py.app_files import ROUTES, check_app, check_path
 from harness.appengine.web2py.boot import boot
 from harness.appengine.web2py.database import read_rows
-from harness.appengine.web2py.environ import Address, read_address, to_web2py
+from harness.appengine.web2py.environ import read_address, to_web2py
 from harness.appengine.web2py.instrumentation import RequestRecorder, instrument, watched
 from harness.appengine.web2py.roots import ActiveRoot
 from harness.appengine.web2py.tickets import name_and_message
 from harness.appengine.wsgi import call
 from harness.errors import LabClosedError, NameRefusedError, SourceError
-from harness.records import Request, Response
+from harness.records import Request, Response, Route
 
 
 class Site:
@@ -121,7 +121,7 @@ class Site:
         with self._active_root.inside():
             return read_rows(self._gluon, table, app, self._applications)
 
-    def address(self, request: Request) -> Address | None:
+    def address(self, request: Request) -> Route | None:
         """Return the names that web2py reads from the URL of a request, or None if web2py refuses the URL."""
         self._require_open()
         with self._active_root.inside():

@@ -59,9 +59,9 @@ def _read_lines(path: Path) -> list[str]:
         return []
 
 
-def make_ticket(id: str, error: BaseException, frames: Iterable[Frame]) -> Ticket:
-    """Return an exception as a Ticket. Of more than 20 frames, the first and the last ten are kept."""
-    kept = tuple(frames)
+def make_ticket(id: str, error: BaseException, frames: Iterable[Frame | None]) -> Ticket:
+    """Return an exception as a Ticket. Only the first and the last ten of its frames are kept; None is left out."""
+    kept = tuple(frame for frame in frames if frame is not None)
     if len(kept) > 2 * _ENDS:
         kept = (*kept[:_ENDS], *kept[-_ENDS:])
     return Ticket(id, type(error).__name__, message_of(error), kept, format_traceback(error, kept))

@@ -202,17 +202,6 @@ def test_the_name_of_a_finished_task_is_a_tombstone_for_nine_days(service, taskq
 
 
 @pytest.mark.row("T12")
-def test_the_life_of_a_tombstone_can_be_set(taskqueue):
-    service = TaskQueueService(Clock(), tombstone_seconds=60)
-    with connect(service):
-        taskqueue.add(url="/x", name="report")
-        taskqueue.Queue().purge()
-        service.clock.advance(60)
-        taskqueue.add(url="/x", name="report")
-    assert waiting(service) == ["report"]
-
-
-@pytest.mark.row("T12")
 def test_names_are_unique_in_a_queue_only(service, taskqueue):
     for queue in ("default", "mail"):
         taskqueue.add(url="/x", name="report", queue_name=queue)
