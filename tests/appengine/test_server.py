@@ -148,6 +148,15 @@ def test_an_exception_in_a_mounted_application_is_a_500_with_a_ticket(server):
     assert "KeyError: 'old'" in response.ticket.traceback
 
 
+def recurse() -> None:
+    recurse()
+
+
+def test_an_endless_recursion_in_a_mounted_application_keeps_twenty_frames(server):
+    ticket = mount(server, recurse).ticket
+    assert (ticket.exception, len(ticket.frames)) == ("RecursionError", 20)
+
+
 @pytest.mark.parametrize("action", [sys.exit, lambda: sys.exit("bye"), lambda: exec("1 +")])
 def test_whatever_a_mounted_application_raises_becomes_a_500(action, server):
     assert mount(server, action).status == 500
