@@ -164,15 +164,16 @@ def test_counts_other_than_1_to_n_are_found(course, counts):
     assert found(lesson_rules.counts, course, code("1", count=1), text_cell("a"), code("2", count=2)) == []
 
 
-def test_an_id_that_occurs_twice_or_is_missing_is_found(course):
+@pytest.mark.parametrize("ids", [("a", "a"), ("a", None)])
+def test_an_id_that_occurs_twice_or_is_missing_is_not_in_normal_form(course, ids):
     path = course / "notebooks" / "01_first.ipynb"
-    cells = [code("1", id="a"), code("2", id="a"), code("3", id="b")]
-    files.write(path, files.dump(notebook(*cells)))
-    assert ["its id occurs twice" in message for message in found(lesson_rules.ids, course)] == [True, True]
-    raw = notebook(code("1"))
-    del raw.cells[0]["id"]
+    raw = normalise(notebook(code("1"), code("2")))
     files.write(path, files.dump(raw))
-    assert "has no id" in says(lesson_rules.ids, course)
+    assert found(lesson_rules.normal_form, course) == []
+    for cell, cell_id in zip(raw.cells, ids, strict=True):
+        cell.update(id=cell_id) if cell_id else cell.pop("id")
+    files.write(path, files.dump(raw))
+    assert "not in normal form" in says(lesson_rules.normal_form, course)
 
 
 def test_a_cell_that_takes_itself_out_of_the_comparison_is_found(course):
@@ -193,10 +194,10 @@ def test_a_lesson_has_25_to_40_cells_and_the_welcome_10_to_25(course, name, coun
 
 def test_a_markdown_cell_has_at_most_150_words(course):
     table = "| a | b |\n|---|---|\n| one | two |\n\n"
-    assert found(lesson_rules.words, course, text_cell(table + "word " * 146)) == []
-    assert "has 151 words" in says(lesson_rules.words, course, text_cell(table + "word " * 147))
+    assert found(lesson_rules.lengths, course, text_cell(table + "word " * 146)) == []
+    assert "has 151 words" in says(lesson_rules.lengths, course, text_cell(table + "word " * 147))
     assert (
-        found(lesson_rules.words, course, text_cell("[a](https://example.com/b)\n\n```\n" + "word " * 200 + "\n```"))
+        found(lesson_rules.lengths, course, text_cell("[a](https://example.com/b)\n\n```\n" + "word " * 200 + "\n```"))
         == []
     )
 
@@ -208,15 +209,15 @@ def test_markdown_cells_have_30_to_50_words_in_the_median(course, length, allowe
 
 
 def test_a_code_cell_has_13_lines_and_a_file_20(course):
-    assert found(lesson_rules.lines, course, code("x\n" * 13), code("# a note\n%%model db\n" + "x\n" * 18)) == []
-    assert "has 14 lines; the maximum is 13" in says(lesson_rules.lines, course, code("x\n" * 14))
-    assert found(lesson_rules.lines, course, code("%%model db\n" + "x\n" * 19)) == []
-    assert "has 21 lines; the maximum is 20" in says(lesson_rules.lines, course, code("%%model db\n" + "x\n" * 20))
+    assert found(lesson_rules.lengths, course, code("x\n" * 13), code("# a note\n%%model db\n" + "x\n" * 18)) == []
+    assert "has 14 lines; the maximum is 13" in says(lesson_rules.lengths, course, code("x\n" * 14))
+    assert found(lesson_rules.lengths, course, code("%%model db\n" + "x\n" * 19)) == []
+    assert "has 21 lines; the maximum is 20" in says(lesson_rules.lengths, course, code("%%model db\n" + "x\n" * 20))
 
 
 def test_the_length_of_a_solution_is_counted_with_its_stub(course):
     answer = "### BEGIN SOLUTION\n" + "x\n" * 30 + "### END SOLUTION"
-    assert found(lesson_rules.lines, course, code(answer), name="solutions/01_first.ipynb") == []
+    assert found(lesson_rules.lengths, course, code(answer), name="solutions/01_first.ipynb") == []
 
 
 # Words

@@ -12,10 +12,8 @@ __all__ = ["NotebookPage", "lint"]
 
 EVERYWHERE: tuple[Rule, ...] = (
     lesson_rules.normal_form,
-    lesson_rules.ids,
     lesson_rules.tags,
-    lesson_rules.words,
-    lesson_rules.lines,
+    lesson_rules.lengths,
     lesson_rules.headings,
     lesson_rules.no_html,
     lesson_rules.spelling,

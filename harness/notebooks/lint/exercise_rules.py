@@ -2,13 +2,13 @@
 
 import ast
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 from harness.errors import NotebookError
 from harness.notebooks import files
 from harness.notebooks.build import check_source
 from harness.notebooks.cells import cell_magic
-from harness.notebooks.files import Cell, Notebook
+from harness.notebooks.files import Cell
 from harness.notebooks.lint import markdown
 from harness.notebooks.lint.lesson_rules import calls
 from harness.notebooks.lint.page import Found, NotebookPage
@@ -17,32 +17,21 @@ from harness.notebooks.stubs import digest, has_region, is_stub, origin, to_exer
 PARTS = {"'It works when'": r"It works when", "its size ('About 3 lines')": r"\b[Aa]bout \d+ lines?\b"}
 
 
-@dataclass
-class _Section:
-    """An exercise in a solution notebook: its check, and the cells between the previous check and this one."""
-
-    number: str
-    check: Cell
-    cells: list[Cell] = field(default_factory=list)
-
-
-def _sections(page: NotebookPage) -> list[_Section]:
-    """Split a solution notebook at its checks."""
+def _sections(page: NotebookPage) -> Iterator[tuple[str, Cell, list[Cell]]]:
+    """Yield the number of each exercise in a solution, its check, and the cells between the previous check and it."""
     checks = {cell.id: ast.unparse(call.args[0]).strip("'\"") for cell, call in calls(page, "check")}
-    found: list[_Section] = []
-    pending: list[Cell] = []
+    above: list[Cell] = []
     for cell in page.cells:
         if cell.id in checks:
-            found.append(_Section(checks[cell.id], cell, pending))
-            pending = []
+            yield checks[cell.id], cell, above
+            above = []
         else:
-            pending.append(cell)
-    return found
+            above.append(cell)
 
 
 def exercise_numbers(page: NotebookPage) -> Found:
     """The exercises have the lesson's number and are counted from 1."""
-    numbers = [section.number for section in _sections(page)]
+    numbers = [number for number, _, _ in _sections(page)]
     expected = [f"{int(page.number or 0)}.{index}" for index in range(1, len(numbers) + 1)]
     if not numbers:
         yield None, "has no exercise, because no cell calls check()"
@@ -52,30 +41,26 @@ def exercise_numbers(page: NotebookPage) -> Found:
 
 def exercise_parts(page: NotebookPage) -> Found:
     """An exercise has a numbered heading, a text with certain parts, one cell to fill, and a check."""
-    for section in _sections(page):
-        text = "\n\n".join(cell.source for cell in section.cells if cell.cell_type == "markdown")
-        if not any(heading.startswith(f"{section.number} ") for _, heading in markdown.headings(text)):
-            yield section.check, f"no heading above begins with {section.number!r}"
+    for number, check, above in _sections(page):
+        text = "\n\n".join(cell.source for cell in above if cell.cell_type == "markdown")
+        if not any(heading.startswith(f"{number} ") for _, heading in markdown.headings(text)):
+            yield check, f"no heading above begins with {number!r}"
         for name, pattern in PARTS.items():
             if not re.search(pattern, text):
-                yield section.check, f"the text of {section.number} lacks {name}"
-        if len(section.check.source.splitlines()) != 1:
-            yield section.check, "a check cell must contain only the check"
-        yield from _answer(section)
-
-
-def _answer(section: _Section) -> Found:
-    regions = [cell for cell in section.cells if has_region(cell)]
-    if len(regions) != 1:
-        yield section.check, f"{section.number} has {len(regions)} cells to fill; an exercise has one"
-    for cell in regions:
-        if not cell_magic(cell.source):
-            yield cell, "the cell to fill does not write a file (%%controller, %%model …)"
+                yield check, f"the text of {number} lacks {name}"
+        if len(check.source.splitlines()) != 1:
+            yield check, "a check cell must contain only the check"
+        regions = [cell for cell in above if has_region(cell)]
+        if len(regions) != 1:
+            yield check, f"{number} has {len(regions)} cells to fill; an exercise has one"
+        for cell in regions:
+            if not cell_magic(cell.source):
+                yield cell, "the cell to fill does not write a file (%%controller, %%model …)"
 
 
 def regions_have_checks(page: NotebookPage) -> Found:
     """A check follows each cell that the learner fills."""
-    belonging = [cell.id for section in _sections(page) for cell in section.cells]
+    belonging = [cell.id for _, _, above in _sections(page) for cell in above]
     for cell in page.code:
         if has_region(cell) and cell.id not in belonging:
             yield cell, "has a region to fill, but no check follows"
@@ -83,7 +68,7 @@ def regions_have_checks(page: NotebookPage) -> Found:
 
 def grading(page: NotebookPage) -> Found:
     """Answers and checks have the metadata that nbgrader needs."""
-    checks = [section.check.id for section in _sections(page)]
+    checks = [check.id for _, check, _ in _sections(page)]
     seen: set[str] = set()
     for cell in page.code:
         grader = cell.metadata.get("nbgrader", {})
@@ -107,12 +92,12 @@ def parses(page: NotebookPage) -> Found:
 
 def way_back(page: NotebookPage) -> Found:
     """A solution links to its lesson."""
-    if page.sibling("notebooks").exists():
-        targets = {target for cell in page.markdown for target in markdown.links(cell.source)}
-        if not any(target.partition("#")[0] == f"../notebooks/{page.path.name}" for target in targets):
-            yield None, f"has no link to its lesson, ../notebooks/{page.path.name}"
-    else:
-        yield None, f"has no lesson of the same name, notebooks/{page.path.name}"
+    name = f"notebooks/{page.path.name}"
+    targets = [target.partition("#")[0] for cell in page.markdown for target in markdown.links(cell.source)]
+    if not page.sibling("notebooks").exists():
+        yield None, f"has no lesson of the same name, {name}"
+    elif f"../{name}" not in targets:
+        yield None, f"has no link to its lesson, ../{name}"
 
 
 def way_on(page: NotebookPage) -> Found:
@@ -137,14 +122,9 @@ def generated(page: NotebookPage) -> Found:
         if origin(page.notebook) != origin(stub):
             yield None, f"differs from the exercise that {name} gives; run taskqueue-course build"
     elif not any(cell.get("execution_count") or cell.get("outputs") for cell in page.code):
-        yield from _edited(page, solution, stub)
-
-
-def _edited(page: NotebookPage, solution: Notebook, stub: Notebook) -> Found:
-    """Find changes of cells that only the solution should change, in a notebook that was never run."""
-    answers = {cell.get("id") for cell in solution.cells if has_region(cell)}
-    found = [(cell.cell_type, cell.source) for cell in page.cells]
-    for position, cell in enumerate(stub.cells):
-        if cell.id not in answers and (cell.cell_type, cell.source) not in found:
-            label = files.cell_label(cell, position)
-            yield None, f"lacks {label} of solutions/{page.path.name}; edit that file, then run taskqueue-course build"
+        answers = {cell.get("id") for cell in solution.cells if has_region(cell)}
+        found = [(cell.cell_type, cell.source) for cell in page.cells]
+        for position, cell in enumerate(stub.cells):
+            if cell.id not in answers and (cell.cell_type, cell.source) not in found:
+                label = files.cell_label(cell, position)
+                yield None, f"lacks {label} of {name}; edit that file, then run taskqueue-course build"

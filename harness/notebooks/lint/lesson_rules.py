@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -77,16 +78,15 @@ def wrap_up(page: NotebookPage) -> Found:
     """A lesson ends with a summary, three things to remember, and links to its exercises and to the next lesson."""
     closing = [cell for cell in page.cells[-3:] if cell.cell_type == "markdown"]
     text = "\n\n".join(cell.source for cell in closing)
-    if not re.search(r"In this lesson you(?! will)", text):
-        yield None, "does not end with 'In this lesson you' and a summary"
-    remember = text.partition("remember")[2]
-    if markdown.items(remember)[:1] != [3]:
-        yield None, "does not end with a list of three things to remember"
-    targets = markdown.links(text)
-    if page.sibling("solutions").exists() and f"../exercises/{page.path.name}" not in targets:
-        yield None, f"does not end with a link to its exercises, ../exercises/{page.path.name}"
-    if page.following and page.following not in targets:
-        yield None, f"does not end with a link to the next lesson, {page.following}"
+    exercises = f"../exercises/{page.path.name}" if page.sibling("solutions").exists() else ""
+    targets = ["", *markdown.links(text)]
+    parts = {
+        "'In this lesson you' and a summary": re.search(r"In this lesson you(?! will)", text),
+        "a list of three things to remember": markdown.items(text.partition("remember")[2])[:1] == [3],
+        f"a link to its exercises, {exercises}": exercises in targets,
+        f"a link to the next lesson, {page.following}": page.following in targets,
+    }
+    yield from ((None, f"does not end with {part}") for part, found in parts.items() if not found)
 
 
 def predictions(page: NotebookPage) -> Found:
@@ -118,14 +118,9 @@ def trace_or_timeline(page: NotebookPage) -> Found:
 
 
 def calls(page: NotebookPage, function: str = "") -> Iterator[tuple[Cell, ast.Call]]:
-    """Yield the calls in a notebook's Python code, but not those in the files that its cells write.
+    """Yield the calls in a notebook's Python code with their cells, but not the calls in files that its cells write.
 
-    Args:
-        page: the notebook.
-        function: yield only the calls of this function that have a positional argument; "" means every call.
-
-    Yields:
-        The cell, and the syntax tree of the call.
+    If `function` isn't "", only the calls of this function that have a positional argument are yielded.
     """
     for cell in page.code:
         if magic_first(cell.source).startswith("%%"):
@@ -140,7 +135,7 @@ def calls(page: NotebookPage, function: str = "") -> Iterator[tuple[Cell, ast.Ca
 
 
 def normal_form(page: NotebookPage) -> Found:
-    """The file is in normal form."""
+    """The file is in normal form, in which every cell has a unique id."""
     if files.dump(normalise(page.notebook)) != page.text:
         yield None, f"not in normal form; {_BUILD}"
 
@@ -150,16 +145,6 @@ def counts(page: NotebookPage) -> Found:
     found = [cell.execution_count for cell in page.code]
     if found != list(range(1, len(found) + 1)):
         yield None, f"execution counts are not 1 to {len(found)} but {found}; {_BUILD}"
-
-
-def ids(page: NotebookPage) -> Found:
-    """Every cell has a unique id."""
-    names = [cell.get("id") for cell in page.cells]
-    for cell in page.cells:
-        if not cell.get("id"):
-            yield cell, f"has no id; {_BUILD}"
-        elif names.count(cell.id) > 1:
-            yield cell, f"its id occurs twice in the notebook; {_BUILD}"
 
 
 def tags(page: NotebookPage) -> Found:
@@ -189,14 +174,6 @@ def number_of_cells(page: NotebookPage) -> Found:
         yield None, f"has {len(page.cells)} cells; lesson {page.number} may have {least} to {most}"
 
 
-def words(page: NotebookPage) -> Found:
-    """A Markdown cell has at most WORDS words."""
-    for cell in page.markdown:
-        count = markdown.words(cell.source)
-        if count > WORDS:
-            yield cell, f"has {count} words; the maximum is {WORDS}"
-
-
 def words_in_the_middle(page: NotebookPage) -> Found:
     """The median length of the Markdown cells is readable."""
     middle = median([markdown.words(cell.source) for cell in page.markdown] or [0])
@@ -205,21 +182,23 @@ def words_in_the_middle(page: NotebookPage) -> Found:
         yield None, f"its Markdown cells have a median of {middle:g} words; it must be {least} to {most}"
 
 
-def lines(page: NotebookPage) -> Found:
-    """A code cell is short; in a solution, the stub is counted instead of the answer."""
+def lengths(page: NotebookPage) -> Found:
+    """Every cell is short; in a solution, the stub is counted instead of the answer."""
+    counts = [(cell, markdown.words(cell.source), WORDS, "words") for cell in page.markdown]
     for cell in page.code:
-        count = len(blank_regions(cell.source, "cell").splitlines())
         most = LINES_OF_A_FILE if magic_first(cell.source).startswith("%%") else LINES
+        counts.append((cell, len(blank_regions(cell.source, "cell").splitlines()), most, "lines"))
+    for cell, count, most, unit in counts:
         if count > most:
-            yield cell, f"has {count} lines; the maximum is {most}"
+            yield cell, f"has {count} {unit}; the maximum is {most}"
 
 
 def internal_links(page: NotebookPage) -> Found:
     """The target of every link to the repository exists, in texts and in outputs."""
-    for cell in page.cells:
-        for target in [*markdown.links(cell.source), *_shown_links(cell)] if cell.cell_type != "raw" else []:
-            problem = _problem(page, target)
-            if problem:
+    for cell in [*page.markdown, *page.code]:
+        shown = [_attributes(output.get("data", {}), a="href") for output in cell.get("outputs", [])]
+        for target in [*markdown.links(cell.source), *map(unquote, chain(*shown))]:
+            if problem := _problem(page, target):
                 yield cell, f"links to {target!r}, {problem}"
 
 
@@ -255,40 +234,27 @@ def figures(page: NotebookPage) -> Found:
                 yield cell, f"the image {source!r} has no alt text"
     for cell in page.code:
         for output in cell.outputs:
-            yield from ((cell, problem) for problem in _without_alt(output.get("data", {})))
+            data = output.get("data", {})
+            texts = _attributes(data, img="alt", svg="aria-label")
+            if any(kind.startswith("image/") for kind in data) and not texts:
+                yield cell, "a figure has no alt text; show it as HTML with <img alt=…>"
+            elif not all(texts):
+                yield cell, "a figure has an empty alt text"
 
 
-def _without_alt(data: dict[str, Any]) -> Iterator[str]:
-    page = _Html(data.get("text/html", ""))
-    if any(kind.startswith("image/") for kind in data) and not page.pictures:
-        yield "a figure has no alt text; show it as HTML with <img alt=…>"
-    elif not all(page.pictures):
-        yield "a figure has an empty alt text"
+def _attributes(data: dict[str, Any], **wanted: str) -> list[str]:
+    """Return the values of an attribute of the wanted tags in an output's HTML; "" for each tag without it."""
+    values: list[str] = []
 
+    class Parser(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            if tag in wanted:
+                values.append((dict(attrs).get(wanted[tag]) or "").strip())
 
-def _shown_links(cell: Cell) -> list[str]:
-    outputs = cell.get("outputs", [])
-    return [link for output in outputs for link in _Html(output.get("data", {}).get("text/html", "")).links]
-
-
-class _Html(HTMLParser):
-    """The links and the alt texts of the pictures in HTML."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.links: list[str] = []
-        self.pictures: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = {name: value or "" for name, value in attrs}
-        if tag == "a" and "href" in values:
-            self.links.append(unquote(values["href"]))
-        elif tag == "img":
-            self.pictures.append(values.get("alt", "").strip())
-        elif tag == "svg":
-            self.pictures.append(values.get("aria-label", "").strip())
+    parser = Parser()
+    parser.feed(data.get("text/html", ""))
+    parser.close()
+    return values
 
 
 def nothing_private(page: NotebookPage) -> Found:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -10,6 +9,7 @@ from urllib.parse import unquote
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
+    from markdown_it.tree import SyntaxTreeNode
 
 
 @cache
@@ -19,11 +19,19 @@ def _parser() -> MarkdownIt:
     return MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 
+def _root(source: str) -> SyntaxTreeNode:
+    from markdown_it.tree import SyntaxTreeNode
+
+    return SyntaxTreeNode(_parser().parse(source))
+
+
+def _nodes(source: str, *kinds: str) -> list[SyntaxTreeNode]:
+    return [node for node in _root(source).walk() if node.type in kinds]
+
+
 def headings(source: str) -> list[tuple[int, str]]:
     """Return the level and the text of each heading in a cell."""
-    tokens = _parser().parse(source)
-    pairs = zip(tokens, tokens[1:], strict=False)
-    return [(int(head.tag[1]), _text(inline)) for head, inline in pairs if head.type == "heading_open"]
+    return [(int(node.tag[1]), _text(node.children[0])) for node in _nodes(source, "heading")]
 
 
 def anchor(heading: str) -> str:
@@ -33,55 +41,42 @@ def anchor(heading: str) -> str:
 
 def links(source: str) -> list[str]:
     """Return the percent-decoded targets of all links and images in a cell."""
-    names = {"link_open": "href", "image": "src"}
-    return [unquote(str(token.attrGet(names[token.type]))) for token in _inline(source) if token.type in names]
+    return [unquote(str(node.attrs.get("href", node.attrs.get("src")))) for node in _nodes(source, "link", "image")]
 
 
 def images(source: str) -> list[tuple[str, str]]:
     """Return the alt text and the source of each image in a cell."""
-    return [(token.content.strip(), str(token.attrGet("src"))) for token in _inline(source) if token.type == "image"]
+    return [(node.content.strip(), str(node.attrs["src"])) for node in _nodes(source, "image")]
 
 
 def items(source: str) -> list[int]:
     """Return the number of items of each list in a cell; nested lists and their items don't count."""
-    lengths: list[int] = []
-    for token in _parser().parse(source):
-        if token.level == 0 and token.type in ("bullet_list_open", "ordered_list_open"):
-            lengths.append(0)
-        elif token.level == 1 and token.type == "list_item_open":
-            lengths[-1] += 1
-    return lengths
+    return [len(node.children) for node in _root(source).children if node.type in ("bullet_list", "ordered_list")]
 
 
 def words(source: str) -> int:
     """Return the number of words in a cell, with code spans, but without code blocks and link targets."""
-    return sum(len(_text(token).split()) for token in _parser().parse(source) if token.type == "inline")
+    return sum(len(_text(node).split()) for node in _nodes(source, "inline"))
 
 
 def prose(source: str) -> str:
     """Return the text of a cell without code spans, code blocks and quotations, in which any spelling is allowed."""
-    quoted = 0
-    parts: list[str] = []
-    for token in _parser().parse(source):
-        quoted += {"blockquote_open": 1, "blockquote_close": -1}.get(token.type, 0)
-        if token.type == "inline" and not quoted:
-            parts += [child.content if child.type == "text" else " " for child in token.children or []]
-    return "".join(parts)
+    blocks = [block for block in _root(source).children if block.type != "blockquote"]
+    tokens = [token for block in blocks for node in block.walk() if node.type == "inline" for token in _tokens(node)]
+    return "".join(token.content if token.type == "text" else " " for token in tokens)
 
 
 def html(source: str) -> list[str]:
     """Return the pieces of raw HTML in a cell, without comments."""
-    blocks = [token.content for token in _parser().parse(source) if token.type == "html_block"]
-    inline = [token.content for token in _inline(source) if token.type == "html_inline"]
-    return [text.strip() for text in blocks + inline if not text.lstrip().startswith("<!--")]
+    pieces = [node.content.strip() for node in _nodes(source, "html_block", "html_inline")]
+    return [piece for piece in pieces if not piece.startswith("<!--")]
 
 
-def _inline(source: str) -> Iterator[Token]:
-    for token in _parser().parse(source):
-        yield from token.children or []
-
-
-def _text(inline: Token) -> str:
+def _text(inline: SyntaxTreeNode) -> str:
     """Return the text that a browser shows for a line of Markdown."""
     shown = {"softbreak": " ", "hardbreak": " "}
-    return "".join(shown.get(child.type, child.content) for child in inline.children or [])
+    return "".join(shown.get(token.type, token.content) for token in _tokens(inline))
+
+
+def _tokens(inline: SyntaxTreeNode) -> list[Token]:
+    return inline.to_tokens()[0].children or []

@@ -11,15 +11,7 @@ Found = Iterator[tuple[Cell | None, str]]  # the cell, or None for the whole not
 
 
 class NotebookPage:
-    """One notebook of the course.
-
-    Args:
-        root: the folder that contains notebooks/, solutions/ and exercises/.
-        path: the notebook.
-
-    Raises:
-        NotebookError: the file isn't a notebook of format 4.
-    """
+    """One notebook of the course, whose folder is `root`; NotebookError if the file isn't a notebook of format 4."""
 
     def __init__(self, root: Path, path: Path) -> None:
         self.root = root
