@@ -49,56 +49,40 @@ def execute(notebook: Notebook, path: Path) -> Notebook:
         NotebookError: a cell raised an exception, was tagged raises-exception but raised nothing, ran for more than a
             minute, or ended the kernel. The message names the cell and contains the exception's message.
     """
-    return _Run(notebook, path).execute()
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+    from nbformat import from_dict
 
+    executed = from_dict(notebook)  # a copy
+    reached = [str(path)]  # the file, then each cell when it starts
 
-class _Run:
-    """One execution of a notebook, and the cell that is running."""
+    def start(cell: Cell, cell_index: int) -> None:
+        reached.append(f"{path}, {cell_label(cell, cell_index)}")
 
-    def __init__(self, notebook: Notebook, path: Path) -> None:
-        from nbformat import from_dict
-
-        self.notebook = from_dict(notebook)  # a copy
-        self.path = path
-        self.reached = str(path)
-
-    def execute(self) -> Notebook:
-        from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-
-        for cell in self.notebook.cells:
-            if cell.cell_type == "code":
-                cell.outputs, cell.execution_count = [], None
-        client = self._client()
-        try:
-            with kernel_environment() as environment:
-                # `asyncio.run` closes its event loop; nbclient 0.11's own `execute` leaves one open per thread.
-                return asyncio.run(client.async_execute(env=environment))
-        except CellExecutionError as error:
-            raise NotebookError(f"{self.reached}: {error.ename}: {error.evalue}") from None
-        except CellTimeoutError:
-            raise NotebookError(f"{self.reached}: still running after {CELL_TIMEOUT} seconds") from None
-        except DeadKernelError:
-            raise NotebookError(f"{self.reached}: the kernel died") from None
-
-    def _client(self) -> Any:
-        from nbclient import NotebookClient
-
-        return NotebookClient(
-            self.notebook,
-            kernel_name="python3",
-            timeout=CELL_TIMEOUT,
-            startup_timeout=CELL_TIMEOUT,
-            record_timing=False,
-            extra_arguments=["--IPKernelApp.log_level=ERROR"],  # otherwise jupyter-client 8.10 warns about TCP
-            resources={"metadata": {"path": str(self.path.parent)}},
-            on_cell_start=self._start,
-            on_cell_executed=self._executed,
-        )
-
-    def _start(self, cell: Cell, cell_index: int) -> None:
-        self.reached = f"{self.path}, {cell_label(cell, cell_index)}"
-
-    def _executed(self, cell: Cell, cell_index: int, execute_reply: Mapping[str, Any]) -> None:
+    def end(cell: Cell, cell_index: int, execute_reply: Mapping[str, Any]) -> None:
         tagged = "raises-exception" in cell.metadata.get("tags", [])
         if tagged and not any(output.output_type == "error" for output in cell.outputs):
-            raise NotebookError(f"{self.reached}: tagged raises-exception, but it raised nothing")
+            raise NotebookError(f"{reached[-1]}: tagged raises-exception, but it raised nothing")
+
+    client = NotebookClient(
+        executed,
+        kernel_name="python3",
+        timeout=CELL_TIMEOUT,
+        startup_timeout=CELL_TIMEOUT,
+        record_timing=False,
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],  # otherwise jupyter-client 8.10 warns about TCP
+        resources={"metadata": {"path": str(path.parent)}},
+        on_cell_start=start,
+        on_cell_executed=end,
+    )
+    try:
+        with kernel_environment() as environment:
+            # `asyncio.run` closes its event loop; nbclient 0.11's own `execute` leaves one open per thread.
+            asyncio.run(client.async_execute(env=environment))
+    except CellExecutionError as error:
+        raise NotebookError(f"{reached[-1]}: {error.ename}: {error.evalue}") from None
+    except CellTimeoutError:
+        raise NotebookError(f"{reached[-1]}: still running after {CELL_TIMEOUT} seconds") from None
+    except DeadKernelError:
+        raise NotebookError(f"{reached[-1]}: the kernel died") from None
+    return executed

@@ -27,65 +27,45 @@ def shorten_tracebacks(shell: Any) -> None:
     """
     formatter = shell.InteractiveTB
     if not hasattr(formatter.structured_traceback, "__wrapped__"):
-        formatter.structured_traceback = _shortened(formatter.structured_traceback)
+        formatter.structured_traceback = _shortened(formatter.structured_traceback, lambda kind, error, *_: error)
     if not hasattr(threading.excepthook, "__wrapped__"):
-        threading.excepthook = _shortened_in_threads(threading.excepthook)
+        threading.excepthook = _shortened(threading.excepthook, lambda args: args.exc_value)
 
 
-def _shortened(show: Callable[..., list[str]]) -> Callable[..., list[str]]:
+def _shortened(show: Callable[..., Any], error_in: Callable[..., BaseException | None]) -> Callable[..., Any]:
+    """Wrap a function that shows an exception; `error_in` returns the exception from the function's arguments."""
+
     @wraps(show)
-    def structured_traceback(kind: Any, error: Any, trace: Any = None, *args: Any, **options: Any) -> list[str]:
-        with _shown_short(error, trace) as short:
-            return show(kind, error, short, *args, **options)
+    def shown(*args: Any, **options: Any) -> Any:
+        with _cut(error_in(*args)):
+            return show(*args, **options)
 
-    return structured_traceback
-
-
-def _shortened_in_threads(show: Callable[[Any], object]) -> Callable[[Any], object]:
-    @wraps(show)
-    def excepthook(args: Any) -> object:
-        with _shown_short(args.exc_value, args.exc_traceback) as short:
-            return show(threading.ExceptHookArgs((args.exc_type, args.exc_value, short, args.thread)))
-
-    return excepthook
+    return shown
 
 
 @contextmanager
-def _shown_short(error: BaseException | None, trace: Any) -> Iterator[Any]:
-    """Yield the learner's part of a traceback, which is also the exception's own traceback within the scope.
+def _cut(error: BaseException | None) -> Iterator[None]:
+    """Cut an exception's traceback, within the scope, in front of the first frame of the harness or the SDK.
 
-    The exception's context is hidden, because it was raised in a hidden frame.
+    The outermost frame is kept. The exception's context is hidden, because it was raised in a hidden frame.
     """
-    steps = list(_learners_steps(trace))
-    if error is None or not steps or steps[-1].tb_next is None:
-        yield trace
+    last = error.__traceback__ if error else None
+    while last and last.tb_next and not _is_foreign(last.tb_next):
+        last = last.tb_next
+    if error is None or last is None or last.tb_next is None:
+        yield
         return
-    original = error.__traceback__, error.__suppress_context__
-    error.__traceback__, error.__suppress_context__ = _joined(steps), True
+    original = last.tb_next, error.__suppress_context__
+    last.tb_next, error.__suppress_context__ = None, True
     try:
-        yield error.__traceback__
+        yield
     finally:
-        error.__traceback__, error.__suppress_context__ = original
-
-
-def _learners_steps(trace: Any) -> Iterator[TracebackType]:
-    """Yield the outermost step of a traceback, and the following ones up to the first in the harness or the SDK."""
-    first = trace
-    while isinstance(trace, TracebackType) and (trace is first or not _is_foreign(trace)):
-        yield trace
-        trace = trace.tb_next
+        last.tb_next, error.__suppress_context__ = original
 
 
 def _is_foreign(step: TracebackType) -> bool:
     file = step.tb_frame.f_code.co_filename
     return is_harness(file) or _SDK in file.replace("\\", "/")
-
-
-def _joined(steps: list[TracebackType]) -> TracebackType | None:
-    trace = None
-    for step in reversed(steps):
-        trace = TracebackType(trace, step.tb_frame, step.tb_lasti, step.tb_lineno)
-    return trace
 
 
 def load_ipython_extension(shell: Any) -> None:
