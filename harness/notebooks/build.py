@@ -57,10 +57,7 @@ def build(root: Path, paths: Sequence[Path] = (), *, check: bool = False, say: C
 
 
 def built(path: Path) -> list[tuple[Path, str]]:
-    """Run one lesson or solution, and make the exercise of a solution.
-
-    Args:
-        path: the lesson or solution; it isn't changed.
+    """Run one lesson or solution, and make the exercise of a solution. No file is changed.
 
     Returns:
         The new files with their texts: the exercise, if there is one, and the executed notebook.

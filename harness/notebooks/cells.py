@@ -17,7 +17,7 @@ MAGICS = tuple(_FILES)
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The file that a cell writes: its path in the application, and the application (None means the lab's first)."""
+    """The file that a cell writes: its path in the application `app`; None means the lab's first application."""
 
     path: str
     app: str | None = None
@@ -29,14 +29,7 @@ class Target:
 
 
 def parse_magic(magic: str, line: str) -> Target:
-    """Parse the arguments of a magic.
-
-    Args:
-        magic: its name without percent signs ("controller").
-        line: the rest of its line ("default --app stats").
-
-    Returns:
-        The file that the magic writes.
+    """Return the file that a magic writes, such as "controller" with the rest of its line "default --app stats".
 
     Raises:
         MagicError: an argument is missing, unknown or superfluous; the message gives an example that works.

@@ -36,14 +36,10 @@ def kernel_environment(*, learners: bool = False) -> Iterator[dict[str, str]]:
 
 
 def execute(notebook: Notebook, path: Path) -> Notebook:
-    """Run a notebook.
-
-    Args:
-        notebook: the notebook; it isn't changed.
-        path: its file; the kernel starts in the file's folder.
+    """Run a notebook in the folder of its file `path`.
 
     Returns:
-        A copy with the new outputs and execution counts.
+        A copy of the notebook with the new outputs and execution counts.
 
     Raises:
         NotebookError: a cell raised an exception, was tagged raises-exception but raised nothing, ran for more than a

@@ -47,17 +47,13 @@ def _to_node(value: Any) -> Any:
 
 
 def read(path: Path) -> Notebook:
-    """Return a notebook of the course, which has format 4 and the encoding UTF-8.
+    """Return a notebook of the course, which has format 4.
 
     Raises:
         NotebookError: the file can't be read, or it isn't a notebook of format 4. The message names the file and,
             for broken JSON, the line.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise NotebookError(f"{path}: cannot be read: {error}") from None
-    return parse(text, str(path))
+    return parse(_text(path, LARGEST), str(path))
 
 
 def read_saved(path: Path, largest: int = LARGEST) -> Notebook:
@@ -77,12 +73,7 @@ def read_saved(path: Path, largest: int = LARGEST) -> Notebook:
 
 
 def parse(text: str, name: str) -> Notebook:
-    """Return the notebook in the text of a file; raise NotebookError if it isn't one of format 4.
-
-    Args:
-        text: the JSON.
-        name: the file's name in error messages.
-    """
+    """Return the notebook in the text of a file; raise NotebookError, with the file's `name`, if it isn't format 4."""
     return _to_notebook(_load(text, name), name)
 
 
@@ -230,11 +221,7 @@ def write(path: Path, text: str) -> None:
 
 
 def back_up(path: Path, now: datetime) -> Path:
-    """Copy a notebook, byte for byte, into the folder of backups.
-
-    Args:
-        path: the notebook.
-        now: the local time, which becomes part of the copy's name.
+    """Copy a notebook, byte for byte, into the folder of backups. The local time `now` is part of the copy's name.
 
     Returns:
         The copy's path. An existing copy isn't overwritten.

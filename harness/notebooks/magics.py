@@ -12,8 +12,42 @@ from typing import Any
 from harness.appengine.time_limit import is_harness
 from harness.errors import MagicError
 from harness.lab import current_lab
-from harness.notebooks.cells import cell_body, cell_magic, magic_first, parse_magic
+from harness.notebooks.cells import MAGICS, cell_body, cell_magic, magic_first, parse_magic
 
+_HELP = {  # IPython shows it for `%%controller?`
+    "controller": """Write the rest of the cell as a controller, controllers/NAME.py, of the newest lab.
+
+        %%controller NAME [--app APPLICATION]
+
+    Each function `def name():` at the left margin is an action, with the URL /APPLICATION/NAME/name. A cell that
+    doesn't compile changes nothing. Without --app, the file belongs to the lab's first application.
+    """,
+    "model": """Write the rest of the cell as a model, models/NAME.py, of the newest lab.
+
+        %%model NAME [--app APPLICATION]
+
+    web2py runs all models of an application, sorted by name, before each action.
+    """,
+    "view": """Write the rest of the cell as a view, views/CONTROLLER/FUNCTION.html, of the newest lab.
+
+        %%view CONTROLLER/FUNCTION.html [--app APPLICATION]
+
+    The view shows the dict that the action with this controller and function returns.
+    """,
+    "routes": """Write the rest of the cell as routes.py of the newest lab.
+
+        %%routes
+
+    The file maps incoming and outgoing URLs for all applications.
+    """,
+    "queue_yaml": """Write the rest of the cell as queue.yaml of the newest lab.
+
+        %%queue_yaml
+
+    The file configures queues, rates and retries. Every queue keeps its tasks. A queue that is missing in the file is
+    paused until the file contains it again.
+    """,
+}
 _SDK = "/google/appengine/"
 # The definitions that web2py treats as actions (REGEX_EXPOSED, gluon/compileapp.py, 2.26.1 and 3.3.3).
 _ACTION = re.compile(r"def\s+(_?[a-zA-Z0-9]\w*)\( *\)\s*:")
@@ -73,64 +107,13 @@ def load_ipython_extension(shell: Any) -> None:
 
     IPython calls this function when it runs `%load_ext harness`.
     """
-    for magic in (controller, model, view, routes, queue_yaml):
-        shell.register_magic_function(magic, "cell")
+    for magic in MAGICS:
+        shell.register_magic_function(_writer(magic), "cell", magic)
         # Below code, IPython parses the line "%%controller default" as a line magic with the name "%controller".
-        shell.register_magic_function(_refuse_below_code(magic.__name__), "line", f"%{magic.__name__}")
+        shell.register_magic_function(_refuse_below_code(magic), "line", f"%{magic}")
     if begin_with_magic not in shell.input_transformers_cleanup:
         shell.input_transformers_cleanup.insert(0, begin_with_magic)  # IPython's own transformers remove blank lines
     shorten_tracebacks(shell)
-
-
-def controller(line: str, cell: str) -> None:
-    """Write the rest of the cell as a controller, controllers/NAME.py, of the newest lab.
-
-        %%controller NAME [--app APPLICATION]
-
-    Each function `def name():` at the left margin is an action, with the URL /APPLICATION/NAME/name. A cell that
-    doesn't compile changes nothing. Without --app, the file belongs to the lab's first application.
-    """
-    _write("controller", line, cell)
-
-
-def model(line: str, cell: str) -> None:
-    """Write the rest of the cell as a model, models/NAME.py, of the newest lab.
-
-        %%model NAME [--app APPLICATION]
-
-    web2py runs all models of an application, sorted by name, before each action.
-    """
-    _write("model", line, cell)
-
-
-def view(line: str, cell: str) -> None:
-    """Write the rest of the cell as a view, views/CONTROLLER/FUNCTION.html, of the newest lab.
-
-        %%view CONTROLLER/FUNCTION.html [--app APPLICATION]
-
-    The view shows the dict that the action with this controller and function returns.
-    """
-    _write("view", line, cell)
-
-
-def routes(line: str, cell: str) -> None:
-    """Write the rest of the cell as routes.py of the newest lab.
-
-        %%routes
-
-    The file maps incoming and outgoing URLs for all applications.
-    """
-    _write("routes", line, cell)
-
-
-def queue_yaml(line: str, cell: str) -> None:
-    """Write the rest of the cell as queue.yaml of the newest lab, which configures queues, rates and retries.
-
-        %%queue_yaml
-
-    Every queue keeps its tasks. A queue that is missing in the file is paused until the file contains it again.
-    """
-    _write("queue_yaml", line, cell)
 
 
 def begin_with_magic(lines: list[str]) -> list[str]:
@@ -154,13 +137,17 @@ def _refuse_below_code(magic: str) -> Callable[[str], None]:
     return refuse
 
 
-def _write(magic: str, line: str, cell: str) -> None:
-    target = parse_magic(magic, line)
-    source = cell_body(f"%%{magic}\n{cell}") if target.is_python else cell
-    current_lab().write(target.path, source, target.app)
-    file = target.path if target.app is None else f"{target.app}/{target.path}"
-    actions = f" Actions: {', '.join(_actions(source)) or 'none'}." if magic == "controller" else ""
-    print(f"{file} written.{actions}")
+def _writer(magic: str) -> Callable[[str, str], None]:
+    def write(line: str, cell: str) -> None:
+        target = parse_magic(magic, line)
+        source = cell_body(f"%%{magic}\n{cell}") if target.is_python else cell
+        current_lab().write(target.path, source, target.app)
+        file = target.path if target.app is None else f"{target.app}/{target.path}"
+        actions = f" Actions: {', '.join(_actions(source)) or 'none'}." if magic == "controller" else ""
+        print(f"{file} written.{actions}")
+
+    write.__doc__ = _HELP[magic]
+    return write
 
 
 def _actions(source: str) -> Iterator[str]:

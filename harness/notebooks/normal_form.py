@@ -25,12 +25,7 @@ _MACHINE_PATH = re.compile(r'(File "?)[^\n"]*[/\\](?:(?:site-packages|python3\.\
 
 
 def normalise(notebook: Notebook, *, blank: bool = False) -> Notebook:
-    """Return a copy of a notebook in normal form.
-
-    Args:
-        notebook: the notebook; it isn't changed.
-        blank: remove outputs and execution counts, as in an exercise.
-    """
+    """Return a copy of a notebook in normal form; if `blank`, without outputs and counts, as in an exercise."""
     normal = copy.deepcopy(notebook)
     normal.nbformat, normal.nbformat_minor = 4, 5
     normal.metadata = copy.deepcopy(METADATA)
@@ -81,14 +76,11 @@ def _coalesce(outputs: list[Any]) -> list[Any]:
     """Merge neighbouring stream outputs, stdout first, because a kernel interleaves the two streams at random."""
     merged: list[Any] = []
     for is_stream, group in groupby(outputs, key=lambda output: output.output_type == "stream"):
-        if not is_stream:
-            merged += group
-            continue
-        pieces = list(group)
-        for name in sorted({piece.name for piece in pieces}, reverse=True):
-            first = next(piece for piece in pieces if piece.name == name)
-            first.text = "".join(piece.text for piece in pieces if piece.name == name)
-            merged.append(first)
+        for output in sorted(group, key=lambda output: output.name, reverse=True) if is_stream else group:
+            if is_stream and merged and merged[-1].get("name") == output.name:
+                merged[-1].text += output.text
+            else:
+                merged.append(output)
     return merged
 
 

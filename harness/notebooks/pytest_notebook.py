@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack
 from difflib import unified_diff
+from itertools import chain
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -44,12 +45,6 @@ def _failure_text(headline: str, source: str, details: str | None) -> str:
     lines = [line[:_WIDTH] for line in unstyle(details or "").strip("\n").splitlines()]
     shortened = lines if len(lines) <= _LINES else [*lines[: _LINES // 2], "  …", *lines[-_LINES // 2 :]]
     return "\n".join([headline, *numbered, *shortened])
-
-
-def _difference(reference: list[Any], test: list[Any]) -> list[str]:
-    """Return a unified diff between the outputs in the notebook and those of a run."""
-    old, new = list(_lines(reference)), list(_lines(test))
-    return list(unified_diff(old, new, "in the notebook", "in this run", n=2, lineterm=""))
 
 
 def _lines(outputs: list[Any]) -> Iterator[str]:
@@ -93,12 +88,13 @@ class ExerciseSummary:
         if not self.all:
             return
         terminalreporter.section("exercises")
-        for entry in [entry for entries in self.entries.values() for entry in entries]:
-            colour = _COLOURS.get(_outcome(entry), "red")
-            terminalreporter.write_line(_fitted(entry, terminalreporter), **{colour: True})
+        width = max(40, terminalreporter.config.get_terminal_writer().fullwidth)
+        wrapper = textwrap.TextWrapper(width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+        for entry in chain(*self.entries.values()):
+            terminalreporter.write_line(wrapper.fill(entry), **{_COLOURS.get(_outcome(entry), "red"): True})
+        wrapper.subsequent_indent = ""
         advice = "" if self.correct == self.all else f" {_SAVE}"
-        total = f"{self.correct} of {self.all} correct.{advice}"
-        terminalreporter.write_line(_fitted(total, terminalreporter, indent=0))
+        terminalreporter.write_line(wrapper.fill(f"{self.correct} of {self.all} correct.{advice}"))
 
 
 def _outcome(headline: str) -> str:
@@ -106,25 +102,12 @@ def _outcome(headline: str) -> str:
     return headline.partition(" ")[2].partition(":")[0]
 
 
-def _fitted(text: str, terminalreporter: pytest.TerminalReporter, indent: int = 4) -> str:
-    width = terminalreporter.config.get_terminal_writer().fullwidth
-    return textwrap.fill(
-        text, max(40, width), subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
-    )
-
-
 class KernelDied(Exception):
     """The kernel's process ended while a cell was running."""
 
 
 class NotebookKernel(RunningKernel):  # type: ignore[misc]  # nbval has no types
-    """nbval's kernel with history, without pytest's variables, and with a check that its process is alive.
-
-    Args:
-        name: the kernel's name, or nbval's name for the current environment.
-        folder: the folder in which it starts.
-        startup_timeout: in seconds.
-    """
+    """nbval's kernel with history, without pytest's variables, and with a check that its process is alive."""
 
     def __init__(self, name: str, folder: Path, startup_timeout: float) -> None:
         self.reply: dict[str, Any] = {}
@@ -147,16 +130,13 @@ class NotebookKernel(RunningKernel):  # type: ignore[misc]  # nbval has no types
     def await_reply(self, msg_id: str, timeout: float | None = None) -> None:
         """Wait for the reply to a request and store it as `reply`.
 
-        Args:
-            msg_id: the request's id.
-            timeout: in seconds; None means without limit.
-
         Raises:
             KernelDied: the kernel's process has ended.
-            Empty: there was no reply within the timeout.
+            Empty: there was no reply within the timeout, in seconds.
         """
         end = time.monotonic() + (float("inf") if timeout is None else timeout)
-        while True:
+        message = None
+        while message is None or message["parent_header"].get("msg_id") != msg_id:
             try:
                 message = self.get_message("shell", timeout=max(0.0, min(_POLL, end - time.monotonic())))
             except Empty:
@@ -164,20 +144,12 @@ class NotebookKernel(RunningKernel):  # type: ignore[misc]  # nbval has no types
                     raise KernelDied from None
                 if time.monotonic() >= end:
                     raise
-                continue
-            if message["parent_header"].get("msg_id") == msg_id:
-                self.reply = message["content"]
-                return
+        self.reply = message["content"]
 
     def ask(self, expression: str, timeout: float) -> str:
-        """Evaluate an expression without history and output; `reply` remains the reply to the last cell.
+        """Return the string that an expression evaluates to, or "" if the kernel didn't return one in time.
 
-        Args:
-            expression: Python code whose value is a string.
-            timeout: in seconds.
-
-        Returns:
-            The string, or "" if the kernel didn't return one in time.
+        The expression runs without history and output, and `reply` remains the reply to the last cell.
         """
         reply = self.reply
         try:
@@ -230,7 +202,8 @@ class NotebookCell(IPyNbCell):  # type: ignore[misc]  # nbval has no types
     def runtest(self) -> None:
         """Run the cell and check its outcome; raise NbCellError if it fails."""
         if not self.options["skip"]:
-            self._require_living_kernel()
+            if not self.parent.kernel.is_alive():
+                self.raise_cell_error("not run: the kernel died in an earlier cell")
             self._require_count()
         try:
             super().runtest()
@@ -248,10 +221,6 @@ class NotebookCell(IPyNbCell):  # type: ignore[misc]  # nbval has no types
         if self.config.option.nbval_lax and not self.options["check_exception"]:
             headlines = self.parent.kernel.ask(_VERDICTS, _VERDICTS_TIMEOUT).splitlines()
             self.user_properties += [(EXERCISE, headline) for headline in headlines]
-
-    def _require_living_kernel(self) -> None:
-        if not self.parent.kernel.is_alive():
-            self.raise_cell_error("not run: the kernel died in an earlier cell")
 
     def _require_count(self) -> None:
         """Require that the notebook was run from top to bottom, if its outputs are compared."""
@@ -279,9 +248,9 @@ class NotebookCell(IPyNbCell):  # type: ignore[misc]  # nbval has no types
         """Return whether the outputs are equal; if they aren't, store a diff for the report."""
         if super().compare_outputs(test, ref, skip_compare):
             return True
-        diff = _difference(ref, test)
-        if diff:  # otherwise nbval's own report is kept
-            self.comparison_traceback = diff
+        old, new = list(_lines(ref)), list(_lines(test))
+        if old != new:  # otherwise nbval's own report is kept
+            self.comparison_traceback = list(unified_diff(old, new, "in the notebook", "in this run", n=2, lineterm=""))
         return False
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> str:

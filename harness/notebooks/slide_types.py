@@ -21,7 +21,10 @@ TELLS = re.compile(r"^predict\(['\"]([^'\"]+)['\"],[^\n]+\)$")
 
 
 def with_slides(notebook: Notebook) -> Notebook:
-    """Set the slide type of every cell in an executed lesson, and return the same notebook."""
+    """Set the slide type of every cell in a lesson, from the rule or from the cell's tag.
+
+    The lesson, which must have its outputs, is changed in place and returned.
+    """
     for cell, kind in zip(notebook.cells, slide_types(notebook.cells), strict=True):
         cell.metadata["slideshow"] = {"slide_type": kind}
     return notebook
@@ -39,12 +42,9 @@ def slide_types(cells: list[Cell]) -> list[str]:
 
 
 def room_taken(cell: Cell, kind: str, used: float) -> float:
-    """Return how many lines of a slide are used after a cell is added to it.
+    """Return how many lines of a slide are used after a cell is added, if the previous cells use `used` lines.
 
-    Args:
-        cell: the cell.
-        kind: its slide type.
-        used: the lines that the previous cells use.
+    `kind` is the cell's slide type.
     """
     if kind == "skip":
         return used
@@ -55,7 +55,10 @@ def room_taken(cell: Cell, kind: str, used: float) -> float:
 
 
 def parts(cell: Cell) -> list[str]:
-    """Return a cell's source in two parts if a section begins in its middle, because a slide begins there."""
+    """Return a cell's source in one or two parts.
+
+    A section heading splits a Markdown cell, because the lines above it belong to the previous slide.
+    """
     begins = _HEADING.search(cell.source) if cell.cell_type == "markdown" else None
     if begins is None or not cell.source[: begins.start()].strip():
         return [cell.source]
@@ -63,7 +66,10 @@ def parts(cell: Cell) -> list[str]:
 
 
 def height(source: str, cell: Cell) -> float:
-    """Estimate how many lines of a slide a part of a cell's source covers, together with the cell's outputs."""
+    """Return the estimated height of a cell on a slide in lines, outputs included.
+
+    `source` is the cell's source, or the part of it that the slide shows.
+    """
     if cell.cell_type != "code":
         return sum(map(_line, source.splitlines()))
     return 1 + 0.85 * len(source.splitlines()) + sum(map(_output, cell.get("outputs", [])))

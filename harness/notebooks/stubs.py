@@ -23,17 +23,13 @@ DIGEST = "course_stub"  # in the notebook's metadata, which JupyterLab keeps whe
 
 
 def to_exercise(solution: Notebook, name: str) -> Notebook:
-    """Make the exercise notebook of a solution notebook.
-
-    Args:
-        solution: the solution notebook; it isn't changed.
-        name: the file's name in error messages.
+    """Make the exercise notebook of a solution notebook, which isn't changed.
 
     Returns:
         The exercise in normal form, with the digest of its cells.
 
     Raises:
-        NotebookError: a begin or end marker has no partner; the message names the cell and the line.
+        NotebookError: a begin or end marker has no partner; the message names the file `name`, the cell and the line.
     """
     exercise = copy.deepcopy(solution)
     for position, cell in enumerate(exercise.cells):
@@ -77,15 +73,11 @@ def blank_regions(source: str, where: str) -> str:
 
     A region can contain other starting code for the learner, in lines that begin with `### START`.
 
-    Args:
-        source: the cell's source.
-        where: the file and the cell, for error messages.
-
     Returns:
         The source without the solution.
 
     Raises:
-        NotebookError: a begin or end marker has no partner.
+        NotebookError: a begin or end marker has no partner. `where` names the file and the cell in the message.
     """
     lines: list[str] = []
     begun = 0  # the line number of the open region's begin marker
@@ -126,10 +118,9 @@ def python_of(source: str) -> str:
 
 
 def syntax_error(cell: Cell) -> str | None:
-    """Return the first syntax error in a code cell and in the file that it writes.
+    """Return the first syntax error in a code cell or in the file that it writes.
 
-    Returns:
-        The message, or None if there is no error or the cell is tagged raises-exception.
+    Return None if there is no error or the cell is tagged raises-exception.
     """
     import yaml
 

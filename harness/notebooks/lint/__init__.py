@@ -27,8 +27,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         *EVERYWHERE,
         lesson_rules.counts,
         lesson_rules.slides,
-        lesson_rules.number_of_cells,
-        lesson_rules.words_in_the_middle,
+        lesson_rules.size,
         lesson_rules.goals,
         lesson_rules.wrap_up,
         lesson_rules.predictions,
@@ -37,12 +36,10 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "solutions": (
         *EVERYWHERE,
         lesson_rules.counts,
-        exercise_rules.exercise_numbers,
+        exercise_rules.exercise_checks,
         exercise_rules.exercise_parts,
-        exercise_rules.regions_have_checks,
         exercise_rules.grading,
-        exercise_rules.way_back,
-        exercise_rules.way_on,
+        exercise_rules.ways,
     ),
     "exercises": (exercise_rules.generated,),  # the other rules apply to the solutions, and none to learners' cells
 }

@@ -29,14 +29,19 @@ def _sections(page: NotebookPage) -> Iterator[tuple[str, Cell, list[Cell]]]:
             above.append(cell)
 
 
-def exercise_numbers(page: NotebookPage) -> Found:
-    """The exercises have the lesson's number and are counted from 1."""
-    numbers = [number for number, _, _ in _sections(page)]
+def exercise_checks(page: NotebookPage) -> Found:
+    """The checks have the lesson's number and are counted from 1; one follows each cell that the learner fills."""
+    sections = list(_sections(page))
+    numbers = [number for number, _, _ in sections]
     expected = [f"{int(page.number or 0)}.{index}" for index in range(1, len(numbers) + 1)]
     if not numbers:
         yield None, "has no exercise, because no cell calls check()"
     elif numbers != expected:
         yield None, f"checks {', '.join(numbers)}; expected {', '.join(expected)}"
+    checked = [cell.id for _, _, above in sections for cell in above]
+    for cell in page.code:
+        if has_region(cell) and cell.id not in checked:
+            yield cell, "has a region to fill, but no check follows"
 
 
 def exercise_parts(page: NotebookPage) -> Found:
@@ -56,14 +61,6 @@ def exercise_parts(page: NotebookPage) -> Found:
         for cell in regions:
             if not cell_magic(cell.source):
                 yield cell, "the cell to fill does not write a file (%%controller, %%model …)"
-
-
-def regions_have_checks(page: NotebookPage) -> Found:
-    """A check follows each cell that the learner fills."""
-    belonging = [cell.id for _, _, above in _sections(page) for cell in above]
-    for cell in page.code:
-        if has_region(cell) and cell.id not in belonging:
-            yield cell, "has a region to fill, but no check follows"
 
 
 def grading(page: NotebookPage) -> Found:
@@ -90,18 +87,14 @@ def parses(page: NotebookPage) -> Found:
         yield None, str(error).removeprefix(", ")
 
 
-def way_back(page: NotebookPage) -> Found:
-    """A solution links to its lesson."""
+def ways(page: NotebookPage) -> Found:
+    """A solution links to its lesson, and ends with a link to the next lesson."""
     name = f"notebooks/{page.path.name}"
     targets = [target.partition("#")[0] for cell in page.markdown for target in markdown.links(cell.source)]
     if not page.sibling("notebooks").exists():
         yield None, f"has no lesson of the same name, {name}"
     elif f"../{name}" not in targets:
         yield None, f"has no link to its lesson, ../{name}"
-
-
-def way_on(page: NotebookPage) -> Found:
-    """A solution ends with a link to the next lesson."""
     last = page.cells[-1].source if page.cells[-1:] == page.markdown[-1:] else ""
     if page.following and f"../notebooks/{page.following}" not in markdown.links(last):
         yield None, f"does not end with a link to the next lesson, ../notebooks/{page.following}"

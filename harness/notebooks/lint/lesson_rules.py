@@ -167,15 +167,11 @@ def slides(page: NotebookPage) -> Found:
             yield cell, f"has slide type {found!r}, but the rule gives {kind!r}; {advice}"
 
 
-def number_of_cells(page: NotebookPage) -> Found:
-    """A lesson is neither too short nor too long."""
+def size(page: NotebookPage) -> Found:
+    """A lesson is neither too short nor too long, and the median length of its Markdown cells is readable."""
     least, most = CELLS.get(page.number, CELLS_OF_A_LESSON)
     if not least <= len(page.cells) <= most:
         yield None, f"has {len(page.cells)} cells; lesson {page.number} may have {least} to {most}"
-
-
-def words_in_the_middle(page: NotebookPage) -> Found:
-    """The median length of the Markdown cells is readable."""
     middle = median([markdown.words(cell.source) for cell in page.markdown] or [0])
     least, most = MEDIAN_WORDS
     if not least <= middle <= most:
