@@ -1,6 +1,6 @@
 """One run of a check: the learner's files in a fresh lab, with real requests and tasks."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NoReturn, Self
@@ -13,15 +13,11 @@ from harness.lab import Lab
 from harness.records import Attempt, Response, TaskInfo, Ticket
 from harness.show.text import shorten
 
-SLIPS = (
-    "NameError",
-    "AttributeError",
-    "TypeError",
-    "ImportError",
-    "ModuleNotFoundError",
-)  # nobody raises them on purpose
+# exceptions that learners don't raise on purpose
+SLIPS = ("NameError", "AttributeError", "TypeError", "ImportError", "ModuleNotFoundError")
 CAP = 300  # attempts; if a check needs more, its tasks never end
 _AT_ONCE = 30  # attempts before their exceptions are examined
+Rows = list[tuple[Any, ...]]
 _DATA = 60  # columns of the data of a POST in a message
 _RAISED = 400  # columns of an exception's message; Google's may quote a batch of tasks
 
@@ -123,7 +119,7 @@ class Trial:
             if ended:
                 return attempts
         happened = f"{CAP} attempts, and tasks still wait. The last one: {_responded(attempts[-1])}"
-        self.wrong(self._missed(attempts[-1], None), happened=happened, expected="the tasks come to an end")
+        self.wrong(self._missed(attempts[-1], None), happened, "the tasks come to an end")
 
     def step(self, *, may_fail: bool = False) -> Attempt:
         """Run one attempt and return it.
@@ -147,33 +143,81 @@ class Trial:
                 If the worker itself chose the status, the mistake is "failure".
         """
         self._require_known(mistake)
-        self.expect(
-            attempt.ok,
-            self._missed(attempt, mistake),
-            happened=_responded(attempt),
-            expected="a status of 200 to 299; after any other status the queue tries again",
-        )
+        expected = "a status of 200 to 299; after any other status the queue tries again"
+        self.expect(attempt.ok, self._missed(attempt, mistake), _responded(attempt), expected)
+
+    def expect_ok(self, answer: Attempt | Response, mistake: str | None, happened: str, why: str = "") -> None:
+        """Require a status of success; `happened` introduces the status, and `why` follows what was expected."""
+        self.expect(answer.ok, mistake, f"{happened} {answer.status}", f"a status of 200 to 299{why}")
 
     def one_task(self, *, missing: str | None, queue: str | None = None) -> TaskInfo:
         """Require that exactly one task waits, and return it; `missing` is the mistake if none waits."""
         self._require_known(missing)
         tasks = self.lab.tasks(queue)
-        if len(tasks) != 1:
-            key = missing if not tasks else self.if_known("several-tasks")
-            self.wrong(key, happened=f"{quantity(len(tasks), 'task')} waiting", expected="exactly one task waiting")
+        self.expect_tasks(1, self.if_known("several-tasks") if tasks else missing, tasks=tasks)
         return tasks[0]
 
-    def rows(self, table: str = "mytable", *fields: str, app: str | None = None) -> list[tuple[Any, ...]]:
+    def expect_tasks(
+        self, count: int, mistake: str | None, when: str = "", tasks: Sequence[TaskInfo] | None = None
+    ) -> None:
+        """Require that this number of tasks waits; `when` introduces the number that waits, in the message."""
+        waiting = len(self.lab.tasks() if tasks is None else tasks)
+        happened, expected = f"{when}{quantity(waiting, 'task')} waiting", f"exactly {quantity(count, 'task')} waiting"
+        self.expect(waiting == count, mistake, happened, expected)
+
+    def expect_address(self, task: TaskInfo, worker: str) -> None:
+        """Require that a task has an address of its own."""
+        happened = f"the task goes to {task.url} and carries {task.text[:60]!r}"
+        expected = f"the task goes to your action {worker}"
+        self.expect(not task.url.startswith("/_ah/"), "no-address", happened, expected)
+
+    def expect_no_echo(self) -> None:
+        """Require that the task that ran last left no other task."""
+        waiting = [task.url for task in self.lab.tasks()]
+        done = self.lab.attempts[-1].request.url
+        self.expect(
+            not waiting,
+            self.if_known("itself") if _action(done) in map(_action, waiting) else None,
+            f"the task for {done} ran and left another task, for {', '.join(waiting)}",
+            "an empty queue, because one task does the work and adds no other",
+        )
+
+    def queue_task(
+        self, path: str, query: Mapping[str, Any], table: str = "mytable", *fields: str, app: str | None = None
+    ) -> tuple[Rows, TaskInfo]:
+        """Send a user's GET request, and require that it queues one task and leaves the work to the worker.
+
+        Returns:
+            The rows that the table had before, and the task.
+        """
+        before = self.rows(table, *fields, app=app)
+        self.get(path, **query)
+        self.expect_nothing_new(before, table, *fields, app=app)
+        return before, self.one_task(missing="not-queued")
+
+    def expect_nothing_new(self, before: Rows, table: str = "mytable", *fields: str, app: str | None = None) -> None:
+        """Require that a table still has the rows from before the request, because only the worker may write."""
+        new = self.rows(table, *fields, app=app)[len(before) :]
+        happened = f"{new} was in {table} before any task ran"
+        self.expect(not new, "called-directly", happened, "a task in the queue, and no new row yet")
+
+    def expect_equal(
+        self, found: object, expected: object, mistake: str | None, happened: str = "the worker wrote"
+    ) -> None:
+        """Require that a value or a list of rows is as expected; `happened` introduces it in the message."""
+        self.expect(found == expected, mistake, f"{happened} {_shown(found)}", _shown(expected))
+
+    def rows(self, table: str = "mytable", *fields: str, app: str | None = None) -> Rows:
         """Return the rows of a table as tuples of these fields (old and new by default), ordered by id."""
         return [tuple(row[field] for field in fields or ("old", "new")) for row in self.lab.table(table, app=app)]
 
-    def expect(self, condition: object, mistake: str | None = None, *, happened: str, expected: str) -> None:
+    def expect(self, condition: object, mistake: str | None, happened: str, expected: str) -> None:
         """Require that a condition is true; otherwise, the answer is wrong. See `wrong`."""
         self._require_known(mistake)
         if not condition:
-            self.wrong(mistake, happened=happened, expected=expected)
+            self.wrong(mistake, happened, expected)
 
-    def wrong(self, mistake: str | None = None, *, happened: str, expected: str) -> NoReturn:
+    def wrong(self, mistake: str | None, happened: str, expected: str) -> NoReturn:
         """End the check, because the answer is wrong.
 
         Args:
@@ -207,7 +251,7 @@ class Trial:
         for key, mistake in self.exercise.mistakes.items():
             if mistake.explains(raised):
                 where = f" at {ticket.where}" if ticket.frames else ""
-                self.wrong(key, happened=f"{raised}{where}", expected="no exception")
+                self.wrong(key, f"{raised}{where}", "no exception")
         raise Decided(error(self.exercise, ticket, self.called))
 
     def _require_known(self, mistake: str | None) -> None:
@@ -237,12 +281,22 @@ class Trial:
 
     def _found(self, response: Response) -> Response:
         """Require that web2py found the page that the user requested."""
-        self.expect(
-            response.status != 404 or not response.hint,
-            happened=f"the status is 404. {response.hint}",
-            expected="the action that the exercise names",
-        )
+        found = response.status != 404 or not response.hint
+        self.expect(found, None, f"the status is 404. {response.hint}", "the action that the exercise names")
         return response
+
+
+def _shown(value: object) -> str:
+    """Return a value for a message. Of a list of rows, it shows at most five."""
+    if not isinstance(value, list):
+        return str(value)
+    more = f" and {len(value) - 5} more" if len(value) > 5 else ""
+    return f"{value[:5] or 'no row'}{more}"
+
+
+def _action(url: str) -> list[str]:
+    """Return the application, the controller and the function in an address."""
+    return url.partition("?")[0].split("/")[1:4]
 
 
 def _responded(attempt: Attempt) -> str:

@@ -1,25 +1,15 @@
 """The checks of lesson 01, Your first background task. Their texts are in lesson01.toml."""
 
-from harness.course.lessons.expectations import (
-    EDITS,
-    Rows,
-    expect_address,
-    expect_no_echo,
-    expect_nothing_new,
-    expect_rows,
-    expect_short_wait,
-    queue_task,
-)
-from harness.course.trial import Trial
-from harness.errors import quantity
+from harness.course.lessons.expectations import EDITS, by_text, expect_short_wait
+from harness.course.trial import Rows, Trial
 
 
 def _queue_it(trial: Trial) -> None:
     for old, new in EDITS:
-        before, task = queue_task(trial, "ex1_1/save", {"old": old, "new": new})
-        expect_address(trial, task, "log_edit")
+        before, task = trial.queue_task("ex1_1/save", {"old": old, "new": new})
+        trial.expect_address(task, "log_edit")
         trial.succeed(trial.step(), "wrong-address")
-        expect_no_echo(trial)
+        trial.expect_no_echo()
         _expect_one_row(trial, trial.rows()[len(before) :], old, new)
 
 
@@ -29,7 +19,7 @@ def _expect_one_row(trial: Trial, rows: Rows, old: str, new: str) -> None:
         key: str | None = mistakes.get(rows[0], "fixed-values")
     else:
         key = trial.if_known("twice") if rows else trial.if_known("not-written")
-    expect_rows(trial, rows, [(old, new)], key)
+    trial.expect_equal(rows, [(old, new)], key)
 
 
 def _write_the_worker(trial: Trial) -> None:
@@ -38,14 +28,10 @@ def _write_the_worker(trial: Trial) -> None:
         before = trial.rows()
         attempt = trial.step()
         rows = trial.rows()[len(before) :]
-        trial.expect(
-            attempt.ok or attempt.status == 404,
-            "failure",
-            happened=f"the worker wrote {rows or 'no row'} and responded with {attempt.status}",
-            expected="a status of 200 to 299",
-        )
+        if attempt.status != 404:
+            trial.expect_ok(attempt, "failure", f"the worker wrote {rows or 'no row'} and responded with")
         trial.succeed(attempt, "no-action")
-        expect_no_echo(trial)
+        trial.expect_no_echo()
         _expect_one_row(trial, rows, old, new)
 
 
@@ -53,26 +39,19 @@ def _move_the_mail(trial: Trial) -> None:
     for address in ("ada@example.com", "björn+news@example.com"):
         sent = _mails(trial)
         expect_short_wait(trial, trial.get("ex1_3/register", address=address), "still-slow")
-        trial.expect(
-            _mails(trial) == sent,
-            "changed",
-            happened="the mail was sent during the request, in no time",
-            expected="no mail yet, because send_mail takes 3 s",
-        )
+        happened = "the mail was sent during the request, in no time"
+        trial.expect(_mails(trial) == sent, "changed", happened, "no mail yet, because send_mail takes 3 s")
         trial.one_task(missing="mail-lost")
         attempt = trial.step()
         trial.succeed(attempt, "wrong-address")
-        expect_no_echo(trial)
+        trial.expect_no_echo()
         mails = _mails(trial)[len(sent) :]
-        trial.expect(
-            mails and attempt.elapsed >= 3,
-            "changed" if mails else "not-sent",
-            happened=f"the worker took {attempt.elapsed:g} s and sent {mails or 'no mail'}",
-            expected="the worker calls send_mail, which takes 3 s",
-        )
+        mistake = "changed" if mails else "not-sent"
+        happened = f"the worker took {attempt.elapsed:g} s and sent {mails or 'no mail'}"
+        trial.expect(mails and attempt.elapsed >= 3, mistake, happened, "the worker calls send_mail, which takes 3 s")
         known = {("mail sent to", None): "no-values"}
         mistake = "twice" if len(mails) > 1 else known.get(mails[0], "fixed-values")
-        expect_rows(trial, mails, [("mail sent to", address)], mistake)
+        trial.expect_equal(mails, [("mail sent to", address)], mistake)
 
 
 def _mails(trial: Trial) -> Rows:
@@ -84,24 +63,14 @@ def _two_tasks(trial: Trial) -> None:
     for first, second in (("Harbour", "Market"), ("Chess", "Choir"), ("Harbour", "Market")):
         before = trial.rows()
         trial.get("ex1_4/swap", first=first, second=second)
-        expect_nothing_new(trial, before)
-        waiting = len(trial.lab.tasks())
-        trial.expect(
-            waiting == 2,
-            {0: "not-queued", 1: "one-task"}.get(waiting, "several-tasks"),
-            happened=f"{quantity(waiting, 'task')} waiting after one request",
-            expected="two tasks waiting, one for each edit",
-        )
+        trial.expect_nothing_new(before)
+        mistakes = {0: "not-queued", 1: "one-task"}
+        trial.expect_tasks(2, mistakes.get(len(trial.lab.tasks()), "several-tasks"), "after one request ")
         for attempt in (trial.step(), trial.step()):
             trial.succeed(attempt, "wrong-address")
-        expect_no_echo(trial)
-        rows = trial.rows()[len(before) :]
-        trial.expect(
-            sorted(map(str, rows)) == sorted(map(str, [(first, second), (second, first)])),
-            _mistaken_swap(rows, first, second),
-            happened=f"the workers wrote {rows}",
-            expected=f"{(first, second)} and {(second, first)}, in any order",
-        )
+        trial.expect_no_echo()
+        rows, expected = trial.rows()[len(before) :], [(first, second), (second, first)]
+        trial.expect_equal(by_text(rows), by_text(expected), _mistaken_swap(rows, first, second), "the workers wrote")
 
 
 def _mistaken_swap(rows: Rows, first: str, second: str) -> str | None:

@@ -5,19 +5,8 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from harness.course.lessons.expectations import (
-    Rows,
-    content_type,
-    expect_address,
-    expect_no_echo,
-    expect_nothing_new,
-    expect_rows,
-    is_plain,
-    queue_task,
-    work,
-)
-from harness.course.trial import Trial
-from harness.errors import quantity
+from harness.course.lessons.expectations import by_text, content_type, is_plain, work
+from harness.course.trial import Rows, Trial
 from harness.records import TaskInfo
 
 _EDITS = (("Ferry late", "Ferry on time"), ("Nacht & Nebel, 100 %", "Ночь + туман = 夜"), ("Ebb", "Flood"))
@@ -32,8 +21,8 @@ _TIDES: tuple[dict[str, Any], ...] = (
     {"port": "Ærø & Als", "metres": [-1.5], "storm": False},
 )
 _LOGIN = "from gluon.storage import Storage\ndef index(): session.auth = Storage(hmac_key='secret')\n"
-_VOTED = ("section", "points", "comment")
-_TIDE = ("port", "highest", "storm")
+_VOTED = ("section_vote", "section", "points", "comment")
+_TIDE = ("tide", "port", "highest", "storm")
 _SMALL = 1000  # bytes of a task's body in 2.4
 _NEWS = (("Ferry cancelled", True), ("Möwen & Meer", False), ("Sturmflut: 100 % sicher", True), ("Chess club", False))
 
@@ -43,12 +32,12 @@ def _repair_the_call(trial: Trial) -> None:
     for old, new in _EDITS:
         if (old, new) == _EDITS[-1]:
             trial.lab.get("login/index")  # from now on, URL(user_signature=True) signs
-        before, task = queue_task(trial, "ex2_1/save", {"old": old, "new": new})
-        expect_address(trial, task, "log_edit")
+        before, task = trial.queue_task("ex2_1/save", {"old": old, "new": new})
+        trial.expect_address(task, "log_edit")
         work(trial, task)
-        expect_no_echo(trial)
+        trial.expect_no_echo()
         rows = trial.rows()[len(before) :]
-        expect_rows(trial, rows, [(old, new)], _log_mistake(task, rows, (old, new)))
+        trial.expect_equal(rows, [(old, new)], _log_mistake(task, rows, (old, new)))
 
 
 def _log_mistake(task: TaskInfo, rows: Rows, expected: tuple[str, str]) -> str | None:
@@ -60,20 +49,16 @@ def _log_mistake(task: TaskInfo, rows: Rows, expected: tuple[str, str]) -> str |
 
 def _round_trip(trial: Trial) -> None:
     for stars, comment, sections in _VOTES:
-        before = trial.rows("section_vote", *_VOTED)
+        before = trial.rows(*_VOTED)
         trial.get("ex2_2/vote", stars=stars, comment=comment or "", sections=sections)
-        expect_nothing_new(trial, before, "section_vote", _VOTED)
+        trial.expect_nothing_new(before, *_VOTED)
         for task in trial.lab.tasks():
-            expect_address(trial, task, "count_vote")
+            trial.expect_address(task, "count_vote")
             work(trial, task)
-        rows = trial.rows("section_vote", *_VOTED)[len(before) :]
+        rows = trial.rows(*_VOTED)[len(before) :]
         expected = [(section, 20 * stars, comment) for section in sections]
-        trial.expect(
-            sorted(map(str, rows)) == sorted(map(str, expected)),
-            _round_trip_mistake(rows, expected),
-            happened=f"the rows are {rows[:5]}" if rows else "no row was written",
-            expected=f"for {stars} stars, comment {comment!r}, sections {sections}: {expected or 'no row'}",
-        )
+        happened = f"for {stars} stars, comment {comment!r}, sections {sections}, the workers wrote"
+        trial.expect_equal(by_text(rows), by_text(expected), _round_trip_mistake(rows, expected), happened)
 
 
 def _round_trip_mistake(rows: Rows, expected: Rows) -> str | None:
@@ -95,14 +80,14 @@ def _round_trip_mistake(rows: Rows, expected: Rows) -> str | None:
 def _json_payload(trial: Trial) -> None:
     for tides in _TIDES:
         query = {**tides, "storm": "yes" if tides["storm"] else "no"}
-        before, task = queue_task(trial, "ex2_3/report", query, "tide", _TIDE)
-        expect_address(trial, task, "save_tides")
+        before, task = trial.queue_task("ex2_3/report", query, *_TIDE)
+        trial.expect_address(task, "save_tides")
         _expect_json(trial, task, tides)
         work(trial, task)
-        expect_no_echo(trial)
-        rows = trial.rows("tide", *_TIDE)[len(before) :]
+        trial.expect_no_echo()
+        rows = trial.rows(*_TIDE)[len(before) :]
         expected = (tides["port"], max(tides["metres"]), tides["storm"])
-        expect_rows(trial, rows, [expected], _tide_mistake(rows, expected))
+        trial.expect_equal(rows, [expected], _tide_mistake(rows, expected))
 
 
 def _tide_mistake(rows: Rows, expected: tuple[Any, ...]) -> str | None:
@@ -121,22 +106,16 @@ def _expect_json(trial: Trial, task: TaskInfo, tides: dict[str, Any]) -> None:
         sent = json.loads(task.body)
     except ValueError:
         mistake = "in-a-form" if kind.endswith("form-urlencoded") else "not-json"
-        trial.wrong(mistake, happened=f"the task's body is {task.text[:60]!r}", expected="JSON")
-    trial.expect(
-        sent == tides,
-        "encoded-twice" if isinstance(sent, str) else "not-tides",
-        happened=f"the JSON is {sent!r}",
-        expected=f"{tides!r}",
-    )
-    happened = f"the task's Content-Type is {kind}"
-    trial.expect(kind == "application/json", "no-header", happened=happened, expected="application/json")
+        trial.wrong(mistake, f"the task's body is {task.text[:60]!r}", "JSON")
+    trial.expect_equal(sent, tides, "encoded-twice" if isinstance(sent, str) else "not-tides", "the JSON is")
+    trial.expect_equal(kind, "application/json", "no-header", "the task's Content-Type is")
 
 
 def _too_large(trial: Trial) -> None:
     letters = random.Random(2).choices("αβγδεζηθικλμνξοπρστυφχψω", k=24_000)
     long = " ".join("".join(letters[start : start + 6]) for start in range(0, len(letters), 6))
     work(trial, _save_story(trial, long))
-    expect_no_echo(trial)
+    trial.expect_no_echo()
     _expect_words(trial, {1: 4000})
     task, other = _save_story(trial, "The ferry is late."), _save_story(trial, "Ebb and flood.")
     trial.post("ex2_4/correct", {"id": 2, "body": "The ferry is on time again."})
@@ -145,13 +124,8 @@ def _too_large(trial: Trial) -> None:
     _expect_words(trial, {2: 6, 3: 3, 1: 4000}, {4: "as-it-was"})
     _save_story(trial, "The ferry is gone.")
     trial.post("ex2_4/delete", {"id": 4})
-    attempt = trial.step(may_fail=True)
-    trial.expect(
-        attempt.ok,
-        "deleted",
-        happened=f"the story was deleted, and its task failed with {attempt.status}, so the queue retries it forever",
-        expected="a status of 200 to 299, because nothing is left to do",
-    )
+    happened = "the story was deleted, and its task failed with"
+    trial.expect_ok(trial.step(may_fail=True), "deleted", happened, ", because nothing is left to do")
     work(trial, _save_story(trial, "It is back."))
     _expect_words(trial, {5: 3})
 
@@ -161,19 +135,11 @@ def _save_story(trial: Trial, body: str) -> TaskInfo:
     trial.post("ex2_4/save", {"body": body})
     trial.called = f"as a user: POST /ex2_4/save with a story of {len(body.split()):,} words"
     new = [task for task in trial.lab.tasks() if task.name not in known]
-    trial.expect(
-        len(new) == 1,
-        "several-tasks" if new else "not-queued",
-        happened=f"{quantity(len(new), 'new task')} waiting",
-        expected="exactly one new task waiting",
-    )
-    expect_address(trial, new[0], "count_words")
-    trial.expect(
-        len(new[0].body) < _SMALL,
-        "still-the-text",
-        happened=f"the body of the task has {len(new[0].body):,} bytes",
-        expected=f"less than {_SMALL:,} bytes",
-    )
+    trial.expect_tasks(1, "several-tasks" if new else "not-queued", "apart from earlier tasks, ", new)
+    trial.expect_address(new[0], "count_words")
+    size = len(new[0].body)
+    happened = f"the body of the task has {size:,} bytes"
+    trial.expect(size < _SMALL, "still-the-text", happened, f"less than {_SMALL:,} bytes")
     return new[0]
 
 
@@ -184,30 +150,23 @@ def _expect_words(trial: Trial, stories: dict[int, int], known: dict[int, str] |
         words = rows[number]
         others = [count for story, count in stories.items() if story != number]
         missing = "other-story" if number != max(rows) else "not-counted"
-        trial.expect(
-            words == expected,
-            missing if words is None else "other-story" if words in others else (known or {}).get(words),
-            happened=f"words of story {number} is {words}",
-            expected=f"{expected}, the number of words in that story when the task runs",
-        )
+        mistake = missing if words is None else "other-story" if words in others else (known or {}).get(words)
+        trial.expect_equal(words, expected, mistake, f"after the task, words of story {number} is")
 
 
 def _silent_task(trial: Trial) -> None:
     for title, urgent in _NEWS:
         before = trial.rows()
         trial.get("ex2_5/publish", title=title, urgent="on" if urgent else "")
-        expect_nothing_new(trial, before)
+        trial.expect_nothing_new(before)
         tasks = trial.lab.tasks()
         for task in tasks:
-            expect_address(trial, task, "mail_news")
+            trial.expect_address(task, "mail_news")
             work(trial, task)
         mails = trial.rows()[len(before) :]
-        trial.expect(
-            mails == [("urgent mail", title)] * urgent,
-            _mail_mistake(tasks, mails, title, urgent),
-            happened=f"{'an urgent' if urgent else 'an ordinary'} article, {title!r}, led to {mails or 'no mail'}",
-            expected=f"one row, {('urgent mail', title)}" if urgent else "no mail",
-        )
+        happened = f"{'an urgent' if urgent else 'an ordinary'} article, {title!r}, led to"
+        expected = [("urgent mail", title)] * urgent
+        trial.expect_equal(mails, expected, _mail_mistake(tasks, mails, title, urgent), happened)
 
 
 def _mail_mistake(tasks: Sequence[TaskInfo], mails: Rows, title: str, urgent: bool) -> str | None:

@@ -2,15 +2,8 @@
 
 from urllib.parse import unquote
 
-from harness.course.lessons.expectations import (
-    EDITS,
-    Rows,
-    expect_no_echo,
-    expect_nothing_new,
-    expect_rows,
-    queue_task,
-)
-from harness.course.trial import Trial
+from harness.course.lessons.expectations import EDITS
+from harness.course.trial import Rows, Trial
 from harness.records import Attempt, Outcome, TaskInfo
 
 _COUNTS = (("Ada", "Ferry on time"), ("Björn & Co.", "Sturm: 50 % mehr Möwen"))
@@ -33,16 +26,13 @@ def _another_controller(trial: Trial) -> None:
     for app in ("tutorial", "preview"):
         for edit in EDITS:
             query = {"old": edit[0], "new": edit[1]}
-            before, task = queue_task(trial, f"/{app}/ex3_1/save", query, app=app)
+            before, task = trial.queue_task(f"/{app}/ex3_1/save", query, app=app)
             mistake = _misread_archive(app, task)
             _deliver(trial, mistake)
             _expect_row(trial, before, edit, mistake, app)
-            trial.expect(
-                mistake == "wrong-address",  # the result for an address without any other mistake
-                mistake,
-                happened=f"the task went to {trial.lab.attempts[-1].request.url}",
-                expected=f"log in ex3_1_archive of {app}, and the page log in ex3_1 as it was",
-            )
+            happened = f"the task went to {trial.lab.attempts[-1].request.url}"
+            expected = f"log in ex3_1_archive of {app}, and the page log in ex3_1 as it was"
+            trial.expect(mistake == "wrong-address", mistake, happened, expected)  # there is no other mistake
 
 
 def _misread_archive(app: str, task: TaskInfo) -> str:
@@ -80,42 +70,28 @@ def _another_application(trial: Trial) -> None:
         before = trial.rows(app="stats")
         mine = trial.rows()
         trial.get("ex3_2/save", editor=count[0], headline=count[1])
-        expect_nothing_new(trial, mine)
-        expect_nothing_new(trial, before, app="stats")
+        trial.expect_nothing_new(mine)
+        trial.expect_nothing_new(before, app="stats")
         task = trial.one_task(missing="not-queued")
         mistake = addresses.get(_path(task), "wrong-address")
         _deliver(trial, mistake)
-        mine = trial.rows()
-        trial.expect(
-            not mine,
-            mistake,
-            happened=f"{task.url} wrote {mine} into mytable of tutorial",
-            expected="a row in mytable of stats, and none in that of tutorial",
-        )
+        trial.expect_equal(trial.rows(), [], mistake, f"into mytable of tutorial instead of stats, {task.url} wrote")
         _expect_row(trial, before, count, None, "stats")
 
 
 def _args_and_params(trial: Trial) -> None:
     for number, headline in _ARTICLES:
-        before, task = queue_task(trial, "ex3_3/save", {"number": number, "headline": headline})
+        before, task = trial.queue_task("ex3_3/save", {"number": number, "headline": headline})
         attempt = trial.step()
         second_argument = _path(task) == f"/tutorial/rename/{number}"
         trial.succeed(attempt, "second-argument" if second_argument else "wrong-address")
-        expect_no_echo(trial)
-        trial.expect(
-            "?" not in task.url,
-            "headline-in-query",
-            happened=f"the task's address is {task.url}",
-            expected=f"an address that ends with /{number}",
-        )
+        trial.expect_no_echo()
+        happened, expected = f"the task's address is {task.url}", f"an address that ends with /{number}"
+        trial.expect("?" not in task.url, "headline-in-query", happened, expected)
         args = _path(task).rstrip("/").partition("/rename/")[2].split("/")
         _expect_row(trial, before, (number, headline), _lost(trial, before, (number, headline), args))
-        trial.expect(
-            args[-1] == number,
-            "headline-in-args" if number in args else "number-in-params",
-            happened=f"the task's address is {task.url}",
-            expected=f"an address that ends with /{number}",
-        )
+        mistake = "headline-in-args" if number in args else "number-in-params"
+        trial.expect(args[-1] == number, mistake, happened, expected)
 
 
 def _lost(trial: Trial, before: Rows, row: tuple[str, str], args: list[str]) -> str | None:
@@ -153,25 +129,22 @@ def _never_stops(trial: Trial) -> None:
         _expect_success(trial, trial.step(), known.get(_path(task), "wrong-address"))
         nothing = trial.rows()[len(before) :] == [("mail sent", None)]
         _expect_row(trial, before, ("mail sent", edit[1]), "no-values" if nothing else known.get(_path(task)))
-        expect_no_echo(trial)
+        trial.expect_no_echo()
 
 
 def _expect_success(trial: Trial, attempt: Attempt, mistake: str | None = None) -> None:
     unwanted = {Outcome.DROPPED: "given-up", Outcome.DELETED: "deleted"}
     hint = attempt.response.hint
     answered = "dict-without-view" if "the view" in hint else mistake if hint else "failure-status"
-    trial.expect(
-        attempt.ok,
-        unwanted.get(attempt.outcome, answered),
-        happened=f"{attempt.request.url} responded with {attempt.status} ({attempt.outcome}). {hint}",
-        expected="a status of 200 to 299 at the first attempt",
-    )
+    happened = f"{attempt.request.url} responded with {attempt.status} ({attempt.outcome}). {hint}"
+    expected = "a status of 200 to 299 at the first attempt"
+    trial.expect(attempt.ok, unwanted.get(attempt.outcome, answered), happened, expected)
 
 
 def _deliver(trial: Trial, mistake: str | None) -> None:
     """Run the task once, and require that it succeeds and leaves no other task."""
     trial.succeed(trial.step(), mistake)
-    expect_no_echo(trial)
+    trial.expect_no_echo()
 
 
 def _expect_row(trial: Trial, before: Rows, row: tuple[str, str], mistake: str | None, app: str = "tutorial") -> None:
@@ -180,7 +153,7 @@ def _expect_row(trial: Trial, before: Rows, row: tuple[str, str], mistake: str |
         mistake = trial.if_known("no-values") or mistake
     elif mistake in (None, "wrong-address") and len(rows) == 1 and not set(rows[0]) & set(row):
         mistake = trial.if_known("fixed-values")
-    expect_rows(trial, rows, [row], mistake, f"in mytable of {app} the worker wrote")
+    trial.expect_equal(rows, [row], mistake, f"in mytable of {app} the worker wrote")
 
 
 def _path(task: TaskInfo) -> str:
@@ -195,15 +168,10 @@ def _rewritten(trial: Trial) -> None:
     link = _visit(trial, "/tutorial/ex3_5_news/index", "ex3_5_news/index", "Nebel & Wind über Ærø")
     _visit(trial, link, "ex3_5/save", "Ferry on time")
     tasks = sorted(trial.lab.tasks(), key=lambda task: "Ferry" in task.text)
-    trial.expect(len(tasks) == 2, happened=f"{len(tasks) - 1} new tasks waiting", expected="one new task waiting")
+    trial.expect_tasks(2, None, "with the earlier task, ")
     _expect_arrivals(trial, tasks[0])
     trial.called = "as a user: GET /ex3_5/save"
-    trial.expect(
-        tasks[1].url.partition("?")[0] == "/corrections/log",
-        "not-out",
-        happened=f"the new task's address is {tasks[1].url}",
-        expected="the address /corrections/log",
-    )
+    trial.expect_equal(_path(tasks[1]), "/corrections/log", "not-out", "the new task's address is")
 
 
 def _visit(trial: Trial, path: str, action: str, new: str) -> str:
@@ -213,12 +181,7 @@ def _visit(trial: Trial, path: str, action: str, new: str) -> str:
     if answer.ticket is not None:
         trial.failed(answer.ticket)
     seen = answer.route.action if answer.route else f"no action, with status {answer.status}"
-    trial.expect(
-        seen == f"tutorial/{action}",
-        "catch-all",
-        happened=f"{path} was served by {seen}",
-        expected=f"by tutorial/{action}, because all other pages keep their addresses",
-    )
+    trial.expect_equal(seen, f"tutorial/{action}", "catch-all", f"{path}, which must keep its address, was served by")
     return answer.text
 
 
@@ -227,19 +190,11 @@ def _expect_arrivals(trial: Trial, old: TaskInfo) -> None:
     attempts = [trial.step(), trial.step()]
     trial.called = "lab.step(), with a task that waited for /corrections/log"
     attempt = next(each for each in attempts if each.task.name == old.name)
-    trial.expect(
-        attempt.ok,
-        _misrouted(trial, attempt),
-        happened=f"{attempt.request.url} responded with {attempt.status}. {attempt.response.hint}",
-        expected="a status of 200 to 299",
-    )
-    rows = trial.rows()
-    trial.expect(
-        sorted(rows) == [("logged", "Ferry on time"), ("logged", "Nebel & Wind über Ærø")],
-        None if rows else "wrong-target",
-        happened=f"the two tasks wrote {rows or 'no row'}",
-        expected="one row for the old task, and one for the task of save",
-    )
+    happened = f"{attempt.request.url} responded with {attempt.status}. {attempt.response.hint}"
+    trial.expect(attempt.ok, _misrouted(trial, attempt), happened, "a status of 200 to 299")
+    rows = sorted(trial.rows())
+    expected = [("logged", "Ferry on time"), ("logged", "Nebel & Wind über Ærø")]
+    trial.expect_equal(rows, expected, None if rows else "wrong-target", "the two tasks wrote")
 
 
 def _misrouted(trial: Trial, attempt: Attempt) -> str:

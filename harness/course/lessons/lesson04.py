@@ -1,7 +1,7 @@
 """The checks of lesson 04, When a task fails. Their texts are in lesson04.toml."""
 
-from harness.course.lessons.expectations import Rows, expect_address, expect_rows, own_instance, step_without_slip
-from harness.course.trial import Trial
+from harness.course.lessons.expectations import by_text, own_instance, step_without_slip
+from harness.course.trial import Rows, Trial
 from harness.records import Attempt, Outcome
 
 _LONG = 30  # attempts; an answer that needs more has no limit
@@ -22,7 +22,7 @@ def _statuses(attempts: list[Attempt]) -> str:
 
 def _three_tries(trial: Trial) -> None:
     trial.get("ex4_1/ask", day="never")
-    expect_address(trial, trial.one_task(missing="not-queued"), "fetch")
+    trial.expect_address(trial.one_task(missing="not-queued"), "fetch")
     attempts = _attempts(trial, _LONG)
     if attempts[0].response.hint:
         trial.succeed(attempts[0], "wrong-address")
@@ -34,28 +34,17 @@ def _three_tries(trial: Trial) -> None:
         key = "age-too"
     elif attempts[-1].ok:
         key = "no-values"
-    trial.expect(
-        len(attempts) == 3,
-        key,
-        happened=f"{len(attempts)} attempts, with statuses {_statuses(attempts)}"
-        + (", and the task still waits" if trial.lab.tasks() else ""),
-        expected="3 attempts, after which the task is dropped",
-    )
-    trial.expect(
-        attempts[-1].outcome is Outcome.DROPPED,
-        "ends-itself",
-        happened=f"the third attempt ended with {attempts[-1].status} ({attempts[-1].outcome})",
-        expected="a third attempt, which fails too, and the queue drops the task",
-    )
+    happened = f"{len(attempts)} attempts, with statuses {_statuses(attempts)}"
+    happened += ", and the task still waits" if trial.lab.tasks() else ""
+    trial.expect(len(attempts) == 3, key, happened, "3 attempts, after which the task is dropped")
+    happened = f"the third attempt ended with {attempts[-1].status} ({attempts[-1].outcome})"
+    expected = "a third attempt, which fails too, and the queue drops the task"
+    trial.expect(attempts[-1].outcome is Outcome.DROPPED, "ends-itself", happened, expected)
     trial.get("ex4_1/ask", day="Tuesday")
     attempts = _attempts(trial, _LONG)
-    rows = trial.rows()
-    trial.expect(
-        len(attempts) == 2 and rows == [("tides", "Tuesday")],
-        "fixed-day" if len(attempts) != 2 else None,
-        happened=f"the office recovered; {len(attempts)} attempts, and the table contains {rows}",
-        expected="2 attempts, and the row ('tides', 'Tuesday')",
-    )
+    found = (len(attempts), trial.rows())
+    happened = "the office recovered; the number of attempts and the rows are"
+    trial.expect_equal(found, (2, [("tides", "Tuesday")]), "fixed-day" if len(attempts) != 2 else None, happened)
 
 
 def _idempotent(trial: Trial) -> None:
@@ -66,22 +55,11 @@ def _idempotent(trial: Trial) -> None:
             unlucky.lab.get("ex4_2/rate", rating=rating, stars=stars)
         attempts = _attempts(unlucky, 8, may_fail=False)
         unlucky.called = "two ratings, each of whose tasks is delivered twice"
-        failed = next((attempt for attempt in attempts if not 200 <= attempt.status < 300), None)
-        if failed is not None:
-            unlucky.wrong(
-                "second-fails",
-                happened=f"a delivery ended with {failed.status}, so the queue tries it again",
-                expected="the second delivery finds nothing to do and responds with 200",
-            )
-        rows: Rows = unlucky.rows()
-        numbers = sorted(str(row[0]) for row in rows)
+        for attempt in attempts:
+            unlucky.expect_ok(attempt.response, "second-fails", "one of two deliveries ended with")
+        rows = unlucky.rows()
         key = "twice" if len(rows) > len(set(rows)) else "too-few" if rows else "no-row"
-        unlucky.expect(
-            numbers == ["r1", "r2"] and sorted(map(str, rows)) == sorted(map(str, expected)),
-            key,
-            happened=f"the table contains {rows}",
-            expected=f"{expected}",
-        )
+        unlucky.expect_equal(by_text(rows), by_text(expected), key, "the table contains")
     with own_instance(trial):
         _rate_once_more(trial)
         _rate_once_more(trial, "remembers-names", "the same rating was queued again, in a new task")
@@ -91,37 +69,26 @@ def _idempotent(trial: Trial) -> None:
 def _rate_once_more(trial: Trial, mistake: str | None = None, what: str = "a rating was queued") -> None:
     trial.get("ex4_2/rate", rating="r7", stars="3")
     trial.run()
-    expect_rows(trial, trial.rows(), [("r7", "3")], mistake, f"{what}; the table contains")
+    trial.expect_equal(trial.rows(), [("r7", "3")], mistake, f"{what}; the table contains")
 
 
 def _no_rows(trial: Trial) -> None:
     for pages in ("8", "16"):
-        done: Rows = trial.rows()
+        done = trial.rows()
         trial.get("ex4_3/order", pages=pages)
         for number in (1, 2):
             attempt = step_without_slip(trial)
-            trial.expect(
-                attempt.elapsed < 60,
-                "waits",
-                happened=f"attempt {number} took {attempt.elapsed:g} s",
-                expected="an immediate failure, because the queue waits before the next attempt",
-            )
-            rows = trial.rows()[len(done) :]
-            trial.expect(
-                attempt.outcome is Outcome.RETRY,
-                "swallowed",
-                happened=f"the office was busy, but attempt {number} succeeded with {attempt.status}",
-                expected="a failure, so that the queue tries again",
-            )
-            trial.expect(
-                not rows,
-                "committed",
-                happened=f"attempt {number} failed with {attempt.status} and left {rows}",
-                expected="no row",
-            )
+            happened = f"attempt {number} took {attempt.elapsed:g} s"
+            expected = "an immediate failure, because the queue waits before the next attempt"
+            trial.expect(attempt.elapsed < 60, "waits", happened, expected)
+            happened = f"the office was busy, but attempt {number} succeeded with {attempt.status}"
+            expected = "a failure, so that the queue tries again"
+            trial.expect(attempt.outcome is Outcome.RETRY, "swallowed", happened, expected)
+            happened = f"attempt {number} failed with {attempt.status} and left"
+            trial.expect_equal(trial.rows()[len(done) :], [], "committed", happened)
         trial.succeed(trial.step(), None)
         found = "the office responded at the third attempt; the table contains"
-        expect_rows(trial, trial.rows()[len(done) :], [("order", pages)], "not-ordered", found)
+        trial.expect_equal(trial.rows()[len(done) :], [("order", pages)], "not-ordered", found)
 
 
 def _dead_letter(trial: Trial) -> None:
@@ -131,7 +98,7 @@ def _dead_letter(trial: Trial) -> None:
     strange = [ticket for ticket in tickets if ticket is not None and ticket.exception != "RuntimeError"]
     if strange:
         trial.failed(strange[0])
-    rows: Rows = trial.rows("dead_letter", "letter", "attempts")
+    rows = trial.rows("dead_letter", "letter", "attempts")
     key = "too-early" if len(attempts) < 4 else "too-late" if len(attempts) > 4 else "no-letter"
     if attempts[-1].outcome is Outcome.DROPPED:
         key = "dropped"
@@ -141,22 +108,16 @@ def _dead_letter(trial: Trial) -> None:
         key = "dict-without-view"
     elif len(attempts) == _LONG:
         key = "never-stops"
-    trial.expect(
-        len(attempts) == 4 and len(rows) == 1,
-        key,
-        happened=f"attempts with statuses {_statuses(attempts)}; dead_letter contains {rows[:4]}",
-        expected="four attempts, the last with status 200, and one row",
-    )
-    expect_rows(trial, rows, [("lost", 4)], "wrong-row", "dead_letter contains")
+    happened = f"attempts with statuses {_statuses(attempts)}; dead_letter contains {rows[:4]}"
+    expected = "four attempts, the last with status 200, and one row"
+    trial.expect(len(attempts) == 4 and len(rows) == 1, key, happened, expected)
+    trial.expect_equal(rows, [("lost", 4)], "wrong-row", "dead_letter contains")
     trial.get("ex4_4/send", letter="late")
     attempts = _attempts(trial, _LONG)
     rows = trial.rows("dead_letter", "letter", "attempts")
-    trial.expect(
-        len(attempts) == 3 and len(rows) == 1,
-        "living-letter",
-        happened=f"a letter can be delivered at the third attempt: {len(attempts)} attempts, dead_letter {rows[:4]}",
-        expected="three attempts, and no new row in dead_letter",
-    )
+    happened = f"a letter can be delivered at the third attempt: {len(attempts)} attempts, dead_letter {rows[:4]}"
+    expected = "three attempts, and no new row in dead_letter"
+    trial.expect(len(attempts) == 3 and len(rows) == 1, "living-letter", happened, expected)
 
 
 def _headers(trial: Trial) -> None:
@@ -167,7 +128,7 @@ def _headers(trial: Trial) -> None:
         _attempts(trial, times, may_fail=False)
         rows: Rows = [(old, str(new)) for old, new in trial.rows()[done:]]
         expected: Rows = [(task.name, str(number)) for number in range(1, times + 1)]
-        expect_rows(trial, rows, expected, _misread(rows, expected, done), "these rows were logged:")
+        trial.expect_equal(rows, expected, _misread(rows, expected, done), "these rows were logged:")
 
 
 def _misread(rows: Rows, expected: Rows, done: int) -> str | None:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
-from harness.course.lessons.expectations import NO_COOKIE, expect_no_echo, expect_rows, own_instance, work
+from harness.course.lessons.expectations import NO_COOKIE, own_instance, work
 from harness.course.trial import Trial
 from harness.errors import quantity
 from harness.records import Attempt
@@ -48,25 +48,17 @@ _REFUSAL = "choose another name"  # part of the message of both exceptions, whic
 def _reminder(trial: Trial) -> None:
     for article, minutes in (("Tides", 10), ("Nebel über dem Hafen", 90)):
         answer = trial.get("ex5_1/later", article=article, minutes=minutes)
-        trial.expect(
-            answer.elapsed == 0,
-            "waits-itself",
-            happened=f"the reader waited {answer.elapsed:g} s for the response",
-            expected="no waiting",
-        )
+        happened = f"the reader waited {answer.elapsed:g} s for the response"
+        trial.expect(answer.elapsed == 0, "waits-itself", happened, "no waiting")
         task = trial.one_task(missing="not-queued")
         seconds = (task.eta - trial.lab.now).total_seconds()
         mistakes = {0.0: "at-once", 600.0: "fixed-time"}
         mistakes |= {float(minutes * factor): "not-seconds" for factor in (1, 3600, 60_000)}
-        trial.expect(
-            seconds == minutes * 60,
-            mistakes.get(seconds, "other-time"),
-            happened=f"the task is due in {seconds:,.10g} s",
-            expected=f"in {minutes} minutes, which is {minutes * 60} s",
-        )
+        happened, expected = f"the task is due in {seconds:,.10g} s", f"in {minutes} minutes, which is {minutes * 60} s"
+        trial.expect(seconds == minutes * 60, mistakes.get(seconds, "other-time"), happened, expected)
         trial.succeed(trial.step(), "wrong-address")
-        expect_no_echo(trial)
-        expect_rows(trial, trial.rows()[-1:], [("reminded of", article)], "no-values")
+        trial.expect_no_echo()
+        trial.expect_equal(trial.rows()[-1:], [("reminded of", article)], "no-values")
 
 
 def _once_a_day(trial: Trial) -> None:
@@ -79,33 +71,18 @@ def _once_a_day(trial: Trial) -> None:
             work(trial, task)
         trial.lab.advance(seconds=5 * 3600 + 61.5)  # another hour, minute and microsecond, and the same day
         answer = trial.get("ex5_2/digest", NO_COOKIE, day=day)
-        trial.expect(
-            answer.ok and _REFUSAL not in answer.text,
-            "unkind",
-            happened=f"the response to one more request for {day} was {answer.status}: {shorten(answer.text, 90)}",
-            expected="the same response as to the first request",
-        )
-        waiting = quantity(len(trial.lab.tasks()), "task")
-        trial.expect(
-            not trial.lab.tasks(),
-            "every-time",
-            happened=f"the digest was mailed; after one more request, hours later: {waiting} waiting",
-            expected="no new task",
-        )
+        happened = f"the response to one more request for {day} was {answer.status}: {shorten(answer.text, 90)}"
+        expected = "the same response as to the first request"
+        trial.expect(answer.ok and _REFUSAL not in answer.text, "unkind", happened, expected)
+        trial.expect_tasks(0, "every-time", "the digest was mailed; after one more request, hours later: ")
     rows = [(new,) for old, new in trial.rows() if old == "digest"]
-    expect_rows(trial, rows, [("2012-09-03",), ("2012-09-04",)], "no-values", "the days that were mailed are")
+    trial.expect_equal(rows, [("2012-09-03",), ("2012-09-04",)], "no-values", "the days that were mailed are")
 
 
 def _press(trial: Trial, day: str, visit: str, none: str = "every-time", more: str = "every-time") -> None:
     """Request the digest, and require that one task waits; `none` and `more` are the mistakes if not."""
     trial.get("ex5_2/digest", NO_COOKIE, day=day)
-    waiting = len(trial.lab.tasks())
-    trial.expect(
-        waiting == 1,
-        more if waiting else none,
-        happened=f"after {visit} for {day}: {quantity(waiting, 'task')} waiting",
-        expected="one task waiting",
-    )
+    trial.expect_tasks(1, more if trial.lab.tasks() else none, f"after {visit} for {day}: ")
 
 
 def _partner(trial: Trial, worker: str, count: int) -> list[Attempt]:
@@ -126,39 +103,21 @@ def _fragile_partner(trial: Trial) -> None:
     trial.lab.write("controllers/partner.py", _PARTNER)
     gaps = _gaps(_partner(trial, "quick", 8))
     steady = gaps[-1]
-    trial.expect(
-        steady == 10,
-        "too-fast" if steady < 10 else "too-slow",
-        happened=f"in the long run a task starts every {steady:g} s",
-        expected="every 10 s",
-    )
-    trial.expect(
-        min(gaps) >= 10,
-        "burst",
-        happened=f"{1 + sum(gap == 0 for gap in gaps)} tasks started at the same moment",
-        expected="one at a time, 10 s apart, from the beginning",
-    )
-    slow = _gaps(_partner(trial, "slow", 4))
-    trial.expect(
-        min(slow) >= 25,
-        "side-by-side",
-        happened=f"each task takes 25 s, and the next one started after {min(slow):g} s",
-        expected="one task at a time",
-    )
+    happened = f"in the long run a task starts every {steady:g} s"
+    trial.expect(steady == 10, "too-fast" if steady < 10 else "too-slow", happened, "every 10 s")
+    happened = f"{1 + sum(gap == 0 for gap in gaps)} tasks started at the same moment"
+    trial.expect(min(gaps) >= 10, "burst", happened, "one at a time, 10 s apart, from the beginning")
+    slow = min(_gaps(_partner(trial, "slow", 4)))
+    happened = f"each task takes 25 s, and the next one started after {slow:g} s"
+    trial.expect(slow >= 25, "side-by-side", happened, "one task at a time")
     attempts = _partner(trial, "fails", 1)
     waits = _gaps(attempts)
-    trial.expect(
-        attempts[-1].ok,
-        "gives-up",
-        happened=f"the task was dropped after {quantity(len(attempts), 'attempt')}",
-        expected="the queue tries the task until it succeeds",
-    )
-    trial.expect(
-        60 <= waits[0] <= 600 and min(waits) >= 60,
-        "impatient" if min(waits) < 60 else "too-patient",
-        happened=f"a task failed and was tried again after {', '.join(f'{wait:g}' for wait in waits)} s",
-        expected="60 s or a little more before the first retry, and at least 60 s before the others",
-    )
+    happened = f"the task was dropped after {quantity(len(attempts), 'attempt')}"
+    trial.expect(attempts[-1].ok, "gives-up", happened, "the queue tries the task until it succeeds")
+    happened = f"a task failed and was tried again after {', '.join(f'{wait:g}' for wait in waits)} s"
+    expected = "60 s or a little more before the first retry, and at least 60 s before the others"
+    patient = min(waits) >= 60
+    trial.expect(patient and waits[0] <= 600, "too-patient" if patient else "impatient", happened, expected)
 
 
 def _chain(trial: Trial) -> None:
@@ -170,36 +129,21 @@ def _chain(trial: Trial) -> None:
         attempt = trial.step()
         if attempt.response.hint:
             trial.succeed(attempt, "wrong-address")
-        trial.expect(
-            attempt.ok,
-            "failure",
-            happened=f"the worker responded with {attempt.status}, so the queue tries the same task again",
-            expected="a status of 200 to 299, and another task for the rest",
-        )
+        happened = "the queue tries the same task again, because the worker responded with"
+        trial.expect_ok(attempt, "failure", happened, ", and another task for the rest")
         now = sum(new == "mailed" for _, new in trial.rows())
         idle = 0 if now > mailed else idle + 1
         mailed, most, steps = now, max(most, now - mailed), steps + 1
     trial.called = "start, and then lab.step() until the queue is empty"
-    trial.expect(
-        most <= 50,
-        "all-at-once" if steps == 1 else "too-many",
-        happened=f"one task mailed {most} readers",
-        expected="at most 50",
-    )
+    mistake = "all-at-once" if steps == 1 else "too-many"
+    trial.expect(most <= 50, mistake, f"one task mailed {most} readers", "at most 50")
     done = f"after {quantity(steps, 'attempt')} {mailed} of {_READER_COUNT} readers are mailed"
-    trial.expect(
-        not trial.lab.tasks(),
-        "never-ends",
-        happened=f"{done}, and a task still waits",
-        expected="the chain ends when all are mailed",
-    )
+    trial.expect_tasks(0, "never-ends", f"{done}, and the chain hasn't ended: ")
     editors = trial.rows().count(("editor", "mailed"))
-    trial.expect(
-        mailed == _READER_COUNT and not editors,
-        "others-too" if editors else "stops-early" if mailed else "none-found" if steps == 1 else "not-mailed",
-        happened=f"the chain has ended: {done}{' or are editors' if editors else ''}",
-        expected=f"all {_READER_COUNT} readers, and no other rows",
-    )
+    mistake = "others-too" if editors else "stops-early" if mailed else "none-found" if steps == 1 else "not-mailed"
+    happened = f"the chain has ended: {done}{' or are editors' if editors else ''}"
+    expected = f"all {_READER_COUNT} readers, and no other rows"
+    trial.expect(mailed == _READER_COUNT and not editors, mistake, happened, expected)
 
 
 def _batch(trial: Trial) -> None:
@@ -208,27 +152,18 @@ def _batch(trial: Trial) -> None:
         with trial.counted_calls() as calls:
             trial.get("ex5_5/sunday", count=count)
         waiting = len(trial.lab.tasks())
-        trial.expect(
-            waiting == count,
-            {0: "not-queued", 1: "one-task"}.get(waiting, "some-missing" if waiting < count else "fixed-count"),
-            happened=f"{quantity(waiting, 'task')} waiting",
-            expected=f"{count}, one for each subscriber",
-        )
-        trial.expect(
-            len(calls) <= least,
-            "loop" if len(calls) == count else "small-batches",
-            happened=f"{count} tasks were added with {len(calls)} calls",
-            expected=f"{least} call{'s' * (least > 1)}",
-        )
+        mistakes = {0: "not-queued", 1: "one-task"}
+        trial.expect_tasks(count, mistakes.get(waiting, "some-missing" if waiting < count else "fixed-count"))
+        mistake = "loop" if len(calls) == count else "small-batches"
+        happened = f"{count} tasks were added with {len(calls)} calls"
+        trial.expect(len(calls) <= least, mistake, happened, quantity(least, "call"))
         trial.succeed(trial.step(), "wrong-address")
         trial.run()
         numbers = Counter(str(new) for (new,) in trial.rows("mytable", "new")[known:])
-        trial.expect(
-            numbers == Counter(map(str, range(count))),
-            "from-one" if len(numbers) == count and "0" not in numbers else "same-values",
-            happened=f"{len(numbers)} different numbers were posted, {sum(numbers.values())} in all",
-            expected=f"the numbers 0 to {count - 1}, each once",
-        )
+        mistake = "from-one" if len(numbers) == count and "0" not in numbers else "same-values"
+        happened = f"{len(numbers)} different numbers were posted, {sum(numbers.values())} in all"
+        expected = f"the numbers 0 to {count - 1}, each once"
+        trial.expect(numbers == Counter(map(str, range(count))), mistake, happened, expected)
 
 
 RUNS = {"5.1": _reminder, "5.2": _once_a_day, "5.3": _fragile_partner, "5.4": _chain, "5.5": _batch}

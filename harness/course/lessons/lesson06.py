@@ -1,12 +1,12 @@
 """The checks of lesson 06, Who may call `task_do`? Their texts are in lesson06.toml."""
 
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from hashlib import new
 from urllib.parse import unquote_plus
 
-from harness.course.lessons.expectations import NO_COOKIE, Rows, expect_nothing_new, expect_rows
-from harness.course.trial import Trial
+from harness.course.lessons.expectations import NO_COOKIE
+from harness.course.trial import Rows, Trial
 from harness.records import Response, TaskInfo
 
 _AGENT = {"User-Agent": "AppEngine-Google; (+http://code.google.com/appengine)"}
@@ -17,6 +17,13 @@ _QUEUE = {
     "X-AppEngine-TaskRetryCount": "0",
     "X-AppEngine-TaskExecutionCount": "0",
 }
+_FORGERIES = (
+    ("GET", None, "a user's plain request", "wide-open"),
+    ("POST", None, "a user's plain request", "wide-open"),
+    ("GET", NO_COOKIE, "a user's request without a cookie", "cookie"),
+    ("GET", _AGENT, "with the queue's User-Agent", "user-agent"),
+    ("GET", _ADDRESS, "with X-Forwarded-For: 0.1.0.2", "address"),
+)
 _TWO_QUEUES = "queue:\n- name: default\n  rate: 5/s\n- name: letters\n  rate: 5/s\n"
 _SENDER = """
 from google.appengine.api import taskqueue
@@ -42,25 +49,15 @@ def change():
 def _expect_admitted(trial: Trial, mistake: str, expected: Rows) -> None:
     """Run the task that waits, and require that its worker succeeds and leaves these rows."""
     attempt = trial.step()
-    trial.expect(
-        attempt.ok,
-        mistake,
-        happened=f"the task of the queue {attempt.task.queue} ended with {attempt.status}",
-        expected="a status of 200 to 299",
-    )
-    expect_rows(trial, trial.rows(), expected, trial.if_known("no-work"), "the table contains")
+    trial.expect_ok(attempt, mistake, f"the task of the queue {attempt.task.queue} ended with")
+    trial.expect_equal(trial.rows(), expected, trial.if_known("no-work"), "the table contains")
 
 
 def _task_only(trial: Trial) -> None:
     trial.lab.write("queue.yaml", _TWO_QUEUES)
     trial.lab.write("controllers/sender.py", _SENDER)
     answer = trial.get("ex6_1/publish", article="Möwen")
-    trial.expect(
-        answer.ok,
-        "at-definition",
-        happened=f"a user's request to publish got {answer.status}",
-        expected="200, and a task in the queue",
-    )
+    trial.expect_ok(answer, "at-definition", "a user's request to publish got", ", and a task in the queue")
     _expect_admitted(trial, "shut-out", [("mailed", "Möwen")])
     _expect_refused(trial, {}, "wide-open")
     forged = ((NO_COOKIE, "cookie"), (_QUEUE, "wide-open"), (_AGENT, "user-agent"), (_ADDRESS, "address"))
@@ -71,21 +68,20 @@ def _task_only(trial: Trial) -> None:
 
 
 def _expect_refused(trial: Trial, headers: Mapping[str, str], mistake: str) -> None:
-    requests: tuple[Callable[[], Response], ...] = (
-        lambda: trial.get("ex6_1/mail", headers, article="forged"),
-        lambda: trial.post("ex6_1/mail", {"article": "forged"}, headers),
-    )
-    for send in requests:
-        answer = send()
-        without = "a user without a cookie" if headers else "a user"
-        sender = f"a user who sends {', '.join(headers)}" if any(headers.values()) else without
+    without = "a user without a cookie" if headers else "a user"
+    sender = f"a user who sends {', '.join(headers)}" if any(headers.values()) else without
+    for method in ("GET", "POST"):
+        answer = _send(trial, method, "ex6_1/mail", {"article": "forged"}, headers)
         worked = len(trial.rows("mytable", "old")) > 1
-        trial.expect(
-            answer.status == 403 and not worked,
-            mistake if answer.ok and worked else "too-late" if worked else "other-status",
-            happened=f"{sender} got {answer.status}, and the article was {'' if worked else 'not '}mailed",
-            expected="403, and no mail",
-        )
+        key = mistake if answer.ok and worked else "too-late" if worked else "other-status"
+        happened = f"{sender} got {answer.status}, and the article was {'' if worked else 'not '}mailed"
+        trial.expect(answer.status == 403 and not worked, key, happened, "403, and no mail")
+
+
+def _send(
+    trial: Trial, method: str, path: str, values: Mapping[str, str], headers: Mapping[str, str] | None = None
+) -> Response:
+    return trial.get(path, headers, **values) if method == "GET" else trial.post(path, values, headers)
 
 
 def _replay(trial: Trial, task: TaskInfo, headers: Mapping[str, str]) -> Response:
@@ -103,33 +99,26 @@ def _forged(trial: Trial) -> None:
     _expect_admitted(trial, "shut-out", expected)
     own = {name: value for name, value in task.headers if not name.lower().startswith("x-appengine-")}
     own = {name: value for name, value in own.items() if name.lower() not in ("content-type", "host", "user-agent")}
-    _expect_no_gift(trial, trial.get("ex6_2/gift", reader="me"), "a user's plain request", "wide-open", expected)
-    _expect_no_gift(trial, trial.post("ex6_2/gift", {"reader": "me"}), "a user's plain request", "wide-open", expected)
-    strange = trial.get("ex6_2/gift", NO_COOKIE, reader="me")
-    _expect_no_gift(trial, strange, "a user's request without a cookie", "cookie", expected)
-    for headers, mistake, request in (
-        (_AGENT, "user-agent", "with the queue's User-Agent"),
-        (_ADDRESS, "address", "with X-Forwarded-For: 0.1.0.2"),
-    ):
-        _expect_no_gift(trial, trial.get("ex6_2/gift", headers, reader="me"), request, mistake, expected)
-    _expect_no_gift(trial, _replay(trial, task, {}), "a copy of the task's URL and params", "secret", expected)
-    _expect_no_gift(
-        trial, _replay(trial, task, own), f"a copy with the headers {', '.join(own)}", "custom-header", expected
-    )
+    for method, headers, request, mistake in _FORGERIES:
+        answer = _send(trial, method, "ex6_2/gift", {"reader": "me"}, headers)
+        _expect_no_gift(trial, answer, request, mistake, expected)
     everything = {**own, **_AGENT, **_ADDRESS, **_QUEUE}
-    _expect_no_gift(trial, _replay(trial, task, everything), "a copy with all headers", "together", expected)
+    copies = (
+        (dict[str, str](), "a copy of the task's URL and params", "secret"),
+        (own, f"a copy with the headers {', '.join(own)}", "custom-header"),
+        (everything, "a copy with all headers", "together"),
+    )
+    for copied, request, mistake in copies:
+        _expect_no_gift(trial, _replay(trial, task, copied), request, mistake, expected)
     trial.get("ex6_2/order", reader="Ebbe")
     copy = _replay(trial, trial.one_task(missing=None), own)
     _expect_no_gift(trial, copy, "a copy of a task that still waits", "secret", expected)
 
 
 def _expect_no_gift(trial: Trial, answer: Response, request: str, mistake: str | None, rows: Rows) -> None:
-    trial.expect(
-        [row for row in trial.rows() if row[0] == "free month"] == rows,
-        mistake,
-        happened=f"{request} got {answer.status} and recorded a free month",
-        expected="403, and no free month",
-    )
+    gifts = [row for row in trial.rows() if row[0] == "free month"]
+    happened = f"{request} got {answer.status} and recorded a free month"
+    trial.expect(gifts == rows, mistake, happened, "403, and no free month")
 
 
 def _encodings(text: str) -> tuple[str, ...]:
@@ -148,7 +137,7 @@ def _leaking(trial: Trial) -> None:
     charged: Rows = []
     for number, row_id in ((2, 3), (0, 1), (3, 4)):
         trial.get("ex6_3/renew", id=row_id)
-        expect_nothing_new(trial, charged)
+        trial.expect_nothing_new(charged)
         task = trial.one_task(missing="not-queued")
         _expect_no_leak(trial, task, f"ebbe{number}.larsen@example.com", f"tok-zq{number}-{4711 + number}")
         trial.lab.get("subscribers/change", id=row_id)
@@ -157,7 +146,7 @@ def _leaking(trial: Trial) -> None:
         stale = [*charged, (f"ebbe{number}.larsen@example.com", f"card {4711 + number}")]
         charged.append((f"vera{number}@example.org", f"card {8150 + number}"))
         rows = trial.rows()
-        expect_rows(trial, rows, charged, "disguised" if rows == stale else "wrong-card", "the charged cards are")
+        trial.expect_equal(rows, charged, "disguised" if rows == stale else "wrong-card", "the charged cards are")
 
 
 def _expect_no_leak(trial: Trial, task: TaskInfo, email: str, token: str) -> None:
@@ -167,12 +156,8 @@ def _expect_no_leak(trial: Trial, task: TaskInfo, email: str, token: str) -> Non
     parts = [token[-4:], *map(_letters, email.split("@"))]
     if leak is None and any(part in text for part in parts for text in (carried, _letters(carried))):
         leak = "part"
-    trial.expect(
-        leak is None,
-        leak,
-        happened=f"the task carries {task.text or task.url}",
-        expected="neither the e-mail nor the token in it",
-    )
+    happened = f"the task carries {task.text or task.url}"
+    trial.expect(leak is None, leak, happened, "neither the e-mail nor the token in it")
 
 
 RUNS = {"6.1": _task_only, "6.2": _forged, "6.3": _leaking}
