@@ -12,6 +12,7 @@ from harness.lab import current_lab, last_written
 from harness.show import Table, progress_table
 
 _headlines: deque[str] = deque(maxlen=1000)  # outside pytest, nothing drains it
+_choices = dict[str, str]()  # by prediction, the option that was chosen in this session
 
 
 def record_result(verdict: Verdict) -> None:
@@ -127,7 +128,7 @@ def predict(name: str = "", choice: str | None = None, *, reveal: bool = False) 
     prediction = find_prediction(name, "predict")
     options, answer = prediction.options, prediction.answer
     if reveal:
-        chosen = progress_file.choice(name)
+        chosen = _choices.get(name)
         found = {None: "", answer: f"You chose {chosen}, and that is right. "}
         comparison = found.get(chosen, f"You chose {chosen}, but the answer is {answer}. ")
         print(wrap(f"{comparison}{answer}: {options[answer]} {prediction.why}"))
@@ -135,7 +136,7 @@ def predict(name: str = "", choice: str | None = None, *, reveal: bool = False) 
         lines = [wrap(text, f"  {letter}", indent=5) for letter, text in options.items()]
         print("\n".join([wrap(prediction.question), *lines, f'Say what you think: predict("{name}", "A")']))
     elif (letter := str(choice).strip().upper()) in options:
-        progress_file.choose(name, letter)
+        _choices[name] = letter
         print(wrap(f"You chose {letter}: {options[letter]} The next cell shows whether that is right."))
     else:
         raise CourseError(f"prediction {name} has no option {choice!r}; choose one of {', '.join(options)}")

@@ -59,10 +59,6 @@ def _magic(name: str) -> str:
     """Return the first line of the cell that writes a file: `%%controller ex1_1`."""
     app, _, path = name.rpartition(":")
     folder, _, file = path.partition("/")
-    in_folders = {
-        "controllers": f"%%controller {file[:-3]}",
-        "models": f"%%model {file[:-3]}",
-        "views": f"%%view {file}",
-    }
     at_top = {"routes.py": "%%routes", "queue.yaml": "%%queue_yaml"}
-    return f"`{at_top.get(path) or in_folders[folder]}{f' --app {app}' if app else ''}`"
+    in_folder = f"%%{folder.removesuffix('s')} {file.removesuffix('.py')}"
+    return f"`{at_top.get(path) or in_folder}{f' --app {app}' if app else ''}`"

@@ -53,12 +53,8 @@ class Entry:
     def __add__(self, other: Entry) -> Entry:
         """Return the sum of two sessions: the earlier date, and the sums of checks and hints."""
         dates = [date for date in (self.date, other.date) if date is not None]
-        return Entry(
-            self.solved or other.solved,
-            min(dates, default=None),
-            self.checks + other.checks,
-            self.hints + other.hints,
-        )
+        checks, hints = self.checks + other.checks, self.hints + other.hints
+        return Entry(self.solved or other.solved, min(dates, default=None), checks, hints)
 
 
 Entries = dict[str, Entry]
@@ -175,7 +171,6 @@ class Progress:
 
     def __init__(self) -> None:
         self.hint_steps: dict[str, int] = {}  # the next hint of each exercise
-        self.choices: dict[str, str] = {}  # the option that was chosen in each prediction
         self._added: Entries = {}  # not in the file yet; solved exercises stay here in case the file is lost
         self._warned: set[str] = set()
 
@@ -280,13 +275,3 @@ def next_hint(number: str, count: int, *, go_on: bool = False) -> int:
     _session.hint_steps[number] = step + 1
     _session.add(number, Entry(hints=1))
     return step
-
-
-def choose(prediction: str, option: str) -> None:
-    """Record which option of a prediction the learner chose, until the session ends."""
-    _session.choices[prediction] = option
-
-
-def choice(prediction: str) -> str | None:
-    """Return which option of a prediction the learner chose in this session, or None."""
-    return _session.choices.get(prediction)

@@ -13,8 +13,7 @@ from harness.lab import Lab
 from harness.records import Attempt, Response, TaskInfo, Ticket
 from harness.show.text import shorten
 
-# exceptions that learners don't raise on purpose
-SLIPS = ("NameError", "AttributeError", "TypeError", "ImportError", "ModuleNotFoundError")
+SLIPS = ("NameError", "AttributeError", "TypeError", "ImportError", "ModuleNotFoundError")  # not raised on purpose
 CAP = 300  # attempts; if a check needs more, its tasks never end
 _AT_ONCE = 30  # attempts before their exceptions are examined
 Rows = list[tuple[Any, ...]]
@@ -154,16 +153,14 @@ class Trial:
         """Require that exactly one task waits, and return it; `missing` is the mistake if none waits."""
         self._require_known(missing)
         tasks = self.lab.tasks(queue)
-        self.expect_tasks(1, self.if_known("several-tasks") if tasks else missing, tasks=tasks)
+        self.expect_tasks(tasks, 1, self.if_known("several-tasks") if tasks else missing)
         return tasks[0]
 
-    def expect_tasks(
-        self, count: int, mistake: str | None, when: str = "", tasks: Sequence[TaskInfo] | None = None
-    ) -> None:
+    def expect_tasks(self, tasks: Sequence[TaskInfo], count: int, mistake: str | None, when: str = "") -> None:
         """Require that this number of tasks waits; `when` introduces the number that waits, in the message."""
-        waiting = len(self.lab.tasks() if tasks is None else tasks)
-        happened, expected = f"{when}{quantity(waiting, 'task')} waiting", f"exactly {quantity(count, 'task')} waiting"
-        self.expect(waiting == count, mistake, happened, expected)
+        wanted = "exactly one task" if count == 1 else quantity(count, "task")
+        happened = f"{when}{quantity(len(tasks), 'task')} waiting"
+        self.expect(len(tasks) == count, mistake, happened, f"{wanted} waiting")
 
     def expect_address(self, task: TaskInfo, worker: str) -> None:
         """Require that a task has an address of its own."""
@@ -198,14 +195,11 @@ class Trial:
     def expect_nothing_new(self, before: Rows, table: str = "mytable", *fields: str, app: str | None = None) -> None:
         """Require that a table still has the rows from before the request, because only the worker may write."""
         new = self.rows(table, *fields, app=app)[len(before) :]
-        happened = f"{new} was in {table} before any task ran"
-        self.expect(not new, "called-directly", happened, "a task in the queue, and no new row yet")
+        self.expect_equal(new, [], "called-directly", f"before any task ran, the new rows of {table} were")
 
-    def expect_equal(
-        self, found: object, expected: object, mistake: str | None, happened: str = "the worker wrote"
-    ) -> None:
-        """Require that a value or a list of rows is as expected; `happened` introduces it in the message."""
-        self.expect(found == expected, mistake, f"{happened} {_shown(found)}", _shown(expected))
+    def expect_equal(self, found: object, right: object, mistake: str | None, what: str = "the worker wrote") -> None:
+        """Require that a value or a list of rows equals the right one; `what` introduces it in the message."""
+        self.expect(found == right, mistake, f"{what} {_shown(found)}", _shown(right))
 
     def rows(self, table: str = "mytable", *fields: str, app: str | None = None) -> Rows:
         """Return the rows of a table as tuples of these fields (old and new by default), ordered by id."""

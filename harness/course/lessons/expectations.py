@@ -53,6 +53,11 @@ def by_text(rows: Rows) -> Rows:
     return sorted(rows, key=str)
 
 
+def letters(text: str) -> str:
+    """Return the letters and digits of a text, which web2py keeps in an address."""
+    return "".join(filter(str.isalnum, text))
+
+
 def is_plain(task: TaskInfo) -> bool:
     """Return whether web2py doesn't parse the type of a task's body."""
     return content_type(task) not in _PARSED

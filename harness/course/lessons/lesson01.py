@@ -64,8 +64,9 @@ def _two_tasks(trial: Trial) -> None:
         before = trial.rows()
         trial.get("ex1_4/swap", first=first, second=second)
         trial.expect_nothing_new(before)
+        tasks = trial.lab.tasks()
         mistakes = {0: "not-queued", 1: "one-task"}
-        trial.expect_tasks(2, mistakes.get(len(trial.lab.tasks()), "several-tasks"), "after one request ")
+        trial.expect_tasks(tasks, 2, mistakes.get(len(tasks), "several-tasks"), "after one request: ")
         for attempt in (trial.step(), trial.step()):
             trial.succeed(attempt, "wrong-address")
         trial.expect_no_echo()

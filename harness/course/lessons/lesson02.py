@@ -135,7 +135,7 @@ def _save_story(trial: Trial, body: str) -> TaskInfo:
     trial.post("ex2_4/save", {"body": body})
     trial.called = f"as a user: POST /ex2_4/save with a story of {len(body.split()):,} words"
     new = [task for task in trial.lab.tasks() if task.name not in known]
-    trial.expect_tasks(1, "several-tasks" if new else "not-queued", "apart from earlier tasks, ", new)
+    trial.expect_tasks(new, 1, "several-tasks" if new else "not-queued", "apart from earlier tasks, ")
     trial.expect_address(new[0], "count_words")
     size = len(new[0].body)
     happened = f"the body of the task has {size:,} bytes"
@@ -181,10 +181,4 @@ def _mail_mistake(tasks: Sequence[TaskInfo], mails: Rows, title: str, urgent: bo
     return None if title in mails[0] else "no-values"
 
 
-RUNS = {
-    "2.1": _repair_the_call,
-    "2.2": _round_trip,
-    "2.3": _json_payload,
-    "2.4": _too_large,
-    "2.5": _silent_task,
-}
+RUNS = {"2.1": _repair_the_call, "2.2": _round_trip, "2.3": _json_payload, "2.4": _too_large, "2.5": _silent_task}

@@ -26,8 +26,7 @@ def _three_tries(trial: Trial) -> None:
     attempts = _attempts(trial, _LONG)
     if attempts[0].response.hint:
         trial.succeed(attempts[0], "wrong-address")
-    mistakes = {1: "no-retry", 2: "one-retry"}
-    key = mistakes.get(len(attempts), "off-by-one")
+    key = {1: "no-retry", 2: "one-retry"}.get(len(attempts), "off-by-one")
     if trial.lab.tasks():
         key = "no-limit"
     elif "age" in attempts[-1].note:
@@ -49,7 +48,6 @@ def _three_tries(trial: Trial) -> None:
 
 def _idempotent(trial: Trial) -> None:
     with trial.again(duplicates=1.0) as unlucky, own_instance(unlucky):
-        unlucky.called = "two ratings, each of whose tasks is delivered twice"
         expected = [("r1", "5"), ("r2", "5")]
         for rating, stars in expected:
             unlucky.lab.get("ex4_2/rate", rating=rating, stars=stars)

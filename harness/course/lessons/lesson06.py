@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from hashlib import new
 from urllib.parse import unquote_plus
 
-from harness.course.lessons.expectations import NO_COOKIE
+from harness.course.lessons.expectations import NO_COOKIE, letters
 from harness.course.trial import Rows, Trial
 from harness.records import Response, TaskInfo
 
@@ -127,10 +127,6 @@ def _encodings(text: str) -> tuple[str, ...]:
     return b64encode(raw).decode().rstrip("=")[:-1], raw.hex(), text[::-1], *hashes
 
 
-def _letters(text: str) -> str:
-    return "".join(filter(str.isalnum, text))
-
-
 def _leaking(trial: Trial) -> None:
     trial.lab.write("controllers/subscribers.py", _SUBSCRIBERS)
     trial.lab.get("subscribers/index")
@@ -153,11 +149,11 @@ def _expect_no_leak(trial: Trial, task: TaskInfo, email: str, token: str) -> Non
     carried = unquote_plus(" ".join((task.name, task.url, task.text, repr(task.headers), task.tag or "")))
     hidden = any(text in carried for secret in (email, token) for text in _encodings(secret))
     leak = "token" if token in carried else "email" if email in carried else "disguised" if hidden else None
-    parts = [token[-4:], *map(_letters, email.split("@"))]
-    if leak is None and any(part in text for part in parts for text in (carried, _letters(carried))):
+    parts = [token[-4:], *map(letters, email.split("@"))]
+    if leak is None and any(part in text for part in parts for text in (carried, letters(carried))):
         leak = "part"
-    happened = f"the task carries {task.text or task.url}"
-    trial.expect(leak is None, leak, happened, "neither the e-mail nor the token in it")
+    carries = f"the task carries {task.text or task.url}"
+    trial.expect(leak is None, leak, carries, "neither the e-mail nor the token in it")
 
 
 RUNS = {"6.1": _task_only, "6.2": _forged, "6.3": _leaking}

@@ -86,11 +86,8 @@ def _few_tasks(trial: Trial) -> None:
                 unlucky.lab.advance(seconds=1 if number < 20 else 25)
             unlucky.run()
             _expect_popular(unlucky, "popular2", truth, f"30 ratings in five minutes, under chaos (seed {seed})")
-            for stars, article, later in (
-                (4, "chess", _until_next_minute(unlucky) + 10),
-                (5, "ferry", 1),
-                (1, "ferry", 20),
-            ):
+            ratings = [(4, "chess", _until_next_minute(unlucky) + 10), (5, "ferry", 1), (1, "ferry", 20)]
+            for stars, article, later in ratings:
                 unlucky.lab.advance(seconds=later)
                 _rate(unlucky, "ex7_2/rate", article, stars, truth)
             rated = unlucky.lab.now
@@ -115,8 +112,7 @@ def _expect_gathered(trial: Trial, article: str, mistake: str = "many-tasks") ->
     fresh = [task for task in tasks if task.retries == 0 and task.first_try is None]
     trial.expect(len(fresh) <= 1, mistake, f"{len(fresh)} tasks are waiting for {article!r}", "at most one")
     late = [task for task in fresh if (task.eta - trial.lab.now).total_seconds() > 60]
-    happened = "a task is due more than a minute from now"
-    trial.expect(not late, "too-late", happened, "within a minute of the rating")
+    trial.expect(not late, "too-late", "a task is due more than a minute from now", "within a minute of the rating")
 
 
 def _top_three(trial: Trial) -> None:
