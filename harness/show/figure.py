@@ -255,13 +255,17 @@ def set_scale(axes: Any, highest: float) -> None:
         axes.tick_params(axis="y", labelleft=True, length=0)
 
 
-def thin(places: Sequence[float], values: Sequence[float]) -> tuple[list[float], list[float]]:
-    """Return the points of a step curve that can be seen: the lowest, the highest and the last of each column.
+def draw_steps(axes: Any, places: Sequence[float], values: Sequence[float], colour: str) -> None:
+    """Draw a step curve and its scale; `places` are the x of the steps, and `values` are the values from there on.
 
-    `places` are the x of the steps, 0 to 1, and `values` are the values from these steps on.
+    Of each column of the page, only the lowest, the highest and the last value are drawn, because others can't be seen.
     """
     kept: list[int] = []
     for _, group in groupby(range(len(places)), key=lambda index: int(places[index] * _COLUMNS)):
         column = list(group)
         kept += sorted({min(column, key=values.__getitem__), max(column, key=values.__getitem__), column[-1]})
-    return [places[index] for index in kept], [values[index] for index in kept]
+    curve = [places[index] for index in kept], [values[index] for index in kept]
+    axes.fill_between(*curve, step="post", color=colour, alpha=0.35, linewidth=0, zorder=2)
+    marker = "." if len(kept) == 1 else ""
+    axes.plot(*curve, color=colour, linewidth=1.3, zorder=3, drawstyle="steps-post", marker=marker)
+    set_scale(axes, max(values))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate, groupby, pairwise
-from typing import Any, NamedTuple
+from itertools import accumulate
+from typing import Any
 
 from matplotlib.ticker import NullLocator
 
@@ -20,11 +20,10 @@ from harness.show.figure import (
     WIDTH,
     Lane,
     Picture,
+    draw_steps,
     open_layout,
     printable,
-    set_scale,
     style,
-    thin,
     width_of,
 )
 from harness.show.text import clock, duration
@@ -34,74 +33,38 @@ _STEPS = (
     *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600),
     *(2 * 3600, 6 * 3600, 43200, 86400, 2 * 86400, 5 * 86400, 10 * 86400, 20 * 86400, 50 * 86400, 100 * 86400),
 )
-_HEIGHT, _BOTTOM = 3.9, 0.95  # inches
+_HEIGHT, _BOTTOM = 3.7, 0.75  # inches
+_LISTED = 20  # waits that the alt text lists
 _TEXT, _LINE = 8.5, 0.16  # points; inches
 _MARGIN = 0.2  # inches between the last attempt and the edge
 _LANE = 0.95  # inches of a lane
 _LANES = {"tokens\nin the bucket": "#009e73", "tasks\nwaiting": "#56b4e9", "tasks\nrunning": "#0072b2"}
 
 
-_STYLES = {"doubling": ("#0072b2", "o"), "linear": ("#d55e00", "^"), "constant": ("#222222", "s")}
+def backoff(delays: Sequence[float], name: str) -> Picture:
+    """Return a figure of the waits before a queue's retries.
 
-
-class Stretch(NamedTuple):
-    """Successive waits, from one index to another, that grow in the same way: doubling, linear or constant (T29)."""
-
-    growth: str
-    first: int
-    last: int
-
-    @property
-    def attempts(self) -> str:
-        """The attempts after these waits: "attempts 2 to 5". The wait with the index 0 is before attempt 2."""
-        first, last = self.first + 2, self.last + 2
-        return f"attempt {first}" if first == last else f"attempts {first} to {last}"
-
-
-def _split(delays: Sequence[float]) -> list[Stretch]:
-    """Split waits (in seconds) by their growth; the first wait belongs to the stretch of the second."""
-    steps = [later - earlier for earlier, later in pairwise(delays)]
-    growths = [_growth(delays, steps, index) for index in range(1, len(delays))]
-    growths.insert(0, growths[0] if growths else "constant")
-    groups = [list(group) for _, group in groupby(range(len(delays)), key=growths.__getitem__)]
-    return [Stretch(growths[group[0]], group[0], group[-1]) for group in groups]
-
-
-def _growth(delays: Sequence[float], steps: Sequence[float], index: int) -> str:
-    """Compare a wait with the waits before and after it, because 80 after 40 is twice as much and also 40 more."""
-    step, before, after = steps[index - 1], steps[max(index - 2, 0) : index - 1], steps[index : index + 1]
-    if step <= 0:
-        return "constant"
-    if _same(delays[index], 2 * delays[index - 1]) and not any(_same(step, other) for other in after):
-        return "doubling"
-    return "linear" if len(steps) == 1 or any(_same(step, other) for other in (*before, *after)) else "constant"
-
-
-def _same(one: float, other: float) -> bool:
-    return abs(one - other) <= 1e-6 * max(one, other)
-
-
-def draw_backoff(delays: Sequence[float], name: str) -> Picture:
-    """Return the figure of a queue's waits; see `harness.show.plots.backoff` for the arguments."""
+    Args:
+        delays: the waits in seconds, in the order of the retries.
+        name: the name of the queue.
+    """
     title = f"Queue {printable(name, 30)}: {_summary(delays)}"
     with style():
         if not delays:
             return Picture(f"{title}.", title, 0.5)
-        parts = [
-            f"{each.attempts.capitalize()}: {each.growth}, up to {duration(delays[each.last])}."
-            for each in _split(delays)
-        ]
+        waits = [*map(duration, delays[:_LISTED]), *([f"{len(delays) - _LISTED:,} more"] if delays[_LISTED:] else [])]
         end = f"The last attempt starts {duration(sum(delays))} after the first."
-        picture = Picture(f"Backoff. {title}. {' '.join(parts)} {end}", title, _HEIGHT)
+        picture = Picture(f"Backoff. {title}. Waits: {', '.join(waits)}. {end}", title, _HEIGHT)
         axes = picture.add_axes((LEFT / WIDTH, _BOTTOM / _HEIGHT, LANE_WIDTH / WIDTH, 1 - (_BOTTOM + 0.45) / _HEIGHT))
         axes.set(facecolor=BAND, axisbelow=True)
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
         inch = (LANE_WIDTH - _MARGIN) / (len(delays) + 1)  # from one attempt to the next
-        _draw_waits(axes, delays)
+        rim: dict[str, Any] = {"markerfacecolor": "#0072b2", "markeredgecolor": "white", "markeredgewidth": 0.6}
+        size = 8 if len(delays) <= 30 else 4.5
+        axes.plot(range(2, len(delays) + 2), delays, "o-", color=FAINT, linewidth=1, markersize=size, **rim)
         _draw_scales(axes, delays, inch)
         _draw_labels(axes, delays, inch)
-        picture.legend(loc="lower left", bbox_to_anchor=(LEFT / WIDTH - 0.012, 0.02), ncols=3, frameon=False)
     return picture
 
 
@@ -111,16 +74,6 @@ def _summary(delays: Sequence[float]) -> str:
     shortest, longest = duration(min(delays)), duration(max(delays))
     waits = f"a wait of {shortest}" if shortest == longest else f"waits of {shortest} to {longest}"
     return f"{quantity(len(delays), 'retry')} after {waits}"
-
-
-def _draw_waits(axes: Any, delays: Sequence[float]) -> None:
-    axes.plot(range(2, len(delays) + 2), delays, color=FAINT, linewidth=1, zorder=2)
-    rim = {"markeredgecolor": "white", "markeredgewidth": 0.6, "linestyle": "none", "zorder": 3}
-    for each in _split(delays):
-        colour, marker = _STYLES[each.growth]
-        numbers, waits = range(each.first + 2, each.last + 3), delays[each.first : each.last + 1]
-        size = 8 if len(delays) <= 30 else 4.5
-        axes.plot(numbers, waits, marker, color=colour, markersize=size, label=f"{each.growth}: {each.attempts}", **rim)
 
 
 def _draw_labels(axes: Any, delays: Sequence[float], inch: float) -> None:
@@ -169,8 +122,13 @@ def _draw_scales(axes: Any, delays: Sequence[float], inch: float) -> None:
     axes.set_xlabel("attempt, and the time since the first attempt if attempts take no time")
 
 
-def draw_rate(samples: Sequence[QueueSample], name: str) -> Picture:
-    """Return the figure of a queue's samples; see `harness.show.plots.rate` for the arguments."""
+def rate(samples: Sequence[QueueSample], name: str) -> Picture:
+    """Return a figure of a queue's tokens, waiting tasks and running tasks over virtual time.
+
+    Args:
+        samples: the samples in the order of time.
+        name: the name of the queue.
+    """
     name = printable(name, 30)
     if not samples:
         title = f"Queue {name}: nothing has happened yet"
@@ -190,10 +148,5 @@ def draw_rate(samples: Sequence[QueueSample], name: str) -> Picture:
     with style():
         layout = open_layout(alt, title, [Lane(lane, _LANE) for lane in _LANES], axis, first)
         for axes, colour, values in zip(layout.axes, _LANES.values(), (tokens, waiting, running), strict=True):
-            places, heights = thin([axis.x(second) for second in seconds], values)
-            if len(places) > 1:
-                axes.stairs(heights[:-1], places, fill=True, color=colour, alpha=0.35, linewidth=0, zorder=2)
-            line = {"drawstyle": "steps-post", "marker": "." if len(places) == 1 else ""}
-            axes.plot(places, heights, color=colour, linewidth=1.3, zorder=3, **line)
-            set_scale(axes, max(values))
+            draw_steps(axes, [axis.x(second) for second in seconds], values, colour)
     return layout.picture

@@ -22,11 +22,11 @@ from harness.show.figure import (
     Lane,
     Layout,
     Picture,
+    draw_steps,
     open_layout,
     printable,
     set_scale,
     style,
-    thin,
     width_of,
 )
 from harness.show.timeline_model import Mark, Span, TimelineModel, alt_text, make_model, title
@@ -38,9 +38,8 @@ _GAP = 0.09  # inches from the center of a marker to its label
 _HALF = 0.07  # inches from the center of a marker to its edge
 _FULL = 14  # rows, in all lanes together, that have the full height
 _ROW, _LOW = 0.27, 0.13  # inches of a row, at most and at least
-_LANE, _LOW_LANE = 0.95, 0.7  # inches of a lane of a long run
+_LANE = 0.95  # inches of a lane of a long run
 _BARS = 60  # of a lane
-_LEAST = 0.04  # the lowest part of a bar, as a part of the highest bar, so that one dropped task can be seen
 
 
 # A colour (of Okabe and Ito's, which colour-blind people can distinguish), a marker, and a hatch for areas.
@@ -58,10 +57,17 @@ _STYLES = {
 }
 
 
-def draw(
+def timeline(
     responses: Sequence[Response], tasks: Sequence[TaskInfo], attempts: Sequence[Attempt], now: datetime
 ) -> Picture:
-    """Return the timeline; see `harness.show.plots.timeline` for the arguments."""
+    """Return a figure of the users, the queues and the workers, one lane each, over virtual time.
+
+    Args:
+        responses: the responses to the users' requests, with `request` and `started`.
+        tasks: all tasks that were ever added, in their current state.
+        attempts: all attempts so far, in their order.
+        now: the lab's virtual time.
+    """
     model = make_model(responses, tasks, attempts, now)
     few = len(model.lives) <= _FEW_TASKS and len(model.visits) + len(model.attempts) <= _FEW_SPANS
     with style():
@@ -236,48 +242,38 @@ def _draw_links(layout: Layout, model: TimelineModel, visits: Rows, waits: Rows,
 
 def _draw_counts(model: TimelineModel) -> Layout:
     axis = lay_out(model.instants())
-    waits = [[wait for life in model.lives if life.lane == lane for wait in life.waits] for lane in model.lanes]
     lanes = [
-        Lane("user\nrequests", _LOW_LANE),
+        Lane("user\nrequests", _LANE),
         *(Lane(f"{_queue_name(lane)}\ntasks waiting", _LANE) for lane in model.lanes),
         Lane("worker\nattempts", _LANE),
     ]
-    legend = _legend((span for spans in (model.visits, *waits, model.attempts) for span in spans), areas=True)
+    legend = _legend((*model.visits, *model.attempts), areas=True)
     layout = open_layout(alt_text(model), title(model), lanes, axis, model.first, legend)
     user, *queues, worker = layout.axes
     _draw_bars(user, model.visits, axis)
     _draw_bars(worker, model.attempts, axis)
-    for axes, spans in zip(queues, waits, strict=True):
-        _draw_waits(axes, spans, axis)
+    for axes, lane in zip(queues, model.lanes, strict=True):
+        _draw_waiting(axes, [wait for life in model.lives if life.lane == lane for wait in life.waits], axis)
     return layout
 
 
-def _draw_bars(axes: Any, spans: Iterable[Span], axis: TimeAxis) -> None:
+def _draw_bars(axes: Any, spans: Sequence[Span], axis: TimeAxis) -> None:
     """Draw a bar for each 1/60 of the axis, which counts the spans that end there."""
-    counts = Counter((min(int(axis.x(span.end) * _BARS), _BARS - 1), span.mark) for span in spans)
-    highest = max(Counter(bar for bar, _ in counts.elements()).values(), default=0)
-    tops = [0.0] * _BARS
-    for bar, mark in sorted(counts, key=lambda part: list(Mark).index(part[1])):
-        height = max(counts[bar, mark], _LEAST * highest)
-        corner = ((bar + 0.05) / _BARS, tops[bar])
-        axes.add_patch(Rectangle(corner, 0.9 / _BARS, height, zorder=3, **_fill(mark)))
-        tops[bar] += height
-    set_scale(axes, highest)
+    tops: Counter[int] = Counter()
+    for mark in Mark:
+        bars = Counter(min(int(axis.x(span.end) * _BARS), _BARS - 1) for span in spans if span.mark is mark)
+        middles, bottoms = [(bar + 0.5) / _BARS for bar in bars], [tops[bar] for bar in bars]
+        axes.bar(middles, list(bars.values()), 0.9 / _BARS, bottoms, zorder=3, **_fill(mark))
+        tops += bars
+    set_scale(axes, max(tops.values(), default=0))
 
 
-def _draw_waits(axes: Any, waits: Sequence[Span], axis: TimeAxis) -> None:
-    """Draw how many tasks wait: first all, then in front of them those that wait for their turn."""
-    highest = 0.0
-    for mark, marks in ((Mark.ETA, (Mark.ETA, Mark.TURN)), (Mark.TURN, (Mark.TURN,))):
-        changes: Counter[float] = Counter()
-        for wait in waits:
-            if wait.mark in marks:
-                changes[axis.x(round(wait.start, 3))] += 1
-                changes[axis.x(round(wait.end, 3))] -= 1
-        steps = sorted(changes)
-        levels = list(accumulate(changes[step] for step in steps))
-        places, heights = thin([0.0, *steps, 1.0], [0, *levels, 0])
-        highest = max(highest, *heights)
-        if any(wait.mark is mark for wait in waits):
-            axes.stairs(heights[:-1], places, fill=True, zorder=3, **_fill(mark))
-    set_scale(axes, highest)
+def _draw_waiting(axes: Any, waits: Iterable[Span], axis: TimeAxis) -> None:
+    """Draw how many tasks wait, for their ETA or for their turn."""
+    changes: Counter[float] = Counter()
+    for wait in waits:
+        changes[axis.x(round(wait.start, 3))] += 1
+        changes[axis.x(round(wait.end, 3))] -= 1
+    steps = sorted(changes)
+    counts = accumulate(changes[step] for step in steps)
+    draw_steps(axes, [0.0, *steps, 1.0], [0, *counts, 0], _STYLES[Mark.TURN][0])
