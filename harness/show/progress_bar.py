@@ -47,19 +47,16 @@ def _make_bar() -> Any:
 
         monitor_interval = 0
 
-    class CellBar(Bar):
-        """A bar in an output of a cell, because a notebook shows stderr in a red box."""
-
-        def display(self, msg: str | None = None, pos: int | None = None) -> None:
-            handle.update({"text/plain": str(self) if msg is None else msg}, raw=True)
-
     options: dict[str, Any] = {"desc": "running tasks", "unit": " attempts", "initial": MANY, "leave": False}
     if not notebook:
         return Bar(**options)
     from IPython.display import display
 
     handle = display({"text/plain": ""}, raw=True, display_id=True)
-    return CellBar(**options, file=io.StringIO())
+    bar = Bar(**options, file=io.StringIO())
+    bar.sp = lambda text: handle.update({"text/plain": text}, raw=True)  # a notebook shows stderr in a red box
+    bar.refresh()
+    return bar
 
 
 def _in_notebook() -> bool:

@@ -124,6 +124,21 @@ def test_a_notebook_shows_a_bar_that_is_empty_in_the_end(tmp_path):
     assert done["text"] == "done\n"
 
 
+def test_the_bar_of_a_notebook_shows_the_count_in_its_cell(monkeypatch):
+    shown = []
+
+    class Handle:
+        def update(self, data, raw):
+            shown.append(data["text/plain"])
+
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    monkeypatch.setattr(progress_bar, "_in_notebook", lambda: True)
+    monkeypatch.setattr("IPython.display.display", lambda *data, **options: Handle())
+    run(progress_bar.MANY + 10, None)
+    assert f"running tasks: {progress_bar.MANY} attempts" in shown[0]
+    assert shown[-1] == ""
+
+
 def test_a_notebook_for_the_record_shows_no_bar(tmp_path):
     (done,) = outputs(LONG_RUN, tmp_path, for_the_record=True)
     assert done["text"] == "done\n"
