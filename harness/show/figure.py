@@ -110,9 +110,6 @@ class Picture(Figure):
         image = f'<img alt="{escape(self.alt)}" style="max-width:100%" src="data:image/svg+xml;base64,{data}">'
         return f'<figure style="margin:0">{image}</figure>'
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text(self.alt)
-
 
 def _normalize(svg: str) -> str:
     """Return an SVG with rounded coordinates and numbered identifiers, which are hashes of the coordinates.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
@@ -35,7 +36,7 @@ _STEPS = (
 )
 _HEIGHT, _BOTTOM = 3.7, 0.75  # inches
 _LISTED = 20  # waits that the alt text lists
-_TEXT, _LINE = 8.5, 0.16  # points; inches
+_TEXT = 8.5  # points
 _MARGIN = 0.2  # inches between the last attempt and the edge
 _LANE = 0.95  # inches of a lane
 _LANES = {"tokens\nin the bucket": "#009e73", "tasks\nwaiting": "#56b4e9", "tasks\nrunning": "#0072b2"}
@@ -52,7 +53,8 @@ def backoff(delays: Sequence[float], name: str) -> Picture:
     with style():
         if not delays:
             return Picture(f"{title}.", title, 0.5)
-        waits = [*map(duration, delays[:_LISTED]), *([f"{len(delays) - _LISTED:,} more"] if delays[_LISTED:] else [])]
+        texts = [duration(delay) for delay in delays]
+        waits = texts[:_LISTED] + ([f"{len(texts) - _LISTED:,} more"] if texts[_LISTED:] else [])
         end = f"The last attempt starts {duration(sum(delays))} after the first."
         picture = Picture(f"Backoff. {title}. Waits: {', '.join(waits)}. {end}", title, _HEIGHT)
         axes = picture.add_axes((LEFT / WIDTH, _BOTTOM / _HEIGHT, LANE_WIDTH / WIDTH, 1 - (_BOTTOM + 0.45) / _HEIGHT))
@@ -64,7 +66,10 @@ def backoff(delays: Sequence[float], name: str) -> Picture:
         size = 8 if len(delays) <= 30 else 4.5
         axes.plot(range(2, len(delays) + 2), delays, "o-", color=FAINT, linewidth=1, markersize=size, **rim)
         _draw_scales(axes, delays, inch)
-        _draw_labels(axes, delays, inch)
+        at: dict[str, Any] = {"textcoords": "offset points", "ha": "right", "size": _TEXT, "annotation_clip": False}
+        for index in _spaced(texts, inch):
+            if width_of(texts[index], _TEXT) < (index + 1.5) * inch:  # a wider text would cover the scale
+                axes.annotate(texts[index], (index + 2, delays[index]), (2, 8), **at)
     return picture
 
 
@@ -76,28 +81,10 @@ def _summary(delays: Sequence[float]) -> str:
     return f"{quantity(len(delays), 'retry')} after {waits}"
 
 
-def _draw_labels(axes: Any, delays: Sequence[float], inch: float) -> None:
-    """Write the waits to the left of their markers, where the curve isn't."""
-    texts = [duration(delay) for delay in delays]
-    heights = [float(axes.transData.transform((0, delay))[1]) / axes.figure.dpi for delay in delays]
-    at: dict[str, Any] = {"textcoords": "offset points", "ha": "right", "size": _TEXT, "annotation_clip": False}
-    for index in _side_by_side(texts, heights, inch):
-        if width_of(texts[index], _TEXT) < (index + 1.5) * inch:  # a wider text would cover the scale
-            axes.annotate(texts[index], (index + 2, delays[index]), (2, 8), **at)
-
-
-def _side_by_side(texts: Sequence[str], heights: Sequence[float], inch: float) -> list[int]:
-    """Return the indexes of texts that don't cover each other, from the last to the first.
-
-    There is a text for each retry, at a height in inches, and `inch` is the distance between two retries in inches.
-    """
-    widths = [width_of(text, _TEXT) for text in texts]
-    kept = [len(texts) - 1]
-    for index in range(len(texts) - 2, -1, -1):
-        apart = (kept[-1] - index) * inch > max(widths[index], widths[kept[-1]]) + 0.15
-        if apart or heights[kept[-1]] - heights[index] > _LINE:
-            kept.append(index)
-    return kept
+def _spaced(texts: Sequence[str], inch: float) -> range:
+    """Return the indexes of texts that don't cover each other; `inch` is the distance between two texts in inches."""
+    widest = max(width_of(text, _TEXT) for text in texts)
+    return range(len(texts) - 1, -1, -math.ceil((widest + 0.15) / inch))
 
 
 def _draw_scales(axes: Any, delays: Sequence[float], inch: float) -> None:
@@ -117,7 +104,7 @@ def _draw_scales(axes: Any, delays: Sequence[float], inch: float) -> None:
     axes.yaxis.set_label_coords((0.3 - LEFT) / LANE_WIDTH, 0.5)
     axes.set_xlim(0.5, len(delays) + 1.5 + _MARGIN / inch)
     since = [duration(second) for second in accumulate(delays)]
-    indexes = _side_by_side(since, [0.0] * len(since), inch)
+    indexes = _spaced(since, inch)
     axes.set_xticks([index + 2 for index in indexes], labels=[f"{index + 2}\n{since[index]}" for index in indexes])
     axes.set_xlabel("attempt, and the time since the first attempt if attempts take no time")
 

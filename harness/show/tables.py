@@ -101,9 +101,6 @@ class Table(Sequence[T]):
         note = f"<p>{escape(self._note)}</p>" if self._note else ""
         return (self._html() if self._items else f"<p>{escape(clean(self._empty))}</p>") + note
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text(str(self))
-
     def _grid(self) -> tuple[list[Column[T]], list[list[Cell]]]:
         """Return the columns and the rows that are shown; a long table has a gap after the first rows."""
         items = self._items if len(self) <= _MANY else [*self._items[:_HEAD], *self._items[-_TAIL:]]

@@ -152,9 +152,8 @@ def _draw_rows(model: TimelineModel) -> Layout:
         axes.set_ylim(count - 0.5 + space, -0.5 - space)
         for row in group:
             _draw_row(axes, row, axis, size=max(5.5, min(9.0, height * 36)))
-    for row in attempts:
-        if row.label:
-            _draw_statuses(layout.axes[-1], row, axis)
+    for row in attempts if len(model.lives) <= _LABELLED else ():
+        _draw_statuses(layout.axes[-1], row, axis)
     if len(model.attempts) <= 2 * _LABELLED:
         _draw_links(layout, model, visits, waits, attempts)
     return layout
@@ -162,23 +161,23 @@ def _draw_rows(model: TimelineModel) -> Layout:
 
 def _make_rows(model: TimelineModel, axis: TimeAxis) -> tuple[Rows, Rows, Rows]:
     """Return a row for each request, for the waits of each task, and for the attempts of each attempted task."""
-    visits: Rows = []
+
+    def row(spans: Sequence[Span], end: float, label: str, count: int, **line: Any) -> TimelineRow:
+        label = printable(label) if count <= _LABELLED else ""
+        return TimelineRow(spans, axis.x(spans[0].start), axis.x(end), label, line)
+
+    visits = [row([visit], visit.end, visit.label, len(model.visits)) for visit in model.visits]
     waits: Rows = []
     attempts: Rows = []
-    for visit in model.visits:
-        label = printable(visit.label) if len(model.visits) <= _LABELLED else ""
-        visits.append(TimelineRow([visit], axis.x(visit.start), axis.x(visit.end), label))
     for life in model.lives:
-        label = printable(life.name) if len(model.lives) <= _LABELLED else ""
+        named = (life.name, len(model.lives))
         spans = [Span(life.added, life.added, Mark.ADDED), *life.waits]
         if life.state is TaskState.DELETED:
             spans.append(Span(life.end, life.end, Mark.DELETED))
-        line: dict[str, Any] = {"color": FAINT, "linewidth": 0.8}
-        waits.append(TimelineRow(spans, axis.x(life.added), axis.x(life.end), label, line))
+        waits.append(row(spans, life.end, *named, color=FAINT, linewidth=0.8))
         if life.attempts:
-            begin, end = axis.x(life.attempts[0].start), axis.x(life.attempts[-1].end)
-            line = {"color": INK, "linewidth": 0.9, "linestyle": ":"}
-            attempts.append(TimelineRow(life.attempts, begin, end, label, line))
+            end = life.attempts[-1].end
+            attempts.append(row(life.attempts, end, *named, color=INK, linewidth=0.9, linestyle=":"))
     return visits, waits, attempts
 
 
@@ -230,8 +229,7 @@ def _draw_links(layout: Layout, model: TimelineModel, visits: Rows, waits: Rows,
     attempted = iter(attempts)
     for life, wait in zip(model.lives, waits, strict=True):
         queue = queues[model.lanes.index(life.lane)]
-        for visit in visits:
-            (span,) = visit.spans
+        for visit, span in zip(visits, model.visits, strict=True):
             if span.start <= life.added <= span.end and span.label == life.adder:
                 layout.link(user, queue, wait.begin, (visit.number, wait.number))
                 break

@@ -120,9 +120,7 @@ def make_model(
 def _choose_lanes(tasks: Iterable[TaskInfo]) -> dict[str, str]:
     """Return the lane of each queue. If there are too many queues, those with the fewest tasks share a lane."""
     sizes = Counter(task.queue for task in tasks)
-    large = sorted(sizes, key=lambda queue: (-sizes[queue], queue))
-    if len(large) > _LANES:
-        del large[_LANES - 1 :]
+    large = dict(sizes.most_common(_LANES if len(sizes) <= _LANES else _LANES - 1))
     others = f"{len(sizes) - len(large)}{_OTHERS}"
     return {queue: queue if queue in large else others for queue in sizes}
 
