@@ -8,24 +8,10 @@ import click
 from harness.errors import HarnessError
 from harness.state import command as how_to_call
 
+_LEARNERS = ("watch", "check", "progress", "hint", "solution", "reset")
+_COURSE = ("lab", "build", "lint", "exercise", "doctor", "export", "slides", "instructors", "nbgrader")
 # Each command with the module of harness.classroom that defines it, in the order of the help page.
-COMMANDS = {
-    "watch": "learner_commands",
-    "check": "learner_commands",
-    "progress": "learner_commands",
-    "hint": "learner_commands",
-    "solution": "learner_commands",
-    "reset": "learner_commands",
-    "lab": "course_commands",
-    "build": "course_commands",
-    "lint": "course_commands",
-    "exercise": "course_commands",
-    "doctor": "course_commands",
-    "export": "course_commands",
-    "slides": "course_commands",
-    "instructors": "course_commands",
-    "nbgrader": "course_commands",
-}
+COMMANDS = dict.fromkeys(_LEARNERS, "learner_commands") | dict.fromkeys(_COURSE, "course_commands")
 
 
 class Commands(click.Group):

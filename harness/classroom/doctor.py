@@ -108,28 +108,22 @@ def course(folder: Path) -> SetupFinding:
 
 def lessons(course: Path) -> SetupFinding:
     """Read every lesson."""
-    found, broken = _read_all(course, "notebooks")
-    if not found:
-        return problem(f"{course} holds no notebooks/", "run this in the course's top folder, or name it: --course")
-    return _broken(broken, course) if broken else ok(f"{found} in {course / 'notebooks'}")
+    return _read_all(course, "notebooks")
 
 
 def exercises(course: Path) -> SetupFinding:
     """Read every exercise, and check that answers can be saved."""
-    found, broken = _read_all(course, "exercises")
-    if not found:
-        return problem(f"{course} holds no exercises/", "run this in the course's top folder, or name it: --course")
-    if broken:
-        return _broken(broken, course)
-    unwritable = [
-        path for path in [course / "exercises", *files.find(course, "exercises")] if not os.access(path, os.W_OK)
-    ]
+    found = _read_all(course, "exercises")
+    if found.state is not SetupState.OK:
+        return found
+    paths = [course / "exercises", *files.find(course, "exercises")]
+    unwritable = [str(path.relative_to(course)) for path in paths if not os.access(path, os.W_OK)]
     if unwritable:
         return note(
-            f"{some([str(path.relative_to(course)) for path in unwritable])} can't be written: answers can't be saved",
+            f"{some(unwritable)} can't be written, so answers can't be saved",
             f"work in a copy: cp -r {quoted(course)} ~/taskqueue-course",
         )
-    return ok(f"{found} in {course / 'exercises'}, answers can be saved")
+    return ok(f"{found.says}, answers can be saved")
 
 
 def progress(course: Path) -> SetupFinding:
@@ -190,18 +184,18 @@ def port(course: Path) -> SetupFinding:
     return ok(f"{PORT} on 127.0.0.1 is free")
 
 
-def _read_all(course: Path, folder: str) -> tuple[int, list[str]]:
+def _read_all(course: Path, folder: str) -> SetupFinding:
     paths = files.find(course, folder)
+    if not paths:
+        return problem(f"{course} holds no {folder}/", "run this in the course's top folder, or name it: --course")
     broken = []
     for path in paths:
         try:
             read_saved(path)
         except NotebookError as error:
             broken.append(str(error).replace(f"{course}{os.sep}", ""))
-    return len(paths), broken
-
-
-def _broken(broken: list[str], course: Path) -> SetupFinding:
+    if not broken:
+        return ok(f"{len(paths)} in {course / folder}")
     path = Path(broken[0].partition(".ipynb")[0] + ".ipynb")
     if path.parent.name == "exercises":
         return problem("; ".join(broken), f"or keep a copy and start again: taskqueue-course reset {path.name[:2]}")
@@ -290,8 +284,9 @@ def kernel(course: Path) -> SetupFinding:
             pip_install("--force-reinstall ipykernel"),
         )
     if prefix.strip() != sys.prefix:
+        where = (prefix.strip().splitlines() or ["nothing"])[-1]
         return problem(
-            f"the kernel python3 of {folder} runs in {_last_line(prefix)}, not in {sys.prefix}",
+            f"the kernel python3 of {folder} runs in {where}, not in {sys.prefix}",
             f"remove or rename {folder}, then start JupyterLab again",
         )
     return ok("python3 starts in this environment")
@@ -330,10 +325,6 @@ def _ask_kernel(source: str) -> str:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
     return "".join(output)
-
-
-def _last_line(text: str) -> str:
-    return (text.strip().splitlines() or ["nothing"])[-1]
 
 
 PROBES: dict[str, Callable[[Path], SetupFinding]] = {

@@ -6,9 +6,10 @@ from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from shutil import get_terminal_size
-from typing import Any
+from typing import Any, TypeVar
 
 import click
+from rich.text import Text
 
 from harness.classroom.screen import STYLES, Program, console, in_terminal, progress_table, verdict_line
 from harness.course import api, progress_file
@@ -21,29 +22,19 @@ from harness.course.workspace import Restored, find_course, read_answers, restor
 from harness.errors import CourseError, NotebookError
 from harness.state import quoted
 
+T = TypeVar("T")
 
-class ExerciseList(click.ParamType[list[Exercise]]):
-    """Exercises on the command line: 2.1, 02 or all."""
 
-    name = "exercises"
+def _parameter(read: Callable[[str], T]) -> Callable[[str], T]:
+    """Return a type of click's parameters: a function whose CourseError is reported as a wrong command line."""
 
-    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+    def convert(value: str) -> T:
         try:
-            return select(value) if isinstance(value, str) else value
+            return read(value)
         except CourseError as error:
-            self.fail(str(error), parameter, context)
+            raise click.BadParameter(str(error)) from None
 
-
-class ExerciseNumber(click.ParamType[str]):
-    """One exercise on the command line: 2.1."""
-
-    name = "exercise"
-
-    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
-        try:
-            return find_exercise(value).number
-        except CourseError as error:
-            self.fail(str(error), parameter, context)
+    return convert
 
 
 def _course(context: click.Context, parameter: click.Parameter, folder: Path | None) -> Path:
@@ -69,11 +60,9 @@ def say(text: str, style: str = "") -> None:
         style: the style of its first line, such as "red".
     """
     out = console()
-    text = in_terminal(text, program(), out.width) if out.is_terminal else in_terminal(text, program())
-    first, newline, rest = text.partition("\n")
-    out.print(first, style=style, soft_wrap=True)
-    if newline:
-        out.print(rest, soft_wrap=True)
+    shown = Text(in_terminal(text, program(), out.width) if out.is_terminal else in_terminal(text, program()))
+    shown.stylize(style, 0, len(shown.plain.partition("\n")[0]))
+    out.print(shown, soft_wrap=True)
 
 
 def program() -> Program:
@@ -115,7 +104,7 @@ class CheckedExercise:
 
 
 @click.command()
-@click.argument("wanted", metavar="[WHAT]", type=ExerciseList(), default="all")
+@click.argument("wanted", metavar="[WHAT]", type=_parameter(select), default="all")
 @in_course
 def check(wanted: list[Exercise], course: Path) -> int:
     """Check saved answers: 2.1, a lesson (02) or all.
@@ -191,22 +180,22 @@ def progress() -> None:
 
 
 @click.command()
-@click.argument("number", metavar="EXERCISE", type=ExerciseNumber())
-def hint(number: str) -> None:
+@click.argument("exercise", metavar="EXERCISE", type=_parameter(find_exercise))
+def hint(exercise: Exercise) -> None:
     """Show the next of three hints for 2.1.
 
     The first hint gives the idea, the second the place, and the third nearly the code.
     """
-    say(api.next_hint(number, go_on=True))
+    say(api.next_hint(exercise.number, go_on=True))
 
 
 @click.command()
-@click.argument("number", metavar="EXERCISE", type=ExerciseNumber())
+@click.argument("exercise", metavar="EXERCISE", type=_parameter(find_exercise))
 @click.option("--give-up", is_flag=True, help="Show it even if the exercise isn't solved yet.")
-def solution(number: str, give_up: bool) -> None:
+def solution(exercise: Exercise, give_up: bool) -> None:
     """Show the solution of 2.1, once it is solved."""
     try:
-        click.echo(api.solution_text(number, give_up), nl=False)
+        click.echo(api.solution_text(exercise.number, give_up), nl=False)
     except CourseError as error:
         raise CourseError(in_terminal(wrap(str(error)), program(), get_terminal_size().columns)) from None
 
@@ -225,7 +214,7 @@ def watch(course: Path) -> None:
 
 
 @click.command()
-@click.argument("wanted", metavar="WHAT", type=ExerciseList())
+@click.argument("wanted", metavar="WHAT", type=_parameter(select))
 @click.option("--yes", is_flag=True, help="Don't ask before all exercises are reset.")
 @in_course
 def reset(wanted: list[Exercise], yes: bool, course: Path) -> int:

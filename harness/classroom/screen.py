@@ -64,16 +64,18 @@ def in_terminal(text: str, program: Program, width: int = WIDTH) -> str:
     """
     for pattern, command in _CALLS:
         text = re.sub(pattern, command, text)
-    return refit(_with_lines(text, program), width).replace(GLUE, " ")
+    return refit(with_commands(text, program, GLUE), width).replace(GLUE, " ")
 
 
-def with_commands(text: str, program: Program) -> str:
-    """Return a message with its commands as command lines that work; calls such as check("1.1") stay."""
-    return _with_lines(text, program).replace(GLUE, " ")
+def with_commands(text: str, program: Program, space: str = " ") -> str:
+    """Return a message with its commands as command lines that work; calls such as check("1.1") stay.
 
-
-def _with_lines(text: str, program: Program) -> str:
-    return COMMAND.sub(lambda found: program.line(found[1]).replace(" ", GLUE) if found[1] else found[0], text)
+    Args:
+        text: the message.
+        program: the way in which the learner can call the commands.
+        space: replaces the spaces in a command line.
+    """
+    return COMMAND.sub(lambda found: program.line(found[1]).replace(" ", space) if found[1] else found[0], text)
 
 
 def refit(text: str, width: int) -> str:
@@ -85,7 +87,18 @@ def refit(text: str, width: int) -> str:
     """
     if width >= WIDTH:
         return text
-    return "\n".join(_filled(paragraph, indent, width) for paragraph, indent in _paragraphs(text))
+    return "\n".join(
+        textwrap.fill(
+            paragraph,
+            max(width, indent + 20),
+            subsequent_indent=" " * indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        if len(paragraph) > width
+        else paragraph
+        for paragraph, indent in _paragraphs(text)
+    )
 
 
 def _paragraphs(text: str) -> list[tuple[str, int]]:
@@ -99,18 +112,6 @@ def _paragraphs(text: str) -> list[tuple[str, int]]:
             label = _LABEL.match(line)
             found.append((line, label.end() if label else indent))
     return found
-
-
-def _filled(line: str, indent: int, width: int) -> str:
-    if len(line) <= width:
-        return line
-    return textwrap.fill(
-        line,
-        max(width, indent + 20),
-        subsequent_indent=" " * indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
 
 
 def console() -> Console:

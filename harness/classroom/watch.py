@@ -77,11 +77,6 @@ def watch_files(folder: Path, put: Put) -> Iterator[None]:
         follower.join()
 
 
-def can_read_keys() -> bool:
-    """Return whether the input and the output are a terminal of a system on which we have tested the keys."""
-    return os.name == "posix" and sys.stdin.isatty() and sys.stdout.isatty()
-
-
 @contextmanager
 def keys(put: Put) -> Iterator[None]:
     """Put a `Key` for each key that is pressed, in this scope, from a thread; the terminal doesn't show the keys.
@@ -207,7 +202,8 @@ def watch(course: Path, program: Program) -> None:
     """
     session, out = WatchSession(course), console()
     events: SimpleQueue[Event] = SimpleQueue()
-    with_keys = can_read_keys() and not out.is_dumb_terminal
+    is_terminal = sys.stdin.isatty() and out.is_terminal and not out.is_dumb_terminal
+    with_keys = is_terminal and os.name == "posix"  # because we haven't tested prompt_toolkit's keys on Windows
     try:
         with ExitStack() as stack:
             stack.enter_context(watch_files(course / FOLDER, events.put))

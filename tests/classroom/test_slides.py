@@ -143,7 +143,7 @@ def test_slides_load_nothing_from_elsewhere(tmp_path, reveal):
 
 
 def test_a_folder_without_reveal_is_refused(tmp_path):
-    with pytest.raises(NotebookError, match="has no dist/reset.css, so it is no reveal.js; `make slides` installs one"):
+    with pytest.raises(NotebookError, match="has no dist/reset.css, so it isn't reveal.js; `make slides` installs one"):
         make_slides(ROOT, tmp_path, tmp_path / "slides")
     assert not (tmp_path / "slides").exists()
 

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from nbformat import v4
 from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde, GenerateAssignment
 from nbgrader.preprocessors import ClearSolutions, DeduplicateIds, Execute, NbGraderPreprocessor
@@ -90,20 +91,14 @@ def _notes(cell: Any, assigned: Any) -> dict[str, Any]:
 
 
 def _cell(lost: Any, notes: dict[str, Any]) -> Cell:
-    from nbformat import v4
-
     make = v4.new_code_cell if lost.cell_type == "code" else v4.new_markdown_cell
     return make(lost.source, metadata={"nbgrader": notes})
 
 
 def _output(verdict: Grade) -> Any:
-    from nbformat import v4
-
     return v4.new_output("stream", text=f"{verdict.text}\n") if verdict.is_correct else _error(verdict.text)
 
 
 def _error(text: str) -> Any:
     """Return an output for which nbgrader gives no points."""
-    from nbformat import v4
-
     return v4.new_output("error", ename="CheckError", evalue=text.partition("\n")[0], traceback=text.splitlines())

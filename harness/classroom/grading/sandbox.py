@@ -212,23 +212,19 @@ def watch(readable: Sequence[str], writable: Sequence[str], files: int) -> None:
         if event.startswith(_REFUSED) and event not in _ALLOWED:
             raise PermissionError(errno.EPERM, f"an answer that is being graded may not do this ({event})")
         if event in _READS:
-            changes = event == "open" and _is_writing(args)
+            path, mode, flags = args if event == "open" else (args[0], "", 0)
+            changes = bool(set(mode or "") & set("wax+")) or bool((flags or 0) & _WRITING)
             opened += changes
             if opened > files:
                 raise PermissionError(
                     errno.EDQUOT, f"an answer that is being graded may not write more than {files} files"
                 )
-            _require_inside(args[0], writable if changes else readable, getcwd)
+            _require_inside(path, writable if changes else readable, getcwd)
         elif event in _CHANGES:
             for path in args[: _CHANGES[event]]:
                 _require_inside(path, writable, getcwd)
 
     sys.addaudithook(hook)
-
-
-def _is_writing(args: tuple[Any, ...]) -> bool:
-    _, mode, flags = args
-    return bool(set(mode or "") & set("wax+")) or bool((flags or 0) & _WRITING)
 
 
 def _require_inside(path: Any, folders: tuple[str, ...], getcwd: Callable[[], str]) -> None:
