@@ -50,7 +50,7 @@ def installed(name: str) -> str | None:
 
 
 def lines(name: str, found: SetupFinding, width: int, encoding: str) -> str:
-    """Return one finding for a terminal: sign, state, name and text, and the fix on a line of its own.
+    """Return one finding for a terminal: sign, state, name and text, and the fix on a separate line.
 
     Args:
         name: the name of the probe.

@@ -169,7 +169,7 @@ def _screen(out: Console, program: Program) -> Iterator[Show]:
 
 
 class Lines:
-    """Print a session where there is no terminal to draw on: each new verdict and each new message once."""
+    """Print a session without a terminal: each new verdict and each new message once."""
 
     def __init__(self, out: Console, program: Program) -> None:
         self._out = out

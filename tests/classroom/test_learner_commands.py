@@ -1,4 +1,4 @@
-"""The commands for learners: what they print, what they remember, and their exit status."""
+"""The output of the commands for learners, their effect on the progress, and their exit status."""
 
 import ast
 import os

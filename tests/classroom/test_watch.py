@@ -1,4 +1,4 @@
-"""`watch`: what follows from a save, a verdict and a key; what the screen shows; and all of it in a real terminal."""
+"""`watch`: the effects of saves, verdicts and keys, the screen, and complete runs in a real terminal."""
 
 import os
 import shlex

@@ -1,7 +1,6 @@
-"""Worlds in which something is missing: a file system of a few kilobytes, a folder that cannot be written, no network.
+"""Commands that run with a tiny file system, in a read-only folder, or without a network.
 
-They are namespaces of Linux, made for one command and gone with it. For root nothing else helps: permissions do not
-hold.
+Each runs in a Linux namespace of its own, because file permissions don't apply to root.
 """
 
 import os
@@ -22,9 +21,9 @@ _NO_NETWORK = 'ip link set lo up && exec "$@"'
 
 @cache
 def namespace(kind: str) -> tuple[str, ...]:
-    """Return the beginning of a command that runs in a namespace of its own ("mount", "net"); () where there is none.
+    """Return the beginning of a command that runs in a new namespace ("mount" or "net"), or () without namespaces.
 
-    A user who is not root becomes it in there, where the system lets them.
+    Another user becomes root inside the namespace, if the system allows it.
     """
     tried = [("unshare", f"--{kind}"), ("unshare", "--map-root-user", f"--{kind}")]
     probe = "mount -t tmpfs none /mnt" if kind == "mount" else "ip link set lo up"
@@ -39,32 +38,32 @@ def namespace(kind: str) -> tuple[str, ...]:
 
 
 def on_small_disk(folder: Path, *command: str) -> list[str]:
-    """Return a command that finds an empty file system of 16 kB in the place of a folder."""
+    """Return a command that runs with an empty file system of 16 kB mounted on a folder."""
     return [*namespace("mount"), "sh", "-c", _SMALL, "sh", str(folder), *command]
 
 
 def in_read_only(folder: Path, *command: str) -> list[str]:
-    """Return a command that runs in a folder which it cannot write, root or not.
+    """Return a command that runs in a folder to which it can't write, even as root.
 
-    Without namespaces root becomes a user to whom the folder does not belong.
+    Without namespaces, root becomes a user who doesn't own the folder.
     """
     if namespace("mount"):
         return [*namespace("mount"), "sh", "-c", _READ_ONLY, "sh", str(folder), *command]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         drop = f"import os, sys; os.setgid({_NOBODY}); os.setuid({_NOBODY}); os.execvp(sys.argv[1], sys.argv[1:])"
         return [sys.executable, "-c", drop, *command]
-    return missing("neither a mount namespace nor root: a folder cannot be made read-only")
+    return missing("a folder can't be made read-only without a mount namespace or root")
 
 
 def without_network(*command: str) -> list[str]:
-    """Return a command that has the loopback interface and no other; where that cannot be had, the command itself."""
+    """Return a command with only the loopback interface, or the command itself without namespaces."""
     if not namespace("net"):
         return list(command)
     return [*namespace("net"), "sh", "-c", _NO_NETWORK, "sh", *command]
 
 
 def classroom(name: str) -> Path:
-    """Return a program of the classroom environment; skip the test where that environment is not installed."""
+    """Return a program of the classroom environment; skip the test if that environment isn't installed."""
     program = ROOT / ".venv" / "classroom" / "bin" / name
     if not program.exists():
         missing(f"{name} is not in .venv/classroom: `make classroom` installs it")
@@ -72,7 +71,7 @@ def classroom(name: str) -> Path:
 
 
 def missing(what: str) -> NoReturn:
-    """Skip at home, fail in CI."""
+    """Skip the test, or fail it in CI, because something is missing."""
     pytest.fail(what) if os.environ.get("CI") == "true" else pytest.skip(what)
 
 

@@ -1,6 +1,6 @@
-"""Run in a course folder by .venv/classroom's Python: nbgrader's commands on assignment 01, in one process.
+"""Run nbgrader's commands on assignment 01 in one process, and print the points by student and check as JSON.
 
-Prints as JSON the points by student and check.
+Run it in a course folder with .venv/classroom's Python.
 """
 
 import json

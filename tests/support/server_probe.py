@@ -1,8 +1,8 @@
-"""Start `python -m harness lab` for real, ask it what a stranger, a website and its user would, and print the answers.
+"""Start `python -m harness lab`, send it requests of a stranger, a website and its user, and print the responses.
 
     python -m tests.support.server_probe
 
-It is a program of its own, so that it can run where there is no network. Prints JSON: a status or a body by question.
+It is a separate program so that it can run without a network. It prints JSON: a status or a body for each request.
 """
 
 import json
@@ -27,7 +27,7 @@ CONFIG = re.compile(r'<script id="jupyter-config-data" type="application/json">(
 
 
 def ask(url: str, token: str = "", data: Any = None, **headers: str) -> tuple[int, str]:
-    """Return the status and the body of an answer."""
+    """Send a request, and return the status and the body of the response."""
     sent = {**headers, **({"Authorization": f"token {token}"} if token else {})}
     body = None if data is None else json.dumps(data).encode()
     try:
@@ -38,7 +38,7 @@ def ask(url: str, token: str = "", data: Any = None, **headers: str) -> tuple[in
 
 
 def await_server(base: str) -> None:
-    """Wait until somebody listens: JupyterLab says its URL a moment before it does."""
+    """Wait until the port is open, because JupyterLab prints its URL a moment earlier."""
     end = time.monotonic() + 240
     while True:
         try:
@@ -56,7 +56,7 @@ def free_port() -> int:
 
 
 def listening(pid: int) -> list[str]:
-    """Return the addresses at which a process and those that it started listen."""
+    """Return the addresses on which a process and its children listen."""
     process = psutil.Process(pid)
     families = [process, *process.children(recursive=True)]
     sockets = [each for one in families for each in one.net_connections("inet")]
@@ -97,9 +97,9 @@ def jupyterlab(command: list[str], folder: Path, environment: Mapping[str, str])
     """Start JupyterLab on a free port, without a browser, and yield its address, its token and its process id.
 
     Args:
-        command: what starts it; --no-browser and --port are added.
-        folder: where it is started.
-        environment: all of its environment.
+        command: the command; --no-browser and --port are added.
+        folder: the working directory.
+        environment: the complete environment.
     """
     port = free_port()
     arguments = [*command, "--no-browser", f"--port={port}"]

@@ -43,7 +43,7 @@ def run_apart(
     """Run an action in a child process, and end every process that it started.
 
     Args:
-        action: the action, which runs in a session of its own.
+        action: the action, which runs in a new session.
         seconds: the limit of its running and waiting time; see `Stopwatch`.
         spend: receives the time that it took, at the end.
 

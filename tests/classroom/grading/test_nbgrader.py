@@ -1,4 +1,4 @@
-"""nbgrader from one end to the other, on assignment 01, with the nbgrader of .venv/classroom."""
+"""A complete run of the nbgrader of .venv/classroom on assignment 01."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def commands(folder: Path, *names: str) -> dict[str, object]:
 
 
 def solved(answers: dict[str, str]) -> files.Notebook:
-    """Return the exercise with these cells in the place of the stubs."""
+    """Return the exercise with these cells instead of the stubs."""
     notebook = deepcopy(exercise_notebook("01"))
     for cell in notebook.cells:
         target = cell_target(cell.source) if cell.cell_type == "code" else None
@@ -91,7 +91,7 @@ def submit_right(folder: Path) -> None:
 
 
 def submit_wrong(folder: Path) -> None:
-    """1.1 right, 1.2 a known mistake, 1.3 not tried, 1.4 wrong; and all that can be done to the other cells."""
+    """Submit 1.1 correct, 1.2 with a known mistake, 1.3 not attempted, 1.4 wrong, and the other cells manipulated."""
     answers = right() | mistaken("1.2", "no-values") | mistaken("1.4", "one-task")
     del answers["controllers/ex1_3.py"]
     notebook = solved(answers)
@@ -111,7 +111,7 @@ def submit_hard_coded(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A course folder in which assignment 01 was made, handed in by three students and graded."""
+    """A course folder with submissions of three students for assignment 01."""
     folder = tmp_path_factory.mktemp("course")
     lay_out(ROOT, folder, say=lambda line: None)
     submit_right(folder)

@@ -1,6 +1,6 @@
-"""What an answer that is graded may not do, and that it does not get the points if it tries.
+"""An answer that attacks the grading gets no points.
 
-Each attack is an answer to exercise 1.1 that would be right, or end soon, if it worked; all are judged in one process.
+Each attack is an answer to exercise 1.1 that would be correct, or end soon, if it worked. One process checks all.
 """
 
 import json
@@ -38,7 +38,7 @@ engine.IsolatedEngine.limits = engine.Limits(seconds=1, patience=4, file=1 << 20
 __main__.main()
 """
 ADD = "taskqueue.add(url=URL('log_edit'), params=dict(old=old, new=new))"
-# What reads the solution into `source`; what is between its markers is then run.
+# Ways to read the solution into `source`; then the part between its markers runs.
 READS = {
     "its file": f"source = open({str(SOLUTION)!r}).read()",
     "its file by number": f"import os; source = os.read(os.open({str(SOLUTION)!r}, os.O_RDONLY), 99999).decode()",
@@ -90,7 +90,7 @@ def answer(body: str) -> tuple[str, dict[str, str], dict[str, str]]:
 
 
 def then_run(reads: str) -> str:
-    """Return lines that read something, and run what it says between the markers, or all of it."""
+    """Return lines that read a source, and run the part between the markers, or the whole source."""
     run = [
         "import json, re, textwrap",
         "try: cells = [''.join(cell['source']) for cell in json.loads(source)['cells']]",
@@ -105,7 +105,7 @@ def then_run(reads: str) -> str:
 
 @pytest.fixture(scope="module")
 def verdicts() -> Iterator[dict[str, Grade]]:
-    """Every attack, and a right answer at the end, judged in one process with low limits."""
+    """The grades of every attack, and of a correct answer at the end, from one process with low limits."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
         bodies = {name: then_run(reads) for name, reads in READS.items()}
@@ -120,7 +120,7 @@ def test_an_attack_gets_no_points(verdicts, attack):
     assert 0 < len(verdicts[attack].text) < 1500
 
 
-def test_what_is_graded_after_all_attacks_is_graded_as_ever(verdicts):
+def test_a_correct_answer_after_all_attacks_gets_its_points(verdicts):
     assert verdicts["right"].is_correct
 
 
@@ -155,7 +155,7 @@ def test_a_forged_message_is_not_believed():
 
 
 def refusal(act) -> str:
-    """Return the name of what an act raises, in a child process; "" where it may."""
+    """Return the name of the exception that an act raises in a child process, or "" without an exception."""
 
     def attempt() -> bytes:
         try:
@@ -204,7 +204,7 @@ def test_the_limit_of_processes_holds_root_who_became_nobody():
     assert refusal(act) == "BlockingIOError"
 
 
-def test_nobody_reads_what_root_may_and_writes_nothing(tmp_path):
+def test_the_user_nobody_reads_every_file_and_writes_none(tmp_path):
     os.chmod(tmp_path, 0o755)
 
     def act() -> None:
@@ -215,7 +215,7 @@ def test_nobody_reads_what_root_may_and_writes_nothing(tmp_path):
     assert refusal(act) == ("PermissionError" if os.geteuid() == 0 else "")
 
 
-def test_a_child_that_says_nothing_is_ended_with_what_it_started(monkeypatch, tmp_path):
+def test_a_child_without_a_result_is_ended_with_its_children(monkeypatch, tmp_path):
     os.mkfifo(tmp_path / "alive")
     alive = os.open(tmp_path / "alive", os.O_RDONLY | os.O_NONBLOCK)
     begun = time.monotonic()
@@ -239,7 +239,7 @@ def test_a_child_that_says_nothing_is_ended_with_what_it_started(monkeypatch, tm
     os.close(alive)
 
 
-def test_a_judge_that_breaks_down_gives_no_grade():
+def test_a_checker_process_that_fails_gives_no_grade():
     with pytest.raises(GradingError, match=r"checker process failed: ValueError: broken"):
         check_in_isolation([answer("pass")], ("-c", "raise ValueError('broken')"))
 
@@ -277,7 +277,7 @@ def test_a_check_that_breaks_down_gives_no_points_for_that_answer_alone():
     assert dies.text.startswith("1.1 couldn't be checked: the checker process failed: ")
 
 
-def test_a_judge_that_does_not_come_to_an_end_is_ended_with_what_it_said_so_far(monkeypatch):
+def test_the_verdicts_of_a_checker_process_that_does_not_finish_count(monkeypatch):
     def late(*command, **options):
         raise subprocess.TimeoutExpired("judge", 600, b'"ready"\n["correct", "1.1 correct", null]\n["wrong", "half a ')
 
@@ -289,7 +289,7 @@ def test_a_judge_that_does_not_come_to_an_end_is_ended_with_what_it_said_so_far(
 
 
 def test_time_in_line_for_the_processor_counts_neither_for_a_request_nor_for_the_answer(monkeypatch):
-    """As on a busy machine; this child has no turn until its parent has looked at the clock three times."""
+    """As on a busy machine, this child only continues after its parent has read the time three times."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
     begun, looks, spent = time.monotonic(), list[int](), list[float]()
 
@@ -331,7 +331,7 @@ def test_where_the_solutions_are_not_installed_the_stub_comes_from_the_exercises
     assert stub_cells.__wrapped__(exercise) == expected
 
 
-def test_the_judge_is_never_told_a_solution():
+def test_the_checker_process_receives_no_solution():
     told = json.dumps(answer("pass"))
     for source in solution_cells(find_exercise("1.1")).values():
         assert source.partition("BEGIN SOLUTION")[2].splitlines()[1].strip() not in told
