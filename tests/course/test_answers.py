@@ -159,7 +159,7 @@ def test_of_two_cells_that_were_not_run_the_lower_counts(desk: Desk, notebook: d
 
 def test_a_comment_above_a_cell_is_not_taken_for_its_magic(desk: Desk, notebook: dict[str, Any]) -> None:
     again(desk, notebook, f"# mine\n{MINE}", None)
-    assert answer(desk, notebook).remarks[0].startswith("The cell `%%controller ex1_1` is there 2 times.")
+    assert answer(desk, notebook).remarks[0].startswith("The notebook has 2 cells `%%controller ex1_1`.")
 
 
 def test_two_cells_that_say_the_same_need_no_remark(desk: Desk, notebook: dict[str, Any]) -> None:

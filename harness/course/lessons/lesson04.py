@@ -2,6 +2,7 @@
 
 from harness.course.lessons.expectations import by_text, own_instance, step_without_slip
 from harness.course.trial import Rows, Trial
+from harness.errors import quantity
 from harness.records import Attempt, Outcome
 
 _LONG = 30  # attempts; an answer that needs more has no limit
@@ -41,9 +42,10 @@ def _three_tries(trial: Trial) -> None:
     trial.expect(attempts[-1].outcome is Outcome.DROPPED, "ends-itself", happened, expected)
     trial.get("ex4_1/ask", day="Tuesday")
     attempts = _attempts(trial, _LONG)
-    found = (len(attempts), trial.rows())
-    happened = "the office recovered; the number of attempts and the rows are"
-    trial.expect_equal(found, (2, [("tides", "Tuesday")]), "fixed-day" if len(attempts) != 2 else None, happened)
+    happened = f"the office recovered; {quantity(len(attempts), 'attempt')} left the rows {trial.rows()}"
+    is_right = len(attempts) == 2 and trial.rows() == [("tides", "Tuesday")]
+    fixed = "fixed-day" if len(attempts) != 2 else None
+    trial.expect(is_right, fixed, happened, "2 attempts, and the row ('tides', 'Tuesday')")
 
 
 def _idempotent(trial: Trial) -> None:
