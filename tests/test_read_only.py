@@ -62,5 +62,5 @@ def test_doctor_says_that_answers_cannot_be_saved_and_where_to_work(home):
     done = run(home, sys.executable, "-m", "harness", "doctor")
     assert done.returncode == 0, done.stdout + done.stderr
     said = " ".join(done.stdout.split())
-    assert "cannot be written: a check works, saving answers does not -> work in a copy:" in said
+    assert "can't be written, so answers can't be saved -> work in a copy:" in said
     assert "kernel python3 starts" in said
