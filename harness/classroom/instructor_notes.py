@@ -17,7 +17,7 @@ from harness.errors import CourseError, NotebookError, quantity
 from harness.notebooks import files
 from harness.notebooks.files import Cell
 from harness.notebooks.lint import markdown
-from harness.notebooks.slide_types import ASKS
+from harness.notebooks.normal_form import ASKS
 
 GUIDE = "notebooks/INSTRUCTORS.md"
 BASE_MINUTES = 5  # of an exercise, to read it, to check it and to discuss it; each line takes one more minute

@@ -13,7 +13,7 @@ from harness.course.catalogue import find_prediction
 from harness.errors import NotebookError
 from harness.notebooks import files
 from harness.notebooks.files import Cell, Notebook
-from harness.notebooks.slide_types import ASKS, SCREEN, TELLS, height, parts, room_taken
+from harness.notebooks.normal_form import ASKS, SCREEN, TELLS, height, parts, room_taken
 from harness.notebooks.stubs import to_exercise
 
 _LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!https?:)[^)]+\)")  # to another notebook, which isn't beside the slides

@@ -19,8 +19,8 @@ from typing import Self, TypeVar
 from harness.course import verdict
 from harness.course.answers import Answer
 from harness.course.catalogue import find_exercise, stub_cells
-from harness.course.checker import check_answer, is_stub
 from harness.course.exercise import Exercise
+from harness.course.trial import check_answer, is_stub
 from harness.course.verdict import Verdict
 from harness.errors import HarnessError
 from harness.lab import Lab
@@ -47,7 +47,7 @@ class CheckProcess:
         self._folder = tempfile.TemporaryDirectory(prefix="harness-check-process-", ignore_cleanup_errors=True)
 
     def check(self, exercise: Exercise, answer: Answer) -> Verdict:
-        """Return the verdict on an answer; see `harness.course.checker.check_answer`.
+        """Return the verdict on an answer; see `harness.course.trial.check_answer`.
 
         Raises:
             HarnessError: the check can't run (there is no web2py, no space for its files, or no process).

@@ -17,8 +17,7 @@ from harness.errors import NotebookError
 from harness.notebooks import files
 from harness.notebooks.execute import execute
 from harness.notebooks.files import Notebook, cell_label, read_saved
-from harness.notebooks.normal_form import normalise
-from harness.notebooks.slide_types import with_slides
+from harness.notebooks.normal_form import normalise, with_slides
 from harness.notebooks.stubs import digest, is_stub, origin, syntax_error, to_exercise
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from statistics import median
 
 from harness.course.catalogue import body, exercises, find_exercise, solution_cells
-from harness.course.checker import check_answer
 from harness.course.exercise import Exercise
+from harness.course.trial import check_answer
 from harness.notebooks import files
 from harness.notebooks.execute import execute
 from tests.bench.measure import ROUNDS, Row, fresh, percentile, timed

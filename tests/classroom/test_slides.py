@@ -10,7 +10,7 @@ from harness.classroom.slides import make_slides, slide_notebook
 from harness.errors import NotebookError
 from harness.notebooks import files
 from harness.notebooks.lint import NotebookPage, lesson_rules
-from harness.notebooks.slide_types import slide_types, with_slides
+from harness.notebooks.normal_form import slide_types, with_slides
 from tests.support.scratch import code, display, markdown, notebook, result, save, stream
 
 ROOT = Path(__file__).parents[2]

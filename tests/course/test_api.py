@@ -13,9 +13,8 @@ import harness.lab
 from harness import Lab, check, hint, predict, progress, solution
 from harness.course import api, progress_file
 from harness.course.catalogue import body, exercises, find_exercise, lessons, solution_cells, stub_cells
-from harness.course.checker import check_answer
 from harness.course.progress_file import Progress
-from harness.course.trial import Decided, Trial
+from harness.course.trial import Decided, Trial, check_answer
 from harness.course.verdict import WIDTH, CheckOutcome, Verdict, wrap
 from harness.errors import CheckError, CourseError, LabClosedError, SourceError
 from harness.state import VARIABLE

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.course.catalogue import body, exercises, find_exercise, solution_cells, stub_cells
-from harness.course.checker import check_answer
+from harness.course.trial import check_answer
 from harness.course.verdict import CheckOutcome, Verdict, known_advice
 from harness.notebooks.files import read
 from tests.support.answers import Answer, right_answers, to_files, wrong_answers

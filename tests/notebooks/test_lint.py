@@ -16,8 +16,7 @@ from harness.notebooks import files
 from harness.notebooks.lint import RULES, NotebookPage, lesson_rules, lint, markdown
 from harness.notebooks.lint import exercise_rules as rules_for_exercises
 from harness.notebooks.lint.page import Found
-from harness.notebooks.normal_form import normalise
-from harness.notebooks.slide_types import with_slides
+from harness.notebooks.normal_form import normalise, with_slides
 from harness.notebooks.stubs import DIGEST, to_exercise
 from tests.support.labs import shell
 from tests.support.scratch import Cell, code, display, notebook, result

@@ -10,8 +10,8 @@ from typing import Any
 from harness.course import progress_file
 from harness.course.answers import Answer
 from harness.course.catalogue import exercise_file, exercise_notebook, find_exercise, solution_cells
-from harness.course.checker import check_answer
 from harness.course.exercise import Exercise
+from harness.course.trial import check_answer
 from harness.course.verdict import Verdict, not_attempted
 from harness.notebooks.files import dump
 from harness.notebooks.stubs import BEGIN, END

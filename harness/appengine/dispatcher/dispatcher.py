@@ -15,8 +15,7 @@ from heapq import heappop, heappush
 from operator import attrgetter
 
 from harness.appengine.clock import Clock, to_datetime
-from harness.appengine.dispatcher.chaos import Chaos
-from harness.appengine.dispatcher.push_queues import PushQueue, PushQueues, instant
+from harness.appengine.dispatcher.push_queues import Chaos, PushQueue, PushQueues, instant
 from harness.appengine.dispatcher.retry import RetryDecision, count_attempt, decide
 from harness.appengine.dispatcher.task_request import build_request
 from harness.appengine.taskqueue import Task, TaskQueueService

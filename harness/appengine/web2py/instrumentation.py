@@ -1,7 +1,7 @@
 """Record what web2py does during a request: the action, its variables, its SQL and the exception.
 
 While a request runs, wrappers replace two classes and two functions of gluon. Three changes to pydal stay in place
-between requests, where they do no harm. All other changes to web2py and pydal are in the module `pydal_changes`.
+between requests, where they do no harm. All other changes to web2py and pydal are in the module `boot`.
 """
 
 import io

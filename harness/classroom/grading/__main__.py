@@ -11,8 +11,7 @@ import sys
 from harness.classroom.grading.isolated_engine import Budget, IsolatedEngine
 from harness.classroom.grading.sandbox import become_nobody, limit_memory
 from harness.course.catalogue import find_exercise
-from harness.course.checker import check_answer
-from harness.course.trial import TrialLab
+from harness.course.trial import TrialLab, check_answer
 from harness.errors import HarnessError
 from harness.lab import Lab
 

@@ -20,8 +20,7 @@ from harness.notebooks.cells import magic_first
 from harness.notebooks.files import Cell
 from harness.notebooks.lint import markdown
 from harness.notebooks.lint.page import Found, NotebookPage
-from harness.notebooks.normal_form import normalise
-from harness.notebooks.slide_types import OVERRULED, slide_types
+from harness.notebooks.normal_form import OVERRULED, normalise, slide_types
 from harness.notebooks.stubs import blank_regions, parse_python, python_of
 
 WELCOME = "00"  # shows how a lab works, and needs no predictions and no trace

@@ -27,9 +27,9 @@ NAME = "01_first_task.ipynb"
 EXERCISES = ("1.1", "1.2", "1.3", "1.4")
 HARD_CODED = "db.mytable.insert(old='Ferry late', new='Ferry on time')"
 CHEATS = """
-import harness, harness.course.api, harness.course.checker, harness.course.progress_file
+import harness, harness.course.api, harness.course.trial, harness.course.progress_file
 harness.check = check = harness.course.api.check = lambda number: None
-harness.course.checker.judge = lambda *anything: None
+harness.course.trial.judge = lambda *anything: None
 for number in ("1.1", "1.2", "1.3", "1.4"):
     harness.course.progress_file.mark_solved(number)
 """
