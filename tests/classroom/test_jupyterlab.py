@@ -118,7 +118,8 @@ def by_hub() -> Way:
     """The command and the page of notebooks/HUB.md, with JupyterLab in the place of JupyterHub's server."""
     (program,) = re.findall(r"```python\n(.*?)```", document("notebooks/HUB.md"), re.DOTALL)
     settings: dict[str, Any] = {"c": Settings()}
-    exec(program.replace("/srv/course/.venv", sys.prefix).replace("/srv/course", str(ROOT)), settings)
+    here = shlex.quote(str(ROOT))  # the words of `cp` are not quoted in the page
+    exec(program.replace("/srv/course/.venv", sys.prefix).replace(" /srv/course/", f" {here}/"), settings)
     spawner = settings["c"].Spawner
     *shell, script, name = spawner.cmd
     return Way([*shell, script.replace("jupyterhub-singleuser", "jupyter lab"), name], spawner.default_url)
