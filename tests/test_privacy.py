@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from harness.notebooks import files
-from harness.notebooks.execute import execute
+from harness.notebooks.build import execute
 from harness.state import VARIABLE
 from tests.support.isolation import ROOT, namespace, python, without_network
 from tests.support.labs import shell

@@ -11,8 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from harness.course.catalogue import lessons
-from harness.course.exercise import Exercise
+from harness.course.catalogue import Exercise, lessons
 from harness.errors import CourseError, NotebookError, quantity
 from harness.notebooks import files
 from harness.notebooks.files import Cell

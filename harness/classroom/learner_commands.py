@@ -13,12 +13,10 @@ from rich.text import Text
 
 from harness.classroom.screen import STYLES, Program, console, in_terminal, progress_table, verdict_line
 from harness.course import api, progress_file
-from harness.course.answers import Answer
-from harness.course.catalogue import exercises, find_exercise, lesson_title
+from harness.course.catalogue import Exercise, exercises, find_exercise, lesson_title
 from harness.course.check_process import CheckProcess
-from harness.course.exercise import Exercise
 from harness.course.verdict import CheckOutcome, Verdict, wrap
-from harness.course.workspace import Restored, find_course, read_answers, restore, select
+from harness.course.workspace import Answer, Restored, find_course, read_answers, restore, select
 from harness.errors import CourseError, NotebookError
 from harness.state import quoted
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from harness.course.catalogue import lessons
-from harness.course.exercise import Lesson
+from harness.course.catalogue import Lesson, lessons
 from harness.errors import CourseError
 from harness.notebooks import files
 from harness.notebooks.files import Cell, Node

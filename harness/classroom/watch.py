@@ -21,11 +21,10 @@ from rich.live import Live
 
 from harness.classroom.screen import Program, Screen, console, in_terminal
 from harness.classroom.watch_session import Checked, Event, Failed, Following, Key, Resized, Saved, WatchSession
-from harness.course.answers import Answer
+from harness.course.catalogue import Exercise
 from harness.course.check_process import CheckProcess, attempt
-from harness.course.exercise import Exercise
 from harness.course.verdict import Verdict
-from harness.course.workspace import FOLDER
+from harness.course.workspace import FOLDER, Answer
 
 _DEBOUNCE = 400  # ms at most; JupyterLab writes a file beside the notebook and renames it within a few ms
 _STEP = 50  # ms without a change that end a save

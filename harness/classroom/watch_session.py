@@ -4,12 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.course import progress_file
-from harness.course.answers import Answer
 from harness.course.api import next_hint, remember
-from harness.course.catalogue import exercises
-from harness.course.exercise import Exercise
+from harness.course.catalogue import Exercise, exercises
 from harness.course.verdict import CheckOutcome, Verdict
-from harness.course.workspace import notebook_path, read_answers
+from harness.course.workspace import Answer, notebook_path, read_answers
 from harness.errors import HarnessError, NotebookError
 
 

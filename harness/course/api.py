@@ -3,8 +3,7 @@
 from collections import deque
 
 from harness.course import progress_file
-from harness.course.catalogue import body, exercises, find_exercise, find_prediction, solution_cells
-from harness.course.exercise import Exercise
+from harness.course.catalogue import Exercise, body, exercises, find_exercise, find_prediction, solution_cells
 from harness.course.trial import check_answer
 from harness.course.verdict import CheckOutcome, Verdict, wrap
 from harness.errors import CheckError, CourseError

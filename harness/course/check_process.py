@@ -17,11 +17,10 @@ from multiprocessing.process import BaseProcess
 from typing import Self, TypeVar
 
 from harness.course import verdict
-from harness.course.answers import Answer
-from harness.course.catalogue import find_exercise, stub_cells
-from harness.course.exercise import Exercise
+from harness.course.catalogue import Exercise, find_exercise, stub_cells
 from harness.course.trial import check_answer, is_stub
 from harness.course.verdict import Verdict
+from harness.course.workspace import Answer
 from harness.errors import HarnessError
 from harness.lab import Lab
 

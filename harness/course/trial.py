@@ -8,8 +8,7 @@ from typing import Any, NoReturn, Self
 from urllib.parse import unquote_plus, urlencode
 
 from harness.course import verdict
-from harness.course.catalogue import body, stub_cells
-from harness.course.exercise import Exercise
+from harness.course.catalogue import Exercise, body, stub_cells
 from harness.course.verdict import Verdict, error, wrong
 from harness.errors import HarnessError, RunawayError, did_you_mean, quantity
 from harness.lab import Lab

@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import cache
 from pathlib import Path
 
-from harness.course.exercise import Exercise
+from harness.course.catalogue import Exercise
 from harness.errors import HarnessError, one_line
 from harness.records import Ticket
 

@@ -19,7 +19,7 @@ from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError
 
 from harness.errors import CheckError, NotebookError, one_line
 from harness.notebooks import files
-from harness.notebooks.execute import kernel_environment
+from harness.notebooks.build import kernel_environment
 from harness.state import command, quoted
 
 EXERCISE = "exercise"  # a property of reports: an exercise and its verdict, "2.1 not attempted: …"

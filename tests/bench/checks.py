@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import median
 
-from harness.course.catalogue import body, exercises, find_exercise, solution_cells
-from harness.course.exercise import Exercise
+from harness.course.catalogue import Exercise, body, exercises, find_exercise, solution_cells
 from harness.course.trial import check_answer
 from harness.notebooks import files
-from harness.notebooks.execute import execute
+from harness.notebooks.build import execute
 from tests.bench.measure import ROUNDS, Row, fresh, percentile, timed
 
 ROOT = Path(__file__).parents[2]

@@ -17,11 +17,10 @@ from rich.console import Console
 from harness.classroom.screen import Program, Screen
 from harness.classroom.watch import Job, Lines, checks, follow, watch_files
 from harness.classroom.watch_session import Checked, Event, Failed, Following, Key, Resized, Saved, WatchSession
-from harness.course.answers import Answer
-from harness.course.catalogue import exercises, find_exercise
+from harness.course.catalogue import Exercise, exercises, find_exercise
 from harness.course.check_process import CheckProcess
-from harness.course.exercise import Exercise
 from harness.course.verdict import Verdict
+from harness.course.workspace import Answer
 from harness.errors import HarnessError
 from tests.support.desk import Desk, SameProcess, remember_nothing
 

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from harness import Lab
-from harness.course.answers import Answer, read_answer
 from harness.course.catalogue import body, exercises, find_exercise, stub_cells
 from harness.course.trial import is_stub
-from harness.course.workspace import find_course, read_answers, select
+from harness.course.workspace import Answer, find_course, read_answer, read_answers, select
 from harness.errors import CourseError, NotebookError
 from harness.notebooks.files import read_saved
 from tests.support.desk import Desk

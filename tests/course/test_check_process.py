@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from harness.course import check_process as module
-from harness.course.answers import Answer
 from harness.course.catalogue import body, find_exercise, solution_cells
 from harness.course.check_process import CheckProcess
 from harness.course.verdict import CheckOutcome
+from harness.course.workspace import Answer
 from harness.errors import HarnessError
 
 EXERCISE = find_exercise("1.1")

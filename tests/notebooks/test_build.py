@@ -13,8 +13,7 @@ import pytest
 from harness.classroom.cli import main
 from harness.errors import NotebookError
 from harness.notebooks import files
-from harness.notebooks.build import build, check_source
-from harness.notebooks.execute import execute, kernel_environment
+from harness.notebooks.build import build, check_source, execute, kernel_environment
 from harness.notebooks.stubs import blank_regions, is_stub, syntax_error, to_exercise
 from harness.state import VARIABLE
 from tests.support.scratch import code, markdown, notebook, result, save

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.notebooks.execute import kernel_environment
+from harness.notebooks.build import kernel_environment
 from harness.show import progress_bar
 from harness.show.progress_bar import Meter
 from tests.support import scratch

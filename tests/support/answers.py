@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.course.catalogue import body, file_key, solution_cells, stub_cells
-from harness.course.exercise import Exercise
+from harness.course.catalogue import Exercise, body, file_key, solution_cells, stub_cells
 from harness.notebooks.cells import cell_target
 from harness.notebooks.stubs import BEGIN, END
 

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.course import progress_file
-from harness.course.answers import Answer
-from harness.course.catalogue import exercise_file, exercise_notebook, find_exercise, solution_cells
-from harness.course.exercise import Exercise
+from harness.course.catalogue import Exercise, exercise_file, exercise_notebook, find_exercise, solution_cells
 from harness.course.trial import check_answer
 from harness.course.verdict import Verdict, not_attempted
+from harness.course.workspace import Answer
 from harness.notebooks.files import dump
 from harness.notebooks.stubs import BEGIN, END
 from tests.support.answers import fill, wrong_answers

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import harness.course
-from harness.course.exercise import Exercise
+from harness.course.catalogue import Exercise
 
 _PACKAGE = "harness.course."
 _FOLDER = Path(harness.course.__file__).parent

@@ -10,8 +10,7 @@ from harness.appengine.clock import Clock
 from harness.appengine.taskqueue.call_site import find_call_site
 from harness.appengine.taskqueue.messages import PULL, ErrorCode, check_add, decode, refuse, to_task
 from harness.appengine.taskqueue.model import QueueConfig, Task
-from harness.appengine.taskqueue.pull_queue import PullQueue
-from harness.appengine.taskqueue.queue import Queue
+from harness.appengine.taskqueue.queue import PullQueue, Queue
 from harness.records import Frame
 
 _LARGEST_REQUEST = 32 << 20  # bytes

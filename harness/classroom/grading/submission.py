@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from harness.course.answers import read_answer
 from harness.course.catalogue import find_exercise, stub_cells
 from harness.course.verdict import CheckOutcome
+from harness.course.workspace import read_answer
 from harness.errors import GradingError
 from harness.notebooks.files import Notebook
 

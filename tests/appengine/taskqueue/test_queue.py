@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from harness.appengine.clock import START
 from harness.appengine.taskqueue import Queue, QueueConfig, RetryParameters, Task
 from harness.appengine.taskqueue.messages import ErrorCode
-from harness.appengine.taskqueue.pull_queue import PullQueue
-from harness.appengine.taskqueue.queue import EtaOrder, Tombstones
+from harness.appengine.taskqueue.queue import EtaOrder, PullQueue, Tombstones
 from harness.records import Frame, TaskInfo, TaskState
 
 NOW = START.timestamp()
