@@ -75,6 +75,7 @@ def test_the_pages_name_the_targets_that_a_reader_looks_for():
     assert named >= {"nbgrader", "exercise", "pins", "help"}
 
 
+@pytest.mark.notebook
 def test_each_command_for_a_terminal_runs_as_it_is_printed(tmp_path: Path) -> None:
     (block,) = re.findall(r"## In a terminal\n.*?```console\n(.*?)```", PAGES["notebooks/RUNNING.md"], re.DOTALL)
     commands = [line.partition("#")[0] for line in block.splitlines()]

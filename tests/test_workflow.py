@@ -130,6 +130,7 @@ def test_the_page_shows_workflows_in_which_the_linters_find_nothing(findings):
     assert {findings[f"on the page {number}"] for number in range(len(EXAMPLES))} == {""}
 
 
+@pytest.mark.notebook
 def test_the_test_on_the_page_passes_in_a_project_that_has_only_the_harness(pytester: pytest.Pytester):
     (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     pytester.makepyfile(test_tasks=example)

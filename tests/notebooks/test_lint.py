@@ -123,6 +123,7 @@ def test_a_course_in_form_has_no_findings(course):
     assert lint(course) == []
 
 
+@pytest.mark.notebook
 def test_the_command_in_a_finding_brings_a_notebook_into_form(tmp_path):
     path = save(tmp_path, "notebooks/01_first.ipynb", text_cell("# 01 First"), code("print(6 * 7)", count=1))
     path.write_text(f"{path.read_text(encoding='utf-8')}\n", encoding="utf-8")
