@@ -28,6 +28,9 @@ ifdef PIP_CERT
 export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
+# Without bytecode files, each kernel and each process of the tests compiles everything that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help .venv classroom nbgrader lab watch test quick check build slides instructors exercise bench soak hub-test docs pins newest clean
 
