@@ -1,8 +1,15 @@
 # Everything a person or a machine does with this repository. `make help` lists it.
-# All that it needs is Python 3.11, make and git; it keeps to this folder and `.venv/`.
+# All that it needs is Python 3.11 to 3.14, make and git; it keeps to this folder and `.venv/`.
 
-PYTHON ?= $(shell for p in python3.11 python3 python; do \
-	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && command -v "$$p" && break; done)
+# Minor versions of Python 3 that pyproject.toml allows, the newest first.
+BOUNDS := $(shell sed -n 's/^requires-python = ">=3\.\([0-9]*\),<3\.\([0-9]*\)"$$/\1 \2/p' pyproject.toml)
+MINORS := $(shell seq $(lastword $(BOUNDS)) -1 $(firstword $(BOUNDS)) | sed 1d)
+RANGE := Python 3.$(lastword $(MINORS)) to 3.$(firstword $(MINORS))
+# Debian's Python has no ensurepip without python3-venv; one that was built by hand may lack the other two.
+USABLE := import ensurepip, sqlite3, ssl, sys; sys.exit(f"3.{sys.version_info[1]}" not in "$(MINORS:%=3.%)".split())
+
+PYTHON ?= $(shell for p in $(MINORS:%=python3.%) python3 python; do \
+	"$$p" -c '$(USABLE)' 2>/dev/null && command -v "$$p" && break; done)
 VENV := .venv/bin/python
 CLASSROOM := .venv/classroom/bin/python
 NEWEST := .venv/newest/bin/python
@@ -32,17 +39,30 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv classroom nbgrader lab watch test quick check build slides instructors exercise bench soak hub-test docs pins newest clean
+.PHONY: help .venv classroom nbgrader lab watch test quick pythons check build slides instructors exercise bench soak hub-test docs pins newest clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z.-]*\):.*##  *\(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 .venv: .venv/.done  ## install what a learner needs into .venv, by uv
 
+define own_python
+{ "$(PYTHON)" -c '$(USABLE)' && "$(PYTHON)" -m venv .venv; } || \
+	{ echo "$(PYTHON) is not $(RANGE), or has no venv, sqlite3 or ssl module. Name another one: make .venv PYTHON=/path/to/python3.$(firstword $(MINORS))" >&2; exit 1; }
+endef
+
+# uv downloads a Python where there is none; any other Python 3 can install uv.
+define managed_python
+{ echo "There is no $(RANGE) here. Trying to download one with uv."; \
+	export UV_PYTHON_INSTALL_DIR="$(CURDIR)/.venv/python" PATH="$(CURDIR)/.venv/uv/bin:$$PATH"; \
+	{ command -v uv || { python3 -m venv .venv/uv && .venv/uv/bin/python -m pip install --quiet uv; }; } >/dev/null 2>&1; \
+	uv venv --quiet --allow-existing --seed --managed-python --python 3.$(firstword $(MINORS)) .venv 2>/dev/null || \
+	{ echo "No Python could be downloaded. Install $(RANGE) (on Debian: apt-get install python3 python3-venv), or name one: make .venv PYTHON=/path/to/python3.$(firstword $(MINORS))" >&2; exit 1; }; }
+endef
+
 # pip stands in where uv cannot reach what pip.conf alone knows of.
 .venv/.done: requirements.txt pyproject.toml
-	@test -n "$(PYTHON)" || { echo "There is no Python 3.11 here: install it, or name it (make .venv PYTHON=/path/to/python3.11)." >&2; exit 1; }
-	test -x $(VENV) || "$(PYTHON)" -m venv .venv
+	@test -x $(VENV) || $(if $(PYTHON),$(own_python),$(managed_python))
 	mkdir -p "$$HOME"
 	$(VENV) -m pip install --quiet uv
 	$(VENV) -m uv pip install --quiet --python $(VENV) --requirement requirements.txt || $(VENV) -m pip install --quiet --requirement requirements.txt
@@ -57,7 +77,7 @@ help:  ## list the targets
 classroom: .venv/classroom/.done  ## install nbgrader, JupyterHub and repo2docker into .venv/classroom, beside the learner's .venv
 
 .venv/classroom/.done: harness/classroom/requirements.txt .venv/.done
-	test -x $(CLASSROOM) || "$(PYTHON)" -m venv .venv/classroom
+	test -x $(CLASSROOM) || $(VENV) -m venv .venv/classroom
 	$(VENV) -m uv pip install --quiet --python $(CLASSROOM) --requirement harness/classroom/requirements.txt || $(CLASSROOM) -m pip install --quiet --requirement harness/classroom/requirements.txt
 	$(VENV) -m uv pip install --quiet --python $(CLASSROOM) --no-deps --editable . || $(CLASSROOM) -m pip install --quiet --no-deps --editable .
 	touch $@
@@ -80,8 +100,25 @@ test: check classroom .venv/reveal/.done  ## run every test: unit, contract, not
 	$(VENV) $(PYTEST) $(TESTS)
 
 # Each marker is explained in pyproject.toml.
+QUICK = not browser and not notebook and not classroom
+
 quick: check  ## the tests that need no browser, no notebook run and no classroom environment
-	$(VENV) -m pytest -n 2 -m "not browser and not notebook and not classroom" tests
+	$(VENV) -m pytest -n 2 -m "$(QUICK)" tests
+
+# Those of pyenv that are not active are not on PATH.
+pythons: .venv/test.done  ## the tests of `make quick`, and all notebooks, on the other supported Pythons of this machine
+	@set -e; for minor in $(MINORS); do \
+	! $(VENV) -c "import sys; sys.exit(sys.version_info[1] != $$minor)" || continue; \
+	for found in python3.$$minor "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.$$minor.*/bin/python none; do \
+		"$$found" -c '$(USABLE)' 2>/dev/null && break; done; \
+	test "$$found" != none || { echo "There is no Python 3.$$minor here."; continue; }; \
+	echo "On Python 3.$$minor:"; python=.venv/3.$$minor/bin/python; \
+	test -x $$python || "$$found" -m venv .venv/3.$$minor; \
+	$(VENV) -m uv pip install --quiet --python $$python --requirement tests/requirements.txt; \
+	$(VENV) -m uv pip install --quiet --python $$python --no-deps --editable .; \
+	$$python -m pytest -n 2 -m "$(QUICK)" tests; \
+	$$python $(PYTEST) notebooks solutions; \
+	done
 
 check: .venv/test.done  ## ruff, mypy --strict, the table of imports
 	$(VENV) -m ruff check .
@@ -124,7 +161,7 @@ soak: .venv/test.done  ## the long tests: generated sequences, thousands of task
 hub-test: .venv/hub/.done .venv/test.done  ## twenty learners at once on a JupyterHub of this machine (LEARNERS=20)
 	$(VENV) -m tests.hub $(if $(LEARNERS),--learners $(LEARNERS))
 
-COMPILE = $(VENV) -m uv pip compile --quiet --universal --python-version 3.11 --no-annotate --custom-compile-command "make pins"
+COMPILE = $(VENV) -m uv pip compile --quiet --universal --python-version 3.$(firstword $(BOUNDS)) --no-annotate --custom-compile-command "make pins"
 
 pins: .venv  ## compile the two requirements.txt and environment.yml from pyproject.toml
 	$(COMPILE) --output-file requirements.txt pyproject.toml
@@ -136,7 +173,7 @@ pins: .venv  ## compile the two requirements.txt and environment.yml from pyproj
 # What differs from the pins stands first, so that a failure can be told from its cause.
 newest: classroom .venv/test.done .venv/reveal/.done  ## test with the newest dependencies that pyproject.toml allows, in .venv/newest (TESTS=... for a part)
 	rm -rf .venv/newest
-	"$(PYTHON)" -m venv .venv/newest
+	$(VENV) -m venv .venv/newest
 	$(VENV) -m uv pip install --quiet --python $(NEWEST) --upgrade --editable ".[test]"
 	$(VENV) -m uv pip freeze --exclude-editable --python $(NEWEST) > .venv/newest/installed.txt
 	@echo "Not as in requirements.txt:"; sed 's/ ;.*//' tests/requirements.txt | grep -vxF -f - .venv/newest/installed.txt || echo "  nothing"

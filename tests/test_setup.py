@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 
 from tests.bench import __main__ as bench
 from tests.hub import __main__ as hub
+from tests.support.pythons import DECLARED, RANGE, VERSIONS
 
 ROOT = Path(__file__).parents[1]
 TOP = {
@@ -32,7 +33,8 @@ def pins(file: str) -> list[str]:
 def declared(*extras: str) -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     added = [line for name in extras for line in project["optional-dependencies"][name]]
-    return [Requirement(line) for line in [*project["dependencies"], *added]]
+    requirements = map(Requirement, [*project["dependencies"], *added])
+    return [requirement for requirement in requirements if not requirement.marker or requirement.marker.evaluate()]
 
 
 def make(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -95,7 +97,7 @@ def test_conda_installs_the_same_pins():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     *conda, pip = environment["dependencies"]
     assert environment["channels"] == ["conda-forge", "nodefaults"]
-    assert conda == ["python=3.11", "pip"]
+    assert conda == [f"python {DECLARED}", "pip"]
     assert pip == {"pip": pins(LEARNERS)}
 
 
@@ -154,12 +156,105 @@ def test_what_pip_was_told_uv_is_told_too(folder):
     assert probe(folder)[1:] == ["", "", "", ""]
 
 
-def test_without_python_3_11_make_says_what_is_missing(folder):
-    outcome = make(folder, "PYTHON=", ".venv")
-    assert outcome.returncode != 0
-    assert "There is no Python 3.11 here" in outcome.stderr
-    (told,) = re.findall(r"\(make (.+) PYTHON=/path/to/python3\.11\)", outcome.stderr)
+def commands(folder: Path, **scripts: str) -> str:
+    """Make a folder with these scripts and the usual commands, but no Python, and return a PATH of it alone."""
+    for name in ("echo", "mkdir", "sed", "seq", "sh", "test", "touch"):
+        (folder / name).symlink_to(shutil.which(name))
+    for name, script in scripts.items():
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        (folder / name).chmod(0o755)
+    return str(folder)
+
+
+def pretend(minor: int) -> str:
+    """Return a script that stands in for Python 3.MINOR when make looks for one."""
+    return f"""exec "{sys.executable}" -c "import sys; sys.version_info = (3, {minor}); exec(sys.argv.pop(1))" "$2" """
+
+
+def found_by_make(folder: Path, path: str) -> str:
+    (folder / "probe.mk").write_text("probe:\n\t@echo $(PYTHON)\n", encoding="utf-8")
+    made = shutil.which("make")
+    done = subprocess.run(
+        [made, "-s", "-f", "Makefile", "-f", "probe.mk", "probe"],
+        cwd=folder, env={"PATH": path, "HOME": str(folder)}, capture_output=True, text=True,
+    )  # fmt: skip
+    return Path(done.stdout.strip()).name
+
+
+def test_make_takes_the_newest_supported_python_on_path(folder, tmp_path):
+    bin = tmp_path / "bin"
+    bin.mkdir()
+    scripts = {f"python3.{minor}": pretend(minor) for minor in (9, 10, 12, 13, 99)}
+    path = commands(bin, **scripts, python3=pretend(10), python=pretend(99))
+    assert found_by_make(folder, path) == "python3.13"
+    (bin / "python3.13").write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")  # as pyenv's, while it is not active
+    assert found_by_make(folder, path) == "python3.12"
+    (bin / "python3.12").unlink()
+    assert found_by_make(folder, path) == ""
+    (bin / "python").write_text(f"#!/bin/sh\n{pretend(int(VERSIONS[0][2:]))}\n", encoding="utf-8")
+    assert found_by_make(folder, path) == "python"
+
+
+@pytest.mark.parametrize("why", ["nothing can be downloaded", "no Python at all"])
+def test_without_a_supported_python_make_says_in_one_line_what_to_install(folder, tmp_path, why):
+    bin = tmp_path / "bin"
+    bin.mkdir()
+    uv = {"uv": "exit 2"} if why == "nothing can be downloaded" else {}
+    done = subprocess.run(
+        [shutil.which("make"), ".venv"],
+        cwd=folder, env={"PATH": commands(bin, **uv), "HOME": str(tmp_path)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert done.stdout == f"There is no {RANGE} here. Trying to download one with uv.\n"
+    said, *rest = [line for line in done.stderr.splitlines() if not line.startswith("make: ***")]
+    assert said.startswith(f"No Python could be downloaded. Install {RANGE} (on Debian: apt-get install python3 ")
+    assert rest == []
+    (told,) = re.findall(r"name one: make (.+) PYTHON=/path/to/python3\.\d+$", said)
     assert f'"{sys.executable}" -m venv .venv' in make(folder, "-n", told, f"PYTHON={sys.executable}").stdout
+
+
+def test_a_python_that_uv_downloads_stays_in_venv(folder, tmp_path):
+    bin = tmp_path / "bin"
+    bin.mkdir()
+    path = commands(bin, uv='echo "$UV_PYTHON_INSTALL_DIR $*" > asked; exit 2')
+    subprocess.run([shutil.which("make"), ".venv"], cwd=folder, env={"PATH": path, "HOME": str(tmp_path)}, check=False)
+    asked = (folder / "asked").read_text(encoding="utf-8")
+    assert asked.startswith(f"{folder}/.venv/python venv ")
+    assert f"--managed-python --python {VERSIONS[-1]} .venv" in asked
+
+
+def test_a_python_that_is_named_and_too_old_is_refused_with_the_range(folder, tmp_path):
+    (tmp_path / "python3.10").write_text(f"#!/bin/sh\n{pretend(10)}\n", encoding="utf-8")
+    (tmp_path / "python3.10").chmod(0o755)
+    outcome = make(folder, ".venv", f"PYTHON={tmp_path}/python3.10")
+    assert outcome.returncode != 0
+    assert f"{tmp_path}/python3.10 is not {RANGE}, or has no venv, sqlite3 or ssl module." in outcome.stderr
+    assert not (folder / ".venv").exists()
+
+
+PAGES = [
+    *("README.md", "CONTRIBUTING.md", "notebooks/CI.md", "notebooks/HUB.md", "notebooks/INSTRUCTORS.md"),
+    *("harness/FIDELITY.md", "Makefile"),
+]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_states_the_range_of_pyproject(page):
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    assert RANGE in text
+    assert set(re.findall(r"Python 3\.\d+ to 3\.\d+", text)) == {RANGE}
+
+
+def test_ruff_and_mypy_check_for_the_oldest_python():
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    assert tools["ruff"]["target-version"] == f"py{VERSIONS[0].replace('.', '')}"
+    assert tools["mypy"]["python_version"] == VERSIONS[0]
+
+
+def test_the_dev_container_has_the_newest_python():
+    settings = (ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8")
+    assert re.findall(r"devcontainers/python:([\d.]+)", settings) == [VERSIONS[-1]]
+    assert f"a container with Python {VERSIONS[-1]}." in (ROOT / "notebooks" / "CI.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", [".ci/run", "postBuild"])
@@ -196,7 +291,7 @@ def test_without_the_classroom_environment_its_tests_are_skipped_at_home_and_fai
 
 
 def test_ci_runs_what_a_person_runs():
-    assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()[-1] == "make test"
+    assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()[-2:] == ["make test", "make pythons"]
 
 
 def test_the_top_of_the_repository_holds_what_the_readme_maps():

@@ -17,6 +17,7 @@ import yaml
 
 from harness.course.catalogue import find_exercise
 from harness.course.verdict import not_attempted
+from tests.support.pythons import VERSIONS
 
 ROOT = Path(__file__).parents[1]
 WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
@@ -28,7 +29,7 @@ EXAMPLES = re.findall(r"```yaml\n(name:.*?)```", PAGE, re.DOTALL)
 
 BROKEN = {
     "an unknown key": ("timeout-minutes: 30", "time-out-minutes: 30", "'time-out-minutes' was unexpected"),
-    "a job that is not there": ("    name: the pins\n", "    name: the pins\n    needs: lint\n", "pinned needs lint"),
+    "a job that is not there": ("    permissions:\n", "    needs: lint\n    permissions:\n", "pinned needs lint"),
     "all rights": ("permissions: {}", "permissions: write-all", "excessive-permissions"),
     "a tag that can move": ("@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1", "@v7", "unpinned-uses"),
     "a stranger's text in a command": ("run: .ci/run", "run: echo ${{ github.head_ref }}", "template-injection"),
@@ -100,21 +101,29 @@ def test_the_linters_find(name, findings):
 
 def test_a_job_runs_one_command_that_a_person_runs_too():
     runs = [step["run"] for step in steps(JOBS) if "run" in step]
-    assert runs == [".ci/run", "make newest"]
+    assert runs == [".ci/run", ".ci/run", "make newest"]
 
 
 def test_pushes_get_the_pins_and_only_the_clock_or_a_person_gets_the_newest_dependencies():
     assert re.findall(r"'(\w+)'", JOBS["pinned"]["if"]) == ["push", "pull_request"]
-    assert re.findall(r"'(\w+)'", JOBS["newest"]["if"]) == ["schedule", "workflow_dispatch"]
+    for name in ("every", "newest"):
+        assert re.findall(r"'(\w+)'", JOBS[name]["if"]) == ["schedule", "workflow_dispatch"]
     assert not any("continue-on-error" in step for step in [*JOBS.values(), *steps(JOBS)])  # a failure is to be seen
 
 
-def test_every_job_has_a_limit_reads_only_and_runs_the_python_of_the_pins():
+def test_every_job_has_a_limit_reads_only_and_sets_up_its_python():
     for job in JOBS.values():
         assert job["timeout-minutes"] <= 30
         assert job["permissions"] == {"contents": "read"}
     versions = [step["with"]["python-version"] for step in steps(JOBS) if "setup-python" in step.get("uses", "")]
-    assert versions == ["3.11"] * len(JOBS)
+    assert versions == ["${{ matrix.python }}", "${{ matrix.python }}", VERSIONS[-1]]
+
+
+def test_a_push_runs_the_oldest_and_the_newest_python_and_every_week_runs_all():
+    assert JOBS["pinned"]["strategy"]["matrix"] == {"python": [VERSIONS[0], VERSIONS[-1]]}
+    assert JOBS["every"]["strategy"]["matrix"] == {"python": VERSIONS}
+    for name in ("pinned", "every"):
+        assert JOBS[name]["env"] == {"PYTHON": "python${{ matrix.python }}"}
 
 
 def test_an_action_is_one_commit_and_the_comment_says_which_version():

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from harness.classroom.doctor_report import SetupFinding, SetupState, installed
 from harness.classroom.jupyterlab import PORT
@@ -49,12 +50,15 @@ def problem(says: str, fix: str) -> SetupFinding:
 
 
 def python(course: Path) -> SetupFinding:
-    """Check the version of Python, because web2py 2.26.1 and the pins work with one version only."""
+    """Check that this version of Python is one that pyproject.toml allows."""
     version = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info[:2] == (3, 11):
+    supported = SpecifierSet(metadata.metadata("harness")["Requires-Python"] if installed("harness") else "")
+    if version in supported:
         return ok(version)
-    fix = f"rm -rf {quoted(ROOT / '.venv')} && make -C {quoted(ROOT)} .venv PYTHON=/path/to/python3.11"
-    return problem(f"{version}; web2py imports modules that newer versions than Python 3.11 don't have", fix)
+    bounds = {bound.operator: int(bound.version.partition(".")[2]) for bound in supported}
+    oldest, newest = bounds[">="], bounds["<"] - 1
+    fix = f"rm -rf {quoted(ROOT / '.venv')} && make -C {quoted(ROOT)} .venv PYTHON=/path/to/python3.{newest}"
+    return problem(f"{version}; the course is tested on Python 3.{oldest} to 3.{newest}", fix)
 
 
 def packages(course: Path) -> SetupFinding:

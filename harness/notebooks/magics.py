@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from harness.appengine.time_limit import is_harness
+from harness.appengine.web2py.process_state import ignore_library_warnings
 from harness.errors import MagicError
 from harness.lab import current_lab
 from harness.notebooks.cells import MAGICS, cell_body, cell_magic, magic_first, parse_magic
@@ -103,7 +104,7 @@ def _is_foreign(step: TracebackType) -> bool:
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """Register the magics and shorten tracebacks; a second call has no effect.
+    """Register the magics, shorten tracebacks and hide warnings about libraries; a second call has no effect.
 
     IPython calls this function when it runs `%load_ext harness`.
     """
@@ -114,6 +115,7 @@ def load_ipython_extension(shell: Any) -> None:
     if begin_with_magic not in shell.input_transformers_cleanup:
         shell.input_transformers_cleanup.insert(0, begin_with_magic)  # IPython's own transformers remove blank lines
     shorten_tracebacks(shell)
+    ignore_library_warnings()  # a cell that imports Google's client prints them
 
 
 def begin_with_magic(lines: list[str]) -> list[str]:

@@ -18,6 +18,7 @@ from harness.errors import NotebookError
 from harness.state import VARIABLE, quoted
 from tests.support.desk import Desk
 from tests.support.labs import shell
+from tests.support.pythons import RANGE
 from tests.support.scratch import markdown, save
 
 PINS = "rich==15.0.0\npygments==2.21.0\nwinonly==1 ; sys_platform == 'nowhere'\n"
@@ -71,10 +72,10 @@ def said(found: SetupFinding) -> tuple[str, str]:
 
 def test_another_python_is_a_problem(monkeypatch, course):
     assert doctor.python(course).state is SetupState.OK
-    monkeypatch.setattr(sys, "version_info", (3, 12, 1))
+    monkeypatch.setattr(sys, "version_info", (3, 10, 13))
     found = doctor.python(course)
-    assert said(found) == ("problem", "3.12.1; web2py imports modules that newer versions than Python 3.11 don't have")
-    assert "PYTHON=" in found.fix
+    assert said(found) == ("problem", f"3.10.13; the course is tested on {RANGE}")
+    assert "PYTHON=/path/to/python3." in found.fix
 
 
 def test_pins_that_are_all_there_are_counted_for_this_system(world, course):

@@ -15,6 +15,8 @@ from tests.support.answers import Answer, right_answers, to_files, wrong_answers
 from tests.support.named_mistakes import named_mistakes
 from tests.support.stage import import_deferred
 
+# Since Python 3.12, utcnow() warns, which is used in answers.
+pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utc:DeprecationWarning")
 import_deferred()  # some answers do, too
 NUMBERS = [exercise.number for exercise in exercises()]
 WRONG = [answer for number in NUMBERS for answer in wrong_answers(number)]

@@ -8,6 +8,8 @@ import pytest
 from harness import Lab
 from harness.errors import LabClosedError, MagicError, NameRefusedError, QueueConfigError, SourceError
 from harness.notebooks.cells import MAGICS
+from tests.support.labs import python
+from tests.support.pythons import EMPTY_CACHE
 from tests.support.shells import Shell, ipython
 
 
@@ -163,3 +165,17 @@ def test_every_magic_exists_and_has_a_docstring(magic, cell):
     function = cell.shell.find_cell_magic(magic)
     assert re.search(rf"^ +%%{magic}( |$)", function.__doc__, re.MULTILINE)
     assert len(function.__doc__.splitlines()) >= 4
+
+
+IMPORTS = """
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell()
+shell.run_cell("%load_ext harness")
+shell.run_cell("from google.appengine.api import taskqueue\\nfrom google.appengine.ext import deferred")
+shell.run_cell("import gluon.tools")
+"""
+
+
+def test_a_cell_that_imports_google_or_web2py_prints_no_warning_where_there_is_no_bytecode(tmp_path):
+    done = python(IMPORTS, tmp_path, **{EMPTY_CACHE: str(tmp_path / "bytecode"), "IPYTHONDIR": str(tmp_path)})
+    assert "Warning" not in done.stdout + done.stderr

@@ -24,24 +24,44 @@ from harness.appengine.web2py.process_state import ProcessState
 from harness.errors import Web2pyNotFoundError
 from harness.state import pip_install
 
-# Take back the changes in pydal that web2py 2.26.1 cannot work with.
+# Take back the changes in pydal and Python that web2py 2.26.1 cannot work with.
 
 
 def take_back(compat: Any) -> None:
-    """Give web2py 2.26.1 what it expects of pydal; `compat` is its module `gluon._compat`."""
-    from urllib.request import FancyURLopener
+    """Give web2py 2.26.1 what it expects of pydal and Python; `compat` is its module `gluon._compat`."""
+    import urllib.request
 
     import pydal._compat
     from pydal.objects import Row, Set, Table
     from pydal.validators import IS_NOT_IN_DB
 
     # gluon/contrib/autolinks.py imports this name, so gluon/tools.py needs it too. pydal 20260520.0 lacks it.
-    compat.FancyURLopener = pydal._compat.FancyURLopener = FancyURLopener
+    opener = getattr(urllib.request, "FancyURLopener", _RemovedOpener)
+    compat.FancyURLopener = pydal._compat.FancyURLopener = opener
+    if not hasattr(compat.configparser, "SafeConfigParser"):
+        compat.configparser = _with_safe_parser(compat.configparser)
     Table._filter_fields = _with_id(Table._filter_fields)
     IS_NOT_IN_DB.set_self_id = _with_number(IS_NOT_IN_DB.set_self_id)
     Table.validate_and_insert = _as_row(Table.validate_and_insert, Row)
     Table.validate_and_update = _as_row(Table.validate_and_update, Row)
     Set.validate_and_update = _as_row(Set.validate_and_update, Row)
+
+
+class _RemovedOpener:
+    """Stands in for `urllib.request.FancyURLopener`, which Python 3.14 removed (python/cpython#84850)."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Do nothing, because gluon/contrib/autolinks.py makes an opener when it is imported."""
+
+    def open(self, *args: Any, **options: Any) -> None:
+        raise RuntimeError("Python 3.14 has no urllib.request.FancyURLopener; use urllib.request.urlopen")
+
+
+def _with_safe_parser(module: ModuleType) -> ModuleType:
+    """Return a copy of `configparser` with the name SafeConfigParser, which AppConfig uses. Python 3.12 removed it."""
+    copy = ModuleType(module.__name__)
+    vars(copy).update(vars(module), SafeConfigParser=module.ConfigParser)
+    return copy
 
 
 def _with_id(pick: Any) -> Any:

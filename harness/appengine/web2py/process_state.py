@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from functools import partial
@@ -17,6 +18,8 @@ from typing import Any
 LIMIT = 10_000  # bytes that are kept of what a handler prints
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGALRM")  # those that a kernel needs; Windows has only the first two
 _ATTRIBUTES = ((builtins, "__import__"), (sys, "dont_write_bytecode"), (sys, "path"))
+# Matches a module's name, and its path without ".py", which is what the compiler reports.
+_LIBRARIES = r"(.*[\\/])?(gluon|pydal|yatl|google[\\/.]appengine)([\\/.]|$)"
 _State = tuple[Callable[[], Any], Callable[[Any], object]]  # a function that reads it and one that changes it
 
 
@@ -130,3 +133,14 @@ def captured() -> Iterator[Output]:
     output = Output()
     with redirect_stdout(output), redirect_stderr(output):
         yield output
+
+
+def ignore_library_warnings() -> None:
+    """Hide the warnings about the code of web2py and Google, which nobody who uses the lab can change.
+
+    web2py-gluon 2.26.1 calls `datetime.utcnow()` in each request; Python 3.12 and later report it as deprecated. With
+    the filter "error" of a user's pytest, the request would fail. Where there is no bytecode, Python 3.12 and later
+    also print a SyntaxWarning about the strings of google/appengine/api/datastore.py.
+    """
+    for category in (DeprecationWarning, PendingDeprecationWarning, SyntaxWarning):
+        warnings.filterwarnings("ignore", category=category, module=_LIBRARIES)

@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -19,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from harness.appengine.web2py.process_state import Output, ProcessState, captured
+from harness.appengine.web2py.process_state import Output, ProcessState, captured, ignore_library_warnings
 from harness.errors import HarnessError
 
 try:
@@ -59,7 +60,8 @@ class ActiveRoot:
         Raises:
             HarnessError: If web2py already runs in this thread.
         """
-        with _one_at_a_time(), ProcessState(), self._connections(), captured() as output:
+        with _one_at_a_time(), ProcessState(), self._connections(), warnings.catch_warnings(), captured() as output:
+            ignore_library_warnings()
             self._activate()
             os.chdir(self._folder)  # so that a relative path of a handler is not in the notebook's folder
             sys.path.insert(0, self._folder)

@@ -7,16 +7,20 @@ import os
 import random
 import signal
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.appengine.web2py import Site
+from harness.appengine.web2py.process_state import ignore_library_warnings
 from harness.records import Request, Response
+from tests.support.pythons import EMPTY_CACHE
 
 
 def run(site: Site, *lines: str) -> Response:
@@ -188,3 +192,51 @@ def test_nothing_grows_with_the_number_of_requests(site: Site) -> None:
     for _ in range(20):
         run(site, "db.mytable.insert(old='a')")
     assert (len(vars(THREAD_LOCAL)), len(sys.modules), len(list(site.root.rglob("*")))) == before
+
+
+def test_warnings_about_libraries_are_hidden_and_those_about_other_code_are_not() -> None:
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        ignore_library_warnings()
+        for module in ("gluon.globals", "/x/site-packages/google/appengine/api/datastore", "pydal", "yatl.helpers"):
+            for category in (DeprecationWarning, PendingDeprecationWarning, SyntaxWarning):
+                warnings.warn_explicit("hidden", category, f"{module}.py", 1, module)
+            warnings.warn_explicit(module, UserWarning, f"{module}.py", 1, module)
+        warnings.warn_explicit("gluonous", DeprecationWarning, "gluonous.py", 1, "gluonous")
+    assert len(seen) == 5
+    assert "hidden" not in {str(warning.message) for warning in seen}
+
+
+def test_a_request_leaves_the_filters_of_warnings_as_they_were(site: Site) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        before = list(warnings.filters)
+        assert run(site, "import warnings; warnings.simplefilter('ignore'); return 'done'").text == "done"
+        assert warnings.filters == before
+
+
+PYTEST = """
+import sys
+from harness import Lab
+
+def test_a_handler_answers():
+    with Lab() as lab:
+        lab.write("controllers/default.py", '''
+from google.appengine.ext import deferred
+from gluon.tools import Auth, Mail, prettydate
+def f():
+    return str(request.utcnow - request.now)
+''')
+        response = lab.get("default/f")
+        assert (response.status, response.text) == (200, "0:00:00"), response.ticket
+        assert sys.flags.dont_write_bytecode == 0
+"""
+
+
+def test_a_pytest_that_makes_each_warning_an_error_can_use_a_lab(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(PYTEST, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-W", "error", "test_it.py"]
+    environment = {**os.environ, EMPTY_CACHE: str(tmp_path / "bytecode")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert "1 passed" in done.stdout, done.stdout
