@@ -8,7 +8,6 @@ ROOT = Path(__file__).parents[2]
 _DECLARED = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["requires-python"]
 _OLDEST, _AFTER = map(int, re.fullmatch(r">=3\.(\d+),<3\.(\d+)", _DECLARED).groups())
 
-DECLARED: str = _DECLARED
 VERSIONS = [f"3.{minor}" for minor in range(_OLDEST, _AFTER)]  # the oldest first
 RANGE = f"Python {VERSIONS[0]} to {VERSIONS[-1]}"  # as people read it
 EMPTY_CACHE = "PYTHONPYCACHEPREFIX"  # names a folder for bytecode; in an empty one, Python compiles all that it imports
