@@ -154,7 +154,7 @@ def _why_missing(places: list[Place], exercise: Exercise, name: str) -> str:
     try:
         original = _place(1, original_cell(exercise, name))
     except CourseError:
-        return f"The cell that writes {name} is no longer in the notebook."
+        return f"The notebook doesn't contain the cell that writes {name}."
     magic = original.first_line
     reset = f"taskqueue-course reset {exercise.number}"
     for place in places:
@@ -171,7 +171,7 @@ def _why_missing(places: list[Place], exercise: Exercise, name: str) -> str:
                 f"it and nothing else on it. To get the original cell back: {reset}"
             )
     return (
-        f"The cell `{magic}` is no longer in the notebook. To get the original cell back and keep your other answers: "
+        f"The notebook doesn't contain the cell `{magic}`. To get the original cell back and keep your other answers: "
         f"{reset}"
     )
 

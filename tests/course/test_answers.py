@@ -99,7 +99,7 @@ def test_cells_in_another_order_without_ids_are_found(desk: Desk, notebook: dict
 
 def test_a_deleted_answer_cell_says_how_to_get_it_back(desk: Desk, notebook: dict[str, Any]) -> None:
     notebook["cells"].remove(desk.cell(notebook, "ex1-1-answer"))
-    assert "`%%controller ex1_1` is no longer in the notebook" in answer(desk, notebook).missing
+    assert "doesn't contain the cell `%%controller ex1_1`" in answer(desk, notebook).missing
     assert answer(desk, notebook).missing.endswith("taskqueue-course reset 1.1")
 
 

@@ -285,7 +285,8 @@ class PullQueue(Queue):
         with self._lock:
             task = self._names.get(name)
             if task is None:
-                refuse(self._absence(name, now), f"there is no task {name!r} in queue {self.config.name!r} (any more)")
+                message = f"there is no task {name!r} in queue {self.config.name!r}; it was deleted or never added"
+                refuse(self._absence(name, now), message)
             if task.eta != eta or eta < now:
                 refuse(ErrorCode.TASK_LEASE_EXPIRED, f"the lease of task {name!r} has expired; lease it again")
             task.eta = now + seconds

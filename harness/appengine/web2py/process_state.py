@@ -138,9 +138,9 @@ def captured() -> Iterator[Output]:
 def ignore_library_warnings() -> None:
     """Hide the warnings about the code of web2py and Google, which nobody who uses the lab can change.
 
-    web2py-gluon 2.26.1 calls `datetime.utcnow()` in each request; Python 3.12 and later report it as deprecated. With
-    the filter "error" of a user's pytest, the request would fail. Where there is no bytecode, Python 3.12 and later
-    also print a SyntaxWarning about the strings of google/appengine/api/datastore.py.
+    web2py-gluon 2.26.1 calls `datetime.utcnow()` in each request, and Python 3.12 and later report that call as
+    deprecated. If a user's pytest turns warnings into errors, the request would fail. Python 3.12 and later also print
+    a SyntaxWarning when they compile google/appengine/api/datastore.py.
     """
     for category in (DeprecationWarning, PendingDeprecationWarning, SyntaxWarning):
         warnings.filterwarnings("ignore", category=category, module=_LIBRARIES)
