@@ -167,7 +167,7 @@ def commands(folder: Path, **scripts: str) -> str:
 
 
 def pretend(minor: int) -> str:
-    """Return a script that stands in for Python 3.MINOR when make looks for one."""
+    """Return a script that reports the version 3.MINOR, so that make finds it instead of a real Python."""
     return f"""exec "{sys.executable}" -c "import sys; sys.version_info = (3, {minor}); exec(sys.argv.pop(1))" "$2" """
 
 
