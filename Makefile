@@ -11,6 +11,7 @@ USABLE := import ensurepip, sqlite3, ssl, sys; sys.exit(f"3.{sys.version_info[1]
 PYTHON ?= $(shell for p in $(MINORS:%=python3.%) python3 python; do \
 	"$$p" -c '$(USABLE)' 2>/dev/null && command -v "$$p" && break; done)
 VENV := .venv/bin/python
+UV = uv==0.13.9
 CLASSROOM := .venv/classroom/bin/python
 NEWEST := .venv/newest/bin/python
 PYTEST := -m pytest -n 2 --no-loadscope-reorder --nbval
@@ -55,7 +56,7 @@ endef
 define managed_python
 { echo "There is no $(RANGE) here. Trying to download one with uv."; \
 	export UV_PYTHON_INSTALL_DIR="$(CURDIR)/.venv/python" PATH="$(CURDIR)/.venv/uv/bin:$$PATH"; \
-	{ command -v uv || { python3 -m venv .venv/uv && .venv/uv/bin/python -m pip install --quiet uv; }; } >/dev/null 2>&1; \
+	{ command -v uv || { python3 -m venv .venv/uv && .venv/uv/bin/python -m pip install --quiet $(UV); }; } >/dev/null 2>&1; \
 	uv venv --quiet --allow-existing --seed --managed-python --python 3.$(firstword $(MINORS)) .venv 2>/dev/null || \
 	{ echo "No Python could be downloaded. Install $(RANGE) (on Debian: apt-get install python3 python3-venv), or name one: make .venv PYTHON=/path/to/python3.$(firstword $(MINORS))" >&2; exit 1; }; }
 endef
@@ -64,7 +65,7 @@ endef
 .venv/.done: requirements.txt pyproject.toml
 	@test -x $(VENV) || $(if $(PYTHON),$(own_python),$(managed_python))
 	mkdir -p "$$HOME"
-	$(VENV) -m pip install --quiet uv
+	$(VENV) -m pip install --quiet $(UV)
 	$(VENV) -m uv pip install --quiet --python $(VENV) --requirement requirements.txt || $(VENV) -m pip install --quiet --requirement requirements.txt
 	$(VENV) -m uv pip install --quiet --python $(VENV) --no-deps --editable . || $(VENV) -m pip install --quiet --no-deps --editable .
 	touch $@
@@ -161,13 +162,13 @@ soak: .venv/test.done  ## the long tests: generated sequences, thousands of task
 hub-test: .venv/hub/.done .venv/test.done  ## twenty learners at once on a JupyterHub of this machine (LEARNERS=20)
 	$(VENV) -m tests.hub $(if $(LEARNERS),--learners $(LEARNERS))
 
-COMPILE = $(VENV) -m uv pip compile --quiet --universal --python-version 3.$(firstword $(BOUNDS)) --no-annotate --custom-compile-command "make pins"
+COMPILE = $(VENV) -m uv pip compile --quiet --universal --generate-hashes --python-version 3.$(firstword $(BOUNDS)) --no-annotate --custom-compile-command "make pins"
 
 pins: .venv  ## compile the two requirements.txt and environment.yml from pyproject.toml
 	$(COMPILE) --output-file requirements.txt pyproject.toml
 	$(COMPILE) --extra test --constraint requirements.txt --output-file tests/requirements.txt pyproject.toml
 	$(COMPILE) --extra classroom --constraint requirements.txt --output-file harness/classroom/requirements.txt pyproject.toml
-	{ sed '/- pip:$$/q' environment.yml; sed -n 's/^[a-z].*/      - "&"/p' requirements.txt; } > .venv/environment.yml
+	{ sed '/- pip:$$/q' environment.yml; sed -n 's/^\([a-z][^\\]*[^\\ ]\).*/      - "\1"/p' requirements.txt; } > .venv/environment.yml
 	cp .venv/environment.yml environment.yml
 
 # What differs from the pins stands first, so that a failure can be told from its cause.
@@ -176,7 +177,7 @@ newest: classroom .venv/test.done .venv/reveal/.done  ## test with the newest de
 	$(VENV) -m venv .venv/newest
 	$(VENV) -m uv pip install --quiet --python $(NEWEST) --upgrade --editable ".[test]"
 	$(VENV) -m uv pip freeze --exclude-editable --python $(NEWEST) > .venv/newest/installed.txt
-	@echo "Not as in requirements.txt:"; sed 's/ ;.*//' tests/requirements.txt | grep -vxF -f - .venv/newest/installed.txt || echo "  nothing"
+	@echo "Not as in requirements.txt:"; sed 's/ [;\\].*//' tests/requirements.txt | grep -vxF -f - .venv/newest/installed.txt || echo "  nothing"
 	$(NEWEST) $(PYTEST) $(TESTS)
 
 clean:  ## remove everything that the other targets made; submissions and grades in build/nbgrader stay

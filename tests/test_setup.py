@@ -26,8 +26,15 @@ PROBE = 'probe:\n\t@echo "$$HOME|$$UV_DEFAULT_INDEX|$$UV_INDEX|$$UV_FIND_LINKS|$
 
 
 def pins(file: str) -> list[str]:
-    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
-    return [line for line in lines if not line.startswith("#")]
+    """Return the lines of a requirements file, without the hashes."""
+    return [pin for pin, _ in hashed_pins(file)]
+
+
+def hashed_pins(file: str) -> list[tuple[str, list[str]]]:
+    """Return each line of a requirements file with the hashes of the package's files."""
+    text = (ROOT / file).read_text(encoding="utf-8")
+    lines = [line for line in text.replace(" \\\n    ", " ").splitlines() if not line.startswith("#")]
+    return [(pin, hashes) for pin, *hashes in (line.split(" --hash=sha256:") for line in lines)]
 
 
 def declared(*extras: str) -> list[Requirement]:
@@ -87,6 +94,19 @@ def test_the_testers_have_what_the_learners_have_and_more():
 def test_a_learner_downloads_no_tool_that_only_tests_use():
     learners = {Requirement(line).name for line in pins(LEARNERS)}
     assert not learners & {"hypothesis", "mypy", "playwright", "pytest-xdist", "ruff", "zizmor"}
+
+
+@pytest.mark.parametrize("file", [LEARNERS, TESTERS, "harness/classroom/requirements.txt"])
+def test_every_pin_has_the_hashes_of_its_files(file):
+    for pin, hashes in hashed_pins(file):
+        assert hashes and all(re.fullmatch("[0-9a-f]{64}", each) for each in hashes), pin
+
+
+def test_uv_is_pinned_wherever_it_is_installed():
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.search(r"^UV = uv==[\d.]+$", text, re.MULTILINE)
+    assert re.findall(r"pip install --quiet (\S*uv\b\S*)", text.replace("$(UV)", "UV")) == []
+    assert text.count("pip install --quiet $(UV)") == 2
 
 
 def test_urllib3_is_one_that_googles_client_can_use():

@@ -78,7 +78,8 @@ def pinned_versions() -> Iterator[tuple[str, str]]:
     """Yield the name and the version of each package in requirements.txt that this system and this Python need."""
     path = ROOT / "requirements.txt"
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    for pin in (Requirement(line) for line in lines if line.strip() and not line.startswith("#")):
+    # The lines of a package's hashes are indented.
+    for pin in (Requirement(line.rstrip(" \\")) for line in lines if line[:1].isalpha()):
         if pin.marker is None or pin.marker.evaluate():
             yield pin.name, str(pin.specifier).removeprefix("==")
 
