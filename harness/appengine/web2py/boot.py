@@ -11,6 +11,7 @@ import random
 import re
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -131,6 +132,9 @@ def boot() -> ModuleType:
                 f"{type(error).__name__}: {reason}\nUse a version that is known to work: {pip_install(_TESTED)}"
             ) from None
         _make_deterministic(gluon)
+        # A stopped handler can leave these locks taken. An RLock does not block the thread that has taken it, and
+        # `free_locks` can tell whether this thread holds it.
+        gluon.cache.CacheInRam.locker, gluon.cfs.cfs_lock = threading.RLock(), threading.RLock()
     return gluon
 
 

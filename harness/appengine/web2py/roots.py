@@ -71,6 +71,7 @@ class ActiveRoot:
                 yield output
             finally:
                 self._gluon.globals.current.__dict__.clear()
+                _free_locks(self._gluon)
 
     def forget_sources(self) -> None:
         """Drop the compiled code of all applications. gluon would only compare mtimes, which are too coarse."""
@@ -157,6 +158,21 @@ def _one_at_a_time() -> Iterator[None]:
             yield
         finally:
             _running = None
+
+
+def _free_locks(gluon: ModuleType) -> None:
+    """Release the locks of gluon and pydal that this thread still holds.
+
+    gluon does not release the lock of `cache.ram` if an exception is raised while it is held. A time limit, Ctrl-C or
+    an invalid regular expression in `cache.ram.clear` raises one. Other threads would wait for the lock for ever.
+    """
+    from pydal._globals import GLOBAL_LOCKER
+
+    of_languages = [lock for _, lock in gluon.languages.global_language_cache.values()]
+    of_random = gluon.utils.fast_urandom16.__defaults__[1]
+    for lock in (gluon.cache.CacheInRam.locker, gluon.cfs.cfs_lock, GLOBAL_LOCKER, of_random, *of_languages):
+        while lock._is_owned():
+            lock.release()
 
 
 def _drop_singletons() -> None:

@@ -13,6 +13,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,66 @@ def test_web2py_itself_is_unpatched_after_a_call(site: Site) -> None:
         gluon.restricted.TicketStorage,
     ):
         assert thing.__module__.startswith("gluon."), thing
+
+
+# A key whose hash is computed while web2py holds the lock of `cache.ram`.
+KEY = ["class Key:", "    def __hash__(self):", "        {}", "        return 1"]
+LEAVE_LOCKED = {
+    "a stop": "raise SystemExit",
+    "Ctrl-C": "import signal; signal.raise_signal(signal.SIGINT)",
+    "an exception": "1 / 0",
+}
+
+
+def in_a_thread(action: Callable[[], Response]) -> Response | None:
+    """Return the result of an action that another thread runs, or None if it isn't done after 10 seconds."""
+    results: list[Response] = []
+    thread = threading.Thread(target=lambda: results.append(action()), daemon=True)
+    thread.start()
+    thread.join(10)
+    return results[0] if results else None
+
+
+@pytest.mark.parametrize("end", LEAVE_LOCKED)
+@pytest.mark.parametrize("use", ["cache.ram(Key(), lambda: 1)", "cache.ram.increment(Key())", "cache.ram.clear('(')"])
+def test_a_request_that_ends_inside_of_web2pys_cache_leaves_it_usable(
+    end: str, use: str, site: Site, kernels_sigint: None
+) -> None:
+    with suppress(KeyboardInterrupt):
+        assert run(site, *KEY[:2], KEY[2].format(LEAVE_LOCKED[end]), KEY[3], use).status == 500
+    site.write("controllers/default.py", "def f():\n    return cache.ram('n', lambda: 'cached')\n")
+    response = in_a_thread(lambda: site.call(Request("GET", "/tutorial/default/f")))
+    assert response is not None
+    assert response.text == "cached"
+
+
+def test_a_handler_that_catches_an_error_inside_of_web2pys_cache_can_still_use_it(site: Site) -> None:
+    site.write(
+        "controllers/default.py",
+        "def f():\n    try:\n        cache.ram.clear('(')\n    except Exception:\n        pass\n"
+        "    return cache.ram('n', lambda: 'cached')\n",
+    )
+    response = in_a_thread(lambda: site.call(Request("GET", "/tutorial/default/f")))
+    assert response is not None
+    assert response.text == "cached"
+
+
+def test_no_lock_of_web2py_or_pydal_stays_taken_after_a_request(site: Site) -> None:
+    locks = ["gluon.cfs.cfs_lock", "pydal._globals.GLOBAL_LOCKER", "gluon.utils.fast_urandom16.__defaults__[1]"]
+    run(site, "import gluon.cfs, gluon.utils, pydal._globals", "T('x')", *(f"{lock}.acquire()" for lock in locks))
+    run(site, "import gluon.languages as l", "T('x')", "[c[1].acquire() for c in l.global_language_cache.values()]")
+
+    def try_all() -> Response:
+        import gluon.languages
+
+        found = [eval(lock, dict(sys.modules)) for lock in locks]
+        found += [cached[1] for cached in gluon.languages.global_language_cache.values()]
+        assert len(found) > len(locks)
+        return Response(200 if all(lock.acquire(blocking=False) for lock in found) else 500)
+
+    response = in_a_thread(try_all)
+    assert response is not None
+    assert response.status == 200
 
 
 def test_requests_of_several_threads_take_turns(site: Site) -> None:
