@@ -1,14 +1,18 @@
 """The state of the process is the same before and after a request."""
 
 import builtins
+import datetime
+import gc
 import locale
 import logging
 import os
 import random
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -56,6 +60,37 @@ CHANGES: dict[str, tuple[str, Callable[[], object]]] = {
         "import logging.config; logging.config.dictConfig({'version': 1})",
         lambda: logging.getLogger("kernel").disabled,
     ),
+    "environment": ("import os; os.environ['NEW'] = 'x'; os.environ.pop('HOME', 0)", lambda: dict(os.environ)),
+    "environment itself": ("import os; os.environ = {'HOME': '/x'}", lambda: (id(os.environ), dict(os.environ))),
+    "environment of C": (
+        "import os; os.environ.clear()",
+        lambda: sorted(subprocess.run(["/usr/bin/env"], capture_output=True, check=True).stdout.splitlines()),
+    ),
+    "signal mask": (
+        "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])",
+        lambda: signal.pthread_sigmask(signal.SIG_BLOCK, ()),
+    ),
+    "time": ("import time; time.time = time.monotonic = lambda: 0", lambda: (time.time, time.monotonic)),
+    "sleep": ("import time; del time.sleep", lambda: time.sleep),
+    "datetime": (
+        "import datetime; datetime.datetime = datetime.date = int",
+        lambda: (datetime.datetime, datetime.date),
+    ),
+    "recursion limit": ("import sys; sys.setrecursionlimit(20000)", sys.getrecursionlimit),
+    "switch interval": ("import sys; sys.setswitchinterval(1)", sys.getswitchinterval),
+    "profile function": ("import sys; sys.setprofile(lambda *event: None)", sys.getprofile),
+    "trace function of threads": ("import threading; threading.settrace(print)", threading.gettrace),
+    "profile function of threads": ("import threading; threading.setprofile(print)", threading.getprofile),
+    "collector": ("import gc; gc.disable() if gc.isenabled() else gc.enable()", gc.isenabled),
+    "thresholds of the collector": ("import gc; gc.set_threshold(1, 2, 3)", gc.get_threshold),
+    "debugging of the collector": ("import gc; gc.set_debug(gc.DEBUG_UNCOLLECTABLE)", gc.get_debug),
+    "callbacks of the collector": ("import gc; gc.callbacks.append(lambda *event: None)", lambda: list(gc.callbacks)),
+    "temporary folder": ("import tempfile; tempfile.tempdir = '/nowhere'", lambda: tempfile.tempdir),
+    "timeout of sockets": ("import socket; socket.setdefaulttimeout(1)", socket.getdefaulttimeout),
+    "hooks": (
+        "import sys; sys.excepthook = sys.displayhook = sys.breakpointhook = print; sys.argv = sys.stdin = None",
+        lambda: (sys.excepthook, sys.displayhook, sys.breakpointhook, sys.argv, sys.stdin),
+    ),
     "SIGINT": ("import signal; signal.signal(signal.SIGINT, print)", lambda: signal.getsignal(signal.SIGINT)),
     "SIGTERM": ("import signal; signal.signal(signal.SIGTERM, print)", lambda: signal.getsignal(signal.SIGTERM)),
 }
@@ -70,6 +105,17 @@ def test_what_a_handler_changes_is_put_back(name: str, end: str, site: Site) -> 
     response = run(site, change, end)
     assert state() == before
     assert (response.status, response.ticket is None) == ((200, True) if end == "return 'x'" else (500, False))
+
+
+@pytest.mark.parametrize("name", ["time", "environment", "recursion limit", "temporary folder", "signal mask"])
+def test_what_a_user_of_a_lab_changed_stays(name: str, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEW", "before")
+    monkeypatch.setattr(time, "time", lambda: 1.0)
+    monkeypatch.setattr(tempfile, "tempdir", "/elsewhere")
+    change, state = CHANGES[name]
+    before = state()
+    assert run(site, change, "return 'x'").text == "x"
+    assert state() == before
 
 
 def test_a_call_consumes_nothing_of_the_kernels_random_numbers(site: Site) -> None:
@@ -220,7 +266,10 @@ def test_no_lock_of_web2py_or_pydal_stays_taken_after_a_request(site: Site) -> N
         found = [eval(lock, dict(sys.modules)) for lock in locks]
         found += [cached[1] for cached in gluon.languages.global_language_cache.values()]
         assert len(found) > len(locks)
-        return Response(200 if all(lock.acquire(blocking=False) for lock in found) else 500)
+        taken = [lock for lock in found if lock.acquire(blocking=False)]
+        for lock in taken:
+            lock.release()
+        return Response(200 if taken == found else 500)
 
     response = in_a_thread(try_all)
     assert response is not None
