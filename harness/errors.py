@@ -44,6 +44,13 @@ def quantity(number: int, noun: str) -> str:
     return f"{number:,} {plural}" if number else f"no {plural}"
 
 
+class HandlerStopped(BaseException):
+    """Base class of the exceptions that stop a handler at a limit of time.
+
+    It is not an `Exception`, so a handler's `except Exception` does not catch it.
+    """
+
+
 class LabClosedError(HarnessError):
     """The lab is closed, so its queues and files no longer exist."""
 

@@ -134,7 +134,15 @@ def test_an_unknown_application_is_named_with_those_that_there_are(lab):
 
 @pytest.mark.parametrize(
     ("model", "says"),
-    [("x = 1 / 0", "ZeroDivisionError"), ("db.define_table('a', 5)", "models/zz.py"), ("raise HTTP(503)", "503")],
+    [
+        ("x = 1 / 0", "ZeroDivisionError"),
+        ("db.define_table('a', 5)", "models/zz.py"),
+        ("raise HTTP(503)", "503"),
+        ("raise SystemExit", "models/zz.py, line 1\n    raise SystemExit\nSystemExit"),
+        ("exit('bye')", "SystemExit: bye"),
+        ("raise GeneratorExit", "GeneratorExit"),
+        ("class E(BaseException): pass\nraise E('odd')", "E: odd"),
+    ],
 )
 def test_a_model_that_does_not_work_is_told_of_in_requests_and_in_tables(model, says, lab):
     write(lab, {"f": "return ''"})
@@ -145,6 +153,33 @@ def test_a_model_that_does_not_work_is_told_of_in_requests_and_in_tables(model, 
     lab.write("models/zz.py", "")
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        "db.mytable._common_filter = lambda query: 1 / 0",
+        "db.mytable._common_filter = lambda query: exit()",
+        "db.mytable.half = Field.Virtual('half', lambda row: exit())",
+    ],
+)
+def test_a_model_that_fails_while_its_table_is_read_is_told_of(model, lab):
+    visit(lab, "db.mytable.insert(old='row')\nreturn ''")
+    lab.write("models/zz.py", model)
+    with pytest.raises(SourceError, match="models/zz.py, line 1"):
+        lab.table("mytable")
+    lab.write("models/zz.py", "")
+
+
+@pytest.mark.parametrize(
+    "end", ["raise SystemExit", "raise GeneratorExit", "class E(BaseException): pass\n    raise E"]
+)
+def test_a_mounted_application_that_raises_what_is_no_exception_is_answered_500(end, lab):
+    scope: dict[str, Any] = {}
+    exec(f"def app(environ, start_response):\n    {end}\n", scope)
+    lab.mount("/plain", scope["app"])
+    response = lab.get("/plain")
+    assert (response.status, response.ticket is None) == (500, False)
+
+
 def test_a_model_that_does_not_compile_leaves_the_one_before(lab):
     before = lab.read("models/db.py")
     with pytest.raises(SourceError, match="tutorial/models/db.py, line 2"):
@@ -153,7 +188,8 @@ def test_a_model_that_does_not_compile_leaves_the_one_before(lab):
 
 
 @pytest.mark.parametrize(
-    "body", ["while True:\n    pass", "import time\ntime.sleep(3600)", "raise SystemExit", "1 / 0"]
+    "body",
+    ["while True:\n    pass", "import time\ntime.sleep(3600)", "raise SystemExit", "raise GeneratorExit", "1 / 0"],
 )
 def test_a_routes_py_that_does_not_work_leaves_the_one_before(body, lab):
     write(lab, {"f": "return 'routed'"})

@@ -17,18 +17,15 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from harness.errors import BadValueError, HarnessError
+from harness.errors import BadValueError, HandlerStopped, HarnessError
 
 DEADLINE = 600.0  # virtual seconds that a handler may take, for a user's request or for a task (T34; Docs)
 START = datetime(2012, 9, 3, 9, 0, tzinfo=UTC)
 _LATEST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
 
-class DeadlineExceeded(BaseException):
-    """Raised in a handler that slept past its deadline (T34).
-
-    It is not an `Exception`, so a handler's `except Exception` does not catch it.
-    """
+class DeadlineExceeded(HandlerStopped):
+    """Raised in a handler that slept past its deadline (T34)."""
 
 
 class TravelScope:

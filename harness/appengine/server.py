@@ -13,7 +13,7 @@ from harness.appengine.web2py import Site, explain_404
 from harness.appengine.web2py.process_state import ProcessState, captured
 from harness.appengine.web2py.tickets import make_ticket
 from harness.appengine.wsgi import WSGIApp, call, to_environ
-from harness.errors import BadRequestError, SourceError
+from harness.errors import BadRequestError, HandlerStopped, SourceError
 from harness.records import Request, Response
 
 T = TypeVar("T")
@@ -123,7 +123,9 @@ def _call_mounted(app: WSGIApp, request: Request) -> Response:
     with ProcessState(), captured() as output:
         try:
             response = call(app, to_environ(request), request)
-        except (Exception, SystemExit) as error:
+        except (KeyboardInterrupt, HandlerStopped):
+            raise
+        except BaseException as error:  # also SystemExit and GeneratorExit
             frames = (learners_frame(frame, line) for frame, line in traceback.walk_tb(error.__traceback__))
             ticket = make_ticket("none: not web2py", error, frames)
             response = Response(500, "Internal Server Error", request=request, ticket=ticket)

@@ -26,6 +26,8 @@ from pathlib import Path
 from types import FrameType, SimpleNamespace
 from typing import Any, TypeVar
 
+from harness.errors import HandlerStopped
+
 T = TypeVar("T")
 Handler = Callable[[int, FrameType | None], Any]
 REAL_SECONDS = 5.0
@@ -35,11 +37,8 @@ _AGAIN = 0.1  # real seconds between the signals after the first
 _HARNESS = str(Path(__file__).parents[1] / "_").removesuffix("_")
 
 
-class Stopped(BaseException):
-    """Raised in a handler that used up its real seconds.
-
-    It is not an `Exception`, so a handler's `except Exception` does not catch it.
-    """
+class Stopped(HandlerStopped):
+    """Raised in a handler that used up its real seconds."""
 
 
 def queued(process: int | None = None, proc: str = "/proc") -> float:

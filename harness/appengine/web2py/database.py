@@ -7,7 +7,7 @@ from typing import Any
 from harness.appengine.web2py.app_files import show_line
 from harness.appengine.web2py.environ import to_web2py
 from harness.appengine.web2py.tickets import Sources, learner_frames, name_and_message
-from harness.errors import SourceError, UnknownTableError
+from harness.errors import HandlerStopped, SourceError, UnknownTableError
 from harness.records import Request
 
 
@@ -21,8 +21,22 @@ def read_rows(gluon: ModuleType, table: str, app: str, applications: Path) -> li
 
     Raises:
         UnknownTableError: If no model defines the table. The message lists the tables.
-        SourceError: If a model raises an exception.
+        SourceError: If a model raises an exception, also while the table is read.
     """
+    try:
+        return _run_and_read(gluon, table, app, applications)
+    except gluon.http.HTTP as response:
+        raise SourceError(
+            f"the models of {app!r} stop with {response}, so the database cannot be read. "
+            "Raise HTTP or redirect in a function that the controllers call."
+        ) from None
+    except (KeyboardInterrupt, HandlerStopped, UnknownTableError):
+        raise
+    except BaseException as error:  # also SystemExit and GeneratorExit
+        raise SourceError(_explain(gluon, error, app, applications)) from None
+
+
+def _run_and_read(gluon: ModuleType, table: str, app: str, applications: Path) -> list[dict[str, Any]]:
     from pydal._globals import THREAD_LOCAL
 
     _run_models(gluon, app, applications)
@@ -43,19 +57,11 @@ def _run_models(gluon: ModuleType, app: str, applications: Path) -> None:
     request.update(application=app, controller="default", function="index", folder=str(applications / app))
     request.update(client="127.0.0.1", is_local=True, is_shell=True)
     environment = gluon.compileapp.build_environment(request, gluon.globals.Response(), gluon.globals.Session())
-    try:
-        gluon.compileapp.run_models_in(environment)
-    except gluon.http.HTTP as response:
-        raise SourceError(
-            f"the models of {app!r} stop with {response}, so the database cannot be read. "
-            "Raise HTTP or redirect in a function that the controllers call."
-        ) from None
-    except (gluon.restricted.RestrictedError, SyntaxError) as error:
-        raise SourceError(_explain(error, app, applications)) from None
+    gluon.compileapp.run_models_in(environment)
 
 
-def _explain(error: BaseException, app: str, applications: Path) -> str:
-    if not isinstance(error, SyntaxError):
+def _explain(gluon: ModuleType, error: BaseException, app: str, applications: Path) -> str:
+    if isinstance(error, gluon.restricted.RestrictedError):
         error = error.__context__ or error  # the context of a RestrictedError is what the model raised
     frames = learner_frames(error, Sources(applications))
     where = show_line(frames[-1].file, frames[-1].line, None, frames[-1].source) if frames else "an unknown line"

@@ -16,7 +16,7 @@ from harness.appengine.web2py.instrumentation import RequestRecorder, instrument
 from harness.appengine.web2py.roots import ActiveRoot
 from harness.appengine.web2py.tickets import name_and_message
 from harness.appengine.wsgi import call
-from harness.errors import LabClosedError, NameRefusedError, SourceError
+from harness.errors import HandlerStopped, LabClosedError, NameRefusedError, SourceError
 from harness.records import Request, Response, Route
 
 
@@ -148,7 +148,9 @@ class Site:
             if path == ROUTES or path.startswith("controllers/"):  # parametric routers list the controllers
                 try:
                     self._gluon.rewrite.load()
-                except (Exception, SystemExit) as error:
+                except (KeyboardInterrupt, HandlerStopped):
+                    raise
+                except BaseException as error:  # also SystemExit and GeneratorExit
                     raise SourceError(_explain_routes(error, self.root)) from None
 
     def _find(self, path: str, app: str) -> Path:
