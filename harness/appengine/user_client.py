@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
-from http.cookies import CookieError, Morsel, SimpleCookie
+from http.cookies import BaseCookie, CookieError, Morsel
 from typing import Any
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
@@ -15,6 +15,8 @@ from harness.records import Request, Response
 _FORM = "application/x-www-form-urlencoded"
 _IN_PATH = "/%:@!$&'()*+,;=~-._"  # characters that stay unquoted in a path (RFC 3986), and % of quoted characters
 _IN_QUERY = _IN_PATH + "?"
+_LONGEST_COOKIE = 4096  # characters, and the number of cookies: what RFC 6265, 6.1, asks of every browser
+_MOST_COOKIES = 50
 _HEADER_NAME = re.compile("[-_]*[A-Za-z0-9][-_A-Za-z0-9]*")
 _HEADER_VALUE = re.compile(r"[^\0\r\n\u0100-\U0010ffff]*")  # latin-1 without line ends
 
@@ -24,7 +26,7 @@ class UserClient:
 
     def __init__(self, app: str) -> None:
         self._app = app
-        self._cookies: SimpleCookie = SimpleCookie()
+        self._cookies: dict[str, Morsel[str]] = {}
 
     def request(
         self,
@@ -64,14 +66,16 @@ class UserClient:
     def remember(self, response: Response) -> None:
         """Keep the cookies that a response sets, as browsers do.
 
-        A cookie that has expired (Max-Age=0, or Expires in the past) is deleted, and a malformed one is ignored.
+        A cookie that has expired (Max-Age=0, or Expires in the past) is deleted. A malformed cookie is ignored, and so
+        are a cookie of more than 4,096 characters with its attributes and all cookies of a response after the 50th.
         """
-        for name, value in response.headers:
-            if name.lower() == "set-cookie":
+        values = [value for name, value in response.headers if name.lower() == "set-cookie"]
+        for value in values[:_MOST_COOKIES]:
+            if len(value) <= _LONGEST_COOKIE:  # parsing takes the square of the length in Python 3.11
                 with suppress(CookieError):
-                    self._keep(SimpleCookie(value), response)
+                    self._keep(BaseCookie(value), response)  # unlike SimpleCookie, it doesn't unquote the value
 
-    def _keep(self, cookies: SimpleCookie, response: Response) -> None:
+    def _keep(self, cookies: BaseCookie[str], response: Response) -> None:
         for name, cookie in cookies.items():
             if _has_expired(cookie, response):
                 self._cookies.pop(name, None)

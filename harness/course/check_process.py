@@ -136,17 +136,17 @@ def _work(connection: Connection, folder: str, limit: float) -> None:
             number, files = connection.recv()
         except (EOFError, OSError):
             return
-        with _at_most(3 * limit):
+        with at_most(3 * limit):
             result = attempt(partial(_check, number, files))
         connection.send(result)
 
 
 @contextmanager
-def _at_most(seconds: float) -> Iterator[None]:
-    """End this process after this many seconds of processor time in this scope.
+def at_most(seconds: float) -> Iterator[None]:
+    """End this process by SIGVTALRM after this many seconds of processor time in this scope, without its children.
 
-    That is needed if the parent process was killed and so can't stop this one. The operating system does it, because a
-    C call may never return to Python.
+    The operating system does it, because a C call may never return to Python. No other process is needed, so the limit
+    also holds after the parent process was killed. On Windows there is no limit.
     """
     if not hasattr(signal, "ITIMER_VIRTUAL"):  # Windows
         yield

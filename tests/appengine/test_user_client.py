@@ -1,5 +1,7 @@
 """What a learner gives to `lab.get` and `lab.post`, and the request that a browser makes of it."""
 
+import http.cookies
+
 import pytest
 
 from harness.appengine.clock import START
@@ -162,3 +164,21 @@ def test_a_malformed_cookie_is_ignored_as_browsers_do(browser):
 def test_two_browsers_share_no_cookies(browser):
     cookies_after(browser, "session=1")
     assert UserClient("tutorial").request("GET", "default/x").header("cookie") is None
+
+
+def test_a_cookie_of_more_than_4096_characters_is_not_kept(browser):
+    fits = f"fits={'x' * 4091}"
+    browser.remember(Response(200, headers=(("Set-Cookie", fits), ("Set-Cookie", f"long={'x' * 4092}"))))
+    assert browser.request("GET", "default/index").header("Cookie") == fits
+
+
+def test_only_the_first_50_cookies_of_a_response_are_kept(browser):
+    browser.remember(Response(200, headers=tuple(("Set-Cookie", f"c{number}=1") for number in range(51))))
+    sent = browser.request("GET", "default/index").header("Cookie")
+    assert sent == "; ".join(f"c{number}=1" for number in range(50))
+
+
+def test_the_value_of_a_cookie_is_sent_back_as_it_came_and_never_unquoted(browser, monkeypatch):
+    monkeypatch.setattr(http.cookies, "_unquote", lambda text: pytest.fail("this is slow for many backslashes"))
+    browser.remember(Response(200, headers=(("Set-Cookie", r'quoted="a\073 \"b\""'),)))
+    assert browser.request("GET", "default/index").header("Cookie") == r'quoted="a\073 \"b\""'

@@ -11,12 +11,14 @@ import sys
 from harness.classroom.grading.isolated_engine import Budget, IsolatedEngine
 from harness.classroom.grading.sandbox import become_nobody, limit_memory
 from harness.course.catalogue import find_exercise
+from harness.course.check_process import at_most
 from harness.course.trial import TrialLab, check_answer
 from harness.errors import HarnessError
 from harness.lab import Lab
 
 MEMORY = 2 << 30  # bytes for this process, because a small result of an answer may have an enormous `repr`
 SECONDS = 120.0  # for one exercise; the slowest correct answer of the course takes 2
+OWN_SECONDS = 30.0  # of processor time that this process itself may use for one answer; a correct answer needs under 1
 _WARM_UP = """
 def index():
     from google.appengine.api import taskqueue
@@ -43,7 +45,9 @@ def main() -> None:
     become_nobody()
     _print("ready")
     for answer in answers:
-        _print(_verdict(*answer))
+        with at_most(OWN_SECONDS):  # because a C call on what the answer returned may take without end
+            verdict = _verdict(*answer)
+        _print(verdict)
 
 
 def _print(value: object) -> None:

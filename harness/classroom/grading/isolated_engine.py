@@ -25,6 +25,8 @@ from harness.records import Frame, Request, Response, Route, Ticket
 
 _SCALARS = (type(None), bool, int, float, str, bytes, datetime, date, time, timedelta, Decimal)
 _RECORDS = (Request, Response, Route, Ticket, Frame)
+_MOST_VALUES = 1_000_000  # in what a child returns; a value that occurs twice counts twice
+_DEEPEST = 100  # values inside each other
 _MOST_CALLS = 10_000  # to the task queue, in one request
 _ROUTES = "routes.py"
 _CLASSES = {(kind.__module__, kind.__name__): kind for kind in (*_RECORDS, datetime, date, time, timedelta, Decimal)}
@@ -36,9 +38,11 @@ def dump(value: Any) -> bytes:
 
 
 def load(data: bytes) -> Any:
-    """Return the value of bytes from `dump`; raise ValueError if they contain any other class or call."""
+    """Return the value of bytes from `dump`; raise ValueError if `dump` can't have made them, or for a huge value."""
     try:
-        return _Reader(io.BytesIO(data)).load()
+        value = _Reader(io.BytesIO(data)).load()
+        _require_plain(value)
+        return value
     except Exception as error:  # forged bytes can make the unpickler raise any exception
         raise ValueError(f"unreadable: {error}") from None
 
@@ -50,6 +54,32 @@ class _Reader(pickle.Unpickler):
         if (module, name) not in _CLASSES:
             raise pickle.UnpicklingError(f"{module}.{name} isn't allowed")
         return _CLASSES[module, name]
+
+
+def _require_plain(value: Any) -> None:
+    """Raise ValueError unless a value is one that `_plain` returns, and neither huge nor deep.
+
+    Forged bytes may contain one tuple many times. A few nested ones would take years in `hash`, `==` or `repr`.
+    """
+    values, count = [value], 1
+    for _ in range(_DEEPEST):
+        inner: list[Any] = []
+        for each in values:
+            kind = type(each)
+            if kind in (list, tuple):
+                inner += each
+            elif kind is dict and all(type(key) is str for key in each):
+                inner += each.values()
+            elif kind in _RECORDS:
+                inner += [getattr(each, field.name) for field in fields(each)]
+            elif kind not in _SCALARS:
+                raise ValueError(f"{kind.__name__} isn't allowed")
+            if count + len(inner) > _MOST_VALUES:
+                raise ValueError(f"more than {_MOST_VALUES:,} values")
+        if not inner:
+            return
+        values, count = inner, count + len(inner)
+    raise ValueError(f"more than {_DEEPEST} values inside each other")
 
 
 def _plain(value: Any) -> Any:
@@ -142,7 +172,7 @@ class IsolatedServer:
             data = run_apart(lambda: self._in_the_child(action), seconds, self._budget.spend)
             kind, value, calls = load(data)
             for name, message, moment in calls[:_MOST_CALLS]:
-                self._make_call(str(name), bytes(message), float(moment))
+                self._make_call(name, message, moment)
         except ChildLost as lost:
             raise GradingError(f"the process that ran your code {lost}") from None
         except (ValueError, TypeError):
@@ -180,6 +210,8 @@ class IsolatedServer:
         from google.appengine.runtime.apiproxy_errors import Error
         from google.protobuf.message import DecodeError
 
+        if not isinstance(message, bytes):  # `bytes` of a forged number would take as much memory
+            raise ValueError(f"{type(message).__name__} isn't a message")
         kinds: list[Any] = [getattr(messages, f"TaskQueue{name}{end}", None) for end in ("Request", "Response")]
         if not all(kinds):
             raise ValueError(name)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -100,6 +101,8 @@ def _run(command: Sequence[str], answers: str, seconds: float) -> tuple[list[Any
             )
         except subprocess.TimeoutExpired as late:
             return _read(late.stdout), f"the checker process didn't finish within {seconds:g} seconds"
+    if done.returncode == -signal.SIGVTALRM:  # see `at_most`
+        return _read(done.stdout), "the check of this answer took too long, and was stopped"
     last = (done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit status {done.returncode}"])[-1]
     return _read(done.stdout), f"the checker process failed: {last}"
 

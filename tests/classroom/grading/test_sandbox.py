@@ -76,6 +76,9 @@ ACTS = {
     "noise to the judge": "import os\nfor number in range(3, 40):\n    try: os.write(number, bytes(64))\n"
     "    except OSError: pass\n" + ADD,
     "a forged verdict": """import os; os.write(1, b'["correct", "forged", null]\\n')""",
+    "a forged call": "from harness.classroom.grading import isolated_engine as engine\n"
+    "engine.dump = lambda reply: __import__('pickle').dumps(['', None, [('BulkAdd', 1 << 40, 0.0)]])\n" + ADD,
+    "a slow cookie": r"response.cookies['b'] = '\\' * 150000",
     "a huge answer": ADD + "\nreturn 'x' * (33 << 20)",
 }
 
@@ -152,6 +155,35 @@ def test_a_forged_message_is_not_believed():
         load(pickle.dumps(["", Forged(), []]))
     response = Response(200, vars={"a": object, "b": [1, 2.5, None]})
     assert load(dump(response)).vars == {"a": "<class 'object'>", "b": [1, 2.5, None]}
+
+
+def nested(depth: int, width: int = 1) -> tuple[object, ...]:
+    """Return tuples inside each other; with a width of 2, the depth doubles their number but hardly their pickle."""
+    value: tuple[object, ...] = ()
+    for _ in range(depth):
+        value = (value,) * width
+    return value
+
+
+UNLIKE_A_REPLY = {
+    "too large": nested(64, 2),
+    "too large, in a record": Response(200, vars={"a": nested(64, 2)}),
+    "too deep": nested(200),
+    "a set": {1, 2},
+    "a key that isn't a string": {1: 2},
+    "a buffer": bytearray(5),
+}
+
+
+@pytest.mark.parametrize("value", UNLIKE_A_REPLY.values(), ids=UNLIKE_A_REPLY)
+def test_a_message_that_no_child_sends_is_refused_before_anything_uses_it(value):
+    with pytest.raises(ValueError, match="unreadable: "):
+        load(pickle.dumps(["", [{"old": value}], []]))
+
+
+def test_a_number_in_the_place_of_a_call_to_the_queue_is_refused(verdicts):
+    text = " ".join(verdicts["a forged call"].text.split())
+    assert "the process that ran your code returned something unreadable" in text
 
 
 def refusal(act) -> str:
@@ -248,6 +280,7 @@ BREAKS = """
 import os
 from harness.classroom.grading import __main__
 check_answer = __main__.check_answer
+__main__.OWN_SECONDS = 1.0
 
 def check_or_break(exercise, files, *more):
     source = "".join(files.values())
@@ -259,6 +292,11 @@ def check_or_break(exercise, files, *more):
         return repr("x" * (3 << 30))
     if "dies" in source:
         os.abort()
+    if "stalls" in source:
+        nested = ()
+        for _ in range(64):
+            nested = (nested, nested)
+        hash(nested)
     return check_answer(exercise, files, *more)
 
 __main__.check_answer = check_or_break
@@ -267,14 +305,15 @@ __main__.main()
 
 
 def test_a_check_that_breaks_down_gives_no_points_for_that_answer_alone():
-    answers = [answer(body) for body in ("raises = 1", ADD, "swells = 1", "exits = 1", "dies = 1", ADD)]
-    raises, before, swells, exits, dies, after = check_in_isolation(answers, ("-c", BREAKS))
+    answers = [answer(body) for body in ("raises = 1", ADD, "swells = 1", "exits = 1", "dies = 1", "stalls = 1", ADD)]
+    raises, before, swells, exits, dies, stalls, after = check_in_isolation(answers, ("-c", BREAKS))
     assert (before.is_correct, after.is_correct) == (True, True)
-    assert [each.outcome for each in (raises, swells, exits, dies)] == [CheckOutcome.ERROR] * 4
+    assert [each.outcome for each in (raises, swells, exits, dies, stalls)] == [CheckOutcome.ERROR] * 5
     assert raises.text == "1.1 couldn't be checked: AssertionError: a check that is wrong itself"
     assert swells.text.startswith("1.1 couldn't be checked: MemoryError")
     assert exits.text == "1.1 couldn't be checked: the checker process failed: a check that exits."
     assert dies.text.startswith("1.1 couldn't be checked: the checker process failed: ")
+    assert stalls.text == "1.1 couldn't be checked: the check of this answer took too long, and was stopped."
 
 
 def test_the_verdicts_of_a_checker_process_that_does_not_finish_count(monkeypatch):
