@@ -51,7 +51,9 @@ def main() -> None:
 
 
 def _print(value: object) -> None:
-    print(json.dumps(value), flush=True)
+    """Write a line. A lone surrogate becomes "?", because the graded notebook can't contain one."""
+    sys.stdout.buffer.write(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+    sys.stdout.flush()
 
 
 def _warm_up() -> None:

@@ -1,9 +1,10 @@
 """The course's own versions of some steps of nbgrader 0.9.6; only nbgrader imports this."""
 
+import json
 import re
 from typing import Any
 
-from nbformat import v4
+from nbformat import from_dict, v4
 from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde, GenerateAssignment
 from nbgrader.preprocessors import ClearSolutions, DeduplicateIds, Execute, NbGraderPreprocessor
@@ -40,19 +41,22 @@ class RestoreCells(NbGraderPreprocessor):  # type: ignore[misc]
     """Replace DeduplicateIds, so that a submission can't change nbgrader's metadata.
 
     Each cell of the assignment gets its original metadata once, with its points and its lock. A deleted check is added
-    at the end. nbgrader itself fails on some of these submissions, and trusts the points in the others.
+    at the end. nbgrader itself fails on some of these submissions, and trusts the points in the others. A lone surrogate
+    becomes "?", because no file can contain one.
     """
 
     def preprocess(self, nb: Notebook, resources: Resources) -> tuple[Notebook, Resources]:
         """Return the notebook with the metadata from the gradebook."""
+        nb = from_dict(json.loads(json.dumps(nb, ensure_ascii=False).encode("utf-8", "replace")))
         names = resources["nbgrader"]
         with Gradebook(names["db_url"]) as gradebook:
             assigned = gradebook.find_notebook(names["notebook"], names["assignment"])
             missing = {each.name: each for each in assigned.source_cells}
             notes = {name: _notes(each, assigned) for name, each in missing.items()}
             for cell in nb.cells:
-                name = cell.metadata.pop("nbgrader", {}).get("grade_id")
-                if missing.pop(name, None):
+                found = cell.metadata.pop("nbgrader", None)
+                name = found.get("grade_id") if isinstance(found, dict) else None
+                if isinstance(name, str) and missing.pop(name, None):
                     cell.metadata["nbgrader"] = notes[name]
             for name, lost in missing.items():
                 if lost.locked:

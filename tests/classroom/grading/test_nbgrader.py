@@ -109,14 +109,30 @@ def submit_hard_coded(folder: Path) -> None:
     save(folder, "hard", solved(right() | {name: stub.replace("...  # YOUR CODE HERE", HARD_CODED)}))
 
 
+def submit_odd(folder: Path) -> None:
+    """Submit right answers between cells that no notebook editor writes, and with each check's metadata destroyed."""
+    notebook = solved(right())
+    checks = [cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade")]
+    for check, odd in zip(checks, (None, ["ex1_2_check"], "ex1_3_check", 4), strict=True):
+        check.metadata["nbgrader"] = odd
+    for odd in ({"grade_id": ["ex1_1_check"]}, {"grade_id": {}}, {"grade_id": None}, {}, True, 1.5):
+        notebook.cells.append(code("pass") | {"metadata": {"nbgrader": odd}})
+    notebook.cells.append(code("'\ud800'") | {"metadata": {"\udfff": ["\ud800"], "nbgrader": {"grade_id": "\ud800"}}})
+    notebook.metadata["title"] = "\ud800"
+    target = folder / "submitted" / "odd" / "01" / NAME
+    target.parent.mkdir(parents=True)
+    target.write_text(json.dumps(notebook), encoding="utf-8")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A course folder with submissions of three students for assignment 01."""
+    """A course folder with submissions of four students for assignment 01."""
     folder = tmp_path_factory.mktemp("course")
     lay_out(ROOT, folder, say=lambda line: None)
     submit_right(folder)
     submit_wrong(folder)
     submit_hard_coded(folder)
+    submit_odd(folder)
     return folder
 
 
@@ -163,6 +179,10 @@ def test_wrong_answers_get_the_points_of_those_that_are_right_whatever_was_done_
 
 def test_a_hard_coded_row_gets_no_points_and_the_other_exercises_theirs(graded):
     assert points(graded, "hard") == [[0.0, 1.0], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]
+
+
+def test_right_answers_get_all_points_whatever_the_metadata_and_the_characters_of_a_notebook(graded):
+    assert points(graded, "odd") == [[1.0, 1.0]] * 4
 
 
 def test_feedback_holds_the_diagnosis(graded, folder):

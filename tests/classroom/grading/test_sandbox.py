@@ -78,6 +78,7 @@ ACTS = {
     "a forged verdict": """import os; os.write(1, b'["correct", "forged", null]\\n')""",
     "a forged call": "from harness.classroom.grading import isolated_engine as engine\n"
     "engine.dump = lambda reply: __import__('pickle').dumps(['', None, [('BulkAdd', 1 << 40, 0.0)]])\n" + ADD,
+    "half of a character": r"raise ValueError('\ud800')",
     "a slow cookie": r"response.cookies['b'] = '\\' * 150000",
     "a huge answer": ADD + "\nreturn 'x' * (33 << 20)",
 }
@@ -120,7 +121,7 @@ def verdicts() -> Iterator[dict[str, Grade]]:
 @pytest.mark.parametrize("attack", [*READS, *ACTS])
 def test_an_attack_gets_no_points(verdicts, attack):
     assert verdicts[attack].outcome in (CheckOutcome.ERROR, CheckOutcome.WRONG)
-    assert 0 < len(verdicts[attack].text) < 1500
+    assert 0 < len(verdicts[attack].text.encode()) < 1500
 
 
 def test_a_correct_answer_after_all_attacks_gets_its_points(verdicts):
