@@ -208,6 +208,16 @@ def release(root: Path) -> None:
         os.close(descriptor)  # LOCK_UN in a forked process would also release the lock of its parent
 
 
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Lock a new folder in this scope, as `hold` does."""
+    hold(folder)
+    try:
+        yield
+    finally:
+        release(folder)
+
+
 @cache
 def sweep_once() -> None:
     """Call `sweep` on the folder for temporary files, once per process."""

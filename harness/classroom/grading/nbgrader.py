@@ -41,8 +41,8 @@ class RestoreCells(NbGraderPreprocessor):  # type: ignore[misc]
     """Replace DeduplicateIds, so that a submission can't change nbgrader's metadata.
 
     Each cell of the assignment gets its original metadata once, with its points and its lock. A deleted check is added
-    at the end. nbgrader itself fails on some of these submissions, and trusts the points in the others. A lone surrogate
-    becomes "?", because no file can contain one.
+    at the end. nbgrader itself fails on some of these submissions, and trusts the points in the others. A lone
+    surrogate becomes "?", because no file can contain one.
     """
 
     def preprocess(self, nb: Notebook, resources: Resources) -> tuple[Notebook, Resources]:

@@ -7,9 +7,11 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from tempfile import TemporaryDirectory
+from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
+from harness.appengine.web2py import roots
 from harness.course.catalogue import find_exercise, stub_cells
 from harness.course.verdict import CheckOutcome
 from harness.course.workspace import read_answer
@@ -89,8 +91,12 @@ def check_in_isolation(
 
 
 def _run(command: Sequence[str], answers: str, seconds: float) -> tuple[list[Any], str]:
-    """Run the checker process in a temporary folder; return the lines of its output, and its failure if it failed."""
-    with TemporaryDirectory(prefix="harness-grading-") as folder:
+    """Run the checker process in a temporary folder; return the lines of its output, and its failure if it failed.
+
+    If this process is killed, the folder stays, and the next call removes it.
+    """
+    roots.sweep(Path(gettempdir()))
+    with TemporaryDirectory(prefix=f"{roots.PREFIX}grading-") as folder, roots.held(Path(folder)):
         os.chmod(folder, 0o1777 if os.geteuid() == 0 else 0o700)  # root's process becomes the user nobody
         environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
         environment |= {"TMPDIR": folder, "PYTHONDONTWRITEBYTECODE": "1"}

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -275,6 +276,24 @@ def test_a_child_without_a_result_is_ended_with_its_children(monkeypatch, tmp_pa
 def test_a_checker_process_that_fails_gives_no_grade():
     with pytest.raises(GradingError, match=r"checker process failed: ValueError: broken"):
         check_in_isolation([answer("pass")], ("-c", "raise ValueError('broken')"))
+
+
+KILLED = """
+import os
+from harness.classroom.grading.submission import check_in_isolation
+stalls = "import os, signal; os.kill(os.getppid(), signal.SIGKILL)"
+check_in_isolation([("1.1", {}, {})], ("-c", stalls))
+"""
+
+
+def test_the_folder_of_a_killed_grading_goes_with_the_next_grading(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    killed = subprocess.run([sys.executable, "-c", KILLED], env={**os.environ, "TMPDIR": str(tmp_path)})
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 1
+    with pytest.raises(GradingError):
+        check_in_isolation([answer("pass")], ("-c", "raise ValueError('broken')"))
+    assert list(tmp_path.iterdir()) == []
 
 
 BREAKS = """
