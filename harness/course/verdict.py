@@ -19,6 +19,8 @@ COMMAND = re.compile(
     r'|(?:check|hint|solution)\("[\d.]+"(?:, give_up=True)?\)'
 )
 GLUE = "\0"  # stands for a space at which no line is broken
+_LONGEST = 1000  # characters, and lines: of one value in a verdict
+_MOST_LINES = 20
 _LABELS = 17  # characters; the column in which the facts of a wrong answer begin
 
 
@@ -31,10 +33,17 @@ def known_advice() -> dict[str, tuple[re.Pattern[str], str]]:
 
 def advise(ticket: Ticket) -> tuple[str | None, str]:
     """Return the name and the text of the first advice that fits an exception, or None and "" if none fits."""
-    source = ticket.frames[-1].source.strip() if ticket.frames else ""
+    source = cut(ticket.frames[-1].source.strip()) if ticket.frames else ""
     exception = f"{ticket.exception}: {ticket.message} | {source}"
     fitting = ((name, advice) for name, (raises, advice) in known_advice().items() if raises.search(exception))
     return next(fitting, (None, ""))
+
+
+def cut(text: str) -> str:
+    """Return the beginning of a text, at most 1,000 characters and 20 lines, and how much was cut if any was."""
+    kept = "".join(text[:_LONGEST].splitlines(keepends=True)[:_MOST_LINES])
+    left = len(text) - len(kept)
+    return f"{kept.rstrip()} … ({left:,} more characters)" if left else text
 
 
 def wrap(text: str, label: str = "", indent: int = 0) -> str:
@@ -112,12 +121,12 @@ def not_attempted(exercise: Exercise, because: str = "") -> Verdict:
 
 def error(exercise: Exercise, ticket: Ticket, called: str) -> Verdict:
     """Return the verdict on code that raised an exception, if the exercise defines no mistake for it."""
-    raised = f"{ticket.exception}: {ticket.message}"
+    raised = cut(f"{ticket.exception}: {ticket.message}")
     name, advice = advise(ticket)
     source, where = [], ""
     if ticket.frames:
         last = ticket.frames[-1]
-        source, where = [f"{last.where}:  {last.source.strip()}"], f" ({last.where})"
+        source, where = [cut(f"{last.where}:  {last.source.strip()}")], f" ({last.where})"
     reason = f"{one_line(raised)}{where}" + (f". {advice}" if advice else "")
     paragraphs = [*source, raised, *filter(None, [advice])]
     return _error(exercise, f"{called} ended in an exception:", paragraphs, reason, name)
@@ -125,7 +134,7 @@ def error(exercise: Exercise, ticket: Ticket, called: str) -> Verdict:
 
 def error_from_harness(exercise: Exercise, failure: HarnessError, called: str) -> Verdict:
     """Return the verdict on code that made the harness raise an error."""
-    return _error(exercise, f"{called}:", str(failure).splitlines(), one_line(str(failure)))
+    return _error(exercise, f"{called}:", cut(str(failure)).splitlines(), one_line(str(failure)))
 
 
 def never_ended(exercise: Exercise, seconds: float) -> Verdict:
@@ -142,7 +151,7 @@ def took_down(exercise: Exercise, status: int | None) -> Verdict:
 
 def _error(exercise: Exercise, summary: str, paragraphs: list[str], reason: str, advice: str | None = None) -> Verdict:
     facts = tuple(("", paragraph) for paragraph in paragraphs)
-    return Verdict(exercise.number, CheckOutcome.ERROR, summary, reason, facts, advice)
+    return Verdict(exercise.number, CheckOutcome.ERROR, cut(summary), cut(reason), facts, advice)
 
 
 def wrong(exercise: Exercise, key: str | None, *, called: str, happened: str, expected: str) -> Verdict:
@@ -154,7 +163,11 @@ def wrong(exercise: Exercise, key: str | None, *, called: str, happened: str, ex
         called: what the check called.
         happened: what happened then.
         expected: what should have happened.
+
+    Returns:
+        The verdict. It contains the beginning of a long text; see `cut`.
     """
+    called, happened, expected = cut(called), cut(happened), cut(expected)
     facts = [("We called", called), ("What happened", happened), ("Expected", expected)]
     reason = f"{happened.rstrip('.')}; expected: {expected}"
     if key is not None:

@@ -15,8 +15,9 @@ from harness.course import api, progress_file
 from harness.course.catalogue import body, exercises, find_exercise, lessons, solution_cells, stub_cells
 from harness.course.progress_file import Progress
 from harness.course.trial import Decided, Trial, check_answer
-from harness.course.verdict import WIDTH, CheckOutcome, Verdict, wrap
+from harness.course.verdict import WIDTH, CheckOutcome, Verdict, error, error_from_harness, wrap, wrong
 from harness.errors import CheckError, CourseError, LabClosedError, SourceError
+from harness.records import Frame, Ticket
 from harness.state import VARIABLE
 from tests.support.labs import deliver
 from tests.support.shells import ipython
@@ -355,3 +356,20 @@ def test_what_checks_said_is_kept_until_it_is_asked_for_up_to_a_limit() -> None:
     said = api.drain_results().splitlines()
     assert said == [f"{number} correct" for number in range(4000, 5000)]
     assert api.drain_results() == ""
+
+
+LONG = ["x" * 5_000_000, "x y " * 1_000_000, "x\n" * 1_000_000, "\r" * 1_000_000]
+
+
+@pytest.mark.parametrize("long", LONG, ids=["a word", "words", "lines", "empty lines"])
+def test_a_verdict_is_short_and_reports_how_much_of_a_long_value_was_cut(long: str) -> None:
+    exercise = find_exercise("1.1")
+    ticket = Ticket("1", "ValueError", "x", (Frame("a.py", 1, "f", long + "x"),))
+    for verdict in (
+        wrong(exercise, "called-directly", called=long, happened=long, expected=long),
+        error(exercise, ticket, long),
+        error_from_harness(exercise, SourceError(f"x{long}"), long),
+    ):
+        assert len(verdict.text) < 6000
+        assert len(verdict.headline) < 6000
+        assert " more characters)" in " ".join(verdict.text.split())

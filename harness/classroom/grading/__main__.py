@@ -13,6 +13,7 @@ from harness.classroom.grading.sandbox import become_nobody, limit_memory
 from harness.course.catalogue import find_exercise
 from harness.course.check_process import at_most
 from harness.course.trial import TrialLab, check_answer
+from harness.course.verdict import cut
 from harness.errors import HarnessError
 from harness.lab import Lab
 
@@ -70,9 +71,9 @@ def _verdict(number: str, files: dict[str, str], stubs: dict[str, str]) -> tuple
     try:
         verdict = check_answer(find_exercise(number), files, stubs, IsolatedLab)
     except HarnessError as error:
-        return "error in your code", f"{number} couldn't be checked: {error}", None
+        return "error in your code", f"{number} couldn't be checked: {cut(str(error))}", None
     except Exception as error:  # an answer may return records that no check expects
-        return "error in your code", f"{number} couldn't be checked: {type(error).__name__}: {error}", None
+        return "error in your code", f"{number} couldn't be checked: {cut(f'{type(error).__name__}: {error}')}", None
     return verdict.outcome, verdict.text, verdict.mistake
 
 

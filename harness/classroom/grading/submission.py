@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.appengine.web2py import roots
 from harness.course.catalogue import find_exercise, stub_cells
-from harness.course.verdict import CheckOutcome
+from harness.course.verdict import CheckOutcome, cut
 from harness.course.workspace import read_answer
 from harness.errors import GradingError
 from harness.notebooks.files import Notebook
@@ -110,7 +110,7 @@ def _run(command: Sequence[str], answers: str, seconds: float) -> tuple[list[Any
     if done.returncode == -signal.SIGVTALRM:  # see `at_most`
         return _read(done.stdout), "the check of this answer took too long, and was stopped"
     last = (done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-    return _read(done.stdout), f"the checker process failed: {last}"
+    return _read(done.stdout), f"the checker process failed: {cut(last)}"
 
 
 def _read(output: bytes | None) -> list[Any]:
