@@ -84,9 +84,9 @@ class Server:
             hint=self._hint(app, response),
         )
 
-    def rows(self, table: str, app: str) -> list[dict[str, Any]]:
+    def rows(self, table: str, app: str, most: int | None = None) -> list[dict[str, Any]]:
         """Return the rows of a table as `Site.rows` does; SourceError if the application's models do not end."""
-        return self._limited(f"the models of {app!r} do", lambda: self._site.rows(table, app))
+        return self._limited(f"the models of {app!r} do", lambda: self._site.rows(table, app, most))
 
     def write(self, path: str, source: str, app: str) -> None:
         """Write a file as `Site.write` does; SourceError if it is a routes.py that does not end."""

@@ -7,11 +7,13 @@ from typing import Any
 from harness.appengine.web2py.app_files import show_line
 from harness.appengine.web2py.environ import to_web2py
 from harness.appengine.web2py.tickets import Sources, learner_frames, name_and_message
-from harness.errors import HandlerStopped, SourceError, UnknownTableError
+from harness.errors import GradingError, HandlerStopped, SourceError, UnknownTableError
 from harness.records import Request
 
 
-def read_rows(gluon: ModuleType, table: str, app: str, applications: Path) -> list[dict[str, Any]]:
+def read_rows(
+    gluon: ModuleType, table: str, app: str, applications: Path, most: int | None = None
+) -> list[dict[str, Any]]:
     """Run an application's models and read one table.
 
     The caller closes the connection without a commit. Only the tables that pydal creates are committed.
@@ -22,28 +24,34 @@ def read_rows(gluon: ModuleType, table: str, app: str, applications: Path) -> li
     Raises:
         UnknownTableError: If no model defines the table. The message lists the tables.
         SourceError: If a model raises an exception, also while the table is read.
+        GradingError: If the table has more than `most` rows.
     """
     try:
-        return _run_and_read(gluon, table, app, applications)
+        return _run_and_read(gluon, table, app, applications, most)
     except gluon.http.HTTP as response:
         raise SourceError(
             f"the models of {app!r} stop with {response}, so the database cannot be read. "
             "Raise HTTP or redirect in a function that the controllers call."
         ) from None
-    except (KeyboardInterrupt, HandlerStopped, UnknownTableError):
+    except (KeyboardInterrupt, HandlerStopped, UnknownTableError, GradingError):
         raise
     except BaseException as error:  # also SystemExit and GeneratorExit
         raise SourceError(_explain(gluon, error, app, applications)) from None
 
 
-def _run_and_read(gluon: ModuleType, table: str, app: str, applications: Path) -> list[dict[str, Any]]:
+def _run_and_read(
+    gluon: ModuleType, table: str, app: str, applications: Path, most: int | None
+) -> list[dict[str, Any]]:
     from pydal._globals import THREAD_LOCAL
 
     _run_models(gluon, app, applications)
     dals = [dal for group in vars(THREAD_LOCAL).get("_pydal_db_instances_", {}).values() for dal in group]
     for dal in dals:
         if table in dal.tables:
-            rows: list[dict[str, Any]] = dal(dal[table]).select(orderby=dal[table]._id).as_list()
+            found = dal(dal[table])
+            if most is not None and found.count() > most:
+                raise GradingError(f"the table {table!r} has more than {most:,} rows, so it isn't read")
+            rows: list[dict[str, Any]] = found.select(orderby=dal[table]._id).as_list()
             return rows
     known = ", ".join(sorted({name for dal in dals for name in dal.tables})) or "none; define one in models/db.py"
     raise UnknownTableError(f"the application {app!r} has no table {table!r}; its tables: {known}")

@@ -108,18 +108,19 @@ class Site:
             raise KeyboardInterrupt
         return recorder.complete(response, output.text)
 
-    def rows(self, table: str, app: str = "tutorial") -> list[dict[str, Any]]:
+    def rows(self, table: str, app: str = "tutorial", most: int | None = None) -> list[dict[str, Any]]:
         """Return the rows of a table, read with the application's own models and ordered by id.
 
         Raises:
             UnknownTableError: If no model defines the table.
             SourceError: If a model raises an exception.
             NameRefusedError: If the application does not exist.
+            GradingError: If the table has more than `most` rows.
         """
         self._require_open()
         self._require_app(app)
         with self._active_root.inside():
-            return read_rows(self._gluon, table, app, self._applications)
+            return read_rows(self._gluon, table, app, self._applications, most)
 
     def address(self, request: Request) -> Route | None:
         """Return the names that web2py reads from the URL of a request, or None if web2py refuses the URL."""

@@ -11,6 +11,7 @@ from harness.appengine.time_limit import queued
 
 LARGEST = 32 << 20  # bytes that a child may return
 _PIECE = 1 << 16  # bytes that are read together
+_INSPECTED = 0.2  # seconds between two inspections
 _AT_LEAST = 0.05  # seconds between two checks of the time
 
 
@@ -38,7 +39,10 @@ class Stopwatch:
 
 
 def run_apart(
-    action: Callable[[], bytes], seconds: float, spend: Callable[[float], None] = lambda seconds: None
+    action: Callable[[], bytes],
+    seconds: float,
+    spend: Callable[[float], None] = lambda seconds: None,
+    inspect: Callable[[], None] = lambda: None,
 ) -> bytes:
     """Run an action in a child process, and end every process that it started.
 
@@ -46,6 +50,8 @@ def run_apart(
         action: the action, which runs in a new session.
         seconds: the limit of its running and waiting time; see `Stopwatch`.
         spend: receives the time that it took, at the end.
+        inspect: is called several times a second while the child runs, and after it has returned its result. The child
+            ends if this raises an exception.
 
     Returns:
         The bytes that the action returns.
@@ -61,7 +67,7 @@ def run_apart(
     os.close(writing)
     watch = Stopwatch(child)
     try:
-        return _receive(reading, watch, seconds)
+        result = _receive(reading, watch, seconds, inspect)
     finally:
         os.close(reading)
         spend(watch.read())
@@ -70,6 +76,8 @@ def run_apart(
             with suppress(ProcessLookupError, PermissionError):
                 kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+    inspect()
+    return result
 
 
 def _be_the_child(action: Callable[[], bytes], writing: int) -> None:
@@ -96,21 +104,24 @@ def _detach(kept: int) -> None:
             os.dup2(nowhere, number)
 
 
-def _receive(reading: int, watch: Stopwatch, seconds: float) -> bytes:
+def _receive(reading: int, watch: Stopwatch, seconds: float, inspect: Callable[[], None]) -> bytes:
     """Return the first message of the child; later bytes may come from processes that the action started."""
-    length = int.from_bytes(_read(reading, 8, watch, seconds), "big")
+    length = int.from_bytes(_read(reading, 8, watch, seconds, inspect), "big")
     if length > LARGEST:
         raise ChildLost(f"returned more than {LARGEST >> 20} MB")
-    return _read(reading, length, watch, seconds)
+    return _read(reading, length, watch, seconds, inspect)
 
 
-def _read(reading: int, length: int, watch: Stopwatch, seconds: float) -> bytes:
-    received = bytearray()
+def _read(reading: int, length: int, watch: Stopwatch, seconds: float, inspect: Callable[[], None]) -> bytes:
+    received, inspected = bytearray(), time.monotonic()
     while len(received) < length:
         left = seconds - watch.read()
         if left <= 0:
             raise ChildLost("didn't finish, and was stopped")
-        if select.select([reading], [], [], max(left, _AT_LEAST))[0]:
+        if time.monotonic() - inspected >= _INSPECTED:
+            inspect()
+            inspected = time.monotonic()
+        if select.select([reading], [], [], min(max(left, _AT_LEAST), _INSPECTED))[0]:
             piece = os.read(reading, min(_PIECE, length - len(received)))
             if not piece:
                 raise ChildLost("ended, or was ended by a limit, before it returned a result")

@@ -6,11 +6,14 @@ application keeps in memory (`cache.ram`) is lost with the child, as on App Engi
 """
 
 import io
+import os
 import pickle
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from harness import errors
@@ -25,6 +28,9 @@ from harness.records import Frame, Request, Response, Route, Ticket
 
 _SCALARS = (type(None), bool, int, float, str, bytes, datetime, date, time, timedelta, Decimal)
 _RECORDS = (Request, Response, Route, Ticket, Frame)
+MOST_FILES = 2_000  # files and folders that all labs of one answer may have together
+_MOST_BYTES = 64 << 20  # of those files
+_MOST_ROWS = 10_000  # of a table; pydal reads about 4,000 in a second
 _MOST_VALUES = 1_000_000  # in what a child returns; a value that occurs twice counts twice
 _DEEPEST = 100  # values inside each other
 _MOST_CALLS = 10_000  # to the task queue, in one request
@@ -98,15 +104,19 @@ def _plain(value: Any) -> Any:
 
 
 class Budget:
-    """The time that all requests of one answer may take together.
+    """What all requests of one answer may use together: time, and space for files.
 
     Args:
-        seconds: the limit, measured by `Stopwatch`.
+        seconds: the limit of time, measured by `Stopwatch`.
+
+    Attributes:
+        folders: the folders of the answer's labs.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._spent = 0.0
+        self.folders: list[Path] = []
 
     def spend(self, seconds: float) -> None:
         """Subtract the time of a request."""
@@ -120,6 +130,20 @@ class Budget:
                 f"your code took more than {self._seconds:g} seconds in total; is there an endless loop?"
             )
         return left
+
+    def require_room(self) -> None:
+        """Raise GradingError if the folders contain too many files and folders, or too many bytes."""
+        files = size = 0
+        for folder in self.folders:
+            for place, inner, names in os.walk(folder):
+                files += len(inner) + len(names)
+                if files > MOST_FILES:
+                    raise GradingError(f"your code made more than {MOST_FILES:,} files and folders")
+                for name in names:
+                    with suppress(OSError):  # deleted in the meantime
+                        size += os.lstat(f"{place}/{name}").st_size
+        if size > _MOST_BYTES:
+            raise GradingError(f"the files of your code have more than {_MOST_BYTES >> 20} MB")
 
 
 class IsolatedServer:
@@ -152,7 +176,7 @@ class IsolatedServer:
 
     def rows(self, table: str, app: str) -> list[dict[str, Any]]:
         """See `Server.rows`."""
-        rows = self._apart(lambda: self._server.rows(table, app))
+        rows = self._apart(lambda: self._server.rows(table, app, _MOST_ROWS))
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise GradingError("the process that ran your models returned something that isn't a table")
         return rows
@@ -169,7 +193,7 @@ class IsolatedServer:
         """Run an action in a child, make its calls to the queue, and return its result or raise its HarnessError."""
         seconds = min(self._limits.patience, self._budget.left())
         try:
-            data = run_apart(lambda: self._in_the_child(action), seconds, self._budget.spend)
+            data = run_apart(lambda: self._in_the_child(action), seconds, self._budget.spend, self._budget.require_room)
             kind, value, calls = load(data)
             for name, message, moment in calls[:_MOST_CALLS]:
                 self._make_call(name, message, moment)
@@ -236,4 +260,5 @@ class IsolatedEngine(AppEngine):
         self, queue_yaml: str | None, apps: Iterable[str], seed: int, shuffle: bool, duplicates: float
     ) -> None:
         super().__init__(queue_yaml, apps, seed, shuffle, duplicates)
+        self.budget.folders.append(self.site.root)
         self.server = IsolatedServer(self.server, self, self.limits, self.budget)  # type: ignore[assignment]

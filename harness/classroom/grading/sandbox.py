@@ -47,6 +47,7 @@ _CHANGES = {
     **dict.fromkeys(("os.remove", "os.rmdir", "os.mkdir", "os.chmod", "os.chown", "os.truncate", "os.utime"), 1),
     **{"os.rename": 2, "sqlite3.connect": 1, "shutil.rmtree": 1, "shutil.move": 2},
 }
+_MADE = ("os.mkdir", "sqlite3.connect")  # those that make a file or a folder
 _READS = ("open", "os.listdir", "os.scandir")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
@@ -64,7 +65,7 @@ class Limits:
         patience: real seconds of running and waiting; waiting for the processor doesn't count.
         memory: bytes in addition to those that the process has already.
         file: the size of the largest file, in bytes.
-        files: the number of files that may be opened for writing.
+        files: the number of files, SQLite databases and folders that may be opened for writing or made.
     """
 
     # Both are above the limits at which harness.appengine.time_limit stops a handler (4 and 30) with a better message.
@@ -201,26 +202,30 @@ def watch(readable: Sequence[str], writable: Sequence[str], files: int) -> None:
     Args:
         readable: the real paths of folders and files that may be read.
         writable: the real paths of folders that may be changed.
-        files: the number of files that may be opened for writing.
+        files: the number of files, SQLite databases and folders that may be opened for writing or made.
     """
     readable, writable = tuple(readable), tuple(writable)
     getcwd = os.getcwd  # because an answer may replace the module's function
     opened = 0
 
-    def hook(event: str, args: tuple[Any, ...]) -> None:
+    def count(makes: bool) -> None:
         nonlocal opened
+        opened += makes
+        if opened > files:
+            raise PermissionError(
+                errno.EDQUOT, f"an answer that is being graded may not write more than {files} files and folders"
+            )
+
+    def hook(event: str, args: tuple[Any, ...]) -> None:
         if event.startswith(_REFUSED) and event not in _ALLOWED:
             raise PermissionError(errno.EPERM, f"an answer that is being graded may not do this ({event})")
         if event in _READS:
             path, mode, flags = args if event == "open" else (args[0], "", 0)
             changes = bool(set(mode or "") & set("wax+")) or bool((flags or 0) & _WRITING)
-            opened += changes
-            if opened > files:
-                raise PermissionError(
-                    errno.EDQUOT, f"an answer that is being graded may not write more than {files} files"
-                )
+            count(changes)
             _require_inside(path, writable if changes else readable, getcwd)
         elif event in _CHANGES:
+            count(event in _MADE)
             for path in args[: _CHANGES[event]]:
                 _require_inside(path, writable, getcwd)
 

@@ -371,7 +371,9 @@ def test_time_in_line_for_the_processor_counts_neither_for_a_request_nor_for_the
 SLOW = """
 from harness.classroom.grading import __main__, isolated_engine as engine
 run_apart = engine.run_apart
-engine.run_apart = lambda action, seconds, spend: run_apart(action, seconds, lambda own: spend(50.0))
+engine.run_apart = lambda action, seconds, spend, *more: run_apart(
+    action, seconds, lambda own: spend(50.0), *more
+)
 __main__.main()
 """
 
