@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from itertools import takewhile
 
 _LONGEST = 1000  # characters of a line
+_QUOTED = 200  # characters of a value
 
 
 class HarnessError(Exception):
@@ -34,6 +35,15 @@ def one_line(message: str) -> str:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return "did you mean 'mail'?" for a misspelled name, or "" if no known name is similar."""
     return "".join(f"did you mean {close!r}?" for close in get_close_matches(name, list(known), n=1))
+
+
+def quoted(value: object) -> str:
+    """Return `repr(value)` for a message, shortened to 200 characters; the type's name if `repr` fails."""
+    try:
+        text = repr(value)
+    except Exception:
+        return f"an object of type {type(value).__name__}"
+    return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}…"
 
 
 def quantity(number: int, noun: str) -> str:

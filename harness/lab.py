@@ -8,7 +8,7 @@ from contextlib import closing
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from harness.errors import BadRequestError, LabClosedError
+from harness.errors import BadRequestError, LabClosedError, NameRefusedError, quoted
 from harness.records import Attempt, Response, TaskInfo, Trace
 from harness.show import Table, attempts_table, rows_table, tasks_table
 from harness.show.progress_bar import Meter
@@ -332,8 +332,8 @@ class Lab:
     ) -> Response:
         if not isinstance(query, Mapping | None):
             raise BadRequestError(
-                f'query must be a dict such as {{"page": 2}}, not {query!r}. To send a variable named query, pass '
-                f'query={{"query": {query!r}}}'
+                f'query must be a dict such as {{"page": 2}}, not {quoted(query)}. To send a variable named '
+                f'query, pass query={{"query": {quoted(query)}}}'
             )
         engine = self._engine
         request = engine.user_client.request(method, path, {**(query or {}), **variables}, data, headers)
@@ -352,4 +352,6 @@ class Lab:
         return f"Not run: {'; '.join(reasons)}." if reasons else ""
 
     def _app(self, app: str | None) -> str:
+        if not isinstance(app, str | None):
+            raise NameRefusedError(f"app must be the name of an application, not {quoted(app)}")
         return self._engine.site.apps[0] if app is None else app

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.appengine.clock import Clock, to_datetime
 from harness.appengine.taskqueue import Queue, QueueConfig, RetryParameters
-from harness.errors import BadValueError, UnknownTaskError, quantity
+from harness.errors import BadValueError, UnknownTaskError, quantity, quoted
 from harness.records import QueueSample, QueueStatistics
 from harness.show.card import Card, Fact, card, fact
 from harness.show.text import clock as clock_face
@@ -70,7 +70,8 @@ class QueueConsole:
         if not isinstance(name, str) or queue.delete(name, self._clock.timestamp):
             waiting = ", ".join(task.name for task in queue.waiting()[:10]) or "none"
             raise UnknownTaskError(
-                f"the queue {self.name!r} has no task {name!r}, or no longer has it; the waiting tasks are: {waiting}"
+                f"the queue {self.name!r} has no task {quoted(name)}, or no longer has it; "
+                f"the waiting tasks are: {waiting}"
             )
 
     def statistics(self) -> QueueStatistics:
@@ -98,7 +99,7 @@ class QueueConsole:
 
         self._require_push("backoff")
         if isinstance(attempts, bool) or not isinstance(attempts, int) or not 2 <= attempts <= _MOST_ATTEMPTS:
-            raise BadValueError(f"attempts must be an integer from 2 to {_MOST_ATTEMPTS:,}, not {attempts!r}")
+            raise BadValueError(f"attempts must be an integer from 2 to {_MOST_ATTEMPTS:,}, not {quoted(attempts)}")
         return backoff(_delays(self.config.retry, attempts - 1), self.name)
 
     def rate_plot(self) -> Figure:

@@ -21,6 +21,7 @@ from harness.appengine.clock import START
 from harness.errors import (
     BadRequestError,
     BadValueError,
+    HarnessError,
     LabClosedError,
     NameRefusedError,
     NothingDueError,
@@ -238,6 +239,50 @@ def test_a_seed_that_is_no_whole_number_is_quoted(seed):
     with pytest.raises(BadValueError, match="seed") as caught:
         Lab(seed=seed)
     assert repr(seed) in str(caught.value)
+
+
+class Unprintable:
+    def __repr__(self) -> str:
+        raise ValueError
+
+
+BAD_ARGUMENTS: dict[str, Callable[[Lab, Any], object]] = {
+    "apps": lambda lab, bad: Lab(apps=(bad,)),
+    "seed": lambda lab, bad: Lab(seed=bad),
+    "duplicates": lambda lab, bad: Lab(duplicates=bad),
+    "write path": lambda lab, bad: lab.write(bad, "x = 1"),
+    "write app": lambda lab, bad: lab.write("controllers/x.py", "x = 1", bad),
+    "write routes app": lambda lab, bad: lab.write("routes.py", "x = 1", [bad]),
+    "read path": lambda lab, bad: lab.read(bad),
+    "read app": lambda lab, bad: lab.read("models/db.py", bad),
+    "read routes app": lambda lab, bad: lab.read("routes.py", bad),
+    "read queue app": lambda lab, bad: lab.read("queue.yaml", bad),
+    "mount prefix": lambda lab, bad: lab.mount([bad], print),
+    "mount app": lambda lab, bad: lab.mount("/plain", [bad]),
+    "table": lambda lab, bad: lab.table(bad),
+    "table app": lambda lab, bad: lab.table("mytable", bad),
+    "get path": lambda lab, bad: lab.get([bad]),
+    "get headers": lambda lab, bad: lab.get("default/f", [bad]),
+    "get header": lambda lab, bad: lab.get("default/f", {"X": [bad]}),
+    "get query": lambda lab, bad: lab.get("default/f", query=[bad]),
+    "post data": lambda lab, bad: lab.post("default/f", [bad]),
+    "tasks": lambda lab, bad: lab.tasks(bad),
+    "queue": lambda lab, bad: lab.queue(bad),
+    "run": lambda lab, bad: lab.run(bad),
+    "advance": lambda lab, bad: lab.advance(bad),
+    "trace": lambda lab, bad: lab.trace(bad),
+    "trace queue": lambda lab, bad: lab.trace("x", bad),
+    "delete": lambda lab, bad: lab.queue("default").delete(bad),
+    "backoff_plot": lambda lab, bad: lab.queue("default").backoff_plot(bad),
+}
+
+
+@pytest.mark.parametrize("bad", ["x" * 100_000, type, [["x"] * 50_000], Unprintable()], ids=type)
+@pytest.mark.parametrize("name", BAD_ARGUMENTS)
+def test_a_bad_argument_is_told_of_in_a_short_message(name, bad, lab):
+    with pytest.raises(HarnessError) as caught:
+        BAD_ARGUMENTS[name](lab, bad)
+    assert 20 < len(str(caught.value)) <= 2000
 
 
 # -- requests --

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from harness.errors import BadValueError, HandlerStopped, HarnessError
+from harness.errors import BadValueError, HandlerStopped, HarnessError, quoted
 
 DEADLINE = 600.0  # virtual seconds that a handler may take, for a user's request or for a task (T34; Docs)
 START = datetime(2012, 9, 3, 9, 0, tzinfo=UTC)
@@ -82,7 +82,7 @@ class Clock:
 
     def __init__(self, start: datetime = START) -> None:
         if start.tzinfo is None:
-            raise BadValueError(f"the clock needs an aware datetime, not the naive {start!r}; add tzinfo=timezone.utc")
+            raise BadValueError(f"the clock needs an aware datetime, not {quoted(start)}; add tzinfo=timezone.utc")
         self._timestamp = start.timestamp()
         self._scope: TravelScope | None = None
 
@@ -107,7 +107,7 @@ class Clock:
         except (TypeError, ValueError, OverflowError) as error:
             raise BadValueError(f"the clock cannot be moved: {error}") from None
         if timestamp > _LATEST:
-            raise BadValueError(f"the clock cannot be moved by {seconds!r} seconds, beyond the year 9998")
+            raise BadValueError(f"the clock cannot be moved by {quoted(seconds)} seconds, beyond the year 9998")
         return timestamp
 
     def advance(self, seconds: float) -> None:
@@ -178,7 +178,7 @@ def to_datetime(timestamp: float) -> datetime:
 
 def _checked_seconds(seconds: float) -> float:
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        raise TypeError(f"seconds must be a number, not {seconds!r}")
+        raise TypeError(f"seconds must be a number, not {quoted(seconds)}")
     if not math.isfinite(seconds) or seconds < 0:
-        raise ValueError(f"seconds must be 0 or more, not {seconds!r}")
+        raise ValueError(f"seconds must be 0 or more, not {quoted(seconds)}")
     return float(seconds)

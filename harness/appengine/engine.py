@@ -14,7 +14,7 @@ from harness.appengine.taskqueue import Queue, Task, TaskQueueService, connect, 
 from harness.appengine.time_limit import Interrupts
 from harness.appengine.user_client import UserClient
 from harness.appengine.web2py import Site
-from harness.errors import LabClosedError, NameRefusedError, UnknownQueueError, UnknownTaskError
+from harness.errors import LabClosedError, NameRefusedError, UnknownQueueError, UnknownTaskError, quoted
 from harness.records import QueueSample, Request, Response
 
 T = TypeVar("T")
@@ -91,7 +91,7 @@ class AppEngine:
             return self.service.queues[name]
         except (KeyError, TypeError):
             known = ", ".join(sorted(self.service.queues))
-            raise UnknownQueueError(f"there is no queue {name!r}; queue.yaml has: {known}") from None
+            raise UnknownQueueError(f"there is no queue {quoted(name)}; queue.yaml has: {known}") from None
 
     def waiting(self, queue: str | None) -> list[Task]:
         """Return the waiting tasks of one queue, or of all queues for None, ordered by ETA."""
@@ -104,8 +104,8 @@ class AppEngine:
         named = history.get(name, ()) if isinstance(name, str) else ()
         found = [task for task in named if queue in (None, task.queue)]
         if not found:
-            place = "" if queue is None else f" in the queue {queue!r}"
-            raise UnknownTaskError(f"there never was a task named {name!r}{place}; {_name_some(list(history))}")
+            place = "" if queue is None else f" in the queue {quoted(queue)}"
+            raise UnknownTaskError(f"there never was a task named {quoted(name)}{place}; {_name_some(list(history))}")
         return found[-1]
 
     def samples(self, queue: str) -> list[QueueSample]:
@@ -133,7 +133,9 @@ class AppEngine:
 def _checked_apps(apps: Iterable[str]) -> tuple[str, ...]:
     names = (apps,) if isinstance(apps, str) else tuple(apps) if isinstance(apps, Iterable) else ()
     if not names:
-        raise NameRefusedError(f'a lab needs at least one application, as in Lab(apps=("tutorial",)), not {apps!r}')
+        raise NameRefusedError(
+            f'a lab needs at least one application, as in Lab(apps=("tutorial",)), not {quoted(apps)}'
+        )
     return names
 
 

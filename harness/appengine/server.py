@@ -13,7 +13,7 @@ from harness.appengine.web2py import Site, explain_404
 from harness.appengine.web2py.process_state import ProcessState, captured
 from harness.appengine.web2py.tickets import make_ticket
 from harness.appengine.wsgi import WSGIApp, call, to_environ
-from harness.errors import BadRequestError, HandlerStopped, SourceError
+from harness.errors import BadRequestError, HandlerStopped, SourceError, quoted
 from harness.records import Request, Response
 
 T = TypeVar("T")
@@ -45,9 +45,11 @@ class Server:
             BadRequestError: the prefix is not a path, or the application cannot be called.
         """
         if not isinstance(prefix, str) or not prefix.startswith("/") or not prefix.strip("/"):
-            raise BadRequestError(f'a prefix such as "/plain" is needed, not {prefix!r}')
+            raise BadRequestError(f'a prefix such as "/plain" is needed, not {quoted(prefix)}')
         if not callable(app):
-            raise BadRequestError(f"a WSGI application can be called with (environ, start_response); {app!r} cannot")
+            raise BadRequestError(
+                f"a WSGI application can be called with (environ, start_response); {quoted(app)} cannot"
+            )
         self._mounts[prefix.rstrip("/")] = app
 
     def send(self, request: Request, start: float, deadline: float = DEADLINE) -> Response:
@@ -86,11 +88,11 @@ class Server:
 
     def rows(self, table: str, app: str, most: int | None = None) -> list[dict[str, Any]]:
         """Return the rows of a table as `Site.rows` does; SourceError if the application's models do not end."""
-        return self._limited(f"the models of {app!r} do", lambda: self._site.rows(table, app, most))
+        return self._limited(f"the models of {quoted(app)} do", lambda: self._site.rows(table, app, most))
 
     def write(self, path: str, source: str, app: str) -> None:
         """Write a file as `Site.write` does; SourceError if it is a routes.py that does not end."""
-        self._limited(f"{path} does", lambda: self._site.write(path, source, app))
+        self._limited("routes.py does", lambda: self._site.write(path, source, app))
 
     def _limited(self, subject: str, action: Callable[[], T]) -> T:
         """Run learner code that does not belong to a request."""

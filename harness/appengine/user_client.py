@@ -9,7 +9,7 @@ from http.cookies import BaseCookie, CookieError, Morsel
 from typing import Any
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
-from harness.errors import BadRequestError
+from harness.errors import BadRequestError, quoted
 from harness.records import Request, Response
 
 _FORM = "application/x-www-form-urlencoded"
@@ -91,20 +91,20 @@ class UserClient:
 
     def _split(self, path: str) -> SplitResult:
         if not isinstance(path, str):
-            raise BadRequestError(f'a path such as "default/index" is needed, not {path!r}')
+            raise BadRequestError(f'a path such as "default/index" is needed, not {quoted(path)}')
         if not path.isprintable():
-            raise BadRequestError(f"{path!r} contains a character that a URL cannot contain; delete it")
+            raise BadRequestError(f"{quoted(path)} contains a character that a URL cannot contain; delete it")
         try:
             parts = urlsplit(path)
         except ValueError as error:  # raised for square brackets, as in "http://[::1"
-            raise BadRequestError(f"{path!r} is not a valid path: {error}") from None
+            raise BadRequestError(f"{quoted(path)} is not a valid path: {error}") from None
         if parts.scheme or parts.netloc:
             raise BadRequestError(
-                f"{path!r} is an absolute URL, but the lab has only one web server; "
+                f"{quoted(path)} is an absolute URL, but the lab has only one web server; "
                 f'give the path: "default/index", or "/{self._app}/default/index"'
             )
         if parts.fragment:
-            raise BadRequestError(f"{path!r} has a fragment (#{parts.fragment}), which a browser never sends")
+            raise BadRequestError(f"{quoted(path)} has a fragment (#{parts.fragment}), which a browser never sends")
         return parts
 
 
@@ -128,19 +128,20 @@ def _encode_body(data: Mapping[str, Any] | str | bytes | None) -> tuple[bytes, s
         return data.encode(), "text/plain; charset=utf-8"
     if isinstance(data, bytes):
         return data, "application/octet-stream"
-    raise BadRequestError(f"data must be a dict (sent as a form), str or bytes, not {data!r}")
+    raise BadRequestError(f"data must be a dict (sent as a form), str or bytes, not {quoted(data)}")
 
 
 def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
     if not isinstance(headers, Mapping):
         raise BadRequestError(
-            f'headers must be a dict such as {{"Accept": "text/html"}}, not {headers!r}. To send a variable named '
-            f'headers: query={{"headers": {headers!r}}}'
+            f'headers must be a dict such as {{"Accept": "text/html"}}, not {quoted(headers)}. To send a variable '
+            f'named headers: query={{"headers": {quoted(headers)}}}'
         )
     for name, value in headers.items():
         strings = isinstance(name, str) and isinstance(value, str)
         if not strings or not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
             raise BadRequestError(
-                f"a header is a name and one line of text in Latin characters (latin-1), not {name!r}: {value!r}"
+                f"a header is a name and one line of text in Latin characters (latin-1), not "
+                f"{quoted(name)}: {quoted(value)}"
             )
     return dict(headers)

@@ -19,7 +19,7 @@ from harness.appengine.dispatcher.push_queues import Chaos, PushQueue, PushQueue
 from harness.appengine.dispatcher.retry import RetryDecision, count_attempt, decide
 from harness.appengine.dispatcher.task_request import build_request
 from harness.appengine.taskqueue import Task, TaskQueueService
-from harness.errors import BadValueError, NothingDueError, RunawayError, quantity
+from harness.errors import BadValueError, NothingDueError, RunawayError, quantity, quoted
 from harness.records import Attempt, Outcome, QueueSample, Request, Response, TaskInfo, TaskState
 
 CAP = 10_000
@@ -138,7 +138,7 @@ class Dispatcher:
             RunawayError: `cap` attempts have started and another one could start; a new run continues there (T36).
         """
         if isinstance(cap, bool) or not isinstance(cap, int) or cap < 0:
-            raise BadValueError(f"cap is the most attempts to start, an integer of 0 or more, not {cap!r}")
+            raise BadValueError(f"cap is the most attempts to start, an integer of 0 or more, not {quoted(cap)}")
         ended: list[Attempt] = []
         last, first = math.inf if until is None else until, self._started
         self._push_queues.refresh(self._clock.timestamp)

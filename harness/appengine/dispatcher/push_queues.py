@@ -7,7 +7,7 @@ from random import Random
 
 from harness.appengine.clock import to_datetime
 from harness.appengine.taskqueue import Queue, Task, TaskQueueService
-from harness.errors import BadValueError
+from harness.errors import BadValueError, quoted
 from harness.records import QueueSample, TaskState
 
 _FIELDS = 4  # of a sample: instant, tokens, waiting, running
@@ -154,9 +154,9 @@ class Chaos:
 
     def __init__(self, seed: int = 0, shuffle: bool = False, duplicates: float = 0.0) -> None:
         if not isinstance(duplicates, (int, float)) or not 0 <= duplicates <= 1:
-            raise BadValueError(f"duplicates is a probability: choose a number from 0 to 1, not {duplicates!r}")
+            raise BadValueError(f"duplicates is a probability: choose a number from 0 to 1, not {quoted(duplicates)}")
         if not isinstance(seed, int):
-            raise BadValueError(f"seed must be an integer, not {seed!r}")
+            raise BadValueError(f"seed must be an integer, not {quoted(seed)}")
         self._shuffle = shuffle
         self._duplicates = duplicates
         self._order = Random(f"order {seed}")

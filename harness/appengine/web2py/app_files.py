@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.appengine.web2py import roots
-from harness.errors import NameRefusedError, SourceError
+from harness.errors import NameRefusedError, SourceError, quoted
 
 ROUTES = "routes.py"
 _SKELETON = Path(__file__).with_name("skeleton")
@@ -120,7 +120,7 @@ def check_app(name: object) -> str:
         NameRefusedError: If web2py cannot serve an application of that name.
     """
     if not isinstance(name, str) or not re.fullmatch(_NAME, name):
-        raise NameRefusedError(f"{name!r} cannot be an application: web2py allows {_NAME_RULE}, at least one")
+        raise NameRefusedError(f"{quoted(name)} cannot be an application: web2py allows {_NAME_RULE}, at least one")
     if len(name) > _LONGEST_NAME:
         raise NameRefusedError(f"{name[:20]!r}… is too long for the name of an application, which names a folder")
     return name
@@ -135,15 +135,15 @@ def check_path(path: object) -> str:
     if path == ROUTES:
         return ROUTES
     if not isinstance(path, str) or not path:
-        raise NameRefusedError(f'{path!r} is not a path. Pass a path such as "controllers/default.py".')
+        raise NameRefusedError(f'{quoted(path)} is not a path. Pass a path such as "controllers/default.py".')
     if path.startswith(("/", "~")) or "\\" in path or re.match("[A-Za-z]:", path):
-        raise NameRefusedError(f'{path!r} is not inside the application. Write it like "controllers/default.py".')
+        raise NameRefusedError(f'{quoted(path)} is not inside the application. Write it like "controllers/default.py".')
     if ".." in path.split("/"):
-        raise NameRefusedError(f"{path!r} leads out of the application. Leave out the .. in it.")
+        raise NameRefusedError(f"{quoted(path)} leads out of the application. Leave out the .. in it.")
     top, _, rest = path.partition("/")
     if top not in _FOLDERS or not rest:
         raise NameRefusedError(
-            f"{path!r} is not in a folder that web2py reads. "
+            f"{quoted(path)} is not in a folder that web2py reads. "
             f"Start the path with {', '.join(f'{each}/' for each in _FOLDERS)} or pass {ROUTES}."
         )
     _check_in_folder(path, rest, _FOLDERS[top])
@@ -152,12 +152,14 @@ def check_path(path: object) -> str:
 
 def _check_in_folder(path: str, rest: str, folder: _Folder) -> None:
     if not re.fullmatch(folder.pattern, rest, re.ASCII):
-        raise NameRefusedError(f'web2py would never use {path!r}. It allows {folder.rule}, as in "{folder.example}".')
+        raise NameRefusedError(
+            f'web2py would never use {quoted(path)}. It allows {folder.rule}, as in "{folder.example}".'
+        )
     if path == "controllers/static.py":
         raise NameRefusedError(f"{path!r} can never be reached: web2py serves files below /static/. Use another name.")
     reserved = [name for name in path.removesuffix(".py").split("/") if keyword.iskeyword(name)]
     if path.startswith("modules/") and reserved:
-        raise NameRefusedError(f"{path!r} can never be imported: {reserved[0]!r} is a keyword. Use another name.")
+        raise NameRefusedError(f"{quoted(path)} can never be imported: {reserved[0]!r} is a keyword. Use another name.")
 
 
 def check_python(source: str, name: str, *, needs_code: bool = False) -> None:

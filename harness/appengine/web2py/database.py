@@ -7,7 +7,7 @@ from typing import Any
 from harness.appengine.web2py.app_files import show_line
 from harness.appengine.web2py.environ import to_web2py
 from harness.appengine.web2py.tickets import Sources, learner_frames, name_and_message
-from harness.errors import GradingError, HandlerStopped, SourceError, UnknownTableError
+from harness.errors import GradingError, HandlerStopped, SourceError, UnknownTableError, quoted
 from harness.records import Request
 
 
@@ -30,7 +30,7 @@ def read_rows(
         return _run_and_read(gluon, table, app, applications, most)
     except gluon.http.HTTP as response:
         raise SourceError(
-            f"the models of {app!r} stop with {response}, so the database cannot be read. "
+            f"the models of {quoted(app)} stop with {response}, so the database cannot be read. "
             "Raise HTTP or redirect in a function that the controllers call."
         ) from None
     except (KeyboardInterrupt, HandlerStopped, UnknownTableError, GradingError):
@@ -54,7 +54,7 @@ def _run_and_read(
             rows: list[dict[str, Any]] = found.select(orderby=dal[table]._id).as_list()
             return rows
     known = ", ".join(sorted({name for dal in dals for name in dal.tables})) or "none; define one in models/db.py"
-    raise UnknownTableError(f"the application {app!r} has no table {table!r}; its tables: {known}")
+    raise UnknownTableError(f"the application {quoted(app)} has no table {quoted(table)}; its tables: {known}")
 
 
 def _run_models(gluon: ModuleType, app: str, applications: Path) -> None:
@@ -73,4 +73,4 @@ def _explain(gluon: ModuleType, error: BaseException, app: str, applications: Pa
         error = error.__context__ or error  # the context of a RestrictedError is what the model raised
     frames = learner_frames(error, Sources(applications))
     where = show_line(frames[-1].file, frames[-1].line, None, frames[-1].source) if frames else "an unknown line"
-    return f"the models of {app!r} do not work: {where}\n{name_and_message(error)}\nCorrect that line."
+    return f"the models of {quoted(app)} do not work: {where}\n{name_and_message(error)}\nCorrect that line."

@@ -16,7 +16,7 @@ from harness.appengine.web2py.instrumentation import RequestRecorder, instrument
 from harness.appengine.web2py.roots import ActiveRoot
 from harness.appengine.web2py.tickets import name_and_message
 from harness.appengine.wsgi import call
-from harness.errors import HandlerStopped, LabClosedError, NameRefusedError, SourceError
+from harness.errors import HandlerStopped, LabClosedError, NameRefusedError, SourceError, quoted
 from harness.records import Request, Response, Route
 
 
@@ -68,7 +68,7 @@ class Site:
         try:
             before = app_files.replace_file(file, data)
         except OSError as error:  # the name is too long, or a folder has it
-            raise NameRefusedError(f"{path!r} cannot be written: {error.strerror}. Use another name.") from None
+            raise NameRefusedError(f"{quoted(path)} cannot be written: {error.strerror}. Use another name.") from None
         try:
             self._changed(path)
         except BaseException:
@@ -84,8 +84,9 @@ class Site:
         """
         file = self._find(check_path(path), app)
         if not file.is_file():
+            self._require_app(app)
             known = ", ".join(app_files.list_files(self._applications / app))
-            raise NameRefusedError(f"{app!r} has no file {path!r}; it has: {known}")
+            raise NameRefusedError(f"{quoted(app)} has no file {quoted(path)}; it has: {known}")
         return file.read_text("utf-8")
 
     def call(self, request: Request) -> Response:
@@ -163,7 +164,7 @@ class Site:
 
     def _require_app(self, app: str) -> None:
         if app not in self.apps:
-            raise NameRefusedError(f"there is no application {app!r}; there are: {', '.join(self.apps)}")
+            raise NameRefusedError(f"there is no application {quoted(app)}; there are: {', '.join(self.apps)}")
 
     def _require_open(self) -> None:
         if not self._end.alive:
