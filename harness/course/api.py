@@ -3,7 +3,15 @@
 from collections import deque
 
 from harness.course import progress_file
-from harness.course.catalogue import Exercise, body, exercises, find_exercise, find_prediction, solution_cells
+from harness.course.catalogue import (
+    Exercise,
+    body,
+    exercise_file,
+    exercises,
+    find_exercise,
+    find_prediction,
+    solution_cells,
+)
 from harness.course.trial import check_answer
 from harness.course.verdict import CheckOutcome, Verdict, wrap
 from harness.errors import CheckError, CourseError
@@ -24,6 +32,20 @@ def drain_results() -> str:
     headlines = "\n".join(_headlines)
     _headlines.clear()
     return headlines
+
+
+def required_exercises(lesson: str, file_name: str) -> str:
+    """Return the numbers of the exercises that belong to an exercise notebook, separated by spaces.
+
+    Args:
+        lesson: the number of its lesson ("01").
+        file_name: the notebook's name. If it is "", the name isn't compared.
+
+    Returns:
+        The numbers ("1.1 1.2"), or "" if the lesson has no exercises or its notebook has another name.
+    """
+    numbers = " ".join(exercise.number for exercise in exercises() if exercise.lesson == lesson)
+    return numbers if numbers and file_name in ("", exercise_file(lesson)) else ""
 
 
 def check(number: str = "") -> None:

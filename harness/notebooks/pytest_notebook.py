@@ -1,6 +1,7 @@
 """A notebook and its cells as pytest's collector and items, with the kernel and the reports; see pytest_plugin."""
 
 import ast
+import re
 import subprocess
 import textwrap
 import time
@@ -20,6 +21,7 @@ from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError
 from harness.errors import CheckError, NotebookError, one_line
 from harness.notebooks import files
 from harness.notebooks.build import kernel_environment
+from harness.notebooks.stubs import exercise_lesson, origin
 from harness.state import command, quoted
 
 EXERCISE = "exercise"  # a property of reports: an exercise and its verdict, "2.1 not attempted: …"
@@ -31,6 +33,8 @@ _POLL = 0.5  # seconds between two checks whether the kernel is alive
 _VERDICTS_TIMEOUT = 5  # seconds
 # The headlines of the kernel's checks since the last call; "" if the notebook doesn't use the course.
 _VERDICTS = 'getattr(__import__("sys").modules.get("harness.course.api"), "drain_results", str)()'
+# The exercises of the notebook's lesson; "" if the kernel has no course or the notebook isn't one of the course.
+_REQUIRED = '__import__("harness.course.api", fromlist=["api"]).required_exercises({!r}, {!r})'
 _RAISED = "Cell execution caused an exception"  # nbval's message, which is replaced by the exception's message
 
 
@@ -102,8 +106,16 @@ def _outcome(headline: str) -> str:
     return headline.partition(" ")[2].partition(":")[0]
 
 
+def _number(headline: str) -> str:
+    return headline.partition(" ")[0]
+
+
 class KernelDied(Exception):
     """The kernel's process ended while a cell was running."""
+
+
+class MissingVerdicts(Exception):
+    """A run of an exercise notebook ended without a verdict for each exercise."""
 
 
 class NotebookKernel(RunningKernel):  # type: ignore[misc]  # nbval has no types
@@ -171,6 +183,15 @@ class NotebookKernel(RunningKernel):  # type: ignore[misc]  # nbval has no types
 class NotebookFile(IPyNbFile):  # type: ignore[misc]  # nbval has no types
     """nbval's notebook, with our kernel and our cells."""
 
+    lesson = ""  # the number of the lesson whose exercises the notebook seems to contain
+    required = ""  # the numbers of these exercises, as the course in the kernel lists them
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.verdicts: dict[str, bool] = {}  # for each exercise with a verdict, whether one of them was "correct"
+        self.cells: list[NotebookCell] = []
+        self.ended: set[int] = set()  # the numbers of the cells that this run didn't leave out
+
     def setup(self) -> None:
         """Start the kernel that nbval's options or the notebook's metadata name."""
         option = self.config.option
@@ -178,6 +199,9 @@ class NotebookFile(IPyNbFile):  # type: ignore[misc]  # nbval has no types
         chosen = CURRENT_ENV_KERNEL_NAME if option.nbval_current_env else option.nbval_kernel_name or stored
         self.kernel = NotebookKernel(chosen, self.path.parent, option.nbval_kernel_startup_timeout)
         self.setup_sanitize_files()
+        if self.lesson:
+            name = "" if origin(self.nb) else self.path.name
+            self.required = self.kernel.ask(_REQUIRED.format(self.lesson, name), option.nbval_kernel_startup_timeout)
 
     def teardown(self) -> None:
         """Stop the kernel."""
@@ -185,15 +209,25 @@ class NotebookFile(IPyNbFile):  # type: ignore[misc]  # nbval has no types
             self.kernel.close()
 
     def collect(self) -> Iterator[pytest.Item]:
-        """Yield the code cells, each named by its id; raise CollectError if the file isn't a notebook."""
+        """Yield the code cells, each named by its id, and then the requirement that all exercises are correct.
+
+        Raises:
+            CollectError: the file isn't a notebook.
+        """
         try:
             files.read(self.path)
         except NotebookError as error:
             raise self.CollectError(str(error)) from None
-        for cell in super().collect():
-            yield NotebookCell.from_parent(
+        self.cells = [
+            NotebookCell.from_parent(
                 self, name=cell.cell.id, cell_num=cell.cell_num, cell=cell.cell, options=cell.options
             )
+            for cell in super().collect()
+        ]
+        yield from self.cells
+        self.lesson = exercise_lesson(self.nb, self.path)
+        if self.lesson:
+            yield AllExercises.from_parent(self, name="all-exercises")
 
 
 class NotebookCell(IPyNbCell):  # type: ignore[misc]  # nbval has no types
@@ -201,6 +235,7 @@ class NotebookCell(IPyNbCell):  # type: ignore[misc]  # nbval has no types
 
     def runtest(self) -> None:
         """Run the cell and check its outcome; raise NbCellError if it fails."""
+        self.parent.ended.add(self.cell_num)
         if not self.options["skip"]:
             if not self.parent.kernel.is_alive():
                 self.raise_cell_error("not run: the kernel died in an earlier cell")
@@ -218,9 +253,14 @@ class NotebookCell(IPyNbCell):  # type: ignore[misc]  # nbval has no types
 
         A cell that is tagged raises-exception shows a failure on purpose and isn't recorded.
         """
-        if self.config.option.nbval_lax and not self.options["check_exception"]:
-            headlines = self.parent.kernel.ask(_VERDICTS, _VERDICTS_TIMEOUT).splitlines()
+        if self.options["skip"] or not (self.config.option.nbval_lax or self.parent.lesson):
+            return
+        headlines = self.parent.kernel.ask(_VERDICTS, _VERDICTS_TIMEOUT).splitlines()
+        if not self.options["check_exception"]:
             self.user_properties += [(EXERCISE, headline) for headline in headlines]
+            for headline in headlines:
+                correct = self.parent.verdicts.get(_number(headline), False) or _outcome(headline) == "correct"
+                self.parent.verdicts[_number(headline)] = correct
 
     def _require_count(self) -> None:
         """Require that the notebook was run from top to bottom, if its outputs are compared."""
@@ -239,6 +279,10 @@ class NotebookCell(IPyNbCell):  # type: ignore[misc]  # nbval has no types
             self.raise_cell_error(_error_line(reply))
         if self.options["check_exception"] and not self._raised():
             self.raise_cell_error("tagged raises-exception, but it raised nothing")
+        last = {_number(str(headline)): str(headline) for name, headline in self.user_properties if name == EXERCISE}
+        for number, headline in last.items():
+            if _outcome(headline) != "correct":
+                self.raise_cell_error(f'{headline} The cell must not catch the error of check("{number}").')
 
     def _raised(self) -> dict[str, Any] | None:
         """Return the error among the cell's outputs, if any."""
@@ -264,8 +308,66 @@ class NotebookCell(IPyNbCell):  # type: ignore[misc]  # nbval has no types
     def _headline(self, error: NbCellError, raised: dict[str, Any] | None) -> str:
         if self.user_properties and raised and raised["ename"] == CheckError.__name__:
             return str(self.user_properties[-1][1])
+        if any(name == EXERCISE and str(error).startswith(str(value)) for name, value in self.user_properties):
+            return str(error)
         label = files.cell_label(self.cell, self.parent.nb.cells.index(self.cell))
         return f"{label}: {_error_line(raised) if raised else error}"
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Return the file, the line 0 and the node id."""
+        return self.path, 0, self.nodeid
+
+
+class AllExercises(pytest.Item):
+    """The requirement that a run of an exercise notebook gives a verdict for each exercise of its lesson.
+
+    A cell with another verdict than "correct" has already failed.
+    """
+
+    parent: Any  # the NotebookFile
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cell_num = len(self.parent.cells)  # the position among the notebook's tests: the last one
+
+    def runtest(self) -> None:
+        """Require a verdict for each exercise, and record each exercise without one as a property.
+
+        Raises:
+            MissingVerdicts: an exercise has no verdict.
+        """
+        file = self.parent
+        if not file.required and origin(file.nb):
+            raise MissingVerdicts("the kernel can't load the course, so no exercise was checked. Use another kernel.")
+        missing = [number for number in file.required.split() if number not in file.verdicts]
+        headlines = [f"{number} not checked: {self._advice(number)}" for number in missing]
+        self.user_properties += [(EXERCISE, headline) for headline in headlines]
+        if headlines:
+            raise MissingVerdicts("\n".join(headlines))
+
+    def _advice(self, number: str) -> str:
+        """Return why an exercise has no verdict, and what to do."""
+        file, call = self.parent, f'check("{number}")'
+        if len(file.ended) < len(file.cells):
+            return "this run left out cells of the notebook. Run pytest on the whole notebook."
+        mentions = re.compile(rf"\bcheck\(\s*(['\"]){re.escape(number)}\1")
+        found = [cell for cell in file.nb.cells if mentions.search(cell.source)]
+        if not found:
+            return f"no cell runs {call}. Add a code cell with {call} below the answer, and save the notebook."
+        cell = found[-1]
+        label = files.cell_label(cell, file.nb.cells.index(cell))
+        if cell.cell_type != "code":
+            return f"{label} is of type {cell.cell_type}, so {call} didn't run. Change it to a code cell, and save."
+        item = next(item for item in file.cells if item.cell is cell)
+        if item.options["skip"]:
+            return f"{label} is marked to be skipped. Remove its tag or comment nbval-skip, and save."
+        if item.options["check_exception"]:
+            return f"{label} is marked as a cell that raises. Remove its tag or comment raises-exception, and save."
+        return f"{label} contains {call} but gave no verdict. The cell must run it, and no cell above may fail."
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> str:  # type: ignore[override]
+        """Return the report of a failure, whose first line is shown in pytest's summary."""
+        return str(excinfo.value) if isinstance(excinfo.value, MissingVerdicts) else repr(excinfo.value)
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Return the file, the line 0 and the node id."""

@@ -7,8 +7,11 @@ but not that digest, so the build can detect whether a notebook is still the stu
 import ast
 import copy
 import json
+import re
 import warnings
+from collections import Counter
 from hashlib import sha256
+from pathlib import Path
 
 from harness.errors import MagicError, NotebookError
 from harness.notebooks.cells import MAGICS, cell_body, cell_target, magic_first
@@ -20,6 +23,8 @@ END = "### END SOLUTION"
 STUB = "...  # YOUR CODE HERE"
 START = "### START"  # begins a line of the starting code, if that differs from STUB
 DIGEST = "course_stub"  # in the notebook's metadata, which JupyterLab keeps when it saves
+_EXERCISE_CELL = re.compile(r"ex(\d+)[-_]\d+[-_]")  # begins a cell's id, or its grade_id of nbgrader
+_NUMBERED = re.compile(r"(\d\d)_\w+\.ipynb")
 
 
 def to_exercise(solution: Notebook, name: str) -> Notebook:
@@ -43,6 +48,24 @@ def to_exercise(solution: Notebook, name: str) -> Notebook:
 def origin(notebook: Notebook) -> str:
     """Return the digest that the build gave an exercise; "" for any other notebook."""
     return str(notebook.get("metadata", {}).get(DIGEST, ""))
+
+
+def exercise_lesson(notebook: Notebook, path: Path) -> str:
+    """Return the number of the lesson ("01") whose exercises a notebook seems to contain; "" if it contains none.
+
+    A notebook is an exercise if the build made it, or if its name has a lesson's number and either the name's folder
+    or an id of a cell is that of an exercise. Deleted or changed cells don't change the result.
+    """
+    named = _NUMBERED.fullmatch(path.name)
+    ids = Counter(match[1].zfill(2) for cell in notebook.cells if (match := _EXERCISE_CELL.match(_exercise_id(cell))))
+    if origin(notebook) or (named and (ids or path.parent.name == "exercises")):
+        return named[1] if named else next((lesson for lesson, _ in ids.most_common(1)), "")
+    return ""
+
+
+def _exercise_id(cell: Cell) -> str:
+    grading = cell.get("metadata", {}).get("nbgrader")
+    return str((grading.get("grade_id") if isinstance(grading, dict) else None) or cell.get("id"))
 
 
 def is_stub(notebook: Notebook) -> bool:

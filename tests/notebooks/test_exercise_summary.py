@@ -74,7 +74,7 @@ def test_each_exercise_is_listed_in_full_with_its_outcome_and_its_diagnosis(run)
 
 def test_an_exercise_is_red_until_it_is_solved_and_green_after(run):
     checks = [bool(failure) for failure in run.failures[MIXED]]
-    assert checks == [False] * 2 + [True] + [False] * 5 + [True, False, True, True, False, True]
+    assert checks == [False] * 2 + [True] + [False] * 5 + [True, False, True, True, False, True, False]
     assert set(run.failures[SOLVED]) == {""}
 
 
