@@ -5,7 +5,7 @@ import os
 import re
 from contextlib import suppress
 from datetime import datetime
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ Cell = Any
 FOLDERS = ("notebooks", "solutions", "exercises")
 BACKUPS = "backups"  # a folder in exercises/, so that JupyterLab's file browser shows it beside the notebooks
 LARGEST = 50_000_000  # bytes; JupyterLab itself can hardly open larger notebooks
+_LONGEST = 200  # characters of a reason why a notebook isn't valid
 CONFLICT = re.compile(r"^(?:<{7}|>{7})(?: |$)", re.MULTILINE)
 
 
@@ -70,6 +71,35 @@ def read_saved(path: Path, largest: int = LARGEST) -> Notebook:
         NotebookError: the file is missing, too large, truncated or not a notebook, or it contains merge conflicts.
     """
     return _upgraded(_load(_text(path, largest), str(path)), path)
+
+
+def read_to_run(path: Path) -> Notebook:
+    """Read a valid notebook of any format as nbformat's object, in which each cell has an id that no other cell has.
+
+    A cell that has no id, or the id of a cell above it, gets one from its position ("cell-3"), so that two processes
+    that read the file agree about it. The file isn't changed.
+
+    Raises:
+        NotebookError: the file can't be read or isn't a valid notebook. The message is one line.
+    """
+    import nbformat
+
+    notebook = nbformat.from_dict(read_saved(path))
+    if isinstance(notebook.get("nbformat_minor"), int):
+        notebook.nbformat_minor = max(5, notebook.nbformat_minor)  # format 4.5 introduced the ids
+    own = {cell.get("id") for cell in notebook.cells if isinstance(cell.get("id"), str)}
+    seen = set[str]()
+    for position, cell in enumerate(notebook.cells, 1):
+        if cell.get("cell_type") not in ("code", "markdown", "raw"):
+            raise NotebookError(f"{path}: not a valid notebook: cell {position}: {cell.get('cell_type')!r} is no type")
+        if not isinstance(cell.get("id", ""), str):
+            raise NotebookError(f"{path}: not a valid notebook: cell {position}: its id isn't a string")
+        if "id" not in cell or cell.id in seen:
+            names = chain([f"cell-{position}"], (f"cell-{position}-{number}" for number in count(2)))
+            cell["id"] = next(name for name in names if name not in own | seen)
+        seen.add(cell.id)
+    validate(notebook, str(path))
+    return notebook
 
 
 def parse(text: str, name: str) -> Notebook:
@@ -142,7 +172,11 @@ def _converted(raw: object, version: int, path: Path) -> object:
     import nbformat
 
     try:
-        return nbformat.convert(nbformat.from_dict(raw), 4)
+        notebook = nbformat.convert(nbformat.from_dict(raw), 4)
+        for cell in notebook.cells:
+            cell.pop("id", None)  # the conversion gives random ids
+        notebook.nbformat_minor = 4  # which has no ids
+        return notebook
     except Exception as error:  # nbformat's conversion doesn't check its input, so it raises errors of many types
         raise NotebookError(f"{path}: cannot be read as a notebook of format {version}: {error!r}") from None
 
@@ -197,7 +231,11 @@ def validate(notebook: Notebook, name: str) -> None:
     try:
         nbformat.validate(notebook)
     except nbformat.ValidationError as error:
-        raise NotebookError(f"{name}: not a valid notebook: {str(error).splitlines()[0]}") from None
+        place = list(error.absolute_path)
+        where = f"cell {place[1] + 1}: " if place[:1] == ["cells"] and len(place) > 1 else ""
+        reason = str(error).splitlines()[0]
+        shown = reason if len(reason) <= _LONGEST else f"{reason[:_LONGEST]}…"
+        raise NotebookError(f"{name}: not a valid notebook: {where}{shown}") from None
 
 
 def write(path: Path, text: str) -> None:

@@ -5,6 +5,7 @@ import re
 import subprocess
 import textwrap
 import time
+from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack
 from difflib import unified_diff
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 from click import unstyle
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel, start_new_kernel
-from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError
+from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError, find_comment_markers, find_metadata_tags
 
 from harness.errors import CheckError, NotebookError, one_line
 from harness.notebooks import files
@@ -215,19 +216,23 @@ class NotebookFile(IPyNbFile):  # type: ignore[misc]  # nbval has no types
             CollectError: the file isn't a notebook.
         """
         try:
-            files.read(self.path)
+            self.nb = files.read_to_run(self.path)
         except NotebookError as error:
             raise self.CollectError(str(error)) from None
+        code = (cell for cell in self.nb.cells if cell.cell_type == "code")
         self.cells = [
-            NotebookCell.from_parent(
-                self, name=cell.cell.id, cell_num=cell.cell_num, cell=cell.cell, options=cell.options
-            )
-            for cell in super().collect()
+            NotebookCell.from_parent(self, name=cell.id, cell_num=number, cell=cell, options=self._options(cell))
+            for number, cell in enumerate(code)
         ]
         yield from self.cells
         self.lesson = exercise_lesson(self.nb, self.path)
         if self.lesson:
             yield AllExercises.from_parent(self, name="all-exercises")
+
+    def _options(self, cell: files.Cell) -> dict[str, bool]:
+        """Return nbval's options for a cell; a comment in the cell overrules its tags."""
+        options = {**dict(find_metadata_tags(cell.metadata)), **dict(find_comment_markers(cell.source))}
+        return defaultdict(bool, {"check": self.compare_outputs, **options})
 
 
 class NotebookCell(IPyNbCell):  # type: ignore[misc]  # nbval has no types

@@ -1,0 +1,78 @@
+"""Notebooks that others wrote: each valid one is run, and one line says what can't be accepted.
+
+All notebooks run together under two workers of pytest-xdist.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.nbval_run import Run, pytest_on
+from tests.support.scratch import Cell, code, markdown
+
+pytestmark = pytest.mark.notebook
+
+
+def fails(*names: object) -> list[Cell]:
+    """Return one cell per id that fails; None stands for a cell without an id."""
+    return [code(f"assert {n} < 0", **({} if name is None else {"id": name})) for n, name in enumerate(names)]
+
+
+VALID = {  # by name: the minor format and the cells
+    **{f"format_4_{minor}": (minor, fails(None, None)) for minor in range(5)},
+    "old_with_ids": (4, fails("a", "b")),
+    "no_ids": (5, fails(None, None)),
+    "doubled": (5, fails("a", "a")),
+    "doubled_and_taken": (5, fails("cell-2", "cell-2", "cell-2")),
+}
+INVALID = {  # by name: the cells, and what the line says
+    "number": (fails(7, "b"), "not a valid notebook: cell 1: its id isn't a string"),
+    "object": (fails("a", {}), "not a valid notebook: cell 2: its id isn't a string"),
+    "newline": (fails("a\nb"), "not a valid notebook: cell 1: 'a\\nb' does not match"),
+    "no_type": ([code("1"), {"cell_type": "dance", "source": "1", "metadata": {}}], "cell 2: 'dance' is no type"),
+    "no_metadata": ([{"cell_type": "markdown", "source": "a"}], "cell 1: 'metadata' is a required property"),
+    "output": ([code("1", {"output_type": "smell"}, count=1)], "cell 1: "),
+    "outputs": ([markdown("a"), code("1", outputs=None)], "not a valid notebook: "),
+}
+
+
+def write(path: Path, minor: int, cells: list[Any]) -> None:
+    raw = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": minor}
+    path.write_text(json.dumps(raw), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("users")
+    for name, (minor, cells) in VALID.items():
+        write(folder / f"{name}.ipynb", minor, cells)
+    for name, (cells, _) in INVALID.items():
+        write(folder / f"{name}.ipynb", 5, cells)
+    old = {"nbformat": 3, "nbformat_minor": 0, "metadata": {"name": ""}, "worksheets": [{"cells": []}]}
+    old["worksheets"] = [{"cells": [{"cell_type": "code", "input": "1 / 0", "outputs": [], "language": "python"}]}]
+    (folder / "format_3.ipynb").write_text(json.dumps(old), encoding="utf-8")
+    options = ("-n2", "-W", "error", "--continue-on-collection-errors")
+    return pytest_on(folder, folder, "--nbval-lax", *options, columns=200)
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_a_valid_notebook_without_ids_or_with_doubled_ids_is_run(run, name):
+    assert ["AssertionError" in failure for failure in run.failures[name]] == [True] * len(VALID[name][1])
+
+
+def test_a_notebook_of_format_3_is_run(run):
+    assert "ZeroDivisionError" in run.failures["format_3"][0]
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_one_line_says_what_cannot_be_accepted(run, name):
+    reported = [line for line in run.output.splitlines() if f"{name}.ipynb: not a valid notebook" in line]
+    (said,) = [line for line in reported if not line.startswith("ERROR ")]
+    assert INVALID[name][1] in said
+
+
+def test_no_notebook_ends_the_run_of_the_others(run):
+    assert "INTERNALERROR" not in run.output
+    assert f"{len(INVALID)} errors" in run.output
