@@ -40,7 +40,7 @@ def _limited(found: re.Match[str], number: float, least: int, most: int, unit: s
 
 def _integer(least: int, most: int) -> Parser:
     allowed = f"an integer; write one from {least} to {most}"
-    return _matching("[0-9]+", allowed, lambda found: int(_limited(found, float(found[0]), least, most, "")))
+    return _matching(r"\+?[0-9]+", allowed, lambda found: int(_limited(found, float(found[0]), least, most, "")))
 
 
 _rate = _matching(
@@ -54,18 +54,18 @@ _age = _matching(
     lambda found: _limited(found, int(min(float(found[1]) * _UNITS[found[2]], 1e300)), 1, _LONGEST),
 )
 _seconds = _matching(
-    _NUMBER,
+    rf"{_NUMBER}(?:e[-+]?[0-9]+)?",
     "a number of seconds; write a number such as 0.5, 10 or 300",
     lambda found: _limited(found, float(found[0]), 0, _LONGEST),
 )
 _name = _matching("[a-zA-Z0-9-]{1,100}", "a queue name; use 1 to 100 letters, digits and '-'")
 _mode = _matching("push|pull", "a mode; write push or pull")
-_label = "[a-z0-9][a-z0-9-]*"
+_label = "(?!-)[a-z0-9-]"
 
 # The fields of queue.yaml, with what each may hold (T39; Docs, and SDK `google/appengine/api/queueinfo.py`).
 TOP_FIELDS: dict[str, Parser] = {
     "queue": None,
-    "resume_paused_queues": _matching("(?i:true|false)", "true or false"),
+    "resume_paused_queues": _matching("True|False", "true or false"),
     "total_storage_limit": _matching(f"{_NUMBER}[BKMGT]?", "a size; write a number and B, K, M, G or T, such as 120M"),
 }
 PUSH_FIELDS: dict[str, Parser] = {
@@ -75,9 +75,7 @@ PUSH_FIELDS: dict[str, Parser] = {
     "bucket_size": _integer(1, 500),
     "max_concurrent_requests": _integer(1, 5000),
     "retry_parameters": None,
-    "target": _matching(
-        rf"(?=.{{1,200}}\Z){_label}(\.{_label}){{0,2}}", "a target; write a service, or version.service"
-    ),
+    "target": _matching(rf"({_label}{{1,100}}\.)?{_label}{{1,63}}", "a target; write a service, or version.service"),
 }
 PULL_FIELDS: dict[str, Parser] = {"name": _name, "mode": _mode, "acl": None, "retry_parameters": None}
 RETRY_FIELDS: dict[str, Parser] = {
@@ -87,6 +85,7 @@ RETRY_FIELDS: dict[str, Parser] = {
     "max_backoff_seconds": _seconds,
     "max_doublings": _integer(0, _LARGEST_INT),
 }
+ACL_FIELDS = dict.fromkeys(("user_email", "writer_email"), _matching("(?s:.*)", "an address"))
 PULL_RETRY_FIELDS: dict[str, Parser] = {"task_retry_limit": _integer(0, _LARGEST_INT)}
 
 
@@ -104,12 +103,7 @@ def parse_queue_yaml(text: str | bytes) -> tuple[QueueConfig, ...]:
         raise QueueConfigError("queue.yaml is empty; it begins with `queue:`, followed by one `- name: …` per queue")
     fields = _fields(root, "the file", TOP_FIELDS)
     _values(fields, TOP_FIELDS)  # only checked, because these values change nothing here
-    items = []
-    if "queue" in fields:
-        node = fields["queue"][1]
-        if not isinstance(node, yaml.SequenceNode):
-            raise _mistake(node, "queue", f"expected a list, one `- name: …` per queue, not {_shown(node)}")
-        items = node.value
+    items = _items(fields, "queue", "one `- name: …` per queue")
     configs = [_queue(item) for item in items]
     _check_unique(items, configs)
     if not any(config.name == "default" for config in configs):
@@ -187,6 +181,17 @@ def _fields(node: yaml.Node, what: str, known: dict[str, Parser]) -> Fields:
     return fields
 
 
+def _items(fields: Fields, name: str, what: str) -> list[yaml.Node]:
+    """Return the items of a field that holds a list. The list is empty if the field is missing."""
+    if name not in fields:
+        return []
+    node = fields[name][1]
+    if not isinstance(node, yaml.SequenceNode):
+        raise _mistake(node, name, f"expected a list, {what}, not {_shown(node)}")
+    items: list[yaml.Node] = node.value
+    return items
+
+
 def _queue(node: yaml.Node) -> QueueConfig:
     every = PUSH_FIELDS | PULL_FIELDS
     fields = _fields(node, "queue", every)
@@ -197,6 +202,8 @@ def _queue(node: yaml.Node) -> QueueConfig:
     for name in fields:
         if name not in (PULL_FIELDS if pull else PUSH_FIELDS):
             raise _mistake(fields[name][0], name, f"allowed only for {'push' if pull else 'pull'} queues; delete it")
+    for item in _items(fields, "acl", "one `- user_email: …` per account"):
+        _values(_fields(item, "acl", ACL_FIELDS), ACL_FIELDS)  # only checked
     if "retry_parameters" in fields:
         values["retry"] = _retry(fields["retry_parameters"][1], pull)
     return QueueConfig(**values)
@@ -226,11 +233,29 @@ def _values(fields: Fields, parsers: dict[str, Parser]) -> dict[str, Any]:
             continue
         if not isinstance(node, yaml.ScalarNode):
             raise _mistake(node, name, f"expected one value, not {_shown(node)}")
+        text = _text(name, node)
         try:
-            values[name] = parser(node.value.strip())
+            values[name] = parser(text)
         except ValueError as error:
-            raise _mistake(node, name, str(error)) from None
+            written = node.value[:_SHOWN]
+            read = "" if text == node.value else f"{written!r} is read as {text[:_SHOWN]!r}, and "
+            raise _mistake(node, name, f"{read}{error}") from None
     return values
+
+
+def _text(name: str, node: yaml.ScalarNode) -> str:
+    """Return a value as Google's parser sees it: YAML 1.1 reads it, and `str` makes a text of what is read (SDK)."""
+    try:
+        value = yaml.constructor.SafeConstructor().construct_object(node)  # type: ignore[no-untyped-call]
+    except yaml.constructor.ConstructorError as error:
+        raise _mistake(node, name, f"not a value: {error.problem}") from None
+    except ValueError:  # such as the 13th month, or an integer with more digits than Python reads
+        kind = node.tag.rpartition(":")[2]
+        what = f"{_shown(node)} is not a valid {kind} of YAML; write it in quotes if it is a text"
+        raise _mistake(node, name, what) from None
+    if value is None:
+        raise _mistake(node, name, "expected one value, not nothing")
+    return str(value)
 
 
 def _check_unique(nodes: list[yaml.Node], configs: list[QueueConfig]) -> None:

@@ -3,10 +3,11 @@
 import os
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.appengine.taskqueue import QueueConfig, RetryParameters, parse_queue_yaml
+from harness.appengine.taskqueue.client import preload
 from harness.errors import QueueConfigError
 
 EXAMPLES = int(os.environ.get("HARNESS_SOAK", "100"))
@@ -65,7 +66,7 @@ queue:
 )
 def test_a_rate_is_a_number_and_a_unit(rate, per_second):
     assert only_queue(f"rate: {rate}").rate == pytest.approx(per_second)
-    assert only_queue(f'rate: " {rate} "').rate == pytest.approx(per_second)
+    assert only_queue(f"rate: '{rate}'").rate == pytest.approx(per_second)
 
 
 @pytest.mark.row("T39")
@@ -201,7 +202,7 @@ def test_a_bad_rate_is_quoted_with_what_is_allowed(rate):
         ("bucket_size: 0", "at least 1 and at most 500"),
         ("bucket_size: 501", "at least 1 and at most 500"),
         ("max_concurrent_requests: 0", "at least 1 and at most 5000"),
-        ("max_concurrent_requests: " + "9" * 5000, "at least 1 and at most 5000"),
+        ("max_concurrent_requests: " + "9" * 400, "at least 1 and at most 5000"),
         ("max_concurrent_requests: -1", "from 1 to 5000"),
         ("bucket_size: 2.5", "from 1 to 500"),
         ("bucket_size: true", "from 1 to 500"),
@@ -239,14 +240,54 @@ def test_retry_parameters_at_their_bounds_are_taken():
 @pytest.mark.row("T39")
 def test_names_and_targets_have_a_length():
     assert parse_queue_yaml(f"queue:\n- name: {'x' * 100}")[1].name == "x" * 100
-    assert only_queue(f"target: {'x' * 200}").target == "x" * 200
+    assert only_queue(f"target: {'v' * 100}.{'x' * 63}").target == f"{'v' * 100}.{'x' * 63}"
     assert "is not a queue name" in mistake(f"queue:\n- name: {'x' * 101}")
-    assert "is not a target" in mistake(f"queue:\n- name: mail\n  target: {'x' * 201}")
+    for target in ("x" * 64, f"{'v' * 101}.x", f"v.{'x' * 64}", "a.b.c", "-a", "v.-a"):
+        assert "is not a target" in mistake(f"queue:\n- name: mail\n  target: {target}")
 
 
-@pytest.mark.parametrize("switch", ["true", "True", "FALSE"])
-def test_true_and_false_may_be_in_capitals(switch):
+@pytest.mark.parametrize("switch", ["true", "True", "FALSE", "no", "'True'"])
+def test_true_and_false_may_have_each_form_of_yaml(switch):
     assert parse_queue_yaml(f"resume_paused_queues: {switch}") == (QueueConfig("default"),)
+
+
+@pytest.mark.row("T39")
+@pytest.mark.parametrize(
+    ("written", "read"), [("010", 8), ("0x10", 16), ("0b11", 3), ("1_0", 10), ("1:30", 90), ("+5", 5), ("'010'", 10)]
+)
+def test_a_number_is_read_by_the_rules_of_yaml_1_1(written, read):
+    config = only_queue(f"bucket_size: {written}", "retry_parameters:", f"  min_backoff_seconds: {written}")
+    assert (config.bucket_size, config.retry.min_backoff) == (read, read)
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("bucket_size: 0x1000", "'0x1000' is read as '4096', and '4096' is out of range; at least 1 and at most 500"),
+        ("target: yes", "'yes' is read as 'True', and 'True' is not a target; write a service, or version.service"),
+        ("target: null", "expected one value, not nothing"),
+        ("target: 2012-13-45", "'2012-13-45' is not a valid timestamp of YAML; write it in quotes if it is a text"),
+        ("bucket_size: " + "9" * 5000, f"'{'9' * 60}' is not a valid int of YAML; write it in quotes if it is a text"),
+        ("target: !card x", "not a value: could not determine a constructor for the tag '!card'"),
+        (
+            "rate: ' 5/s'",
+            "' 5/s' is not a rate; write a number and a unit, such as 5/s, 10/m, 1/h or 1/d, or 0 to hold all tasks",
+        ),
+        (
+            "retry_parameters: {min_backoff_seconds: 1.0e+9}",
+            "'1.0e+9' is read as '1000000000.0', and '1000000000.0' is out of range; "
+            "at least 0 and at most 315360000 seconds",
+        ),
+    ],
+)
+def test_a_mistake_in_a_value_says_how_yaml_reads_it(line, what):
+    assert mistake(f"queue:\n- name: mail\n  {line}").endswith(f": {what}")
+
+
+@pytest.mark.parametrize("acl", ["x", "[x]", "{user_email: x}", "[{user_mail: x}]", "[{user_email: []}]"])
+def test_an_acl_is_a_list_of_addresses(acl):
+    assert mistake(f"queue:\n- name: later\n  mode: pull\n  acl: {acl}").startswith("queue.yaml, line 4: ")
+    assert parse_queue_yaml("queue:\n- name: later\n  mode: pull\n  acl: [{writer_email: a@b.c}]")
 
 
 @pytest.mark.parametrize(
@@ -352,3 +393,72 @@ def test_any_text_is_a_configuration_or_a_documented_error(text):
         assert str(error).startswith("queue.yaml")
     else:
         assert "default" in {config.name for config in configs}
+
+
+WRITTEN = """5 010 08 0x1F 0b11 1_0 1:30 +5 -1 -0 5.5 5.0 .5 1e1 1.0e+2 0.00001 .inf .nan true yes NO null ~ '' 0 00
+0/s 5/s 05/s 5./s 2.5/m 501/s '5/s_' 5/w 30s 1.5h 0.5s 2w 010s 1e3s a v2.mail a.b.c -a A 1.50 2012-01-01 2012-13-45 push
+pull PUSH mail a-b a_b !!int_010 !!str_010 !!float_5 !x_5 !_010 &x_a 120M 1.5G 5K9 'true' 'False' [] {} = 0o10 <<"""
+SCALARS = st.sampled_from(
+    [text.replace("_", " ") if text[0] in "!&'" else text for text in WRITTEN.split()]
+) | st.builds(
+    lambda letter, count, end: letter * count + end,
+    st.sampled_from("a-5"),
+    st.sampled_from([1, 62, 63, 64, 100, 101]),
+    st.sampled_from(["", ".a", "." + "b" * 63, "." + "b" * 64, ".a.b"]),
+)
+NUMBERED = ["bucket_size", "max_concurrent_requests"]
+RETRIES = ["task_retry_limit", "task_age_limit", "min_backoff_seconds", "max_backoff_seconds", "max_doublings"]
+
+
+@st.composite
+def queue_yamls(draw) -> str:
+    """A queue.yaml with the right fields and any values."""
+    lines = []
+    for name in draw(st.lists(st.sampled_from(["total_storage_limit", "resume_paused_queues"]), unique=True)):
+        lines.append(f"{name}: {draw(SCALARS)}")
+    lines.append("queue:")
+    for number in range(draw(st.integers(1, 3))):
+        lines.append(f"- name: {draw(SCALARS | st.just(f'q{number}'))}")
+        for name in draw(st.lists(st.sampled_from(["rate", "mode", "target", "acl", *NUMBERED]), unique=True)):
+            lines.append(f"  {name}: {draw(SCALARS)}")
+        if retries := draw(st.lists(st.sampled_from(RETRIES), unique=True)):
+            lines += ["  retry_parameters:", *(f"    {name}: {draw(SCALARS)}" for name in retries)]
+    return "\n".join(lines)
+
+
+def by_google(text: str) -> dict[str, dict[str, object]]:
+    """The fields of each queue, as Google's own parser reads them."""
+    preload()
+    from google.appengine.api import queueinfo
+
+    info = queueinfo.LoadSingleQueue(text)
+    queues = {}
+    for entry in info.queue:
+        values = {name: getattr(entry, name) for name in ["mode", "target", *NUMBERED]}
+        values["rate"] = None if entry.rate is None else queueinfo.ParseRate(entry.rate)
+        retry = queueinfo.TranslateRetryParameters(entry.retry_parameters or queueinfo.RetryParameters())
+        values |= {field.name: number for field, number in retry.ListFields()}
+        queues[entry.name] = {name: value for name, value in values.items() if value is not None}
+    return queues
+
+
+@pytest.mark.row("T39")
+@pytest.mark.filterwarnings("ignore::ruamel.yaml.error.MantissaNoDotYAML1_1Warning")
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(queue_yamls())
+def test_google_accepts_each_accepted_file_and_reads_the_same_values(text):
+    try:
+        ours = {config.name: config for config in parse_queue_yaml(text)}
+    except QueueConfigError:
+        return
+    for name, values in by_google(text).items():
+        config = ours[name]
+        own = {
+            **{field: getattr(config, field) for field in ["mode", "target", "rate", *NUMBERED]},
+            "retry_limit": config.retry.task_retry_limit,
+            "age_limit_sec": config.retry.task_age_limit,
+            "min_backoff_sec": config.retry.min_backoff,
+            "max_backoff_sec": config.retry.max_backoff,
+            "max_doublings": config.retry.max_doublings,
+        }
+        assert {field: own[field] for field in values} == pytest.approx(values)
