@@ -85,7 +85,7 @@ RETRY_FIELDS: dict[str, Parser] = {
     "max_backoff_seconds": _seconds,
     "max_doublings": _integer(0, _LARGEST_INT),
 }
-ACL_FIELDS = dict.fromkeys(("user_email", "writer_email"), _matching("(?s:.*)", "an address"))
+ACL_FIELDS: dict[str, Parser] = dict.fromkeys(("user_email", "writer_email"), _matching("(?s:.*)", "an address"))
 PULL_RETRY_FIELDS: dict[str, Parser] = {"task_retry_limit": _integer(0, _LARGEST_INT)}
 
 
@@ -246,7 +246,7 @@ def _values(fields: Fields, parsers: dict[str, Parser]) -> dict[str, Any]:
 def _text(name: str, node: yaml.ScalarNode) -> str:
     """Return a value as Google's parser sees it: YAML 1.1 reads it, and `str` makes a text of what is read (SDK)."""
     try:
-        value = yaml.constructor.SafeConstructor().construct_object(node)  # type: ignore[no-untyped-call]
+        value = yaml.constructor.SafeConstructor().construct_object(node)
     except yaml.constructor.ConstructorError as error:
         raise _mistake(node, name, f"not a value: {error.problem}") from None
     except ValueError:  # such as the 13th month, or an integer with more digits than Python reads
