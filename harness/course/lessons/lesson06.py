@@ -8,6 +8,7 @@ from urllib.parse import unquote_plus
 from harness.course.lessons.expectations import NO_COOKIE, letters
 from harness.course.trial import Rows, Trial
 from harness.records import Response, TaskInfo
+from harness.show.text import shorten
 
 _AGENT = {"User-Agent": "AppEngine-Google; (+http://code.google.com/appengine)"}
 _ADDRESS = {"X-Forwarded-For": "0.1.0.2"}
@@ -34,8 +35,8 @@ def index():
 """
 _SUBSCRIBERS = """
 def index():
-    for number in range(4):
-        db.subscriber.insert(email='ebbe%s.larsen@example.com' % number, token='tok-zq%s-%s' % (number, 4711 + number))
+    for email, token in {cards!r}:
+        db.subscriber.insert(email=email, token=token)
     db(db.subscriber.id == 2).delete()
     return 'filled'
 
@@ -44,6 +45,8 @@ def change():
     subscriber = db(db.subscriber.id == request.vars.id)
     subscriber.update(email='vera%s@example.org' % number, token='tok-%s' % (8150 + number))
 """
+_CARDS = [(f"ebbe{number}.larsen@example.com", f"tok-zq{number}-{4711 + number}") for number in range(4)]
+_OTHER_CARDS = [(f"Kim-{number}@mail.test", f"XK{number}_{90536 - 7 * number}") for number in range(4)]  # other letters
 
 
 def _expect_admitted(trial: Trial, mistake: str, expected: Rows) -> None:
@@ -128,21 +131,51 @@ def _encodings(text: str) -> tuple[str, ...]:
 
 
 def _leaking(trial: Trial) -> None:
-    trial.lab.write("controllers/subscribers.py", _SUBSCRIBERS)
+    tasks = _renewals(trial, _CARDS)
+    with trial.again() as other:
+        others = _renewals(other, _OTHER_CARDS)
+    for task, same in zip(tasks, others, strict=True):
+        for (part, first), second in zip(_contents(task).items(), _contents(same).values(), strict=True):
+            texts = f"{shorten(str(first), 60)} and {shorten(str(second), 60)}"
+            happened = f"for the same id and two different cards, {part} of the task differs: {texts}"
+            trial.expect(first == second, "disguised", happened, "two equal tasks")
+
+
+def _contents(task: TaskInfo) -> dict[str, object]:
+    """Return the parts of a task in which a secret may be passed on."""
+    return {
+        "the URL": task.url,
+        "the body": task.text,
+        "the headers": task.headers,
+        "the name": task.name,
+        "the method": task.method,
+        "the tag": task.tag,
+        "the queue": task.queue,
+        "the delay": task.eta - task.created,
+    }
+
+
+def _renewals(trial: Trial, cards: list[tuple[str, str]]) -> list[TaskInfo]:
+    """Require that three subscribers' cards are charged as they are at that moment; return the tasks."""
+    trial.lab.write("controllers/subscribers.py", _SUBSCRIBERS.format(cards=cards))
     trial.lab.get("subscribers/index")
     charged: Rows = []
+    tasks = []
     for number, row_id in ((2, 3), (0, 1), (3, 4)):
+        email, token = cards[number]
         trial.get("ex6_3/renew", id=row_id)
         trial.expect_nothing_new(charged)
         task = trial.one_task(missing="not-queued")
-        _expect_no_leak(trial, task, f"ebbe{number}.larsen@example.com", f"tok-zq{number}-{4711 + number}")
+        tasks.append(task)
+        _expect_no_leak(trial, task, email, token)
         trial.lab.get("subscribers/change", id=row_id)
         trial.succeed(trial.step(), "wrong-address")
         trial.called = "renew; after that the subscriber got a new e-mail and a new card; after that lab.step()"
-        stale = [*charged, (f"ebbe{number}.larsen@example.com", f"card {4711 + number}")]
+        stale = [*charged, (email, f"card {token[-4:]}")]
         charged.append((f"vera{number}@example.org", f"card {8150 + number}"))
         rows = trial.rows()
         trial.expect_equal(rows, charged, "disguised" if rows == stale else "wrong-card", "the charged cards are")
+    return tasks
 
 
 def _expect_no_leak(trial: Trial, task: TaskInfo, email: str, token: str) -> None:
