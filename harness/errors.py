@@ -69,6 +69,10 @@ class NameRefusedError(HarnessError, ValueError):
     """web2py doesn't accept this name of an application, a controller or a file."""
 
 
+class DiskError(HarnessError):
+    """The lab can't write its files, for example because the disk is full."""
+
+
 class SourceError(HarnessError):
     """A Python file doesn't compile, fails, or is empty. The message shows the learner's line."""
 

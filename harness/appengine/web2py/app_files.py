@@ -1,16 +1,19 @@
 """The files of one web2py root: the folder itself, the names that web2py allows, and a syntax check of the source."""
 
 import ast
+import errno
 import keyword
 import re
 import shutil
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from harness.appengine.web2py import roots
-from harness.errors import NameRefusedError, SourceError, quoted
+from harness.errors import DiskError, NameRefusedError, SourceError, quoted
 
 ROUTES = "routes.py"
 _SKELETON = Path(__file__).with_name("skeleton")
@@ -62,8 +65,43 @@ _ADVICE = (
 )  # fmt: skip
 
 
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}  # another name doesn't help
+
+
+@contextmanager
+def explain_disk(folder: Path | str, *, always: bool = False) -> Iterator[None]:
+    """Replace an OSError that comes from the disk's state.
+
+    Args:
+        folder: the folder that is written to.
+        always: whether every OSError comes from the disk's state.
+
+    Raises:
+        DiskError: the disk is full, read-only or broken. The message names the folder.
+    """
+    try:
+        yield
+    except OSError as error:
+        if not always and error.errno not in _FULL:
+            raise
+        listed = isinstance(error, shutil.Error) and error.args[0]  # one (source, target, reason) for each file
+        reason = error.strerror or (listed[0][-1] if listed else error)
+        raise DiskError(
+            f"The lab cannot write its files in {folder}: {reason}. Make room there, or set TMPDIR to another folder."
+        ) from None
+
+
 def make_root() -> Path:
-    """Make an empty root in the folder for temporary files, and return its path without symbolic links."""
+    """Make an empty root in the folder for temporary files, and return its path without symbolic links.
+
+    Raises:
+        DiskError: the root can't be made.
+    """
+    with explain_disk(tempfile.gettempdir(), always=True):
+        return _make_root()
+
+
+def _make_root() -> Path:
     roots.sweep_once()
     root = Path(tempfile.mkdtemp(prefix=roots.PREFIX)).resolve()
     roots.hold(root)
@@ -73,7 +111,16 @@ def make_root() -> Path:
 
 
 def make_app(root: Path, name: str) -> None:
-    """Make an application from the skeleton."""
+    """Make an application from the skeleton.
+
+    Raises:
+        DiskError: the application's files can't be written.
+    """
+    with explain_disk(root, always=True):
+        _make_app(root, name)
+
+
+def _make_app(root: Path, name: str) -> None:
     app = root / "applications" / name
     for folder in ("models", "views"):
         shutil.copytree(_SKELETON / folder, app / folder, copy_function=shutil.copyfile)

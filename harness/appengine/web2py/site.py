@@ -51,6 +51,7 @@ class Site:
 
         Raises:
             NameRefusedError: If the application does not exist, or if web2py would not find a file at that path.
+            DiskError: If the disk is full or read-only.
             SourceError: If the source is not a string, does not compile, has no code where web2py needs a function, or
                 defines routes that web2py refuses.
         """
@@ -66,7 +67,8 @@ class Site:
             character = error.object[error.start]
             raise SourceError(f"{name} holds {character!r}, which is not a valid character. Delete it.") from None
         try:
-            before = app_files.replace_file(file, data)
+            with app_files.explain_disk(self.root):
+                before = app_files.replace_file(file, data)
         except OSError as error:  # the name is too long, or a folder has it
             raise NameRefusedError(f"{quoted(path)} cannot be written: {error.strerror}. Use another name.") from None
         try:

@@ -1,12 +1,14 @@
 """Writing files: the names that web2py can use, and source that does not compile."""
 
+import errno
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
 from harness.appengine.web2py import Site
-from harness.errors import LabClosedError, NameRefusedError, SourceError
+from harness.errors import DiskError, LabClosedError, NameRefusedError, SourceError
 from harness.records import Request
 
 
@@ -280,3 +282,22 @@ def test_a_closed_site_refuses_every_call(site: Site) -> None:
     ):
         with pytest.raises(LabClosedError, match="closed"):
             act()
+
+
+def no_room(*args: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("what", ["shutil.copyfile", "tempfile.mkdtemp", "pathlib.Path.touch"])
+def test_a_site_on_a_full_disk_names_the_disk_and_the_folder(site, monkeypatch, what):
+    monkeypatch.setattr(what, lambda *args, **options: no_room())
+    with pytest.raises(DiskError, match="cannot write its files in /.*: .*No space left on device.*Make room"):
+        Site()
+
+
+def test_a_file_that_meets_a_full_disk_needs_no_other_name(monkeypatch):
+    site = Site()
+    with monkeypatch.context() as full, pytest.raises(DiskError, match="No space left on device"):
+        full.setattr(Path, "write_bytes", no_room)
+        site.write("controllers/default.py", "def index():\n    return 'x'\n")
+    site.close()
