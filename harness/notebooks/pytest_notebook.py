@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack
 from difflib import unified_diff
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -63,6 +63,15 @@ def _lines(outputs: list[Any]) -> Iterator[str]:
                 if not kind.startswith("image/png"):
                     yield f"[{kind}]"
                     yield from str(data).replace("><", ">\n<").splitlines()
+
+
+def _kinds(outputs: list[Any]) -> list[str]:
+    """Return the type of each output and its media types, in order; a kernel mixes stdout and stderr at random."""
+    kinds: list[str] = []
+    for is_stream, group in groupby(outputs, key=lambda output: output["output_type"] == "stream"):
+        named = [" ".join([each["output_type"], *sorted(each.get("data", [each.get("name", "")]))]) for each in group]
+        kinds += sorted(named) if is_stream else named
+    return kinds
 
 
 class ExerciseSummary:
@@ -295,9 +304,11 @@ class NotebookCell(IPyNbCell):  # type: ignore[misc]  # nbval has no types
 
     def compare_outputs(self, test: list[Any], ref: list[Any], skip_compare: tuple[str, ...] | None = None) -> bool:
         """Return whether the outputs are equal; if they aren't, store a diff for the report."""
-        if super().compare_outputs(test, ref, skip_compare):
+        equal, old, new = super().compare_outputs(test, ref, skip_compare), _kinds(ref), _kinds(test)
+        if equal and old == new:
             return True
-        old, new = list(_lines(ref)), list(_lines(test))
+        if not equal:
+            old, new = list(_lines(ref)), list(_lines(test))
         if old != new:  # otherwise nbval's own report is kept
             self.comparison_traceback = list(unified_diff(old, new, "in the notebook", "in this run", n=2, lineterm=""))
         return False

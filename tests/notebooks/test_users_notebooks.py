@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.nbval_run import Run, pytest_on
-from tests.support.scratch import Cell, code, markdown
+from tests.support.scratch import Cell, code, display, failure, markdown, result, save, stream
 
 pytestmark = pytest.mark.notebook
 
@@ -76,3 +76,44 @@ def test_one_line_says_what_cannot_be_accepted(run, name):
 def test_no_notebook_ends_the_run_of_the_others(run):
     assert "INTERNALERROR" not in run.output
     assert f"{len(INVALID)} errors" in run.output
+
+
+PICTURE = {"image/png": "iVBORw0KGgo=", "text/plain": "P"}
+SHOWS = "from IPython.display import display\nclass P:\n    __repr__ = lambda self: 'P'\n"
+STRICT = {  # by name: the cell, and whether it differs from what it does in this run
+    "stream_after_display": (code(f"{SHOWS}print('a')\ndisplay(P())", display(text_plain="P"), stream("a\n")), True),
+    "stream_before_display": (code(f"{SHOWS}print('a')\ndisplay(P())", stream("a\n"), display(text_plain="P")), False),
+    "result_for_display": (code(f"{SHOWS}display(P())", result("P")), True),
+    "display_for_result": (code(f"{SHOWS}P()", display(text_plain="P")), True),
+    "lost_picture": (
+        code(f"{SHOWS}display(P())", {"output_type": "display_data", "data": PICTURE, "metadata": {}}),
+        True,
+    ),
+    "two_streams": (
+        code("import sys\nprint('a')\nprint('b', file=sys.stderr)", stream("b\n", "stderr"), stream("a\n")),
+        False,
+    ),
+    "print_after_error": (
+        code(
+            "print('a')\n1 / 0",
+            failure("ZeroDivisionError", "division by zero"),
+            stream("a\n"),
+            tags=("raises-exception",),
+        ),
+        True,
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("strict")
+    for name, (cell, _) in STRICT.items():
+        save(folder / f"{name}.ipynb", {**cell, "execution_count": 1})
+    return pytest_on(folder, folder, "--nbval", "-n2", "-W", "error")
+
+
+@pytest.mark.parametrize("name", STRICT)
+def test_the_order_and_the_kind_of_outputs_are_compared(strict, name):
+    (failure,) = strict.failures[name]
+    assert ("Cell outputs differ" in failure) == STRICT[name][1], failure
