@@ -209,8 +209,8 @@ class IsolatedServer:
 
     def _in_the_child(self, action: Callable[[], Any]) -> bytes:
         calls = self._recorded_calls()
-        confine(self._limits, self._engine.site.root)
         try:
+            confine(self._limits, self._engine.site.root)
             for source, app in self._routes:
                 self._server.write(_ROUTES, source, app)
             kind, value = "", action()

@@ -1,6 +1,7 @@
 """Confine a child process that runs an answer: to its lab's folder, to limits, without other processes or a network.
 
-Linux's Landlock and Python's audit hook do the same twice, because neither is available or complete everywhere.
+Linux's Landlock and a filter of system calls (see `seccomp`) hold all code. Python's audit hook holds Python code only,
+gives better messages, and is all that other systems have.
 """
 
 import ctypes
@@ -18,6 +19,9 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from harness.classroom.grading import seccomp
+from harness.errors import GradingError
 
 # Linux's capabilities
 _READ_ALL = 1 << 2  # CAP_DAC_READ_SEARCH: the right to read any file and folder
@@ -82,12 +86,20 @@ def confine(limits: Limits, folder: Path) -> None:
     Args:
         limits: its limits.
         folder: the only folder in which it may write.
+
+    Raises:
+        GradingError: the kernel has a layer of protection, and refuses to enforce it.
     """
     limit(limits)
     os.chdir(folder)
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
     readable = [*readable_folders(), str(folder)]
-    restrict(readable, [str(folder)])
+    enforced = {"Landlock": restrict(readable, [str(folder)]), "seccomp": seccomp.restrict()}
+    promised = {"Landlock": version() > 0, "seccomp": seccomp.available()}
+    if enforced != promised:
+        raise GradingError(
+            f"the kernel doesn't enforce {' and '.join(name for name in enforced if not enforced[name])}"
+        )
     watch(readable, [str(folder)], limits.files)
 
 
