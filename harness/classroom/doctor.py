@@ -307,6 +307,20 @@ def browser(course: Path) -> SetupFinding:
     return ok(found)
 
 
+def grading(course: Path) -> SetupFinding:
+    """Look for the layers of the kernel that isolate the answers of a class when nbgrader grades them."""
+    if sys.platform == "win32":
+        return note("nbgrader grades this course on Linux and macOS, not on Windows; only instructors grade")
+    from harness.classroom.grading import sandbox  # needs a module that Windows doesn't have
+
+    layers, gaps = sandbox.layers(), sandbox.gaps()
+    if not gaps:
+        return ok(f"{' and '.join(layers)} isolate answers")
+    active = f"only {layers[0]} isolates" if layers else "no layer of the kernel isolates"
+    says = f"{active} answers, so native code in an answer could {', and '.join(gaps)}"
+    return note(says, "only instructors grade: see notebooks/GRADING.md")
+
+
 def _ask_kernel(source: str) -> str:
     """Run a line in a new kernel; return its output, or its exception in one line."""
     from jupyter_client.manager import start_new_kernel
@@ -347,6 +361,7 @@ PROBES: dict[str, Callable[[Path], SetupFinding]] = {
     "text": text,
     "port": port,
     "browser": browser,
+    "grading": grading,
 }
 
 

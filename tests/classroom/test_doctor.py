@@ -12,6 +12,7 @@ import pytest
 from harness.classroom import doctor
 from harness.classroom.cli import main
 from harness.classroom.doctor_report import SetupFinding, SetupState, lines, summary
+from harness.classroom.grading import sandbox, seccomp
 from harness.course import progress_file
 from harness.course.progress_file import Progress
 from harness.errors import NotebookError
@@ -337,3 +338,22 @@ def test_the_last_line_says_what_is_in_the_way():
     assert summary({"a": ok}) == "All is well."
     assert summary({"a": ok, "b": odd}) == "The course can run; 1 note above."
     assert summary({"a": odd, "b": bad, "c": bad}) == "2 problems to fix: b, c."
+
+
+def test_a_machine_that_grades_in_isolation_shows_its_layers(monkeypatch, course):
+    monkeypatch.setattr(sandbox, "version", lambda: 7)
+    monkeypatch.setattr(seccomp, "available", lambda: True)
+    assert said(doctor.grading(course)) == ("ok", "Landlock 7 and seccomp isolate answers")
+
+
+def test_a_machine_that_cannot_isolate_answers_is_a_note_that_shows_what_is_missing(monkeypatch, course):
+    monkeypatch.setattr(sandbox, "version", lambda: 0)
+    monkeypatch.setattr(seccomp, "available", lambda: True)
+    found = doctor.grading(course)
+    assert found.state is SetupState.NOTE
+    assert found.says.startswith("only seccomp isolates answers, so native code in an answer could read")
+    assert "GRADING.md" in found.fix
+    monkeypatch.setattr(seccomp, "available", lambda: False)
+    assert doctor.grading(course).says.startswith("no layer of the kernel isolates answers")
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert "not on Windows" in doctor.grading(course).says

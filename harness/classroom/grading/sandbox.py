@@ -170,6 +170,23 @@ def version() -> int:
     return max(0, _call(_CREATE_RULESET, None, 0, _GET_VERSION)) if sys.platform == "linux" else 0
 
 
+def layers() -> list[str]:
+    """Return the layers of protection that this kernel enforces for all code: "Landlock 7", "seccomp"."""
+    return [f"Landlock {version()}"] * (version() > 0) + ["seccomp"] * seccomp.available()
+
+
+def gaps() -> list[str]:
+    """Return what native code in an answer could do on this machine; each completes "native code could"."""
+    known, filtered = version(), seccomp.available()
+    found = {
+        "read and change the files of this user account": known == 0,
+        "empty the files of this user account": 0 < known < 3,
+        "use the network, other programs' sockets and shared memory": not filtered,
+        "disturb other processes": not filtered,
+    }
+    return [gap for gap, is_open in found.items() if is_open]
+
+
 def restrict(readable: Sequence[str], writable: Sequence[str]) -> bool:
     """Restrict this process and its future children to some paths, and forbid TCP, by Landlock.
 

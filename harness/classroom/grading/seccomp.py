@@ -84,7 +84,9 @@ def restrict() -> bool:
     buffer = ctypes.create_string_buffer(code, len(code))
     header = struct.pack("HP", len(code) // 8, ctypes.addressof(buffer))
     libc = ctypes.CDLL(None)
-    return libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) == 0 and libc.prctl(_SET_SECCOMP, _FILTER_MODE, header) == 0
+    if libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
+        return False
+    return int(libc.prctl(_SET_SECCOMP, _FILTER_MODE, header)) == 0
 
 
 def program(machine: str, process: int) -> list[Instruction]:

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 from harness.appengine.web2py import roots
+from harness.classroom.grading import sandbox
 from harness.course.catalogue import find_exercise, stub_cells
 from harness.course.verdict import CheckOutcome, cut
 from harness.course.workspace import read_answer
@@ -21,6 +22,12 @@ from harness.notebooks.files import Notebook
 Answer = tuple[str, dict[str, str], dict[str, str]]  # an exercise, the files, the stubs
 _SECONDS = 600  # real seconds for one exercise; the checker process allows far less, except on a busy machine
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "WEB2PY_PATH")  # environment variables
+
+_REFUSAL = (
+    "this machine's kernel can't isolate answers completely: native code in an answer could {}. "
+    "Grade on Linux 6.2 or later with Landlock and seccomp, or grade each submission in its own container. "
+    "In that container, or to accept the risk, add --CheckAnswers.allow_incomplete=True to the command."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +45,24 @@ class Grade:
         return self.outcome is CheckOutcome.CORRECT
 
 
-def grade(notebook: Notebook, numbers: Iterable[str]) -> list[Grade]:
+def grade(notebook: Notebook, numbers: Iterable[str], allow_incomplete: bool = False) -> list[Grade]:
     """Grade the answers in a notebook; its other cells aren't read, and no cell runs in this process.
 
     Args:
         notebook: the notebook. If several cells write one file, the cell that ran last counts, or the lowest one if
             the notebook has no execution counts.
         numbers: the exercises' numbers ("1.1").
+        allow_incomplete: grade even if this machine can't isolate native code completely.
 
     Returns:
         The grades in the same order.
 
     Raises:
-        GradingError: the checker process doesn't start.
+        GradingError: this machine can't isolate native code, or the checker process doesn't start.
         CourseError: an exercise doesn't exist.
     """
+    if not allow_incomplete and (gaps := sandbox.gaps()):
+        raise GradingError(_REFUSAL.format(", and ".join(gaps)))
     exercises = [find_exercise(number) for number in numbers]
     return check_in_isolation(
         [(each.number, read_answer(notebook, each).files, stub_cells(each)) for each in exercises]

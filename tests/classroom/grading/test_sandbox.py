@@ -19,7 +19,7 @@ from textwrap import indent
 
 import pytest
 
-from harness.classroom.grading import child, sandbox
+from harness.classroom.grading import child, sandbox, seccomp, submission
 from harness.classroom.grading.child import ChildLost, run_apart
 from harness.classroom.grading.isolated_engine import dump, load
 from harness.classroom.grading.sandbox import Limits, become_nobody, limit, watch
@@ -396,3 +396,29 @@ def test_the_checker_process_receives_no_solution():
     told = json.dumps(answer("pass"))
     for source in solution_cells(find_exercise("1.1")).values():
         assert source.partition("BEGIN SOLUTION")[2].splitlines()[1].strip() not in told
+
+
+@pytest.mark.parametrize(("landlock", "filtered"), [(0, True), (2, True), (7, False), (0, False)])
+def test_a_machine_that_isolates_incompletely_grades_only_if_that_is_allowed(monkeypatch, landlock, filtered):
+    monkeypatch.setattr(sandbox, "version", lambda: landlock)
+    monkeypatch.setattr(seccomp, "available", lambda: filtered)
+    monkeypatch.setattr(submission, "check_in_isolation", lambda answers: [number for number, *_ in answers])
+    notebook = catalogue.exercise_notebook("01")
+    with pytest.raises(GradingError, match=r"--CheckAnswers\.allow_incomplete=True") as refused:
+        submission.grade(notebook, ["1.1"])
+    assert all(gap in str(refused.value) for gap in sandbox.gaps())
+    assert submission.grade(notebook, ["1.1"], allow_incomplete=True) == ["1.1"]
+
+
+@pytest.mark.parametrize("landlock", [3, 7])
+def test_a_machine_with_both_layers_isolates_completely(monkeypatch, landlock):
+    monkeypatch.setattr(sandbox, "version", lambda: landlock)
+    monkeypatch.setattr(seccomp, "available", lambda: True)
+    assert sandbox.gaps() == []
+    assert sandbox.layers() == [f"Landlock {landlock}", "seccomp"]
+
+
+def test_a_layer_that_the_kernel_does_not_enforce_stops_the_request(monkeypatch, tmp_path):
+    monkeypatch.setattr(seccomp, "available", lambda: True)
+    monkeypatch.setattr(seccomp, "restrict", lambda: False)
+    assert refusal(lambda: sandbox.confine(Limits(), tmp_path)) == "GradingError"
