@@ -234,48 +234,73 @@ def watch(readable: Sequence[str], writable: Sequence[str], files: int) -> None:
         files: the number of files, SQLite databases and folders that may be opened for writing or made.
     """
     readable, writable = tuple(readable), tuple(writable)
-    getcwd = os.getcwd  # because an answer may replace the module's function
+    # An answer may replace the names of this module and of others. So the closure holds all that the hook looks up.
+    refused, allowed, reads, changed, made, writing = _REFUSED, _ALLOWED, _READS, dict(_CHANGES), _MADE, _WRITING
+    require_inside, getcwd, fsdecode = _inside_checker(), os.getcwd, _decoder()
+    denied, permitted, whole = PermissionError, errno.EPERM, errno.EDQUOT
+    set_of, truth = set, bool
     opened = 0
 
     def count(makes: bool) -> None:
         nonlocal opened
-        opened += makes
+        if makes:
+            opened += 1
         if opened > files:
-            raise PermissionError(
-                errno.EDQUOT, f"an answer that is being graded may not write more than {files} files and folders"
-            )
+            raise denied(whole, f"an answer that is being graded may not write more than {files} files and folders")
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
-        if event.startswith(_REFUSED) and event not in _ALLOWED:
-            raise PermissionError(errno.EPERM, f"an answer that is being graded may not do this ({event})")
-        if event in _READS:
+        if event.startswith(refused) and event not in allowed:
+            raise denied(permitted, f"an answer that is being graded may not do this ({event})")
+        if event in reads:
             path, mode, flags = args if event == "open" else (args[0], "", 0)
-            changes = bool(set(mode or "") & set("wax+")) or bool((flags or 0) & _WRITING)
+            changes = truth(set_of(mode or "") & {"w", "a", "x", "+"}) or truth((flags or 0) & writing)
             count(changes)
-            _require_inside(path, writable if changes else readable, getcwd)
-        elif event in _CHANGES:
-            count(event in _MADE)
-            for path in args[: _CHANGES[event]]:
-                _require_inside(path, writable, getcwd)
+            require_inside(path, writable if changes else readable, getcwd, fsdecode)
+        elif event in changed:
+            count(event in made)
+            for path in args[: changed[event]]:
+                require_inside(path, writable, getcwd, fsdecode)
 
     sys.addaudithook(hook)
 
 
-def _require_inside(path: Any, folders: tuple[str, ...], getcwd: Callable[[], str]) -> None:
-    if isinstance(path, int) or path == ":memory:":
-        return
-    full = _absolute(getcwd() if path is None else os.fsdecode(path), getcwd)
-    if full == "/dev/null" or any(full == folder or full.startswith(folder + "/") for folder in folders):
-        return
-    raise PermissionError(errno.EACCES, "an answer that is being graded may not use this file", str(path))
+def _decoder() -> Callable[[Any], str]:
+    """Return a function like `os.fsdecode` that looks nothing up by a name that an answer can replace."""
+    fspath, is_a, text = os.fspath, isinstance, str
+
+    def decode(path: Any) -> str:
+        name = fspath(path)
+        decoded: str = name if is_a(name, text) else name.decode("utf-8", "surrogateescape")
+        return decoded
+
+    return decode
 
 
-def _absolute(path: str, getcwd: Callable[[], str]) -> str:
-    """Return an absolute path without `.` and `..`; it may ignore links, because an answer can't make any."""
-    parts: list[str] = []
-    for part in (path if path.startswith("/") else f"{getcwd()}/{path}").split("/"):
-        if part == "..":
-            parts = parts[:-1]
-        elif part not in ("", "."):
-            parts.append(part)
-    return "/" + "/".join(parts)
+def _inside_checker() -> Callable[..., None]:
+    """Return a function that refuses paths outside some folders; it looks up no name that an answer can replace.
+
+    It makes a path absolute without `.` and `..`. It may ignore links, because an answer can't make any.
+    """
+    denied, code, is_a, number, text = PermissionError, errno.EACCES, isinstance, int, str
+
+    def require_inside(
+        path: Any, folders: tuple[str, ...], getcwd: Callable[[], str], decode: Callable[[Any], str]
+    ) -> None:
+        if is_a(path, number) or (is_a(path, text) and path == ":memory:"):
+            return
+        name = getcwd() if path is None else decode(path)
+        parts: list[str] = []
+        for part in (name if name.startswith("/") else f"{getcwd()}/{name}").split("/"):
+            if part == "..":
+                parts = parts[:-1]
+            elif part not in ("", "."):
+                parts.append(part)
+        full = "/" + "/".join(parts)
+        if full == "/dev/null":
+            return
+        for folder in folders:
+            if full == folder or full.startswith(folder + "/"):
+                return
+        raise denied(code, "an answer that is being graded may not use this file", name)
+
+    return require_inside

@@ -3,6 +3,7 @@
 Each attack is an answer to exercise 1.1 that would be correct, or end soon, if it worked. One process checks all.
 """
 
+import builtins
 import json
 import os
 import pickle
@@ -16,6 +17,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import indent
+from types import SimpleNamespace
 
 import pytest
 
@@ -422,3 +424,23 @@ def test_a_layer_that_the_kernel_does_not_enforce_stops_the_request(monkeypatch,
     monkeypatch.setattr(seccomp, "available", lambda: True)
     monkeypatch.setattr(seccomp, "restrict", lambda: False)
     assert refusal(lambda: sandbox.confine(Limits(), tmp_path)) == "GradingError"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["_require_inside", "_absolute", "_REFUSED", "_READS", "_CHANGES", "_ALLOWED", "any", "isinstance", "set", "os"],
+)
+def test_an_answer_cannot_replace_what_the_audit_hook_uses(tmp_path, name):
+    def act() -> None:
+        watch([sys.prefix], [str(tmp_path)], 5)
+        fakes = {"_require_inside": lambda *anything: None, "_absolute": lambda *anything: str(tmp_path)}
+        fakes |= {"isinstance": lambda *anything: True, "set": lambda text: frozenset()}
+        fakes |= {"any": lambda found: True, "os": SimpleNamespace(fsdecode=lambda path: str(tmp_path))}
+        vars(sandbox)[name] = fakes.get(name, ())
+        if name == "os":
+            os.fsdecode = fakes["os"].fsdecode
+        elif hasattr(builtins, name):
+            vars(builtins)[name] = fakes[name]
+        os.link(tmp_path / "none", tmp_path / "other") if name == "_REFUSED" else SOLUTION.read_text("utf-8")
+
+    assert refusal(act) == "PermissionError"
