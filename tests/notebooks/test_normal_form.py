@@ -167,5 +167,5 @@ def test_a_missing_file_is_named(tmp_path: Path):
 def test_a_notebook_against_jupyters_schema_is_named():
     raw = notebook(code("1"))
     del raw.cells[0]["outputs"]
-    with pytest.raises(NotebookError, match="a.ipynb: not a valid notebook: 'outputs' is a required property"):
+    with pytest.raises(NotebookError, match="a.ipynb: not a valid notebook: cell 1: 'outputs' is a required property"):
         files.validate(raw, "a.ipynb")
