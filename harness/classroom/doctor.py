@@ -23,7 +23,7 @@ from harness.classroom.doctor_report import SetupFinding, SetupState, installed
 from harness.classroom.jupyterlab import PORT
 from harness.course import progress_file
 from harness.course.catalogue import exercises as all_exercises
-from harness.course.progress_file import FILE, VERSION, BrokenFile, NewerFile, parse
+from harness.course.progress_file import VERSION, BrokenFile, NewerFile, parse, progress_files
 from harness.errors import NotebookError, ProgressError, Web2pyNotFoundError
 from harness.notebooks import files
 from harness.notebooks.files import read_saved
@@ -141,14 +141,12 @@ def progress(course: Path) -> SetupFinding:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         _try_to_write(folder)
-        if (folder / FILE).exists():
-            parse((folder / FILE).read_text(encoding="utf-8"))
+        for path in filter(Path.exists, progress_files(folder)):
+            parse(path.read_text(encoding="utf-8"))
     except NewerFile as error:
-        return problem(
-            f"{folder / FILE} belongs to a newer course ({error}; this one reads {VERSION})", "update the course"
-        )
+        return problem(f"{path} belongs to a newer course ({error}; this one reads {VERSION})", "update the course")
     except (BrokenFile, UnicodeDecodeError) as error:
-        return note(f"{folder / FILE} is broken ({error})", "the next check renames it and starts a new one")
+        return note(f"{path} is broken ({error})", "the next check renames it and starts a new one")
     except OSError as error:
         return problem(f"{folder} can't be used: {error.strerror or error}", f"fix that, or {another}")
     every = [exercise.number for exercise in all_exercises()]

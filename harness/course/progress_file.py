@@ -1,14 +1,21 @@
-"""What a learner has done so far, kept between sessions in a folder of the user's (see `harness.state`)."""
+"""What a learner has done so far, kept between sessions in a folder of the user's (see `harness.state`).
+
+All sessions write one file, each under a lock. Where the file system has no locks, each session writes a file of its
+own. A reader adds up all files.
+"""
 
 from __future__ import annotations
 
 import errno
 import json
+import os
+import secrets
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import cache, reduce
 from itertools import count
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +27,8 @@ from harness.state import VARIABLE, shown, state_folder
 
 T = TypeVar("T")
 FILE = "progress.json"
+_OWN = "progress.session-"  # begins the name of a session's own file
+_LOCK = "progress.lock"
 VERSION = 2
 _KEPT = "Your work in this session is remembered until the session ends"
 _PATIENCE = 5.0  # seconds; another session holds the lock for milliseconds, unless a debugger has stopped it
@@ -105,14 +114,15 @@ def _entry(number: str, fields: object) -> Entry:
 
 
 @contextmanager
-def locked(path: Path, patience: float = _PATIENCE) -> Iterator[None]:
+def locked(path: Path, patience: float = _PATIENCE) -> Iterator[bool]:
     """Hold a lock between processes within this scope. The operating system releases it when its holder is killed.
-
-    Where the file system has no locks, the scope runs without one, because the folder belongs to one user.
 
     Args:
         path: the lock's file; it is created and never deleted.
         patience: how long to wait for another holder, in seconds.
+
+    Yields:
+        Whether the lock is held: False if the file system has no locks.
 
     Raises:
         OSError: the file can't be created, or another process held the lock all the time (TimeoutError).
@@ -126,17 +136,38 @@ def locked(path: Path, patience: float = _PATIENCE) -> Iterator[None]:
         if error.errno not in _NO_LOCKS:
             raise
     try:
-        yield
+        yield lock.is_locked
     finally:
         lock.release()
 
 
-def _under_lock(path: Path, action: Callable[[Path], T]) -> T:
-    """Return the result of an action on the file; an OSError becomes a ProgressError that names the folder."""
+@cache
+def _own_name(process: int) -> str:
+    """Return the name of the file that a process writes without locks. It is random, because computers share folders.
+
+    Args:
+        process: the process's id, so that a forked process gets a name of its own.
+    """
+    return f"{_OWN}{secrets.token_hex(8)}.json"
+
+
+def progress_files(folder: Path) -> list[Path]:
+    """Return the common file, which may not exist, and the sessions' own files."""
+    names: list[str] = []
+    with suppress(OSError):  # there is no folder yet; any other reason is reported when the common file is read
+        names = sorted(name for name in os.listdir(folder) if name.startswith(_OWN) and name.endswith(".json"))
+    return [folder / name for name in (FILE, *names)]
+
+
+def _under_lock(path: Path, action: Callable[[bool], T]) -> T:
+    """Return `action(held)`, called while the lock of the file's folder is held, or where the folder has no locks.
+
+    An OSError becomes a ProgressError that names the folder.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with locked(path.with_suffix(".lock")):
-            return action(path)
+        with locked(path.with_name(_LOCK)) as held:
+            return action(held)
     except OSError as error:
         busy = "another session of the course keeps it locked"
         reason = busy if isinstance(error, TimeoutError) else error.strerror or error
@@ -163,10 +194,10 @@ def _read(path: Path) -> Entries:
 
 
 class Progress:
-    """The progress that one session (a kernel or a command) knows: the file, and what couldn't be written to it yet.
+    """The progress that one session (a kernel or a command) knows: the files, and what couldn't be written yet.
 
-    The file is read, merged with the work of the session, and replaced, all under a lock. A problem with the file is
-    reported once, on stderr, and never stops a check.
+    The common file is read, merged with the work of the session, and replaced, all under a lock. Without locks, the
+    session does the same with its own file. A problem with a file is reported once, on stderr, and never stops a check.
     """
 
     def __init__(self) -> None:
@@ -186,20 +217,16 @@ class Progress:
         """Return the same as `entries`. Write nothing, but rename a broken file.
 
         Raises:
-            ProgressError: the file can't be read, or a newer course wrote it. The file stays unchanged.
+            ProgressError: a file can't be read, or a newer course wrote it. The file stays unchanged.
         """
-        path = state_folder() / FILE
-        try:
-            entries = _read(path)
-        except BrokenFile:
-            entries = _under_lock(path, self._read_or_rename)
-        return merge(entries, self._added)
+        return reduce(merge, map(self._read_saved, progress_files(state_folder())), self._added)
 
     def add(self, number: str, entry: Entry) -> None:
         """Add an entry to the file or, if it can't be written, remember the entry until the session ends."""
         self._added = merge(self._added, {number: entry})
         try:
-            _under_lock(state_folder() / FILE, self._write)
+            path = state_folder() / FILE
+            _under_lock(path, lambda held: self._write(path if held else path.with_name(_own_name(os.getpid()))))
         except ProgressError as error:
             self._warn(str(error))
             return
@@ -209,6 +236,12 @@ class Progress:
 
     def _write(self, path: Path) -> None:
         write(path, dump(merge(self._read_or_rename(path), self._added)))
+
+    def _read_saved(self, path: Path) -> Entries:
+        try:
+            return _read(path)
+        except BrokenFile:
+            return _under_lock(path, lambda held: self._read_or_rename(path))
 
     def _read_or_rename(self, path: Path) -> Entries:
         """Return the entries in the file. Rename a broken file, and return no entries."""

@@ -178,6 +178,13 @@ def test_where_nothing_can_be_written_the_session_goes_on_and_says_so_once(folde
     assert set(saved(folder)) == {"1.1", "1.2", "1.3"}
 
 
+def test_a_folder_whose_name_is_too_long_stops_no_check(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv(VARIABLE, str(tmp_path / (300 * "x")))
+    progress_file.mark_solved("1.1")
+    assert progress_file.solved() == {"1.1"}
+    assert "File name too long" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_home_that_is_not_there_is_told_and_not_made(monkeypatch, tmp_path, capsys):
     monkeypatch.delenv(VARIABLE)
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
@@ -230,13 +237,37 @@ def test_a_lock_that_another_keeps_is_given_up_after_a_while(tmp_path):
         pass
 
 
-def test_a_file_system_without_locks_is_written_all_the_same(folder, monkeypatch):
+def refuse_locks(code: int = errno.ENOLCK):
     def refuse(descriptor: int, operation: int) -> None:
-        raise OSError(errno.ENOLCK, "No locks available")
+        raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr("fcntl.flock", refuse)
+    return refuse
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_without_locks_a_session_writes_a_file_of_its_own_that_later_sessions_add_up(folder, monkeypatch, code):
     progress_file.mark_solved("1.1")
-    assert set(saved(folder)) == {"1.1"}
+    before = saved(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr("fcntl.flock", refuse_locks(code))
+        progress_file.mark_solved("1.2")
+        progress_file.count_check("1.2")
+    assert saved(folder) == before
+    next_session(monkeypatch)
+    assert progress_file.solved() == {"1.1", "1.2"}
+    assert progress_file.saved_entries()["1.2"].checks == 2
+    progress_file.count_check("1.2")
+    assert progress_file.saved_entries()["1.2"].checks == 3
+    assert set(saved(folder)) == {"1.1", "1.2"}
+
+
+def test_a_broken_file_of_a_session_is_renamed_and_the_others_are_read(folder, monkeypatch, capsys):
+    monkeypatch.setattr("fcntl.flock", refuse_locks())
+    progress_file.mark_solved("1.1")
+    (folder / "progress.session-1.json").write_text("{", encoding="utf-8")
+    assert progress_file.saved_entries().keys() == {"1.1"}
+    assert (folder / "progress.broken-1.json").read_text(encoding="utf-8") == "{"
+    assert "It was renamed to" in " ".join(capsys.readouterr().err.split())
 
 
 def run(command: list[str], *, expected: int = 0, **options) -> subprocess.CompletedProcess[str]:
@@ -245,34 +276,41 @@ def run(command: list[str], *, expected: int = 0, **options) -> subprocess.Compl
     return done
 
 
+NO_LOCKS = """
+import errno, fcntl
+def refuse(descriptor, operation):
+    raise OSError(errno.ENOLCK, "No locks available")
+fcntl.flock = refuse
+"""
 TOGETHER = """
 import sys
 from harness.course import progress_file
 first = int(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
-for number in range(first, first + 20):
+for number in range(first, first + 15):
     progress_file.mark_solved(f"9.{number}")
     progress_file.count_check("1.1")
 """
 
 
-def test_two_sessions_that_write_at_once_lose_nothing(folder):
+@pytest.mark.parametrize("locks", ["", NO_LOCKS], ids=["locks", "no locks"])
+def test_eight_sessions_that_write_at_once_lose_nothing(locks):
     processes = [
-        subprocess.Popen([*python(TOGETHER), first], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for first in ("0", "20")
+        subprocess.Popen([*python(locks + TOGETHER), str(15 * first)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for first in range(8)
     ]
     for process in processes:
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:  # both are ready: let them go
-        process.stdin.write("go\n")
+        assert process.stdout.readline() == b"ready\n"
+    for process in processes:  # all are ready: let them go
+        process.stdin.write(b"go\n")
         process.stdin.flush()
     for process in processes:
         process.communicate()
         assert process.returncode == 0
-    entries = saved(folder)
-    assert {number for number, entry in entries.items() if entry.solved} == {f"9.{each}" for each in range(40)}
-    assert entries["1.1"].checks == 40
+    entries = progress_file.saved_entries()
+    assert {number for number, entry in entries.items() if entry.solved} == {f"9.{each}" for each in range(120)}
+    assert entries["1.1"].checks == 120
 
 
 KILLED_FIFTY_TIMES = """
@@ -308,8 +346,9 @@ assert written <= progress_file.solved(), written - progress_file.solved()
 """
 
 
-def test_eight_sessions_of_which_fifty_are_killed_lose_nothing(folder):
-    assert run(python(KILLED_FIFTY_TIMES)).stderr == ""
+@pytest.mark.parametrize("locks", ["", NO_LOCKS], ids=["locks", "no locks"])
+def test_eight_sessions_of_which_fifty_are_killed_lose_nothing(folder, locks):
+    assert run(python(locks + KILLED_FIFTY_TIMES)).stderr == ""
     assert not list(folder.glob("progress.broken-*"))
 
 
