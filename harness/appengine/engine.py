@@ -40,7 +40,7 @@ class AppEngine:
         self.site = Site(_checked_apps(apps))
         self.clock = Clock()
         self.service = TaskQueueService(self.clock, configs)
-        self.server = Server(self.site, self.clock, lambda: self._connection.active())
+        self.server = Server(self.site, self.clock, lambda host: self._connection.active(host))
         self.server.mount("/_ah/queue/deferred", deferred_application)
         self.dispatcher = Dispatcher(self.service, self.clock, self._send, chaos)
         self.user_client = UserClient(self.site.apps[0])

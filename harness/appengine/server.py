@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 
 from harness.appengine.clock import DEADLINE, Clock, DeadlineExceeded, to_datetime
 from harness.appengine.taskqueue import learners_frame
+from harness.appengine.taskqueue.client import HOST
 from harness.appengine.time_limit import REAL_SECONDS, Stopped, is_harness, limit
 from harness.appengine.web2py import Site, explain_404
 from harness.appengine.web2py.process_state import ProcessState, captured
 from harness.appengine.web2py.tickets import make_ticket
 from harness.appengine.wsgi import WSGIApp, call, to_environ
 from harness.errors import BadRequestError, HandlerStopped, SourceError, quoted
-from harness.records import Request, Response
+from harness.records import Request, Response, find_header
 
 T = TypeVar("T")
 _ROUTES = "<string>"  # the file name of routes.py in its frames, because web2py runs it as a string
@@ -26,12 +27,13 @@ class Server:
     Args:
         site: the web2py root.
         clock: the virtual clock.
-        scope: a context manager that is entered around each request; it makes `taskqueue.add` reach the lab's queue.
+        scope: returns a context manager for the host of a request. It is entered around the request, and makes
+            `taskqueue.add` reach the lab's queue.
 
     `real_seconds` is the limit for learner code in real time.
     """
 
-    def __init__(self, site: Site, clock: Clock, scope: Callable[[], AbstractContextManager[object]]) -> None:
+    def __init__(self, site: Site, clock: Clock, scope: Callable[[str], AbstractContextManager[object]]) -> None:
         self.real_seconds = REAL_SECONDS
         self._site = site
         self._clock = clock
@@ -70,7 +72,8 @@ class Server:
         app = self._app(request)
         is_learners = self._in_site if app is None else lambda file: not is_harness(file)
         limited = limit(is_learners, self.real_seconds)
-        with self._scope(), self._clock.travel(start, deadline) as scope, limited as timeout:
+        host = find_header(request.headers, "Host") or request.host
+        with self._scope(host), self._clock.travel(start, deadline) as scope, limited as timeout:
             try:
                 response = timeout.run(lambda: self._site.call(request) if app is None else _call_mounted(app, request))
             except (Stopped, DeadlineExceeded):
@@ -97,7 +100,7 @@ class Server:
     def _limited(self, subject: str, action: Callable[[], T]) -> T:
         """Run learner code that does not belong to a request."""
         limited = limit(self._in_site, self.real_seconds)
-        with self._scope(), self._clock.travel(deadline=DEADLINE), limited as timeout:
+        with self._scope(HOST), self._clock.travel(deadline=DEADLINE), limited as timeout:
             try:
                 return timeout.run(action)
             except (Stopped, DeadlineExceeded) as error:

@@ -75,14 +75,14 @@ def test_the_scope_is_open_while_the_handler_runs_and_only_then(site):
     seen = []
 
     @contextmanager
-    def scope() -> Iterator[None]:
-        seen.append("opened")
+    def scope(host: str) -> Iterator[None]:
+        seen.append(f"opened for {host}")
         yield
         seen.append("closed")
 
     server = Server(site, Clock(), scope)
     mount(server, lambda: seen.append("handler"))
-    assert seen == ["opened", "handler", "closed"]
+    assert seen == ["opened for tutorial.appspot.com", "handler", "closed"]
 
 
 def test_a_handler_that_sleeps_past_the_deadline_is_stopped_there(site, server):

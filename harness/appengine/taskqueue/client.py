@@ -44,13 +44,21 @@ class Connection(AbstractContextManager["Connection"]):
         self.close()
 
     @contextmanager
-    def active(self) -> Iterator[None]:
-        """Send the client's calls to this service in this scope, even if another service was connected later."""
+    def active(self, host: str = HOST) -> Iterator[None]:
+        """Send the client's calls to this service in this scope, even if another service was connected later.
+
+        Args:
+            host: the host of the request that runs. It becomes the host of the tasks without a target (T45; Docs, SDK).
+        """
         _active.append(self)
+        outer = os.environ.get("HTTP_HOST")
+        os.environ["HTTP_HOST"] = host
         try:
             yield
         finally:
             _active.remove(self)
+            if outer is not None:
+                os.environ["HTTP_HOST"] = outer
 
     def close(self) -> None:
         """Disconnect the service, so the newest remaining one receives the calls; a second call does nothing."""

@@ -21,6 +21,20 @@ queue:
   mode: pull
 """)
 DAY = 86400
+ADDS_WITHOUT_A_TARGET = """
+from google.appengine.api import taskqueue
+
+def begin():
+    taskqueue.add(url=URL('again'), target='worker')
+    return ''
+
+def again():
+    taskqueue.add(url=URL('work'))
+    return ''
+
+def work():
+    return ''
+"""
 ADDS_AND_FAILS = """
 def gen_task():
     from google.appengine.api import taskqueue
@@ -454,6 +468,45 @@ def test_bytes_that_are_no_text_are_kept_as_far_as_they_go(taskqueue, stored):
     assert find_header(stored(url="/x", headers={"X-Raw": b"caf\xe9"}).headers, "X-Raw") == "caf\ufffd"
     assert stored("text", method="PULL", queue_name="later", tag=b"caf\xe9").tag == "caf\ufffd"
     assert len(taskqueue.Queue("later").lease_tasks_by_tag(60, 10, b"caf\xe9")) == 1
+
+
+@pytest.mark.row("T45")
+def test_a_task_without_a_target_goes_to_the_host_of_the_request_that_adds_it():
+    with Lab() as lab:
+        lab.write("controllers/default.py", ADDS_WITHOUT_A_TARGET)
+        lab.get("default/begin")
+        first, second = lab.run()
+        assert (first.request.host, second.request.host) == 2 * ("worker.tutorial.appspot.com",)
+        lab.get("default/again", headers={"Host": "v2.tutorial.appspot.com"})
+        assert [find_header(task.headers, "Host") for task in lab.tasks()] == ["v2.tutorial.appspot.com"]
+        lab.get("default/again")
+        assert find_header(lab.tasks()[-1].headers, "Host") == "tutorial.appspot.com"
+
+
+@pytest.mark.row("T45")
+def test_a_task_of_an_application_with_a_domain_of_its_own_goes_to_that_application():
+    with Lab(apps=("shop", "blog")) as lab:
+        lab.write("routes.py", "routers = dict(BASE=dict(domains={'blog.example.com': 'blog'}))")
+        lab.write("controllers/default.py", ADDS_WITHOUT_A_TARGET, app="blog")
+        assert lab.get("/default/again", headers={"Host": "blog.example.com"}).ok
+        attempt = lab.step()
+        assert (attempt.request.host, attempt.task.url) == ("blog.example.com", "/work")
+        assert (attempt.response.route.application, attempt.response.status) == ("blog", 200)
+
+
+@pytest.mark.row("T45")
+def test_a_task_from_a_mounted_application_goes_to_the_host_of_its_request(taskqueue):
+    def app(environ, start_response):
+        taskqueue.add(url="/x")
+        start_response("200 OK", [])
+        return [b""]
+
+    with Lab() as lab:
+        lab.mount("/plain", app)
+        lab.get("/plain", headers={"Host": "v2.tutorial.appspot.com"})
+        assert find_header(lab.tasks()[0].headers, "Host") == "v2.tutorial.appspot.com"
+        taskqueue.add(url="/x")
+        assert find_header(lab.tasks()[1].headers, "Host") == "tutorial.appspot.com"
 
 
 def test_a_target_becomes_the_host(stored):
