@@ -92,7 +92,10 @@ class Request(Record):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Ticket(Record):
-    """web2py's record of an uncaught exception. `frames` are the learner's own stack frames, outermost first."""
+    """The record of an uncaught exception. `frames` are the learner's own stack frames, outermost first.
+
+    web2py makes it for status 500. For a commit that fails, only the harness makes one, and the status stays the same.
+    """
 
     id: str
     exception: str

@@ -135,7 +135,7 @@ def response_facts(response: Response) -> list[Fact | None]:
         fact("stopped", _STOPPED.get(response.deadline or "", response.deadline or "")),
         fact("ticket", _ticket_lines(ticket) if ticket else "", code=True),
         fact("returned", pairs(response.vars.items()), code=True),
-        None if ticket else _body(response),
+        None if ticket and not response.ok else _body(response),  # web2py's error page
     ]
 
 

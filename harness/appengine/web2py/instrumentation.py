@@ -1,6 +1,6 @@
 """Record what web2py does during a request: the action, its variables, its SQL and the exception.
 
-While a request runs, wrappers replace two classes and two functions of gluon. Three changes to pydal stay in place
+While a request runs, wrappers replace two classes and two functions of gluon. Four changes to pydal stay in place
 between requests, where they do no harm. All other changes to web2py and pydal are in the module `boot`.
 """
 
@@ -94,6 +94,13 @@ class RequestRecorder:
             message = f"the action returned {page}, which cannot be sent as text: {self._ticket.message}"
             self._ticket = replace(self._ticket, message=message)
 
+    def record_failed_commit(self, error: BaseException) -> None:
+        """Record an exception of a commit. pydal discards it (pydal/connection.py), so web2py answers as usual."""
+        self.record_error(error, "none: the commit failed")
+        if self._ticket is not None:
+            message = f"{self._ticket.message}. The commit failed and saved nothing."
+            self._ticket = replace(self._ticket, message=message)
+
     def complete(self, response: Response, output: str) -> Response:
         """Return a copy of the response that also contains what was recorded, and the output."""
         more = (f"… and {self._dropped} more statements",) if self._dropped else ()
@@ -178,6 +185,7 @@ def instrument(gluon: ModuleType) -> list[tuple[Any, str, Any, Any]]:
     dal.execution_handlers = [*dal.execution_handlers, _sql_recorder()]
     dal.Table._filter_fields_for_operation = _in_order(dal.Table._filter_fields_for_operation)
     _keep_journal_in_memory(gluon)
+    _report_failed_commits()
     makers = (
         (gluon.main, "Request", _make_request),
         (gluon.main, "serve_controller", _make_serve),
@@ -269,3 +277,23 @@ def _keep_journal_in_memory(gluon: ModuleType) -> None:
         return connection
 
     SQLite.connector = connector
+
+
+def _report_failed_commits() -> None:
+    """Pass the exception of a commit to the recorder, because pydal discards it when web2py closes its connections."""
+    from pydal.connection import ConnectionPool
+
+    close = ConnectionPool.close
+
+    def close_and_report(adapter: Any, action: Any = "commit", really: bool = True) -> None:
+        def act(adapter: Any) -> None:
+            try:
+                action(adapter) if callable(action) else getattr(adapter, action)()
+            except BaseException as error:
+                for recorder in _recorders:  # none if the notebook's own DAL runs outside of a request
+                    recorder.record_failed_commit(error)
+                raise
+
+        close(adapter, act if action and action != "rollback" else action, really)
+
+    ConnectionPool.close = close_and_report

@@ -522,6 +522,11 @@ FAULTS = {
         "return 'refused' if db.t.validate_and_insert(other='x')['errors'] else 'accepted'",
     ),
     'a form with `IS_LIST_OF` and one value, "abc"': ("", "return str(IS_LIST_OF(IS_NOT_EMPTY())('abc')[0])"),
+    "a commit that fails, for example on a full disk": (
+        "db.executesql('PRAGMA foreign_keys = ON'); db.executesql('CREATE TABLE IF NOT EXISTS kept (id INTEGER PRIMARY "
+        "KEY)'); db.executesql('CREATE TABLE IF NOT EXISTS due (k REFERENCES kept DEFERRABLE INITIALLY DEFERRED)')",
+        "db.executesql('INSERT INTO due VALUES (99)'); return 'saved'",
+    ),
     "`IS_LIST_OF_EMAILS` on a field of type string": ("", "return str(IS_LIST_OF_EMAILS()('ann@example.com')[0])"),
 }  # fmt: skip
 

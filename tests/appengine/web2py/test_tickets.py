@@ -1,5 +1,6 @@
 """The ticket of an exception shows only the lines of the learner's files."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -174,3 +175,66 @@ def test_an_id_returned_from_insert_is_explained(site: Site) -> None:
     assert response.ticket is not None
     assert response.ticket.message.startswith("the action returned 1 of type Reference, which cannot be sent as text")
     assert len(site.rows("mytable")) == 1
+
+
+FULL_AT_COMMIT = (
+    "import resource",
+    "db.mytable.insert(old='x' * 300_000)",  # SQLite writes the pages when it commits
+    "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))",
+    "return 'saved'",
+)
+BROKEN_PROMISE = (
+    "db.executesql('CREATE TABLE parent (id INTEGER PRIMARY KEY)')",
+    "db.executesql('CREATE TABLE child (p INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED)')",
+    "db.executesql('INSERT INTO child VALUES (99)')",
+    "db.mytable.insert(old='a')",
+    "return 'saved'",
+)
+
+
+@pytest.fixture
+def no_limit() -> Iterator[None]:
+    """Restore the limit on the size of files, which the handler changes for the whole process."""
+    resource = pytest.importorskip("resource", reason="Windows has no such limits")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def rows_after(site: Site, *lines: str) -> tuple[Response, int]:
+    site.write("models/db.py", "db = DAL('sqlite://storage.sqlite')\ndb.define_table('mytable', Field('old', 'text'))")
+    response = run(site, *lines)
+    return response, len(site.rows("mytable"))
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [(BROKEN_PROMISE, "IntegrityError: FOREIGN KEY constraint failed"), (FULL_AT_COMMIT, "OperationalError: ")],
+    ids=["constraint", "disk"],
+)
+def test_a_commit_that_fails_is_in_the_response_though_web2py_answers_200(
+    lines: tuple[str, ...], reason: str, site: Site, no_limit: None
+) -> None:
+    response, rows = rows_after(site, *lines)
+    assert (response.status, response.text, rows) == (200, "saved", 0)
+    assert response.ticket is not None
+    assert response.ticket.id == "none: the commit failed"
+    assert f"{response.ticket.exception}: {response.ticket.message}".startswith(reason)
+    assert f"{response.ticket.exception}: {response.ticket.message}" in str(response)
+    assert "The commit failed and saved nothing." in response.ticket.message
+
+
+def test_a_commit_of_the_handlers_own_that_fails_is_in_the_response(site: Site) -> None:
+    commit = "response.custom_commit = lambda adapter: adapter and adapter.nothing"
+    response, rows = rows_after(site, commit, "db.mytable.insert(old='a')", "return 'saved'")
+    assert response.ticket is not None
+    assert (response.status, response.ticket.exception, rows) == (200, "AttributeError", 0)
+    assert response.ticket.where == "tutorial/controllers/default.py, line 2"
+
+
+def test_a_rollback_is_no_failed_commit_and_the_next_request_commits(site: Site) -> None:
+    response, rows = rows_after(site, *BROKEN_PROMISE[:-1], "1 / 0")
+    assert response.ticket is not None
+    assert (response.status, response.ticket.exception, rows) == (500, "ZeroDivisionError", 0)
+    response, rows = rows_after(site, "db.mytable.insert(old='a')", "return 'saved'")
+    assert (response.ticket, rows) == (None, 1)
