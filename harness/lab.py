@@ -75,6 +75,7 @@ class Lab:
         NameRefusedError: web2py doesn't accept the name of an application.
         BadValueError: `duplicates` isn't a probability, or `seed` isn't an integer.
         Web2pyNotFoundError: the folder in WEB2PY_PATH doesn't contain web2py.
+        DiskError: the folder for temporary files is full, or can't be used.
     """
 
     _is_learners = True  # False in the labs of a check, whose files are not the learner's
@@ -116,6 +117,7 @@ class Lab:
             SourceError: the source doesn't compile, or isn't a string.
             NameRefusedError: web2py would not find a file of that name, or the application doesn't exist.
             QueueConfigError: queue.yaml has a mistake.
+            DiskError: the disk is full or read-only. The previous file is kept.
         """
         app, first = self._app(app), self._app(None)
         self._engine.write(path, source, app)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import datetime
 from itertools import chain, count
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from harness.errors import NotebookError
 
@@ -275,11 +275,21 @@ def back_up(path: Path, now: datetime) -> Path:
         for number in count(1):
             copy = folder / f"{stem}{f'-{number}' if number > 1 else ''}.ipynb"
             with suppress(FileExistsError), copy.open("xb") as file:
-                file.write(data)
+                _write_all(file, data, copy)
                 return copy
     except OSError as error:
         raise NotebookError(f"{path}: no backup can be made ({error.strerror}), and so nothing was changed") from None
     raise AssertionError("the numbers never end")
+
+
+def _write_all(file: IO[bytes], data: bytes, path: Path) -> None:
+    """Write data to a new file, or remove the file if the disk has no room for all of it."""
+    try:
+        file.write(data)
+        file.flush()
+    except OSError:
+        path.unlink()
+        raise
 
 
 def cell_label(cell: Cell, position: int) -> str:

@@ -56,6 +56,21 @@ def test_a_backup_is_never_overwritten(desk: Desk) -> None:
     assert copies == [f"{stem}.ipynb", f"{stem}-2.ipynb", f"{stem}-3.ipynb"]
 
 
+def test_a_backup_that_meets_a_full_disk_leaves_no_part_of_a_copy(desk: Desk) -> None:
+    resource = pytest.importorskip("resource", reason="Windows has no such limits")
+    desk.solve("1.1")
+    before = desk.path("01").read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limits[1]))
+    try:
+        with pytest.raises(NotebookError, match="no backup can be made .*File too large"):
+            reset(desk, "1.1")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list((desk.exercises / BACKUPS).iterdir()) == []
+    assert desk.path("01").read_bytes() == before
+
+
 def test_other_answers_notes_and_outputs_stay(desk: Desk) -> None:
     desk.solve("1.1")
     desk.solve("1.2")

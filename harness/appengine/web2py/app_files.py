@@ -3,11 +3,12 @@
 import ast
 import errno
 import keyword
+import os
 import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from harness.appengine.web2py import roots
 from harness.errors import DiskError, NameRefusedError, SourceError, quoted
 
 ROUTES = "routes.py"
+BEFORE = ".before"  # in a root: the previous file, while a write is under way
 _SKELETON = Path(__file__).with_name("skeleton")
 _NAME = "[A-Za-z0-9_]+"
 _NAME_RULE = "letters a-z and A-Z, digits and _"
@@ -69,11 +71,11 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}  # ano
 
 
 @contextmanager
-def explain_disk(folder: Path | str, *, always: bool = False) -> Iterator[None]:
+def explain_disk(folder: Path | None = None, *, always: bool = False) -> Iterator[None]:
     """Replace an OSError that comes from the disk's state.
 
     Args:
-        folder: the folder that is written to.
+        folder: the folder that is written to, by default the folder for temporary files.
         always: whether every OSError comes from the disk's state.
 
     Raises:
@@ -82,13 +84,19 @@ def explain_disk(folder: Path | str, *, always: bool = False) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if not always and error.errno not in _FULL:
+        if not always and not is_full(error):
             raise
+        where = folder or tempfile.tempdir or "the folder for temporary files"  # there may be no such folder
         listed = isinstance(error, shutil.Error) and error.args[0]  # one (source, target, reason) for each file
         reason = error.strerror or (listed[0][-1] if listed else error)
         raise DiskError(
-            f"The lab cannot write its files in {folder}: {reason}. Make room there, or set TMPDIR to another folder."
+            f"The lab cannot write its files in {where}: {reason}. Make room there, or set TMPDIR to another folder."
         ) from None
+
+
+def is_full(error: BaseException) -> bool:
+    """Return whether an exception comes from a disk that is full, read-only or broken."""
+    return isinstance(error, OSError) and error.errno in _FULL
 
 
 def make_root() -> Path:
@@ -97,7 +105,7 @@ def make_root() -> Path:
     Raises:
         DiskError: the root can't be made.
     """
-    with explain_disk(tempfile.gettempdir(), always=True):
+    with explain_disk(always=True):
         return _make_root()
 
 
@@ -142,22 +150,38 @@ def list_files(app: Path) -> list[str]:
     return [file.relative_to(app).as_posix() for file in files if file.name != "__init__.py"]
 
 
-def replace_file(file: Path, data: bytes | None) -> bytes | None:
-    """Write a file, or remove it if `data` is None.
+def replace_file(root: Path, file: Path, data: bytes) -> Callable[[], None]:
+    """Write a file of a root, and move the previous file to the name BEFORE in the root, until the caller removes it.
 
     Returns:
-        The previous content, or None if the file did not exist.
+        A function that puts the previous file back, for which a full disk has room too.
 
     Raises:
-        OSError: If the file system refuses the path.
+        OSError: If the file system refuses the path or has no room. The previous file stays.
     """
-    before = file.read_bytes() if file.exists() else None
-    if data is None:
-        file.unlink()
-    else:
+    draft, before = root / ".draft", root / BEFORE
+    existed = file.exists()
+    if file.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+
+    def put_back() -> None:
+        if existed:
+            before.replace(file)
+        else:
+            file.unlink(missing_ok=True)
+
+    try:
+        draft.write_bytes(data)
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(data)
-    return before
+        if existed:
+            file.replace(before)
+        draft.replace(file)
+    except OSError:
+        if existed and not file.exists():
+            put_back()
+        draft.unlink(missing_ok=True)
+        raise
+    return put_back
 
 
 def check_app(name: object) -> str:

@@ -21,7 +21,9 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+from harness.appengine.web2py.app_files import explain_disk, is_full
 from harness.appengine.web2py.process_state import ProcessState
+from harness.appengine.web2py.roots import PREFIX, held
 from harness.errors import Web2pyNotFoundError
 from harness.state import pip_install
 
@@ -116,15 +118,18 @@ def boot() -> ModuleType:
 
     Raises:
         Web2pyNotFoundError: If WEB2PY_PATH contains no web2py, if none is installed, or if it fails on this Python.
+        DiskError: If the folder for temporary files cannot be used.
     """
     tree = source_tree()
-    with tempfile.TemporaryDirectory(prefix="harness-boot-") as folder, ProcessState(), _prepared():
+    with explain_disk(always=True), _temporary_folder() as folder, ProcessState(), _prepared():
         os.chdir(folder)  # web2py creates folders where it starts, and 2.26.1 reads the file VERSION there
         try:
-            gluon = _load(tree, Path(folder))
+            gluon = _load(tree, folder)
         except Exception as error:
             for name in [name for name in sys.modules if name.partition(".")[0] == "gluon"]:
                 del sys.modules[name]
+            if is_full(error):
+                raise
             source = "the installed web2py" if tree is None else f"the web2py in WEB2PY_PATH={str(tree)!r}"
             reason = str(error).partition("\n")[0]
             raise Web2pyNotFoundError(
@@ -136,6 +141,12 @@ def boot() -> ModuleType:
         # `free_locks` can tell whether this thread holds it.
         gluon.cache.CacheInRam.locker, gluon.cfs.cfs_lock = threading.RLock(), threading.RLock()
     return gluon
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}boot-") as name, held(Path(name)):
+        yield Path(name)
 
 
 def source_tree() -> Path | None:

@@ -68,15 +68,17 @@ class Site:
             raise SourceError(f"{name} holds {character!r}, which is not a valid character. Delete it.") from None
         try:
             with app_files.explain_disk(self.root):
-                before = app_files.replace_file(file, data)
+                put_back = app_files.replace_file(self.root, file, data)
         except OSError as error:  # the name is too long, or a folder has it
             raise NameRefusedError(f"{quoted(path)} cannot be written: {error.strerror}. Use another name.") from None
         try:
             self._changed(path)
         except BaseException:
-            app_files.replace_file(file, before)
+            put_back()
             self._changed(path)
             raise
+        finally:
+            (self.root / app_files.BEFORE).unlink(missing_ok=True)
 
     def read(self, path: str, app: str = "tutorial") -> str:
         """Return the text of a file.

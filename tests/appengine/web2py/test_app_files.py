@@ -3,6 +3,8 @@
 import errno
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -295,9 +297,39 @@ def test_a_site_on_a_full_disk_names_the_disk_and_the_folder(site, monkeypatch, 
         Site()
 
 
-def test_a_file_that_meets_a_full_disk_needs_no_other_name(monkeypatch):
-    site = Site()
-    with monkeypatch.context() as full, pytest.raises(DiskError, match="No space left on device"):
-        full.setattr(Path, "write_bytes", no_room)
-        site.write("controllers/default.py", "def index():\n    return 'x'\n")
-    site.close()
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Let no file grow beyond 1,000 bytes in this scope, so that longer files are cut off."""
+    resource = pytest.importorskip("resource", reason="Windows has no such limits")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+LONG = f"def f(): return 'two'\n{2_000 * '#'}"
+
+
+@pytest.mark.parametrize("path", ["controllers/default.py", "static/a.txt"])
+def test_a_file_that_meets_a_full_disk_stays_as_it_was_and_needs_no_other_name(site: Site, path: str) -> None:
+    site.write(path, "def f(): return 'one'")
+    with full_disk(), pytest.raises(DiskError, match="File too large"):
+        site.write(path, LONG)
+    assert site.read(path) == "def f(): return 'one'"
+    with full_disk(), pytest.raises(DiskError, match="File too large"):
+        site.write("modules/new.py", LONG)
+    site.write(path, "def f(): return 'three'")
+    names = [file.name for file in site.root.rglob("*") if file.is_file() and file.name != "__init__.py"]
+    assert sorted(names) == sorted([".lock", "db.py", "generic.html", "generic.json", Path(path).name])
+
+
+def test_routes_that_are_refused_on_a_full_disk_leave_the_former_ones(site: Site) -> None:
+    site.write("controllers/default.py", "def f(): return 'here'")
+    routes = f"routes_in = [('/go', '/tutorial/default/f')]\n{2_000 * '#'}"
+    site.write("routes.py", routes)
+    with full_disk(), pytest.raises(SourceError, match="NameError"):
+        site.write("routes.py", "routes_in = nothing")
+    assert site.read("routes.py") == routes
+    assert get(site, "/go") == "here"

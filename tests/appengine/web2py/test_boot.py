@@ -170,3 +170,42 @@ def test_another_web2py_that_is_loaded_already_is_not_taken_for_the_one_in_web2p
     done = run_python(script, tmp_path.parent, WEB2PY_PATH=str(tmp_path))
     assert done.stdout.splitlines()[-1].startswith("Web2pyNotFoundError")
     assert "Restart the kernel" in done.stdout
+
+
+FULL = """
+import resource, tempfile
+from harness import Lab
+from harness.errors import DiskError
+hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+{prepare}
+for create in (Lab, Lab):
+    try:
+        create()
+    except DiskError as error:
+        print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+tempfile.tempdir = None
+Lab().close()
+"""
+NO_ROOM = "resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limits")
+@pytest.mark.parametrize(
+    ("prepare", "words"),
+    [
+        (NO_ROOM, "in the folder for temporary files: No usable temporary directory found"),
+        (f"tempfile.gettempdir(); {NO_ROOM}", "File too large"),
+        ("tempfile.tempdir = '/nowhere'", "in /nowhere: No such file or directory"),
+    ],
+    ids=["no folder", "full", "missing"],
+)
+def test_the_first_lab_on_a_full_disk_names_the_disk_and_a_later_one_works(
+    prepare: str, words: str, tmp_path: Path
+) -> None:
+    done = run_python(FULL.format(prepare=prepare), tmp_path)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first == second
+    assert words in first
+    assert first.endswith("Make room there, or set TMPDIR to another folder.")
