@@ -29,7 +29,7 @@ ROOMS = {
     "queue_console": "errors records appengine show",
     "lab": "errors records appengine show queue_console",
     "notebooks": "errors state lab appengine",
-    "course": "errors records state lab show notebooks",
+    "course": "errors records state appengine lab show notebooks",
     "classroom": "errors records state appengine lab notebooks course",
     "__init__": "lab notebooks course",
     "__main__": "classroom",

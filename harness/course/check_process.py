@@ -9,13 +9,14 @@ import os
 import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Self, TypeVar
 
+from harness.appengine.web2py.app_files import temporary_folder
 from harness.course import verdict
 from harness.course.catalogue import Exercise, find_exercise, stub_cells
 from harness.course.trial import check_answer, is_stub
@@ -35,6 +36,11 @@ class CheckProcess:
 
     Args:
         limit: after how many real seconds a check is stopped.
+
+    `folder` contains the temporary files of the process, because a process that is killed leaves its files behind.
+
+    Raises:
+        DiskError: the folder can't be made.
     """
 
     def __init__(self, limit: float = LIMIT) -> None:
@@ -42,8 +48,8 @@ class CheckProcess:
         self._closed = False
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
-        # A separate folder, because a process that is killed leaves its temporary files behind.
-        self._folder = tempfile.TemporaryDirectory(prefix="harness-check-process-", ignore_cleanup_errors=True)
+        self._end = ExitStack()
+        self.folder = self._end.enter_context(temporary_folder("check-process"))
 
     def check(self, exercise: Exercise, answer: Answer) -> Verdict:
         """Return the verdict on an answer; see `harness.course.trial.check_answer`.
@@ -100,7 +106,7 @@ class CheckProcess:
         context = get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(
-            target=_work, args=(theirs, self._folder.name, self._limit), name="check_process", daemon=True
+            target=_work, args=(theirs, str(self.folder), self._limit), name="check_process", daemon=True
         )
         process.start()
         theirs.close()  # otherwise `ours` would stay open after the process ends
@@ -119,7 +125,7 @@ class CheckProcess:
         self.close()
         if self._process is not None:
             self._process.join()
-        self._folder.cleanup()
+        self._end.close()
 
 
 def _work(connection: Connection, folder: str, limit: float) -> None:

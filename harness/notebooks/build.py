@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
+from harness.appengine.web2py.app_files import temporary_folder
 from harness.errors import NotebookError
 from harness.notebooks import files
 from harness.notebooks.files import Cell, Notebook, cell_label, read_saved
@@ -42,10 +42,10 @@ def kernel_environment(*, learners: bool = False) -> Iterator[dict[str, str]]:
     Yields:
         All environment variables. The IPython folder is deleted at the end of the `with` block.
     """
-    with TemporaryDirectory(prefix="harness-ipython-") as folder:
+    with temporary_folder("ipython") as folder:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-        progress = {} if learners else {VARIABLE: str(Path(folder) / "progress")}
-        yield {**inherited, "IPYTHONDIR": folder, "TQDM_DISABLE": "1", **progress}
+        progress = {} if learners else {VARIABLE: str(folder / "progress")}
+        yield {**inherited, "IPYTHONDIR": str(folder), "TQDM_DISABLE": "1", **progress}
 
 
 def execute(notebook: Notebook, path: Path) -> Notebook:

@@ -16,7 +16,7 @@ from harness.course.catalogue import body, find_exercise, solution_cells
 from harness.course.check_process import CheckProcess
 from harness.course.verdict import CheckOutcome
 from harness.course.workspace import Answer
-from harness.errors import HarnessError
+from harness.errors import DiskError, HarnessError
 
 EXERCISE = find_exercise("1.1")
 RIGHT = Answer({name: body(source) for name, source in solution_cells(EXERCISE).items()})
@@ -41,7 +41,7 @@ def test_answers_that_break_the_process_get_a_verdict_and_the_next_is_judged(
 
 def test_an_answer_that_nothing_stops_is_ended_from_outside_and_leaves_no_files() -> None:
     with CheckProcess(limit=0.5) as check_process:
-        folder = Path(check_process._folder.name)
+        folder = check_process.folder
         verdict = check_process.check(EXERCISE, saying("sum(range(10 ** 15))"))
         assert any(folder.iterdir())
     assert verdict.outcome is CheckOutcome.ERROR
@@ -100,6 +100,12 @@ def test_no_room_for_a_process_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.raises(HarnessError, match="no process can be started .*: Resource temp"),
     ):
         check_process.check(EXERCISE, RIGHT)
+
+
+def test_no_room_for_the_files_of_a_process_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(DiskError, match="cannot write its files in .*nowhere: No such file or directory"):
+        CheckProcess()
 
 
 class SlowToDie:

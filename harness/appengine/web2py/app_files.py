@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -116,6 +116,25 @@ def _make_root() -> Path:
     (root / "applications").mkdir()
     (root / "applications" / "__init__.py").touch()  # otherwise Python prefers an installed package `applications`
     return root
+
+
+@contextmanager
+def temporary_folder(purpose: str) -> Iterator[Path]:
+    """Make a folder for temporary files in this scope. If this process is killed, a later process removes the folder.
+
+    Args:
+        purpose: a part of the folder's name.
+
+    Raises:
+        DiskError: the folder can't be made.
+    """
+    with ExitStack() as stack:
+        with explain_disk(always=True):
+            roots.sweep_once()
+            folder = tempfile.TemporaryDirectory(prefix=f"{roots.PREFIX}{purpose}-", ignore_cleanup_errors=True)
+            path = Path(stack.enter_context(folder))
+            stack.enter_context(roots.held(path))
+        yield path
 
 
 def make_app(root: Path, name: str) -> None:

@@ -10,7 +10,6 @@ import os
 import random
 import re
 import sys
-import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
@@ -21,9 +20,8 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from harness.appengine.web2py.app_files import explain_disk, is_full
+from harness.appengine.web2py.app_files import explain_disk, is_full, temporary_folder
 from harness.appengine.web2py.process_state import ProcessState
-from harness.appengine.web2py.roots import PREFIX, held
 from harness.errors import Web2pyNotFoundError
 from harness.state import pip_install
 
@@ -121,7 +119,7 @@ def boot() -> ModuleType:
         DiskError: If the folder for temporary files cannot be used.
     """
     tree = source_tree()
-    with explain_disk(always=True), _temporary_folder() as folder, ProcessState(), _prepared():
+    with explain_disk(), temporary_folder("boot") as folder, ProcessState(), _prepared():
         os.chdir(folder)  # web2py creates folders where it starts, and 2.26.1 reads the file VERSION there
         try:
             gluon = _load(tree, folder)
@@ -141,12 +139,6 @@ def boot() -> ModuleType:
         # `free_locks` can tell whether this thread holds it.
         gluon.cache.CacheInRam.locker, gluon.cfs.cfs_lock = threading.RLock(), threading.RLock()
     return gluon
-
-
-@contextmanager
-def _temporary_folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}boot-") as name, held(Path(name)):
-        yield Path(name)
 
 
 def source_tree() -> Path | None:

@@ -1,7 +1,8 @@
 """Run several web2py roots in one process by exchanging the state that gluon keeps per process.
 
-It also removes the folders of killed processes. A process locks a file in each of its roots. A root whose lock is free
-belongs to a process that has ended, and the next process that makes a lab removes it.
+It also removes the folders of killed processes. A process locks a file in each of its roots and its other temporary
+folders. A folder whose lock is free belongs to a process that has ended, and the next process that makes such a folder
+removes it.
 """
 
 import builtins
@@ -191,12 +192,20 @@ def _pop_modules() -> dict[str, ModuleType]:
 
 
 def hold(root: Path) -> None:
-    """Lock a new root until `release` or the end of the process. On Windows this does nothing."""
+    """Lock a new root until `release` or the end of the process.
+
+    On Windows, and where the file system has no locks, this does nothing.
+    """
     if fcntl is None:
         return
     draft = root / f"{_LOCK}.draft"  # other processes ignore this name, so none of them can lock the file first
     descriptor = os.open(draft, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError:  # the file system has no locks, so no other process could see that this one lives
+        os.close(descriptor)
+        draft.unlink()
+        return
     draft.rename(root / _LOCK)
     _locks[root] = descriptor
 

@@ -1,5 +1,6 @@
 """The next process removes the roots of a killed process from the folder for temporary files, and nothing else."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.appengine.web2py import Site, app_files, roots
+from harness.course.check_process import CheckProcess
 
 # A process that makes a root, prints its path and waits to be killed. It imports only what it needs, to start fast.
 HOLDER = """
@@ -19,6 +21,27 @@ import sys
 from harness.appengine.web2py.app_files import make_root
 print(make_root(), flush=True)
 sys.stdin.read()
+"""
+
+BOOTING = """
+import importlib, sys
+boot = importlib.import_module("harness.appengine.web2py.boot")
+boot._load = lambda tree, folder: (print(folder, flush=True), sys.stdin.read())
+boot.boot()
+"""
+RUNNING_A_NOTEBOOK = """
+import sys
+from harness.notebooks.build import kernel_environment
+with kernel_environment() as variables:
+    print(variables["IPYTHONDIR"], flush=True)
+    sys.stdin.read()
+"""
+CHECKING = """
+import sys
+from harness.course.check_process import CheckProcess
+with CheckProcess() as process:
+    print(process.folder, flush=True)
+    sys.stdin.read()
 """
 
 
@@ -54,6 +77,33 @@ def test_the_folder_of_a_killed_process_goes_with_the_next_lab(temporary, number
         site = Site()
         assert not root.exists()
         site.close()
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.skipif(roots.fcntl is None, reason="there is no flock here, so nothing is removed")
+@pytest.mark.parametrize("program", [BOOTING, RUNNING_A_NOTEBOOK, CHECKING], ids=["boot", "kernel", "check_process"])
+def test_a_folder_of_any_purpose_goes_after_its_process_was_killed_and_not_before(temporary, program):
+    with another_process(temporary, program) as (process, folder):
+        roots.sweep(temporary)
+        assert folder.parent == temporary
+        assert folder.is_dir()
+        process.kill()
+        process.wait()
+        with CheckProcess():
+            assert not folder.exists()
+    assert list(temporary.iterdir()) == []
+
+
+def test_where_the_file_system_has_no_locks_a_folder_is_made_and_stays(temporary, monkeypatch):
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fcntl.flock", refuse)
+        root = app_files.make_root()
+    roots.sweep(temporary)
+    assert [path.name for path in root.iterdir()] == ["applications"]
+    app_files.remove_root(root)
     assert list(temporary.iterdir()) == []
 
 
