@@ -3,6 +3,7 @@
 import builtins
 import datetime
 import gc
+import http.cookies
 import io
 import locale
 import logging
@@ -28,6 +29,7 @@ _ATTRIBUTES: tuple[tuple[ModuleType, str], ...] = (
     (builtins, "__import__"),
     (sys, "dont_write_bytecode"),
     (sys, "path"),
+    (http.cookies, "_unquote"),
     (os, "environ"),
     (tempfile, "tempdir"),
     (datetime, "datetime"),

@@ -6,9 +6,11 @@ removes it.
 """
 
 import builtins
+import http.cookies
 import importlib
 import os
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -32,6 +34,11 @@ except ImportError:  # Windows
 PREFIX = "harness-"
 _LOCK = ".lock"
 _locks: dict[Path, int] = {}  # from a root to the file descriptor that holds its lock
+
+# Python before 3.11.10 and 3.12.6 needs minutes for a cookie of 150,000 backslashes (python/cpython#123067). No limit
+# stops it, and Ctrl-C waits for it, because web2py parses the cookies of a request.
+_PARSES_COOKIES_SLOWLY = not hasattr(http.cookies, "_unquote_sub")
+_quoted_character = re.compile(r"\\(?:([0-3][0-7][0-7])|(.))")
 
 _turn = threading.Lock()
 _running: int | None = None  # the thread in which web2py runs
@@ -68,6 +75,8 @@ class ActiveRoot:
             sys.path.insert(0, self._folder)
             sys.dont_write_bytecode = True  # Python finds a stale .pyc by its mtime, which counts whole seconds
             builtins.__import__ = self._gluon.custom_import.custom_importer
+            if _PARSES_COOKIES_SLOWLY:
+                http.cookies._unquote = _unquote  # type: ignore[assignment]
             try:
                 yield output
             finally:
@@ -138,6 +147,13 @@ class ActiveRoot:
                     value.close()  # a close without a commit rolls back
             connections.clear()
             connections.update(notebooks)
+
+
+def _unquote(text: str | None) -> str | None:
+    """Return the value of a quoted cookie, as `http.cookies` does in newer versions of Python."""
+    if text is None or len(text) < 2 or not text.startswith('"') or not text.endswith('"'):
+        return text
+    return _quoted_character.sub(lambda found: chr(int(found[1], 8)) if found[1] else found[2], text[1:-1])
 
 
 @contextmanager

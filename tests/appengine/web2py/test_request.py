@@ -1,5 +1,6 @@
 """One request through web2py: the response, and what the harness recorded."""
 
+import http.cookies
 import re
 import sys
 from pathlib import Path
@@ -155,6 +156,25 @@ def test_a_megabyte_arrives_whole(site: Site) -> None:
     assert response.text == "500000"
 
 
+class Quadratic:
+    """The pattern that Python before 3.11.10 and 3.12.6 searches once for each backslash in a cookie."""
+
+    def search(self, text: str, start: int) -> None:
+        raise AssertionError("this is slow for many backslashes")
+
+
+@pytest.mark.parametrize("value", [150_000 * "\\", r"a\073 \"b\" \\ \400 \9 é", ""])
+def test_a_cookie_of_any_length_is_parsed_in_one_pass_with_the_same_result(
+    value: str, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unquote = http.cookies._unquote
+    expected = unquote(f'"{value[:2_000]}"')
+    monkeypatch.setattr(http.cookies, "_OctalPatt", Quadratic(), raising=False)
+    response = run(site, "return request.cookies['b'].value[:1000]", headers=(("Cookie", f'a=1; b="{value}"'),))
+    assert response.text == expected[:1000]
+    assert http.cookies._unquote is unquote
+
+
 def test_headers_and_the_address_reach_the_handler(site: Site) -> None:
     headers = (("X-AppEngine-QueueName", "default"), ("X-AppEngine-TaskRetryCount", "3"))
     body = "e = request.env\nreturn '%s %s %s %s' % (request.client, e.http_x_appengine_queuename,"
@@ -268,11 +288,11 @@ def test_a_request_from_inside_a_handler_is_refused_and_the_outer_one_keeps_its_
     body += "try: builtins.nested()\nexcept Exception as e: return '%s: %s' % (type(e).__name__, e)"
     import builtins
 
-    builtins.nested = lambda: get(site, "/tutorial/default/f")  # type: ignore[attr-defined]
+    builtins.nested = lambda: get(site, "/tutorial/default/f")
     try:
         response = run(site, body)
     finally:
-        del builtins.nested  # type: ignore[attr-defined]
+        del builtins.nested
     assert response.text.startswith("HarnessError: a request is still being answered")
     assert [row["old"] for row in site.rows("mytable")] == ["outer"]
 
