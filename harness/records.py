@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 __all__ = [
     "Attempt",
@@ -124,8 +124,29 @@ class Frame(Record):
         return f"{self.file}, line {self.line}"
 
 
+class _LateVariables:
+    """Base class of Route: variables that are missing are read when they are first needed.
+
+    Parsing a form takes longer than most other parts of a request, and few routes are ever looked at.
+    """
+
+    __slots__ = ("_read",)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name not in _VARIABLES:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            for each, value in zip(_VARIABLES, self._read(), strict=True):
+                object.__setattr__(self, each, value)
+            return getattr(self, name)
+
+
+_VARIABLES = ("get_vars", "post_vars", "vars")
+
+
 @dataclass(frozen=True, slots=True, repr=False)
-class Route(Record):
+class Route(_LateVariables, Record):
     """The action that web2py ran for a URL, with the action's `request.get_vars`, `.post_vars` and `.vars`."""
 
     application: str
@@ -141,6 +162,13 @@ class Route(Record):
     def action(self) -> str:
         """The action: "tutorial/default/task_do"."""
         return f"{self.application}/{self.controller}/{self.function}"
+
+    def read_later(self, read: Callable[[], tuple[dict[str, Any], ...]]) -> Route:
+        """Let `read` return get_vars, post_vars and vars when one of them is first needed, and return the route."""
+        for name in _VARIABLES:
+            object.__delattr__(self, name)
+        object.__setattr__(self, "_read", read)
+        return self
 
 
 @dataclass(frozen=True, slots=True, repr=False)

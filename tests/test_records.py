@@ -42,6 +42,19 @@ def test_a_record_cannot_be_changed():
         TASK.name = "other"
 
 
+def test_variables_that_are_read_late_make_no_difference():
+    def late() -> Route:
+        return Route("a", "b", "c", args=("d",)).read_later(lambda: ({"n": "1"}, {}, {"n": "1"}))
+
+    route = Route("a", "b", "c", args=("d",), get_vars={"n": "1"}, post_vars={}, vars={"n": "1"})
+    assert late() == route
+    assert pickle.loads(pickle.dumps(late())) == route
+    assert dataclasses.replace(late(), function="e") == dataclasses.replace(route, function="e")
+    assert str(late()) == str(route)
+    with pytest.raises(AttributeError, match="'Route' object has no attribute 'variables'"):
+        getattr(late(), "variables")  # noqa: B009
+
+
 def test_a_header_is_found_in_any_spelling_and_the_first_one_counts():
     headers = (("Retry-After", "1"), ("retry-after", "2"))
     assert find_header(headers, "RETRY-AFTER") == "1"

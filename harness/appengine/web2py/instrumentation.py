@@ -9,12 +9,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from harness.appengine.web2py.tickets import Sources, learner_frames, make_ticket
+from harness.appengine.wsgi import to_environ
 from harness.records import Request, Response, Route, Ticket
 
 STATEMENTS, LENGTH = 200, 2000  # the statements that are kept, and the characters of each
@@ -114,32 +115,30 @@ class RequestRecorder:
         )
 
     def _read_route(self, request: Any) -> Route:
-        """Return the action with the variables as they were sent, before the handler can change them."""
-        action = request.application, request.controller, request.function, request.extension, tuple(request.args or ())
-        if not self._request.body and not request.env.query_string:
-            return Route(*action)
-        if _is_unread_form(request):
-            try:
-                return Route(*action, *_variables(request))
-            except Exception:
-                request._get_vars = request._post_vars = request._vars = None  # so that the handler raises it again
-        copy = self._gluon.globals.Request(request.env)
-        copy._body = io.BytesIO(self._request.body)
-        try:
-            return Route(*action, *_variables(copy))
-        except Exception:
-            get_vars = _sort(copy.get_vars)
-            return Route(*action, get_vars, {}, get_vars)
+        """Return the action with the variables as they were sent, whatever the models and the handler change."""
+        route = Route(
+            request.application, request.controller, request.function, request.extension, tuple(request.args or ())
+        )
+        query = request.env.query_string  # a rule of routes.py may have changed it
+        if not self._request.body and not query:
+            return route
+        return route.read_later(partial(_parse, self._gluon, self._request, query))
 
 
-def _is_unread_form(request: Any) -> bool:
-    """Return whether reading the variables changes nothing for the handler, so that web2py parses them only once.
+def _parse(gluon: ModuleType, request: Request, query: str) -> tuple[dict[str, Any], ...]:
+    """Return what web2py parses of a request as it was sent: copies of get_vars, post_vars and vars.
 
-    It returns False if a model has read them, because the model may have changed them. It also returns False if the
-    body is not a form, because reading it raises an exception in 2.26.1, which only the handler should raise.
+    2.26.1 raises an exception if the body is not a form; the variables are then those of the query string.
     """
-    kind = str(request.env.content_type or "")
-    return kind.startswith("application/x-www-form-urlencoded") and request._get_vars is request._post_vars is None
+    environ = {**to_environ(request), "QUERY_STRING": query}
+    fresh = gluon.globals.Request(environ)
+    fresh.env.update((key.lower().replace(".", "_"), value) for key, value in environ.items())
+    fresh._body = io.BytesIO(request.body)
+    try:
+        return _variables(fresh)
+    except Exception:
+        get_vars = _sort(fresh.get_vars)
+        return get_vars, {}, get_vars
 
 
 def _variables(request: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:

@@ -132,6 +132,27 @@ def test_the_route_shows_the_vars_as_they_were_sent(site: Site) -> None:
     assert (response.route.vars, response.route.get_vars) == ({"a": "1"}, {"a": "1"})
 
 
+def test_a_form_is_parsed_only_when_its_variables_are_needed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gluon.globals import Request as Web2pyRequest
+
+    parsed, parse = [], Web2pyRequest.parse_post_vars
+    monkeypatch.setattr(Web2pyRequest, "parse_post_vars", lambda request: (parsed.append(request), parse(request)))
+    site.write("controllers/default.py", "def f(): return ''")
+    response = post(site, "/tutorial/default/f", a="1")
+    site.close()
+    assert parsed == []
+    assert response.route is not None
+    assert (response.route.vars, response.route.post_vars, response.route.get_vars) == ({"a": "1"}, {"a": "1"}, {})
+    assert len(parsed) == 1
+
+
+def test_the_route_shows_the_query_string_that_routes_py_made(site: Site) -> None:
+    site.write("routes.py", r"routes_in = [('/short/(?P<n>[0-9]+)', r'/tutorial/default/f?n=\g<n>')]")
+    response = run(site, "return ''", "/short/5")
+    assert response.route is not None
+    assert response.route.vars == {"n": "5"}
+
+
 def test_json_arrives_with_its_types(site: Site) -> None:
     site.write("controllers/default.py", "def f(): return repr(request.vars.n + 1)")
     request = Request("POST", "/tutorial/default/f", (("Content-Type", "application/json"),), b'{"n": 1, "l": [null]}')
