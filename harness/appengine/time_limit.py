@@ -16,18 +16,19 @@ changes its own data, Ctrl-C waits until the change is complete, so no task is l
 Only Linux and macOS have the timer signal, and only the main thread receives signals. Elsewhere there is no limit.
 """
 
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from types import FrameType, SimpleNamespace
 from typing import Any, TypeVar
 
 from harness.errors import HandlerStopped
 
+_signal: Any = import_module("_signal")  # the module signal turns all numbers into enums, which takes 5 µs a call
 T = TypeVar("T")
 Handler = Callable[[int, FrameType | None], Any]
 REAL_SECONDS = 5.0
@@ -153,14 +154,14 @@ def limit(
     """
     timeout = HandlerTimeout(is_learners, seconds)
     trace = sys.gettrace()
-    with _handling("SIGINT", timeout.interrupt), _handling("SIGALRM", lambda previous: timeout.alarm) as limited:
+    with _Handling("SIGINT", timeout.interrupt), _Handling("SIGALRM", lambda previous: timeout.alarm) as limited:
         if limited:
-            signal.setitimer(signal.ITIMER_REAL, seconds, again)
+            _signal.setitimer(_signal.ITIMER_REAL, seconds, again)
         try:
             yield timeout
         finally:
             if limited:
-                signal.setitimer(signal.ITIMER_REAL, 0)
+                _signal.setitimer(_signal.ITIMER_REAL, 0)
             if timeout.stopped:
                 sys.settrace(trace)
 
@@ -175,7 +176,7 @@ class Interrupts:
     def held(self) -> Iterator[None]:
         """Delay Ctrl-C until `check` or the end of this scope; inside a `limit`, learner code still receives it."""
         try:
-            with _handling("SIGINT", lambda previous: self._hold):
+            with _Handling("SIGINT", lambda previous: self._hold):
                 yield
         finally:
             self.check()
@@ -190,22 +191,25 @@ class Interrupts:
         self._waiting = True
 
 
-@contextmanager
-def _handling(name: str, make: Callable[[Handler], Handler]) -> Iterator[bool]:
+class _Handling:
     """Handle a signal in this scope with the handler that `make` returns for the previous handler.
 
-    Yields:
-        Whether the signal is handled: not outside the main thread, and not if the system lacks the signal or the
-        process ignores it.
+    The value of the scope is whether the signal is handled: not outside the main thread, and not if the system lacks
+    the signal or the process ignores it.
     """
-    number = getattr(signal, name, None)
-    previous = None if number is None else signal.getsignal(number)
-    main = threading.current_thread() is threading.main_thread()
-    if number is None or previous in (None, signal.SIG_IGN) or not main:
-        yield False
-        return
-    signal.signal(number, make(previous))  # type: ignore[arg-type]
-    try:
-        yield True
-    finally:
-        signal.signal(number, previous)
+
+    def __init__(self, name: str, make: Callable[[Handler], Handler]) -> None:
+        self._number = getattr(_signal, name, None)
+        self._make = make
+
+    def __enter__(self) -> bool:
+        previous: Any = None if self._number is None else _signal.getsignal(self._number)
+        main = threading.get_ident() == threading.main_thread().ident
+        self._handled, self._previous = main and previous not in (None, _signal.SIG_IGN), previous
+        if self._handled:
+            _signal.signal(self._number, self._make(previous))
+        return self._handled
+
+    def __exit__(self, *error: object) -> None:
+        if self._handled:
+            _signal.signal(self._number, self._previous)

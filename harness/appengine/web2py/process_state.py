@@ -8,7 +8,6 @@ import io
 import locale
 import logging
 import os
-import signal
 import socket
 import sys
 import tempfile
@@ -18,9 +17,11 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from functools import partial
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+_signal: Any = import_module("_signal")  # the module signal turns all numbers into enums, which takes 5 µs a call
 LIMIT = 10_000  # bytes that are kept of what a handler prints
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGALRM")  # those that a kernel needs; Windows has only the first two
 _CLOCKS = ("time", "time_ns", "monotonic", "perf_counter", "sleep", "localtime", "gmtime", "strftime", "tzset")
@@ -39,6 +40,7 @@ _ATTRIBUTES: tuple[tuple[ModuleType, str], ...] = (
 )
 # Matches a module's name, and its path without ".py", which is what the compiler reports.
 _LIBRARIES = r"(.*[\\/])?(gluon|pydal|yatl|google[\\/.]appengine)([\\/.]|$)"
+_TZ = os.environ.encodekey("TZ")
 _State = tuple[Callable[[], Any], Callable[[Any], object]]  # a function that reads it and one that changes it
 
 
@@ -52,12 +54,12 @@ class ProcessState:
     """
 
     def __enter__(self) -> None:
-        main = threading.current_thread() is threading.main_thread()  # no other thread can set signal handlers
-        self._attributes = [(owner, name, getattr(owner, name)) for owner, name in _ATTRIBUTES]
-        self._states = [(read, write, read()) for read, write in (*_STATES, *(_HANDLERS if main else ()))]
+        main = threading.get_ident() == threading.main_thread().ident  # no other thread can set signal handlers
+        self._attributes = [getattr(owner, name) for owner, name in _ATTRIBUTES]
+        self._states = [(read, write, read()) for read, write in (_STATES_OF_MAIN if main else _STATES)]
 
     def __exit__(self, *error: object) -> None:
-        for owner, name, value in self._attributes:
+        for (owner, name), value in zip(_ATTRIBUTES, self._attributes, strict=True):
             if getattr(owner, name, None) is not value:
                 setattr(owner, name, value)
         for read, write, value in self._states:
@@ -77,10 +79,14 @@ def _change_folder(folder: str) -> None:
         os.chdir(folder)
 
 
-def _set_zone(zone: tuple[str | None, tuple[str, str]]) -> None:
+def _zone() -> tuple[Any, tuple[str, str]]:
+    return os.environ._data.get(_TZ), time.tzname  # type: ignore[attr-defined]
+
+
+def _set_zone(zone: tuple[Any, tuple[str, str]]) -> None:
     os.environ.pop("TZ", None)
     if zone[0] is not None:
-        os.environ["TZ"] = zone[0]
+        os.environ["TZ"] = os.environ.decodevalue(zone[0])
     if hasattr(time, "tzset"):  # Windows has no tzset
         time.tzset()
 
@@ -99,15 +105,16 @@ def _set_environment(saved: dict[Any, Any]) -> None:
             os.environ[decode(name)] = decode(value)
 
 
-def _disabled_loggers() -> set[logging.Logger]:
-    loggers = list(logging.root.manager.loggerDict.values())
-    return {logger for logger in loggers if isinstance(logger, logging.Logger) and logger.disabled}
+def _disabled_loggers() -> list[Any]:
+    loggers: list[Any] = list(logging.root.manager.loggerDict.values())
+    return [logger for logger in loggers if type(logger) is not logging.PlaceHolder and logger.disabled]
 
 
-def _enable_others(disabled: set[logging.Logger]) -> None:
+def _enable_others(disabled: list[Any]) -> None:
     """Enable loggers again, because `logging.config` disables every logger that a configuration does not name."""
-    for logger in _disabled_loggers() - disabled:
-        logger.disabled = False
+    for logger in _disabled_loggers():
+        if logger not in disabled:
+            logger.disabled = False
 
 
 _STATES: tuple[_State, ...] = (
@@ -126,18 +133,24 @@ _STATES: tuple[_State, ...] = (
     (lambda: sys.path[:], lambda saved: sys.path.__setitem__(slice(None), saved)),
     (_working_folder, _change_folder),
     (partial(locale.setlocale, locale.LC_ALL), partial(locale.setlocale, locale.LC_ALL)),
-    (lambda: (os.environ.get("TZ"), time.tzname), _set_zone),
+    (_zone, _set_zone),
     (lambda: logging.root.handlers[:], lambda saved: logging.root.handlers.__setitem__(slice(None), saved)),
     (lambda: logging.root.level, logging.root.setLevel),
     (lambda: logging.root.manager.disable, logging.disable),
     (_disabled_loggers, _enable_others),
 )
-if hasattr(signal, "pthread_sigmask"):  # Windows has no signal mask
+if hasattr(_signal, "pthread_sigmask"):  # Windows has no signal mask
     _STATES += (
-        (partial(signal.pthread_sigmask, signal.SIG_BLOCK, ()), partial(signal.pthread_sigmask, signal.SIG_SETMASK)),
+        (
+            partial(_signal.pthread_sigmask, _signal.SIG_BLOCK, ()),
+            partial(_signal.pthread_sigmask, _signal.SIG_SETMASK),
+        ),
     )
-_NUMBERS = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
-_HANDLERS: list[_State] = [(partial(signal.getsignal, each), partial(signal.signal, each)) for each in _NUMBERS]
+_NUMBERS = [getattr(_signal, name) for name in _SIGNALS if hasattr(_signal, name)]
+_STATES_OF_MAIN: tuple[_State, ...] = (
+    *_STATES,
+    *((partial(_signal.getsignal, each), partial(_signal.signal, each)) for each in _NUMBERS),
+)
 
 
 class _FirstBytes(io.BufferedIOBase):
