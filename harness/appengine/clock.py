@@ -9,6 +9,7 @@ Python's own time is changed only inside a scope, because a lasting patch would 
 """
 
 import math
+import os
 import sys
 import threading
 import time
@@ -146,7 +147,8 @@ class Clock:
         if _scopes:
             raise HarnessError("a request is already running; a task can run only after it has ended")
         start = self._timestamp if at is None else at
-        with time_machine.travel(to_datetime(start), tick=False) as traveller:
+        with _utc(), time_machine.travel(0, tick=False) as traveller:
+            traveller.shift(timedelta(seconds=start))
             self._scope = TravelScope(start, deadline, traveller.shift)
             _scopes.append(self._scope)
             time.sleep = _sleep  # type: ignore[assignment]  # narrower argument, same behaviour
@@ -156,6 +158,30 @@ class Clock:
                 time.sleep = _real_sleep
                 _scopes.clear()
                 self._scope = None
+
+
+@contextmanager
+def _utc() -> Iterator[None]:
+    """Make UTC the local time zone in this scope.
+
+    time-machine does the same for an aware datetime, but reads the files of both zones even if the zone is UTC already.
+    """
+    before = os.environ.get("TZ")
+    differs = (time.timezone, time.tzname) != (0, ("UTC", "UTC"))
+    if before == "UTC" and not differs or not hasattr(time, "tzset"):  # Windows has no tzset
+        yield
+        return
+    os.environ["TZ"] = "UTC"
+    if differs:
+        time.tzset()
+    try:
+        yield
+    finally:
+        os.environ.pop("TZ", None)
+        if before is not None:
+            os.environ["TZ"] = before
+        if differs:
+            time.tzset()
 
 
 def _import_time_machine() -> Any:

@@ -15,7 +15,7 @@ from harness.appengine.web2py.process_state import ProcessState, captured
 from harness.appengine.web2py.tickets import make_ticket
 from harness.appengine.wsgi import WSGIApp, call, to_environ
 from harness.errors import BadRequestError, HandlerStopped, SourceError, quoted
-from harness.records import Request, Response, find_header
+from harness.records import Request, Response, fill, find_header
 
 T = TypeVar("T")
 _ROUTES = "<string>"  # the file name of routes.py in its frames, because web2py runs it as a string
@@ -81,7 +81,7 @@ class Server:
         if timeout.interrupted:
             raise KeyboardInterrupt
         stopped = "virtual" if scope.deadline_exceeded else "real" if timeout.stopped else None
-        return replace(
+        return fill(
             response,
             started=to_datetime(start),
             elapsed=deadline if stopped == "real" else scope.elapsed,

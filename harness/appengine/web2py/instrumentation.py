@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.appengine.web2py.tickets import Sources, learner_frames, make_ticket
 from harness.appengine.wsgi import to_environ
-from harness.records import Request, Response, Route, Ticket
+from harness.records import Request, Response, Route, Ticket, fill
 
 STATEMENTS, LENGTH = 200, 2000  # the statements that are kept, and the characters of each
 _OPENING = ("PRAGMA ", "SELECT 1;")  # pydal runs these to open a connection and to test it
@@ -103,9 +103,9 @@ class RequestRecorder:
             self._ticket = replace(self._ticket, message=message)
 
     def complete(self, response: Response, output: str) -> Response:
-        """Return a copy of the response that also contains what was recorded, and the output."""
+        """Add what was recorded, and the output, to a new response, and return it."""
         more = (f"… and {self._dropped} more statements",) if self._dropped else ()
-        return replace(
+        return fill(
             response,
             route=self._route,
             vars=self._vars,
