@@ -22,6 +22,7 @@ from harness.errors import BadValueError, HandlerStopped, HarnessError, quoted
 
 DEADLINE = 600.0  # virtual seconds that a handler may take, for a user's request or for a task (T34; Docs)
 START = datetime(2012, 9, 3, 9, 0, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
 
@@ -199,7 +200,7 @@ def _import_time_machine() -> Any:
 
 def to_datetime(timestamp: float) -> datetime:
     """Return an aware UTC datetime for seconds since 1970, to the microsecond, in every time zone of the host."""
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=timestamp)
+    return _EPOCH + timedelta(seconds=timestamp)
 
 
 def _checked_seconds(seconds: float) -> float:

@@ -15,6 +15,7 @@ from harness import Lab
 from tests.bench.measure import Row, collector_at_rest, in_turns, timed
 
 COUNT = 200
+GOALS = {"insert": 0.8, "trivial": 1.0}  # a lab spares the disk and web2py's collector, but not the rest of web2py
 _ROOT = Path(__file__).parents[2]
 CONTROLLER = """
 def add():
@@ -35,7 +36,7 @@ def trivial():
 def rows() -> list[Row]:
     """Compare for a worker that inserts a row, as the seed's does, and for one that does nothing."""
     found = []
-    for worker in ("insert", "trivial"):
+    for worker in GOALS:
         with Lab(queue_yaml="queue:\n- name: default\n  rate: 500/s\n  bucket_size: 100\n") as lab:
             lab.write("controllers/default.py", CONTROLLER)
             dispatched(lab, worker)  # the tables are made before another process sees them
@@ -55,7 +56,8 @@ def _compare(worker: str, seconds: dict[str, float]) -> Iterator[Row]:
     """Yield our share of the bare call, and how little web2py alone can need: without its collector, and without us."""
     bare = seconds["bare"]
     note = f"{seconds['dispatched'] * 1e3:.2f} ms against {bare * 1e3:.2f} ms"
-    yield Row("dispatch", f"task / bare wsgibase, worker {worker}", seconds["dispatched"] / bare, "ratio", 0.8, note)
+    name, goal = f"task / bare wsgibase, worker {worker}", GOALS[worker]
+    yield Row("dispatch", name, seconds["dispatched"] / bare, "ratio", goal, note)
     yield Row("dispatch", f"bare without its collector / bare, worker {worker}", seconds["spared"] / bare, "ratio")
 
 

@@ -1,0 +1,50 @@
+"""What an attempt costs besides web2py's own work, counted in calls, because times differ from machine to machine."""
+
+import sys
+from collections.abc import Callable
+
+from harness import Lab
+from harness.appengine.web2py.environ import to_web2py
+from harness.appengine.wsgi import call
+
+_COUNT = 20
+
+
+def calls(action: Callable[[], object]) -> int:
+    """Return how many functions of Python and of C an action calls."""
+    counted = 0
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal counted
+        counted += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        action()
+    finally:
+        sys.setprofile(None)
+    return counted
+
+
+def test_an_attempt_adds_at_most_two_fifths_to_the_calls_of_web2py() -> None:
+    with Lab(queue_yaml="queue:\n- name: default\n  rate: 500/s\n  bucket_size: 100\n") as lab:
+        lab.write(
+            "controllers/default.py",
+            "def add():\n    from google.appengine.api import taskqueue\n"
+            "    for number in range(int(request.vars.count)):\n"
+            "        taskqueue.add(url=URL('worker'), params=dict(old='original text', new='new text'))\n"
+            "def worker():\n    return 'done'\n",
+        )
+        lab.get("default/add", count=_COUNT)
+        request = lab.run()[0].request
+        site = lab._engine.site
+
+        def bare() -> None:
+            for _ in range(_COUNT):
+                call(site._gluon.main.wsgibase, to_web2py(request), request)
+
+        with site._active_root.inside():
+            web2pys = calls(bare)
+        lab.get("default/add", count=_COUNT)
+        ours = calls(lab.run)
+        assert ours <= 1.4 * web2pys
