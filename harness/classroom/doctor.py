@@ -314,7 +314,8 @@ def grading(course: Path) -> SetupFinding:
     layers, gaps = sandbox.layers(), sandbox.gaps()
     if not gaps:
         return ok(f"{' and '.join(layers)} isolate answers")
-    active = f"only {layers[0]} isolates" if layers else "no layer of the kernel isolates"
+    verb = "isolate" if len(layers) > 1 else "isolates"
+    active = f"only {' and '.join(layers)} {verb}" if layers else "no layer of the kernel isolates"
     says = f"{active} answers, so native code in an answer could {', and '.join(gaps)}"
     return note(says, "only instructors grade: see notebooks/GRADING.md")
 

@@ -340,20 +340,30 @@ def test_the_last_line_says_what_is_in_the_way():
     assert summary({"a": odd, "b": bad, "c": bad}) == "2 problems to fix: b, c."
 
 
-def test_a_machine_that_grades_in_isolation_shows_its_layers(monkeypatch, course):
-    monkeypatch.setattr(sandbox, "version", lambda: 7)
-    monkeypatch.setattr(seccomp, "available", lambda: True)
-    assert said(doctor.grading(course)) == ("ok", "Landlock 7 and seccomp isolate answers")
+FILES = "read and change the files of this user account"
+NETWORK = "use the network, other programs' sockets and shared memory, and disturb other processes"
+COULD = "answers, so native code in an answer could"
+LAYERS = {  # Landlock's version, whether seccomp is available, and the line
+    (7, True): "Landlock 7 and seccomp isolate answers",
+    (3, True): "Landlock 3 and seccomp isolate answers",
+    (2, True): f"only Landlock 2 and seccomp isolate {COULD} empty the files of this user account",
+    (7, False): f"only Landlock 7 isolates {COULD} {NETWORK}",
+    (2, False): f"only Landlock 2 isolates {COULD} empty the files of this user account, and {NETWORK}",
+    (0, True): f"only seccomp isolates {COULD} {FILES}",
+    (0, False): f"no layer of the kernel isolates {COULD} {FILES}, and {NETWORK}",
+}
 
 
-def test_a_machine_that_cannot_isolate_answers_is_a_note_that_shows_what_is_missing(monkeypatch, course):
-    monkeypatch.setattr(sandbox, "version", lambda: 0)
-    monkeypatch.setattr(seccomp, "available", lambda: True)
+@pytest.mark.parametrize(("landlock", "filtered"), LAYERS)
+def test_the_layers_that_isolate_answers_are_named_and_so_is_what_is_missing(monkeypatch, course, landlock, filtered):
+    monkeypatch.setattr(sandbox, "version", lambda: landlock)
+    monkeypatch.setattr(seccomp, "available", lambda: filtered)
     found = doctor.grading(course)
-    assert found.state is SetupState.NOTE
-    assert found.says.startswith("only seccomp isolates answers, so native code in an answer could read")
-    assert "GRADING.md" in found.fix
-    monkeypatch.setattr(seccomp, "available", lambda: False)
-    assert doctor.grading(course).says.startswith("no layer of the kernel isolates answers")
+    is_complete = landlock >= 3 and filtered
+    assert said(found) == ("ok" if is_complete else "note", LAYERS[landlock, filtered])
+    assert ("GRADING.md" in found.fix) != is_complete
+
+
+def test_windows_has_no_layers_because_nothing_is_graded_there(monkeypatch, course):
     monkeypatch.setattr(sys, "platform", "win32")
     assert "not on Windows" in doctor.grading(course).says

@@ -1,6 +1,7 @@
-"""Run nbgrader's commands on assignment 01 in one process, and print the points by student and check as JSON.
+"""Run nbgrader's commands on assignment 01 in one process, and print their results as JSON.
 
-Run it in a course folder with .venv/classroom's Python.
+The results are the exit status of each command, and the points by student and check. An argument is a command with its
+options ("autograde --force"). Run it in a course folder with .venv/classroom's Python.
 """
 
 import json
@@ -12,11 +13,16 @@ from nbgrader.apps import AutogradeApp, GenerateAssignmentApp, GenerateFeedbackA
 COMMANDS = {"generate_assignment": GenerateAssignmentApp, "autograde": AutogradeApp, "feedback": GenerateFeedbackApp}
 
 
-def run(name: str, *options: str) -> None:
+def run(name: str, *options: str) -> int:
     app = COMMANDS[name].instance()
     app.initialize(["01", *options])
-    app.start()
-    app.clear_instance()
+    try:
+        app.start()
+    except SystemExit as end:
+        return int(end.code)
+    finally:
+        app.clear_instance()
+    return 0
 
 
 def points() -> dict[str, dict[str, list[float]]]:
@@ -29,6 +35,5 @@ def points() -> dict[str, dict[str, list[float]]]:
         }
 
 
-for command in sys.argv[1:]:
-    run(command)
-print(json.dumps({"points": points()}))
+statuses = [run(*command.split()) for command in sys.argv[1:]]
+print(json.dumps({"statuses": statuses, "points": points()}))

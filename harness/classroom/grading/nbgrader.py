@@ -76,7 +76,7 @@ class CheckAnswers(NbGraderPreprocessor):  # type: ignore[misc]
         checks = [cell for cell in nb.cells if cell.metadata.get("nbgrader", {}).get("grade")]
         numbers = [found[1] if (found := _CHECK.search(cell.source)) else None for cell in checks]
         wanted = sorted({number for number in numbers if number})
-        grades = {each.exercise: each for each in grade(nb, wanted, self.allow_incomplete)}
+        grades = {each.exercise: each for each in grade(nb, wanted, self.allow_incomplete, self.log.warning)}
         for cell, number in zip(checks, numbers, strict=True):
             cell.outputs = [_output(grades[number]) if number else _error(_UNKNOWN)]
         return nb, resources

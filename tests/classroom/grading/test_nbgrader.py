@@ -23,6 +23,7 @@ pytestmark = pytest.mark.classroom
 
 ROOT = Path(__file__).parents[3]
 SPY = ROOT / "tests" / "support" / "network_spy"
+WEAK_KERNEL = ROOT / "tests" / "support" / "weak_kernel"
 NAME = "01_first_task.ipynb"
 EXERCISES = ("1.1", "1.2", "1.3", "1.4")
 HARD_CODED = "db.mytable.insert(old='Ferry late', new='Ferry on time')"
@@ -35,20 +36,26 @@ for number in ("1.1", "1.2", "1.3", "1.4"):
 """
 
 
-def commands(folder: Path, *names: str) -> dict[str, object]:
+def run(folder: Path, path: Path, *commands: str) -> tuple[dict[str, object], str]:
+    """Run commands of nbgrader in a course folder; return their results and their log.
+
+    Args:
+        folder: the course folder.
+        path: a folder for PYTHONPATH.
+        commands: see `nbgrader_script`.
+    """
     python = classroom("python")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "COV_"))}
-    environment |= {"HOME": str(folder), "PATH": f"{python.parent}:{os.environ['PATH']}"}
-    environment |= {"PYTHONPATH": str(shutil.copytree(SPY, folder / "spy"))}
+    environment |= {"HOME": str(folder), "PATH": f"{python.parent}:{os.environ['PATH']}", "PYTHONPATH": str(path)}
     done = subprocess.run(
-        [python, ROOT / "tests" / "support" / "nbgrader_script.py", *names],
+        [python, ROOT / "tests" / "support" / "nbgrader_script.py", *commands],
         cwd=folder,
         env=environment,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1]), done.stderr
 
 
 def solved(answers: dict[str, str]) -> files.Notebook:
@@ -138,7 +145,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def graded(folder: Path) -> dict[str, object]:
-    return commands(folder, "generate_assignment", "autograde", "feedback")
+    results, log = run(folder, shutil.copytree(SPY, folder / "spy"), "generate_assignment", "autograde", "feedback")
+    assert results["statuses"] == [0, 0, 0], log
+    return results
 
 
 def points(graded: dict[str, object], student: str) -> list[list[float]]:
@@ -211,3 +220,21 @@ def test_laying_out_again_keeps_grades_submissions_settings_and_a_source_that_wa
     assert kept.read_text("utf-8") == "edited"
     assert files.read(folder / "source" / "01" / NAME).cells
     assert lay_out(ROOT, folder, said.append) == 0
+
+
+def test_on_a_kernel_that_isolates_no_native_code_the_command_grades_only_with_its_option_and_warns(tmp_path):
+    lay_out(ROOT, tmp_path, say=lambda line: None)
+    save(tmp_path, "right", solved(solution_cells(find_exercise("1.1"))))
+    option = "--CheckAnswers.allow_incomplete=True"
+    results, log = run(tmp_path, WEAK_KERNEL, "generate_assignment", "autograde", f"autograde {option}")
+    assert results["statuses"] == [0, 1, 0], log
+    danger = (
+        "this machine's kernel can't isolate answers completely: native code in an answer could read and change the "
+        "files of this user account, and use the network, other programs' sockets and shared memory, and disturb other "
+        "processes."
+    )
+    before, _, after = log.partition(f"GradingError: {danger} Grade on Linux 6.2 or later")
+    assert f"add {option} to the command." in after
+    assert "WARNING] this machine" not in before
+    assert f"WARNING] {danger} The answers are graded because {option} allows it." in after
+    assert results["points"]["right"]["ex1_1_check"] == [1.0, 1.0]
