@@ -6,8 +6,10 @@ process receives the stubs and never reads a solution.
 """
 
 import json
+import os
 import sys
 
+from harness.classroom.grading.child import end_with
 from harness.classroom.grading.isolated_engine import Budget, IsolatedEngine
 from harness.classroom.grading.sandbox import become_nobody, limit_memory
 from harness.course.catalogue import find_exercise
@@ -40,10 +42,12 @@ class IsolatedLab(TrialLab):
 
 def main() -> None:
     """Check all answers of the input, and write the verdicts to the output."""
-    answers = json.load(sys.stdin)
+    parent = os.getppid()
+    answers = json.load(sys.stdin)  # fails if the parent ended before it could write them
     _warm_up()
     limit_memory(MEMORY)
     become_nobody()
+    end_with(parent)
     _print("ready")
     for answer in answers:
         with at_most(OWN_SECONDS):  # because a C call on what the answer returned may take without end

@@ -1,8 +1,10 @@
 """Run an action in a child process, which returns bytes and can't change anything else in its parent."""
 
+import ctypes
 import os
 import select
 import signal
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +15,7 @@ LARGEST = 32 << 20  # bytes that a child may return
 _PIECE = 1 << 16  # bytes that are read together
 _INSPECTED = 0.2  # seconds between two inspections
 _AT_LEAST = 0.05  # seconds between two checks of the time
+_SIGNAL_OF_PARENTS_END = 1  # PR_SET_PDEATHSIG
 
 
 class ChildLost(Exception):
@@ -60,10 +63,11 @@ def run_apart(
         ChildLost: the child didn't return a complete result.
     """
     reading, writing = os.pipe()
+    parent = os.getpid()
     child = os.fork()
     if child == 0:
         os.close(reading)
-        _be_the_child(action, writing)
+        _be_the_child(action, writing, parent)
     os.close(writing)
     watch = Stopwatch(child)
     try:
@@ -80,10 +84,26 @@ def run_apart(
     return result
 
 
-def _be_the_child(action: Callable[[], bytes], writing: int) -> None:
+def end_with(parent: int) -> None:
+    """Make the system kill this process when its parent ends, which may itself be killed; only Linux can do it.
+
+    If this process becomes another user later, the system forgets it.
+
+    Args:
+        parent: the id of the parent. If it has ended already, this process ends now.
+    """
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_SIGNAL_OF_PARENTS_END, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _be_the_child(action: Callable[[], bytes], writing: int, parent: int) -> None:
     """Run the action and end this process, without returning into the parent's code."""
     status = 1
     try:
+        end_with(parent)
         os.setsid()
         _detach(writing)
         result = action()

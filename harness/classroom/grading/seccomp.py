@@ -63,8 +63,14 @@ _REFUSED = {
 }
 # Calls whose first argument is a process; they are allowed for this process.
 _OWN = {"kill": (62, 129), "tkill": (200, 130), "tgkill": (234, 131), "prlimit64": (302, 261)}
-# Calls whose second argument is a command: a file that sends signals to a process that it names.
-_COMMANDS = {"fcntl": ((72, 25), (8, 10, 15)), "ioctl": ((16, 29), (0x8901, 0x8902))}
+# Calls with an argument that is a command: the position of that argument, and the commands that are refused.
+_COMMANDS = {
+    # a file that sends signals to a process that it names
+    "fcntl": ((72, 25), 1, (8, 10, 15)),
+    "ioctl": ((16, 29), 1, (0x8901, 0x8902)),
+    # PR_SET_PDEATHSIG, which could undo `end_with`
+    "prctl": ((157, 167), 0, (1,)),
+}
 
 
 def available() -> bool:
@@ -112,8 +118,8 @@ def program(machine: str, process: int) -> list[Instruction]:
     for name, numbers in _OWN.items():
         own = (process, 0) if name == "prlimit64" else (process,)  # 0 is this process only for limits
         code += _if_number(numbers[column], 0, own, found=_ALLOW, other=_ERROR | errno.EPERM)
-    for numbers, commands in _COMMANDS.values():
-        code += _if_number(numbers[column], 1, commands, found=_ERROR | errno.EPERM, other=_ALLOW)
+    for numbers, argument, commands in _COMMANDS.values():
+        code += _if_number(numbers[column], argument, commands, found=_ERROR | errno.EPERM, other=_ALLOW)
     return [*code, (_RETURN, 0, 0, _ALLOW)]
 
 

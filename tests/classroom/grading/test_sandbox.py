@@ -298,6 +298,52 @@ def test_the_folder_of_a_killed_grading_goes_with_the_next_grading(tmp_path, mon
     assert list(tmp_path.iterdir()) == []
 
 
+# Scripts with another process of the grading that writes a byte and waits; it holds the file open for writing.
+ORPHANS = {
+    "the checker process": """
+import sys
+from harness.classroom.grading.submission import check_in_isolation
+
+judge = '''
+import os, select, sys
+from harness.classroom.grading import __main__
+
+def waits(*answer):
+    os.write(alive, b"x")
+    select.select([], [], [], 600)
+
+alive = os.open(sys.argv[1], os.O_WRONLY)
+__main__.check_answer = waits
+__main__.main()
+'''
+check_in_isolation([("1.1", {}, {})], ("-c", judge, sys.argv[1]))
+""",
+    "the process of a request": """
+import os, select, sys
+from harness.classroom.grading.child import run_apart
+
+def waits():
+    os.write(os.open(sys.argv[1], os.O_WRONLY), b"x")
+    select.select([], [], [], 600)
+
+run_apart(waits, 600)
+""",
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process together with its parent")
+@pytest.mark.parametrize("orphan", ORPHANS)
+def test_a_process_of_the_grading_ends_with_its_parent(tmp_path, orphan):
+    os.mkfifo(tmp_path / "alive")
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", ORPHANS[orphan], str(tmp_path / "alive")]
+    with subprocess.Popen(command, env=environment) as parent, open(tmp_path / "alive", "rb", buffering=0) as alive:
+        assert alive.read(1) == b"x"
+        parent.kill()
+        assert select.select([alive], [], [], 20)[0], "the process didn't end"
+        assert alive.read(1) == b""
+
+
 BREAKS = """
 import os
 from harness.classroom.grading import __main__

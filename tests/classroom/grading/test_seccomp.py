@@ -52,6 +52,7 @@ NUMBERS = {
     "tgkill": (234, 131),
     "prlimit64": (302, 261),
     "fchmodat": (268, 53),
+    "prctl": (157, 167),
 }
 NEW_USER, NEW_NETWORK = 0x10000000, 0x40000000
 
@@ -109,6 +110,7 @@ ACTS: dict[str, Callable[[], object]] = {
     "keys": lambda: call("keyctl", 0, -3, 1),
     "page faults": lambda: call("userfaultfd", 1),
     "performance events": lambda: call("perf_event_open", bytes(128), 0, -1, -1, 0),
+    "a life after the judge's end": lambda: call("prctl", 1, 0, 0, 0, 0),
     "the judge's priority": lambda: call("setpriority", 0, JUDGE, 0),
     "the judge's processors": lambda: call("sched_setaffinity", JUDGE, 8, b"\xff" * 8),
     "a signal to the judge": lambda: call("kill", JUDGE, 0),
@@ -200,8 +202,9 @@ def test_the_filter_of_each_machine_refuses_the_calls_of_that_machine(machine):
     code = seccomp.program(machine, 7)
     column = list(ARCHITECTURES).index(machine)
     assert len(code) < 4096  # the kernel's limit
-    for numbers in NUMBERS.values():
-        assert run(code, ARCHITECTURES[machine], numbers[column], 1 << 20) == REFUSED
+    for name, numbers in NUMBERS.items():
+        argument = 1 if name == "prctl" else 1 << 20
+        assert run(code, ARCHITECTURES[machine], numbers[column], argument) == REFUSED
     for name in ("kill", "tkill", "tgkill", "prlimit64"):
         assert run(code, ARCHITECTURES[machine], NUMBERS[name][column], 7) == ALLOWED
     assert run(code, ARCHITECTURES[machine], NUMBERS["kill"][column], 0) == REFUSED
