@@ -1,7 +1,7 @@
 """Confine a child process that runs an answer: to its lab's folder, to limits, without other processes or a network.
 
-Linux's Landlock and a filter of system calls (see `seccomp`) hold all code. Python's audit hook holds Python code only,
-gives better messages, and is all that other systems have.
+Linux's Landlock and a filter of system calls (see `seccomp`) hold all code. Python's audit hooks hold Python code only,
+give better messages, and are all that other systems have.
 """
 
 import ctypes
@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -39,19 +40,20 @@ _READ = 1 << 2 | 1 << 3  # a file, a folder
 _FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14  # the rights that apply to a file
 _TCP = 1 << 0 | 1 << 1  # bind and connect, since version 4
 _SCOPES = 1 << 0 | 1 << 1  # abstract sockets of, and signals to, outside processes, since version 6
-# The audit hook refuses events that begin with these names: processes, the network, C code, other objects' internals.
+# An audit hook refuses events that begin with these names: processes, the network, C code, other objects' internals.
 _REFUSED = (
     *("os.fork", "os.exec", "os.posix_spawn", "os.spawn", "os.system", "os.startfile", "subprocess.", "pty."),
     *("socket.", "ftplib.", "smtplib.", "urllib.", "http.client."),
     *("ctypes.", "gc.", "os.kill", "signal.pthread_kill", "os.symlink", "os.link", "resource.setrlimit"),
 )
 _ALLOWED = ("socket.gethostname",)
-# Events that change files, with the number of their arguments that are paths.
-_CHANGES = {
-    **dict.fromkeys(("os.remove", "os.rmdir", "os.mkdir", "os.chmod", "os.chown", "os.truncate", "os.utime"), 1),
-    **{"os.rename": 2, "sqlite3.connect": 1, "shutil.rmtree": 1, "shutil.move": 2},
-}
+# Events that change files; the first argument is a path.
+_CHANGES = (
+    *("os.remove", "os.rmdir", "os.mkdir", "os.chmod", "os.chown", "os.truncate", "os.utime", "os.rename"),
+    "sqlite3.connect",
+)
 _MADE = ("os.mkdir", "sqlite3.connect")  # those that make a file or a folder
+_WITHOUT_FOLDER = ("os.truncate", "sqlite3.connect")  # those whose last argument isn't the number of a folder, or -1
 _READS = ("open", "os.listdir", "os.scandir")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
@@ -226,81 +228,127 @@ def _call(number: int, *arguments: int | bytes | None) -> int:
 
 
 def watch(readable: Sequence[str], writable: Sequence[str], files: int) -> None:
-    """Add an audit hook that refuses everything that an answer doesn't need; it can't be removed.
+    """Add audit hooks that refuse everything that an answer doesn't need; they can't be removed.
+
+    An answer may replace the names of all modules, and it reaches the frames of a hook that has raised. So a hook is
+    one function, and its frame contains only values that can't be changed. A signal handler or a finalizer of an answer
+    may still interrupt a hook and change its variables (since Python 3.13), so only the kernel's layers are safe.
 
     Args:
         readable: the real paths of folders and files that may be read.
         writable: the real paths of folders that may be changed.
         files: the number of files, SQLite databases and folders that may be opened for writing or made.
     """
-    readable, writable = tuple(readable), tuple(writable)
-    # An answer may replace the names of this module and of others. So the closure holds all that the hook looks up.
-    refused, allowed, reads, changed, made, writing = _REFUSED, _ALLOWED, _READS, dict(_CHANGES), _MADE, _WRITING
-    require_inside, getcwd, fsdecode = _inside_checker(), os.getcwd, _decoder()
-    denied, permitted, whole = PermissionError, errno.EPERM, errno.EDQUOT
-    set_of, truth = set, bool
-    opened = 0
-
-    def count(makes: bool) -> None:
-        nonlocal opened
-        if makes:
-            opened += 1
-        if opened > files:
-            raise denied(whole, f"an answer that is being graded may not write more than {files} files and folders")
-
-    def hook(event: str, args: tuple[Any, ...]) -> None:
-        if event.startswith(refused) and event not in allowed:
-            raise denied(permitted, f"an answer that is being graded may not do this ({event})")
-        if event in reads:
-            path, mode, flags = args if event == "open" else (args[0], "", 0)
-            changes = truth(set_of(mode or "") & {"w", "a", "x", "+"}) or truth((flags or 0) & writing)
-            count(changes)
-            require_inside(path, writable if changes else readable, getcwd, fsdecode)
-        elif event in changed:
-            count(event in made)
-            for path in args[: changed[event]]:
-                require_inside(path, writable, getcwd, fsdecode)
-
-    sys.addaudithook(hook)
+    sys.addaudithook(_event_hook())
+    sys.addaudithook(_path_hook(tuple(readable), tuple(writable), files))
 
 
-def _decoder() -> Callable[[Any], str]:
-    """Return a function like `os.fsdecode` that looks nothing up by a name that an answer can replace."""
-    fspath, is_a, text = os.fspath, isinstance, str
+def _event_hook() -> Callable[..., None]:
+    """Return a hook that refuses events by their name."""
 
-    def decode(path: Any) -> str:
-        name = fspath(path)
-        decoded: str = name if is_a(name, text) else name.decode("utf-8", "surrogateescape")
-        return decoded
-
-    return decode
-
-
-def _inside_checker() -> Callable[..., None]:
-    """Return a function that refuses paths outside some folders; it looks up no name that an answer can replace.
-
-    It makes a path absolute without `.` and `..`. It may ignore links, because an answer can't make any.
-    """
-    denied, code, is_a, number, text = PermissionError, errno.EACCES, isinstance, int, str
-
-    def require_inside(
-        path: Any, folders: tuple[str, ...], getcwd: Callable[[], str], decode: Callable[[Any], str]
+    def hook(
+        event: str,
+        args: tuple[Any, ...],
+        *,
+        refused: tuple[str, ...] = _REFUSED,
+        allowed: tuple[str, ...] = _ALLOWED,
+        denied: type[OSError] = PermissionError,
+        number: int = errno.EPERM,
     ) -> None:
-        if is_a(path, number) or (is_a(path, text) and path == ":memory:"):
-            return
-        name = getcwd() if path is None else decode(path)
-        parts: list[str] = []
-        for part in (name if name.startswith("/") else f"{getcwd()}/{name}").split("/"):
-            if part == "..":
-                parts = parts[:-1]
-            elif part not in ("", "."):
-                parts.append(part)
-        full = "/" + "/".join(parts)
-        if full == "/dev/null":
-            return
-        for folder in folders:
-            if full == folder or full.startswith(folder + "/"):
-                return
-        raise denied(code, "an answer that is being graded may not use this file", name)
+        if event.startswith(refused) and event not in allowed:
+            raise denied(number, f"an answer that is being graded may not do this ({event})")
 
-    return require_inside
+    return hook
+
+
+def _path_hook(readable: tuple[str, ...], writable: tuple[str, ...], files: int) -> Callable[..., None]:
+    """Return a hook that refuses paths outside some folders, and too many new files.
+
+    It makes a path absolute without `.` and `..`. An answer can't make links, and a path that leads through an existing
+    link and back is refused. So is the number of a folder, because the event doesn't show which file is opened with it.
+    """
+    left = repeat(None, files + 1)  # an answer can only use it up; when it has ended, no file may be opened
+
+    def hook(
+        event: str,
+        args: tuple[Any, ...],
+        *,
+        readable: tuple[str, ...] = readable,
+        writable: tuple[str, ...] = writable,
+        files: int = files,
+        left: Any = left,
+        step: Any = next,
+        reads: tuple[str, ...] = _READS,
+        changes: tuple[str, ...] = _CHANGES,
+        made: tuple[str, ...] = _MADE,
+        without_folder: tuple[str, ...] = _WITHOUT_FOLDER,
+        writing: int = _WRITING,
+        denied: type[OSError] = PermissionError,
+        whole: int = errno.EDQUOT,
+        outside: int = errno.EACCES,
+        missing: type[OSError] = OSError,
+        getcwd: Any = os.getcwd,
+        status: Any = os.stat,
+        kind_of: Any = type,
+        is_kind: Any = issubclass,
+        number: Any = int,
+        text: Any = str,
+        exact: Any = str.__str__,
+        raw: Any = bytes,
+        decode: Any = bytes.decode,
+    ) -> None:
+        if event not in reads and event not in changes:
+            return
+        folders, allowed = (readable, True) if event in reads else (writable, True)
+        if event == "open":
+            mode, flags = args[1] or "", args[2] or 0
+            if "w" in mode or "a" in mode or "x" in mode or "+" in mode or flags & writing:
+                folders = writable
+        if event in made or (event == "open" and folders is writable):
+            step(left, None)
+        if not left.__length_hint__():
+            raise denied(whole, f"an answer that is being graded may not write more than {files} files and folders")
+        if event in changes and event not in without_folder and args[-1] != -1:
+            allowed = False
+        for path in args[:2] if event == "os.rename" else args[:1]:
+            kind = kind_of(path)
+            if kind is number and event != "sqlite3.connect":
+                continue
+            if path is None:
+                name = getcwd()
+            elif is_kind(kind, text):
+                name = exact(path)  # a subclass has methods of its own
+            elif is_kind(kind, raw):
+                name = decode(path, "utf-8", "surrogateescape")
+            else:  # a path may give another text at the next look
+                name, allowed = "?", False
+            if event == "sqlite3.connect":
+                if name == ":memory:":
+                    continue
+                allowed = allowed and name[:5] != "file:"
+            full = ""
+            for part in (name if name[:1] == "/" else f"{getcwd()}/{name}").split("/"):
+                if part == "..":
+                    full = full.rpartition("/")[0]
+                elif part and part != ".":
+                    full = f"{full}/{part}"
+            if event == "open" and full == "/dev/null":
+                continue
+            try:
+                if "/../" in f"/{name}/":  # compare the inode and the device of the folder
+                    ends = name[-2:] == ".."
+                    there = status(name if ends else name.rpartition("/")[0] or "/")[1:3]
+                    allowed = allowed and there == status((full if ends else full.rpartition("/")[0]) or "/")[1:3]
+                if event == "open" and args[1] is None:
+                    allowed = allowed and status(name)[0] >> 12 != 4  # a folder
+            except missing:
+                pass
+            for folder in folders:
+                if full == folder or full.startswith(f"{folder}/"):
+                    break
+            else:
+                allowed = False
+            if not allowed:
+                raise denied(outside, "an answer that is being graded may not use this file", name)
+
+    return hook

@@ -9,10 +9,12 @@ import os
 import select
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -502,3 +504,112 @@ def test_an_answer_cannot_replace_what_the_audit_hook_uses(tmp_path, name):
         os.link(tmp_path / "none", tmp_path / "other") if name == "_REFUSED" else SOLUTION.read_text("utf-8")
 
     assert refusal(act) == "PermissionError"
+
+
+def tampered(error: BaseException) -> None:
+    """Change everything that can be changed in the frames of the audit hook that raised an error."""
+    trace = error.__traceback__
+    while trace is not None:
+        names = trace.tb_frame.f_locals if trace.tb_frame.f_code.co_filename == sandbox.__file__ else {}
+        for name, value in list(names.items()):
+            if isinstance(value, (dict, set, list)):
+                value.clear()
+            free = getattr(getattr(value, "__code__", None), "co_freevars", ())
+            for variable, cell in zip(free, getattr(value, "__closure__", None) or (), strict=True):
+                cell.cell_contents = {"opened": -100, "files": 5}.get(variable, lambda *anything: True)
+            with suppress(Exception):
+                value.__setstate__(0)
+            with suppress(Exception):
+                names[name] = ("/",)
+        trace = trace.tb_next
+
+
+def read_after_a_refusal(folder: Path) -> None:
+    try:
+        SOLUTION.read_text("utf-8")
+    except PermissionError as error:
+        tampered(error)
+    SOLUTION.read_text("utf-8")
+
+
+def remove_after_a_refusal(folder: Path) -> None:
+    try:
+        os.remove(SOLUTION.with_name("none"))
+    except PermissionError as error:
+        tampered(error)
+    os.remove(SOLUTION.with_name("none"))
+
+
+def write_after_a_refusal(folder: Path) -> None:
+    for number in range(20):
+        try:
+            (folder / str(number)).touch()
+        except PermissionError as error:
+            tampered(error)
+    (folder / "more").touch()
+
+
+class Inside(str):
+    """A text that claims to be a path of the current folder."""
+
+    def startswith(self, *prefix: object) -> bool:
+        return False
+
+    def split(self, *separator: object) -> list[str]:
+        return ["", *os.getcwd()[1:].split("/"), "mine"]
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = str.__hash__
+
+
+class Changing:
+    """A path that is another one at the second look."""
+
+    def __init__(self, *paths: str) -> None:
+        self.paths = list(paths)
+
+    def __fspath__(self) -> str:
+        return self.paths.pop(0)
+
+
+def by_a_folders_number(folder: Path) -> None:
+    number = os.open(folder.parent / "readable", os.O_RDONLY)
+    os.close(os.open("new", os.O_CREAT | os.O_WRONLY, dir_fd=number))
+
+
+def by_a_link_of_the_readable_folder(folder: Path) -> None:
+    (folder.parent / "readable" / "link" / ".." / "secret").read_text("utf-8")
+
+
+ESCAPES = {
+    "a refusal's frames, to read": read_after_a_refusal,
+    "a refusal's frames, to remove": remove_after_a_refusal,
+    "a refusal's frames, to write more files": write_after_a_refusal,
+    "a text of another type": lambda folder: open(Inside(SOLUTION)).close(),
+    "a path that changes": lambda folder: sqlite3.connect(Changing(f"{folder}/mine", f"{folder}/../other")).execute(
+        "create table a (b)"
+    ),
+    "a URI": lambda folder: sqlite3.connect(f"file:{folder.parent}/other", uri=True).execute("create table a (b)"),
+    "the number of a folder": by_a_folders_number,
+    "the number of a folder, to make one": lambda folder: os.mkdir("new", dir_fd=0),
+    "a link": by_a_link_of_the_readable_folder,
+}
+
+
+@pytest.mark.parametrize("escape", ESCAPES)
+def test_pythons_audit_hook_alone_refuses_an_answer_that_tries_to_get_around_it(tmp_path, escape):
+    readable, elsewhere, folder = (tmp_path / name for name in ("readable", "elsewhere", "lab"))
+    for each in (readable, elsewhere / "inner", folder):
+        each.mkdir(parents=True)
+    (readable / "link").symlink_to(elsewhere / "inner")
+    (elsewhere / "secret").touch()
+
+    def act() -> None:
+        os.chdir(folder)
+        watch([sys.prefix, str(readable)], [str(folder)], 5)
+        ESCAPES[escape](folder)
+
+    assert refusal(act) == "PermissionError"
+    assert not [path.name for path in (tmp_path / "other", readable / "new") if path.exists()]
