@@ -40,6 +40,8 @@ _READ = 1 << 2 | 1 << 3  # a file, a folder
 _FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14  # the rights that apply to a file
 _TCP = 1 << 0 | 1 << 1  # bind and connect, since version 4
 _SCOPES = 1 << 0 | 1 << 1  # abstract sockets of, and signals to, outside processes, since version 6
+# Limits of what the kernel keeps in memory for a process. A POSIX timer counts as a pending signal.
+_KERNEL_MEMORY = {"RLIMIT_MSGQUEUE": 0, "RLIMIT_MEMLOCK": 0, "RLIMIT_SIGPENDING": 64}
 # An audit hook refuses events that begin with these names: processes, the network, C code, other objects' internals.
 _REFUSED = (
     *("os.fork", "os.exec", "os.posix_spawn", "os.spawn", "os.system", "os.startfile", "subprocess.", "pty."),
@@ -72,6 +74,7 @@ class Limits:
         memory: bytes in addition to those that the process has already.
         file: the size of the largest file, in bytes.
         files: the number of files, SQLite databases and folders that may be opened for writing or made.
+        open_files: the number of files that may be open together, in addition to those that are open already.
     """
 
     # Both are above the limits at which harness.appengine.time_limit stops a handler (4 and 30) with a better message.
@@ -80,6 +83,7 @@ class Limits:
     memory: int = 256 << 20
     file: int = 8 << 20
     files: int = 64
+    open_files: int = 64
 
 
 def confine(limits: Limits, folder: Path) -> None:
@@ -110,6 +114,10 @@ def limit(limits: Limits) -> None:
     _set(resource.RLIMIT_CORE, 0)
     _set(resource.RLIMIT_CPU, int(limits.seconds) + 1)
     _set(resource.RLIMIT_FSIZE, limits.file)
+    _set(resource.RLIMIT_NOFILE, max(map(int, os.listdir("/dev/fd"))) + 1 + limits.open_files)
+    for name, most in _KERNEL_MEMORY.items():
+        if hasattr(resource, name):
+            _set(getattr(resource, name), most)
     limit_memory(limits.memory)
     _set(resource.RLIMIT_NPROC, 0)  # doesn't apply to root; see `become_nobody`
 

@@ -39,6 +39,10 @@ _REFUSED = {
     **{"shmget": (29, 194), "shmat": (30, 196), "shmctl": (31, 195), "mq_open": (240, 180), "mq_unlink": (241, 181)},
     **{"msgget": (68, 186), "msgsnd": (69, 189), "msgrcv": (70, 188), "msgctl": (71, 187)},
     **{"semget": (64, 190), "semop": (65, 193), "semctl": (66, 191), "semtimedop": (220, 192)},
+    # memory that counts neither as this process's memory nor as a file of its folder
+    **{"memfd_create": (319, 279), "memfd_secret": (447, 447)},
+    # watches of files, each of which takes the kernel's memory
+    **{"inotify_init": (253, _MISSING), "inotify_init1": (294, 26), "fanotify_init": (300, 262)},
     # calls that bypass this filter
     **{"io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427)},
     # processes, programs and namespaces; limits allow no thread either

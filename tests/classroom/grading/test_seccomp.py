@@ -1,6 +1,7 @@
 """Native code in a confined process can't leave it, even without Python's audit hook."""
 
 import ctypes
+import errno
 import os
 import platform
 import resource
@@ -53,7 +54,14 @@ NUMBERS = {
     "prlimit64": (302, 261),
     "fchmodat": (268, 53),
     "prctl": (157, 167),
+    "memfd_create": (319, 279),
+    "memfd_secret": (447, 447),
+    "inotify_init1": (294, 26),
+    "fanotify_init": (300, 262),
+    "timer_create": (222, 107),
+    "mlock": (149, 228),
 }
+LIMITS = ("timer_create", "mlock")  # allowed up to a limit
 NEW_USER, NEW_NETWORK = 0x10000000, 0x40000000
 
 
@@ -119,6 +127,10 @@ ACTS: dict[str, Callable[[], object]] = {
     "a signal to the judge's group": lambda: call("tgkill", JUDGE, JUDGE, 0),
     "the judge's limits": lambda: call("prlimit64", JUDGE, resource.RLIMIT_CPU, None, bytes(16)),
     "signals of a pipe": lambda: __import__("fcntl").fcntl(os.pipe()[0], 8, JUDGE),  # F_SETOWN
+    "memory in a file without a name": lambda: call("memfd_create", b"attack", 0),
+    "secret memory": lambda: call("memfd_secret", 0),
+    "watches of files": lambda: call("inotify_init1", 0),
+    "watches of a file system": lambda: call("fanotify_init", 0, 0),
     "a file's mode": lambda: call("fchmodat", -100, str(Path(__file__)).encode(), 0o644),
 }
 
@@ -127,6 +139,43 @@ ACTS: dict[str, Callable[[], object]] = {
 @pytest.mark.parametrize("name", ACTS)
 def test_the_kernel_refuses_what_an_answer_never_needs(monkeypatch, tmp_path, name):
     assert refusal(monkeypatch, tmp_path, ACTS[name]) in ("PermissionError", "BlockingIOError")
+
+
+def open_many() -> None:
+    for _ in range(1000):
+        os.open(os.devnull, os.O_RDONLY)
+
+
+def start_many_timers() -> None:
+    for _ in range(1000):
+        call("timer_create", 1, None, bytes(8))
+
+
+def lock_memory() -> None:
+    sandbox.become_nobody()  # the limit doesn't apply to root
+    call("mlock", ctypes.create_string_buffer(1 << 16), 1 << 16)
+
+
+LIMITED = {
+    "open files": (open_many, errno.EMFILE),
+    "timers": (start_many_timers, errno.EAGAIN),
+    "locked memory": (lock_memory, errno.EPERM),
+}
+
+
+@pytest.mark.parametrize("name", LIMITED)
+def test_a_resource_of_the_kernel_has_a_limit(monkeypatch, tmp_path, name):
+    act, number = LIMITED[name]
+
+    def numbered() -> None:
+        try:
+            act()
+        except OSError as error:
+            if error.errno == number:
+                raise MemoryError from None  # a name for the expected number
+            raise
+
+    assert refusal(monkeypatch, tmp_path, numbered) == "MemoryError"
 
 
 @needs_filter
@@ -203,6 +252,8 @@ def test_the_filter_of_each_machine_refuses_the_calls_of_that_machine(machine):
     column = list(ARCHITECTURES).index(machine)
     assert len(code) < 4096  # the kernel's limit
     for name, numbers in NUMBERS.items():
+        if name in LIMITS:
+            continue
         argument = 1 if name == "prctl" else 1 << 20
         assert run(code, ARCHITECTURES[machine], numbers[column], argument) == REFUSED
     for name in ("kill", "tkill", "tgkill", "prlimit64"):
