@@ -1,6 +1,6 @@
 """A run over an exercise notebook is green only if each exercise of its lesson has the verdict "correct".
 
-All notebooks are the solved exercise 01 with one change each. They share one run.
+All notebooks are the solved exercise 01 with one change each. They share one run and one kernel.
 """
 
 import re
@@ -64,9 +64,10 @@ NOTEBOOKS: dict[str, tuple[Change, ...]] = {
         check_of(3, metadata={"tags": ["raises-exception"]}),
         check_of(4, source=IN_A_TRY),
     ),
-    "cut": (cut_off,),
+    "cut": (without("ex1-1-check", "ex1-2-check", "ex1-3-check"), cut_off),
     "cleared": (cleared,),
     "no_import": (without("lab"),),
+    "part": (),
     "complete": (),
 }
 # For some exercises, by notebook and number: what the report says about it.
@@ -100,9 +101,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("course")
     for name, changes in NOTEBOOKS.items():
         files.write(folder / f"01_{name}.ipynb", changed(*changes))
-    files.write(folder / "exercises" / SOLUTION.name, changed(without("ex1-4-check"), made=False))
+    files.write(folder / "exercises" / SOLUTION.name, changed(cleared, made=False))
     files.write(folder / "exercises" / "01_my_notes.ipynb", changed(cleared, made=False))
-    return pytest_on(folder, folder, "--nbval-lax", "-n2", "-W", "error", "--tb=no", columns=300)
+    options = ("-n0", "-W", "error", "--tb=no", "--deselect=01_part.ipynb::ex1")
+    return pytest_on(folder, folder, "--nbval-lax", *options, columns=300, share_kernel=True)
 
 
 def failures_of(run: Run, name: str) -> list[str]:
@@ -119,7 +121,7 @@ def test_an_exercise_that_no_cell_checks_fails_and_the_summary_says_what_to_do(r
 
 
 def test_the_short_summary_names_the_missing_exercise(run):
-    assert "FAILED 01_cut.ipynb::all-exercises - 1.4 not checked: no cell runs" in run.output
+    assert "FAILED 01_one.ipynb::all-exercises - 1.1 not checked: no cell runs" in run.output
 
 
 def test_each_exercise_that_is_missing_is_named(run):
@@ -137,15 +139,13 @@ def test_a_complete_notebook_passes(run):
 
 
 def test_the_name_and_the_folder_are_enough_to_know_an_exercise_notebook(run):
-    assert failures_of(run, "first_task")[0].startswith("1.4 not checked: no cell runs")
+    assert failures_of(run, "first_task")[0].startswith("1.1 not checked: no cell runs")
 
 
 def test_a_notebook_of_the_learner_beside_the_exercises_needs_no_verdicts(run):
     assert failures_of(run, "my_notes") == []
 
 
-def test_a_run_of_some_cells_says_that_it_left_out_cells(tmp_path):
-    files.write(tmp_path / "01_part.ipynb", changed())
-    run = pytest_on(tmp_path, tmp_path, "--nbval", "-k", "all-exercises")
+def test_a_run_of_some_cells_says_that_it_left_out_cells(run):
     said = "1.4 not checked: this run left out cells of the notebook. Run pytest on the whole notebook."
-    assert said in run.failures["01_part"][0]
+    assert said in failures_of(run, "part")[-1]

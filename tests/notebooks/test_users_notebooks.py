@@ -1,6 +1,6 @@
 """Notebooks that others wrote: each valid one is run, and one line says what can't be accepted.
 
-All notebooks run together under two workers of pytest-xdist.
+All notebooks run together under two workers of pytest-xdist, each of which has one kernel.
 """
 
 import json
@@ -17,7 +17,8 @@ pytestmark = pytest.mark.notebook
 
 def fails(*names: object) -> list[Cell]:
     """Return one cell per id that fails; None stands for a cell without an id."""
-    return [code(f"assert {n} < 0", **({} if name is None else {"id": name})) for n, name in enumerate(names)]
+    ids = [{} if name is None else {"id": name} for name in names]
+    return [code(f"assert {number} < 0", count=number, **each) for number, each in enumerate(ids, 1)]
 
 
 VALID = {  # by name: the minor format and the cells
@@ -38,44 +39,12 @@ INVALID = {  # by name: the cells, and what the line says
 }
 
 
+OLD = {"cell_type": "code", "input": "1 / 0", "prompt_number": 1}
+
+
 def write(path: Path, minor: int, cells: list[Any]) -> None:
     raw = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": minor}
     path.write_text(json.dumps(raw), encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    folder = tmp_path_factory.mktemp("users")
-    for name, (minor, cells) in VALID.items():
-        write(folder / f"{name}.ipynb", minor, cells)
-    for name, (cells, _) in INVALID.items():
-        write(folder / f"{name}.ipynb", 5, cells)
-    old = {"nbformat": 3, "nbformat_minor": 0, "metadata": {"name": ""}, "worksheets": [{"cells": []}]}
-    old["worksheets"] = [{"cells": [{"cell_type": "code", "input": "1 / 0", "outputs": [], "language": "python"}]}]
-    (folder / "format_3.ipynb").write_text(json.dumps(old), encoding="utf-8")
-    options = ("-n2", "-W", "error", "--continue-on-collection-errors")
-    return pytest_on(folder, folder, "--nbval-lax", *options, columns=200)
-
-
-@pytest.mark.parametrize("name", VALID)
-def test_a_valid_notebook_without_ids_or_with_doubled_ids_is_run(run, name):
-    assert ["AssertionError" in failure for failure in run.failures[name]] == [True] * len(VALID[name][1])
-
-
-def test_a_notebook_of_format_3_is_run(run):
-    assert "ZeroDivisionError" in run.failures["format_3"][0]
-
-
-@pytest.mark.parametrize("name", INVALID)
-def test_one_line_says_what_cannot_be_accepted(run, name):
-    reported = [line for line in run.output.splitlines() if f"{name}.ipynb: not a valid notebook" in line]
-    (said,) = [line for line in reported if not line.startswith("ERROR ")]
-    assert INVALID[name][1] in said
-
-
-def test_no_notebook_ends_the_run_of_the_others(run):
-    assert "INTERNALERROR" not in run.output
-    assert f"{len(INVALID)} errors" in run.output
 
 
 PICTURE = {"image/png": "iVBORw0KGgo=", "text/plain": "P"}
@@ -106,14 +75,49 @@ STRICT = {  # by name: the cell, and whether it differs from what it does in thi
 
 
 @pytest.fixture(scope="module")
-def strict(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    folder = tmp_path_factory.mktemp("strict")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("users")
+    for name, (minor, cells) in VALID.items():
+        write(folder / f"{name}.ipynb", minor, cells)
+    for name, (cells, _) in INVALID.items():
+        write(folder / f"{name}.ipynb", 5, cells)
+    old = {"nbformat": 3, "nbformat_minor": 0, "metadata": {"name": ""}, "worksheets": [{"cells": []}]}
+    old["worksheets"] = [{"cells": [{**OLD, "outputs": [], "language": "python"}]}]
+    (folder / "format_3.ipynb").write_text(json.dumps(old), encoding="utf-8")
     for name, (cell, _) in STRICT.items():
         save(folder / f"{name}.ipynb", {**cell, "execution_count": 1})
-    return pytest_on(folder, folder, "--nbval", "-n2", "-W", "error")
+    (folder / "exercises").mkdir()
+    write(folder / "exercises" / "01_first_task.ipynb", 5, [code("a = 1", count=1)])
+    options = ("-n2", "-W", "error", "--continue-on-collection-errors")
+    return pytest_on(folder, folder, "--nbval", *options, columns=200, share_kernel=True)
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_a_valid_notebook_without_ids_or_with_doubled_ids_is_run(run, name):
+    assert ["AssertionError" in failure for failure in run.failures[name]] == [True] * len(VALID[name][1])
+
+
+def test_a_notebook_of_format_3_is_run(run):
+    assert "ZeroDivisionError" in run.failures["format_3"][0]
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_one_line_says_what_cannot_be_accepted(run, name):
+    reported = [line for line in run.output.splitlines() if f"{name}.ipynb: not a valid notebook" in line]
+    (said,) = [line for line in reported if not line.startswith("ERROR ")]
+    assert INVALID[name][1] in said
+
+
+def test_no_notebook_ends_the_run_of_the_others(run):
+    assert "INTERNALERROR" not in run.output
+    assert f"{len(INVALID)} errors" in run.output
 
 
 @pytest.mark.parametrize("name", STRICT)
-def test_the_order_and_the_kind_of_outputs_are_compared(strict, name):
-    (failure,) = strict.failures[name]
+def test_the_order_and_the_kind_of_outputs_are_compared(run, name):
+    (failure,) = run.failures[name]
     assert ("Cell outputs differ" in failure) == STRICT[name][1], failure
+
+
+def test_a_worker_reports_the_exercises_of_a_notebook_that_have_no_verdict(run):
+    assert run.failures["01_first_task"][-1].startswith("1.1 not checked: no cell runs")

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
+ROOT = Path(__file__).parents[2]
+
 
 @dataclass
 class Run:
@@ -28,7 +30,7 @@ class Run:
         return next(line for line in self.output.splitlines() if line.startswith(f"FAILED {name}.ipynb"))
 
 
-def pytest_on(folder: Path, scratch: Path, *options: str, columns: int = 120) -> Run:
+def pytest_on(folder: Path, scratch: Path, *options: str, columns: int = 120, share_kernel: bool = False) -> Run:
     """Run pytest.
 
     Args:
@@ -36,10 +38,14 @@ def pytest_on(folder: Path, scratch: Path, *options: str, columns: int = 120) ->
         scratch: the folder for temporary files.
         options: the command line.
         columns: the width of the terminal.
+        share_kernel: whether all notebooks that one process runs share a kernel; see `shared_kernel`.
     """
     report = scratch / "report.xml"
     command = [sys.executable, "-m", "pytest", "--nbval-current-env", "-p", "no:cacheprovider", f"--junitxml={report}"]
     environment = {**os.environ, "TMPDIR": str(scratch), "COLUMNS": str(columns)}
+    if share_kernel:
+        command += ["-p", "tests.support.shared_kernel", "-p", "no:hypothesispytest", "-p", "no:anyio"]
+        environment["PYTHONPATH"] = str(ROOT)
     done = subprocess.run([*command, *options], cwd=folder, env=environment, capture_output=True, text=True)
     run = Run({}, {}, done.stdout)
     for case in ElementTree.parse(report).iter("testcase"):
