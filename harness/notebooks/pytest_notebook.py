@@ -1,27 +1,22 @@
 """A notebook and its cells as pytest's collector and items, with the kernel and the reports; see pytest_plugin."""
 
-import ast
 import re
-import subprocess
 import textwrap
-import time
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import ExitStack
 from difflib import unified_diff
 from itertools import chain, groupby
 from pathlib import Path
-from queue import Empty
 from typing import Any
 
 import pytest
 from click import unstyle
-from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel, start_new_kernel
+from nbval.kernel import CURRENT_ENV_KERNEL_NAME
 from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError, find_comment_markers, find_metadata_tags
 
 from harness.errors import CheckError, NotebookError, one_line
 from harness.notebooks import files
-from harness.notebooks.build import kernel_environment
+from harness.notebooks.notebook_kernel import KernelDied, NotebookKernel
 from harness.notebooks.stubs import exercise_lesson, origin
 from harness.state import command, quoted
 
@@ -30,7 +25,6 @@ EXERCISE = "exercise"  # a property of reports: an exercise and its verdict, "2.
 _LINES, _WIDTH = 40, 160  # the longest details of a failure
 _COLOURS = {"correct": "green", "not attempted": "yellow"}
 _SAVE = "pytest reads the saved notebook: save it before you run this command again."
-_POLL = 0.5  # seconds between two checks whether the kernel is alive
 _VERDICTS_TIMEOUT = 5  # seconds
 # The headlines of the kernel's checks since the last call; "" if the notebook doesn't use the course.
 _VERDICTS = 'getattr(__import__("sys").modules.get("harness.course.api"), "drain_results", str)()'
@@ -120,79 +114,14 @@ def _number(headline: str) -> str:
     return headline.partition(" ")[0]
 
 
-class KernelDied(Exception):
-    """The kernel's process ended while a cell was running."""
-
-
 class MissingVerdicts(Exception):
     """A run of an exercise notebook ended without a verdict for each exercise."""
-
-
-class NotebookKernel(RunningKernel):  # type: ignore[misc]  # nbval has no types
-    """nbval's kernel with history, without pytest's variables, and with a check that its process is alive."""
-
-    def __init__(self, name: str, folder: Path, startup_timeout: float) -> None:
-        self.reply: dict[str, Any] = {}
-        self._resources = ExitStack()
-        environment = self._resources.enter_context(kernel_environment(learners=folder.name == "exercises"))
-        self.km, self.kc = start_new_kernel(
-            startup_timeout=startup_timeout,
-            kernel_name=name,
-            stderr=subprocess.DEVNULL,
-            cwd=str(folder),
-            env=environment,
-        )
-        self._ensure_iopub_up()
-
-    def execute_cell_input(self, cell_input: str, allow_stdin: bool | None = None) -> str:
-        """Start a cell with history, so that `Out[n]` and a trailing `;` work, and return the message's id."""
-        self.reply = {}
-        return str(self.kc.execute(cell_input, store_history=True, allow_stdin=allow_stdin, stop_on_error=False))
-
-    def await_reply(self, msg_id: str, timeout: float | None = None) -> None:
-        """Wait for the reply to a request and store it as `reply`.
-
-        Raises:
-            KernelDied: the kernel's process has ended.
-            Empty: there was no reply within the timeout, in seconds.
-        """
-        end = time.monotonic() + (float("inf") if timeout is None else timeout)
-        message = None
-        while message is None or message["parent_header"].get("msg_id") != msg_id:
-            try:
-                message = self.get_message("shell", timeout=max(0.0, min(_POLL, end - time.monotonic())))
-            except Empty:
-                if not self.is_alive():
-                    raise KernelDied from None
-                if time.monotonic() >= end:
-                    raise
-        self.reply = message["content"]
-
-    def ask(self, expression: str, timeout: float) -> str:
-        """Return the string that an expression evaluates to, or "" if the kernel didn't return one in time.
-
-        The expression runs without history and output, and `reply` remains the reply to the last cell.
-        """
-        reply = self.reply
-        try:
-            self.await_reply(self.kc.execute("", silent=True, user_expressions={"it": expression}), timeout)
-            shown = self.reply["user_expressions"]["it"]["data"]["text/plain"]
-            return str(ast.literal_eval(shown))
-        except (KernelDied, Empty, KeyError, SyntaxError, ValueError):
-            return ""
-        finally:
-            self.reply = reply
-
-    def close(self) -> None:
-        """Stop the kernel, if its process is alive, and free its sockets and its folder."""
-        if hasattr(self, "km"):
-            self.stop()
-        self._resources.close()
 
 
 class NotebookFile(IPyNbFile):  # type: ignore[misc]  # nbval has no types
     """nbval's notebook, with our kernel and our cells."""
 
+    running: Any  # the cell that runs
     lesson = ""  # the number of the lesson whose exercises the notebook seems to contain
     required = ""  # the numbers of these exercises, as the course in the kernel lists them
 
@@ -212,6 +141,12 @@ class NotebookFile(IPyNbFile):  # type: ignore[misc]  # nbval has no types
         if self.lesson:
             name = "" if origin(self.nb) else self.path.name
             self.required = self.kernel.ask(_REQUIRED.format(self.lesson, name), option.nbval_kernel_startup_timeout)
+
+    def get_kernel_message(self, timeout: float | None = None, stream: str = "iopub") -> Any:
+        """Return the next message; it has already changed the outputs of the running cell, if that is its purpose."""
+        message = super().get_kernel_message(timeout, stream)
+        self.kernel.apply(message, self.running.test_outputs)
+        return message
 
     def teardown(self) -> None:
         """Stop the kernel."""
@@ -247,9 +182,12 @@ class NotebookFile(IPyNbFile):  # type: ignore[misc]  # nbval has no types
 class NotebookCell(IPyNbCell):  # type: ignore[misc]  # nbval has no types
     """nbval's cell with the additional checks that `harness.notebooks.pytest_plugin` lists."""
 
+    saved_outputs: list[Any] | None = None  # the outputs in the notebook, if this run gave the same ones
+
     def runtest(self) -> None:
         """Run the cell and check its outcome; raise NbCellError if it fails."""
         self.parent.ended.add(self.cell_num)
+        self.parent.running = self
         if not self.options["skip"]:
             if not self.parent.kernel.is_alive():
                 self.raise_cell_error("not run: the kernel died in an earlier cell")
@@ -261,6 +199,19 @@ class NotebookCell(IPyNbCell):  # type: ignore[misc]  # nbval has no types
         finally:
             self._record_verdicts()
         self._require_outcome()
+        if self.parent.kernel.changed:
+            self._require_earlier_outputs()
+
+    def _require_earlier_outputs(self) -> None:
+        """Require that the cells above still have the outputs that were compared, although this cell changed a display.
+
+        Raises:
+            NbCellError: a cell's display was changed to another one than in the notebook.
+        """
+        for cell in self.parent.cells[: self.cell_num]:
+            if cell.saved_outputs is not None and not cell.compare_outputs(cell.test_outputs, cell.saved_outputs):
+                label = files.cell_label(cell.cell, self.parent.nb.cells.index(cell.cell))
+                self.raise_cell_error(f"changes a display of {label}", "\n".join(cell.comparison_traceback))
 
     def _record_verdicts(self) -> None:
         """Store the headlines of the cell's checks as properties, which are part of reports and of JUnit's XML.
@@ -306,6 +257,7 @@ class NotebookCell(IPyNbCell):  # type: ignore[misc]  # nbval has no types
         """Return whether the outputs are equal; if they aren't, store a diff for the report."""
         equal, old, new = super().compare_outputs(test, ref, skip_compare), _kinds(ref), _kinds(test)
         if equal and old == new:
+            self.saved_outputs = ref
             return True
         if not equal:
             old, new = list(_lines(ref)), list(_lines(test))

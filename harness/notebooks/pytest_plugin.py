@@ -1,4 +1,4 @@
-"""A pytest plugin that corrects nine defects of nbval 0.11; it does nothing if nbval isn't used.
+"""A pytest plugin that corrects ten defects of nbval 0.11; it does nothing if nbval isn't used.
 
 1. A mistyped magic, or any other UsageError, passes, because IPython doesn't send an error message for it.
 2. A cell that was never run passes under --nbval, because it has no outputs to compare.
@@ -9,6 +9,7 @@
 7. The summary says "Notebook cell execution failed" without the cell and the reason.
 8. An exercise that no cell checks isn't noticed.
 9. The order of different outputs, a result instead of a display, and a missing picture aren't noticed.
+10. A cleared output and a display that the same cell changes are compared as if they hadn't been cleared or changed.
 """
 
 import os

@@ -49,6 +49,9 @@ def write(path: Path, minor: int, cells: list[Any]) -> None:
 
 PICTURE = {"image/png": "iVBORw0KGgo=", "text/plain": "P"}
 SHOWS = "from IPython.display import display\nclass P:\n    __repr__ = lambda self: 'P'\n"
+UPDATES = "from IPython.display import display\nshown = display(dict(a='a'), raw=True, display_id='one')\n"
+CLEARS = "from IPython.display import clear_output\n"
+LATER = (code(UPDATES, display(a="a"), count=1), code("shown.update(dict(a='b'), raw=True)", count=2))
 STRICT = {  # by name: the cell, and whether it differs from what it does in this run
     "stream_after_display": (code(f"{SHOWS}print('a')\ndisplay(P())", display(text_plain="P"), stream("a\n")), True),
     "stream_before_display": (code(f"{SHOWS}print('a')\ndisplay(P())", stream("a\n"), display(text_plain="P")), False),
@@ -58,6 +61,19 @@ STRICT = {  # by name: the cell, and whether it differs from what it does in thi
         code(f"{SHOWS}display(P())", {"output_type": "display_data", "data": PICTURE, "metadata": {}}),
         True,
     ),
+    "updated_display": (code(f"{UPDATES}shown.update(dict(a='b'), raw=True)", display(a="b")), False),
+    "old_display": (code(f"{UPDATES}shown.update(dict(a='b'), raw=True)", display(a="a")), True),
+    "displayed_again": (
+        code(f"{UPDATES}display(dict(a='b'), raw=True, display_id='one');", display(a="b"), display(a="b")),
+        False,
+    ),
+    "cleared": (code(f"{CLEARS}print('a')\nclear_output()\nprint('b')", stream("b\n")), False),
+    "not_cleared": (code(f"{CLEARS}print('a')\nclear_output()\nprint('b')", stream("a\nb\n")), True),
+    "cleared_by_the_next_output": (
+        code(f"{CLEARS}print('a')\nclear_output(wait=True)\nprint('b')\nprint('c')", stream("b\nc\n")),
+        False,
+    ),
+    "cleared_by_no_output": (code(f"{CLEARS}print('a')\nclear_output(wait=True)", stream("a\n")), False),
     "two_streams": (
         code("import sys\nprint('a')\nprint('b', file=sys.stderr)", stream("b\n", "stderr"), stream("a\n")),
         False,
@@ -86,6 +102,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     (folder / "format_3.ipynb").write_text(json.dumps(old), encoding="utf-8")
     for name, (cell, _) in STRICT.items():
         save(folder / f"{name}.ipynb", {**cell, "execution_count": 1})
+    save(folder / "later.ipynb", *LATER)
     (folder / "exercises").mkdir()
     write(folder / "exercises" / "01_first_task.ipynb", 5, [code("a = 1", count=1)])
     options = ("-n2", "-W", "error", "--continue-on-collection-errors")
@@ -121,3 +138,11 @@ def test_the_order_and_the_kind_of_outputs_are_compared(run, name):
 
 def test_a_worker_reports_the_exercises_of_a_notebook_that_have_no_verdict(run):
     assert run.failures["01_first_task"][-1].startswith("1.1 not checked: no cell runs")
+
+
+def test_a_cell_that_changes_the_display_of_an_earlier_cell_is_compared_too(run):
+    before, failure = run.failures["later"]
+    assert before == ""
+    assert failure.splitlines()[0] == 'cell 2 (id "cell-2"): changes a display of cell 1 (id "cell-1")'
+    assert "-a" in failure.splitlines()
+    assert "+b" in failure.splitlines()
