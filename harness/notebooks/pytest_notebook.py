@@ -1,5 +1,6 @@
 """A notebook and its cells as pytest's collector and items, with the kernel and the reports; see pytest_plugin."""
 
+import os
 import re
 import textwrap
 from collections import defaultdict
@@ -20,6 +21,7 @@ from harness.notebooks.notebook_kernel import KernelDied, NotebookKernel
 from harness.notebooks.stubs import exercise_lesson, origin
 from harness.state import command, quoted
 
+SOLUTIONS = "solutions"  # the folder beside exercises
 EXERCISE = "exercise"  # a property of reports: an exercise and its verdict, "2.1 not attempted: …"
 
 _LINES, _WIDTH = 40, 160  # the longest details of a failure
@@ -30,6 +32,7 @@ _VERDICTS_TIMEOUT = 5  # seconds
 _VERDICTS = 'getattr(__import__("sys").modules.get("harness.course.api"), "drain_results", str)()'
 # The exercises of the notebook's lesson; "" if the kernel has no course or the notebook isn't one of the course.
 _REQUIRED = '__import__("harness.course.api", fromlist=["api"]).required_exercises({!r}, {!r})'
+_CHECK = re.compile(r"""^check\(["'](\d+\.\d+)["']\)""", re.MULTILINE)
 _RAISED = "Cell execution caused an exception"  # nbval's message, which is replaced by the exception's message
 
 
@@ -179,6 +182,38 @@ class NotebookFile(IPyNbFile):  # type: ignore[misc]  # nbval has no types
         return defaultdict(bool, {"check": self.compare_outputs, **options})
 
 
+class MissingNotebook(NotebookFile):
+    """An exercise notebook that isn't in its folder, although its solution is in the folder `solutions` beside it."""
+
+    def setup(self) -> None:
+        """Start no kernel."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Yield the requirement that all exercises of the solution are correct.
+
+        Raises:
+            CollectError: the solution isn't a notebook.
+        """
+        try:
+            self.nb = files.read_to_run(self.path.parents[1] / SOLUTIONS / self.path.name)
+        except NotebookError as error:
+            raise self.CollectError(str(error)) from None
+        found = (_CHECK.search(cell.source) for cell in self.nb.cells if cell.cell_type == "code")
+        self.required = " ".join(match[1] for match in found if match)
+        yield AllExercises.from_parent(self, name="all-exercises")
+
+
+class ExercisesFolder(pytest.Dir):  # type: ignore[misc]  # it is final for type checkers, not when it runs
+    """A folder of exercises beside the folder of their solutions."""
+
+    def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
+        """Yield its files, and each notebook that is missing."""
+        yield from super().collect()
+        for solution in sorted((self.path.parent / SOLUTIONS).glob("*.ipynb")):
+            if not (self.path / solution.name).exists():
+                yield MissingNotebook.from_parent(self, path=self.path / solution.name)
+
+
 class NotebookCell(IPyNbCell):  # type: ignore[misc]  # nbval has no types
     """nbval's cell with the additional checks that `harness.notebooks.pytest_plugin` lists."""
 
@@ -316,6 +351,10 @@ class AllExercises(pytest.Item):
     def _advice(self, number: str) -> str:
         """Return why an exercise has no verdict, and what to do."""
         file, call = self.parent, f'check("{number}")'
+        if isinstance(file, MissingNotebook):
+            shown = os.path.relpath(file.path, self.config.invocation_params.dir)
+            again = f"{command('taskqueue-course')} reset {file.path.name[:2]}"
+            return f"{shown} is missing. Write it again with {again}"
         if len(file.ended) < len(file.cells):
             return "this run left out cells of the notebook. Run pytest on the whole notebook."
         mentions = re.compile(rf"\bcheck\(\s*(['\"]){re.escape(number)}\1")

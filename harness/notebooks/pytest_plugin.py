@@ -1,4 +1,4 @@
-"""A pytest plugin that corrects ten defects of nbval 0.11; it does nothing if nbval isn't used.
+"""A pytest plugin that corrects eleven defects of nbval 0.11; it does nothing if nbval isn't used.
 
 1. A mistyped magic, or any other UsageError, passes, because IPython doesn't send an error message for it.
 2. A cell that was never run passes under --nbval, because it has no outputs to compare.
@@ -10,6 +10,7 @@
 8. An exercise that no cell checks isn't noticed.
 9. The order of different outputs, a result instead of a display, and a missing picture aren't noticed.
 10. A cleared output and a display that the same cell changes are compared as if they hadn't been cleared or changed.
+11. An exercise notebook that is missing in its folder isn't noticed, although its solution exists.
 """
 
 import os
@@ -51,6 +52,19 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Generator[
     from harness.notebooks.pytest_notebook import NotebookFile
 
     return [NotebookFile.from_parent(parent, path=file_path) if isinstance(node, IPyNbFile) else node for node in found]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> Generator[None, Any, Any]:
+    """Replace the folder of exercises by ours, which notices a notebook that is missing, if notebooks are run."""
+    found = yield
+    option = parent.config.option
+    runs_notebooks = getattr(option, "nbval", False) or getattr(option, "nbval_lax", False)
+    if runs_notebooks and type(found) is pytest.Dir and path.name == "exercises":
+        from harness.notebooks.pytest_notebook import ExercisesFolder
+
+        return ExercisesFolder.from_parent(parent, path=path)
+    return found
 
 
 class NotRequested(pytest.File):

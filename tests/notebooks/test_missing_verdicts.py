@@ -103,12 +103,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         files.write(folder / f"01_{name}.ipynb", changed(*changes))
     files.write(folder / "exercises" / SOLUTION.name, changed(cleared, made=False))
     files.write(folder / "exercises" / "01_my_notes.ipynb", changed(cleared, made=False))
-    options = ("-n0", "-W", "error", "--tb=no", "--deselect=01_part.ipynb::ex1")
+    for name in (SOLUTION.name, "03_routing.ipynb"):
+        files.write(folder / "solutions" / name, (SOLUTION.parent / name).read_text("utf-8"))
+    options = ("-n0", "-W", "error", "--tb=no", "--deselect=01_part.ipynb::ex1", "--ignore=solutions")
     return pytest_on(folder, folder, "--nbval-lax", *options, columns=300, share_kernel=True)
 
 
 def failures_of(run: Run, name: str) -> list[str]:
-    return [text for text in run.failures[f"01_{name}"] if text]
+    return [text for text in run.failures[name if name[0] == "0" else f"01_{name}"] if text]
 
 
 @pytest.mark.parametrize(("name", "number"), SAID)
@@ -149,3 +151,13 @@ def test_a_notebook_of_the_learner_beside_the_exercises_needs_no_verdicts(run):
 def test_a_run_of_some_cells_says_that_it_left_out_cells(run):
     said = "1.4 not checked: this run left out cells of the notebook. Run pytest on the whole notebook."
     assert said in failures_of(run, "part")[-1]
+
+
+def test_a_notebook_that_is_missing_beside_its_solution_fails_with_each_of_its_exercises(run):
+    (failure,) = failures_of(run, "03_routing")
+    lines = failure.splitlines()
+    assert [line.partition(" not checked: ")[0] for line in lines] == ["3.1", "3.2", "3.3", "3.4", "3.5"]
+    missing = str(Path("exercises") / "03_routing.ipynb")
+    assert lines[0].startswith(f"3.1 not checked: {missing} is missing. Write it again with ")
+    assert lines[0].endswith("taskqueue-course reset 03")
+    assert lines[0] in run.properties["exercise"]
