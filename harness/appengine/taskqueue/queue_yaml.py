@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from harness.appengine.taskqueue.model import QueueConfig, RetryParameters
-from harness.errors import QueueConfigError, did_you_mean
+from harness.errors import QueueConfigError, did_you_mean, quoted
 
 Parser = Callable[[str], Any] | None  # None if the field holds more than one value
 Fields = dict[str, tuple[yaml.Node, yaml.Node]]
@@ -16,6 +16,7 @@ _DEEPEST = 6  # levels; a queue.yaml needs four
 _SHOWN = 60  # characters of a quoted value
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _NUMBER = r"[0-9]+(?:\.[0-9]*)?"
+_EXPONENT = r"[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+$"
 _LONGEST = 10 * 365 * 86400  # seconds; our own limit, which keeps every date within the calendar
 _LARGEST_INT = 2**31 - 1  # Google's messages have 32 bits
 
@@ -112,20 +113,34 @@ def parse_queue_yaml(text: str | bytes) -> tuple[QueueConfig, ...]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes with their line numbers; it refuses aliases, with which a small file can expand to a huge one."""
+    """Composes nodes with their line numbers; it refuses anchors, aliases and the tag !, as Google's parser does."""
 
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]
-        if isinstance(event, yaml.AliasEvent):
-            raise _mistake(event, f"*{event.anchor}", "aliases are not allowed in queue.yaml; repeat the value")
+        if anchor := getattr(event, "anchor", None):
+            sign = "*" if isinstance(event, yaml.AliasEvent) else "&"
+            raise _mistake(event, f"{sign}{anchor}"[:_SHOWN], "anchors and aliases are not allowed; repeat the value")
+        if getattr(event, "tag", None) == "!":
+            raise _mistake(event, "!", "a tag without a name is not allowed; delete it")
         self.depth += 1
         if self.depth > _DEEPEST:
             raise _mistake(event, "queue.yaml", f"nested more than {_DEEPEST} levels deep")
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
+
+
+# Google's parser (ruamel.yaml) also reads these booleans of YAML 1.1, and a float such as 1e3; PyYAML leaves them out.
+for _tag, _pattern, _first in (("bool", "[yYnN]$", "yYnN"), ("float", _EXPONENT, "-+0123456789")):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
+
+
+class _Constructor(yaml.constructor.SafeConstructor):
+    """Makes values of nodes."""
+
+    bool_values = yaml.constructor.SafeConstructor.bool_values | {"y": True, "n": False}
 
 
 def _mistake(place: yaml.Node | yaml.Event, field: str, what: str) -> QueueConfigError:
@@ -140,7 +155,7 @@ def _decoded(text: str | bytes) -> str:
     if isinstance(text, str):
         return text
     if not isinstance(text, bytes):
-        raise QueueConfigError(f"queue.yaml is text, such as 'queue:\\n- name: mail\\n', not {text!r}")
+        raise QueueConfigError(f"queue.yaml is text, such as 'queue:\\n- name: mail\\n', not {quoted(text)}")
     try:
         return text.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -246,7 +261,7 @@ def _values(fields: Fields, parsers: dict[str, Parser]) -> dict[str, Any]:
 def _text(name: str, node: yaml.ScalarNode) -> str:
     """Return a value as Google's parser sees it: YAML 1.1 reads it, and `str` makes a text of what is read (SDK)."""
     try:
-        value = yaml.constructor.SafeConstructor().construct_object(node)
+        value = _Constructor().construct_object(node)
     except yaml.constructor.ConstructorError as error:
         raise _mistake(node, name, f"not a value: {error.problem}") from None
     except ValueError:  # such as the 13th month, or an integer with more digits than Python reads
