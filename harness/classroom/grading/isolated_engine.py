@@ -5,11 +5,12 @@ to the task queue, which the parent repeats. Parent and child share the files, w
 application keeps in memory (`cache.ram`) is lost with the child, as on App Engine when an instance ends.
 """
 
-import json
+import io
 import os
+import pickle
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -25,99 +26,81 @@ from harness.classroom.grading.sandbox import Limits, confine
 from harness.errors import GradingError, HarnessError
 from harness.records import Frame, Request, Response, Route, Ticket
 
-_RECORDS = {kind.__name__: kind for kind in (Request, Response, Route, Ticket, Frame)}
+_SCALARS = (type(None), bool, int, float, str, bytes, datetime, date, time, timedelta, Decimal)
+_RECORDS = (Request, Response, Route, Ticket, Frame)
 MOST_FILES = 2_000  # files and folders that all labs of one answer may have together
 _MOST_BYTES = 64 << 20  # of those files
 _MOST_ROWS = 10_000  # of a table; pydal reads about 4,000 in a second
-_MOST_VALUES = 1_000_000  # in what a child returns
+_MOST_VALUES = 1_000_000  # in what a child returns; a value that occurs twice counts twice
 _DEEPEST = 100  # values inside each other
 _MOST_CALLS = 10_000  # to the task queue, in one request
 _ROUTES = "routes.py"
-_LONGEST_NUMBER = 10_000  # bits; Python refuses to read an integer of more than 4,300 digits
-# The values that become a text, and the functions that make and read it.
-_TEXTS: dict[type, tuple[Callable[[Any], str], Callable[[str], Any]]] = {
-    bytes: (lambda value: value.decode("latin-1"), lambda text: text.encode("latin-1")),
-    datetime: (lambda value: value.replace(tzinfo=None).isoformat(), datetime.fromisoformat),
-    date: (date.isoformat, date.fromisoformat),
-    time: (time.isoformat, time.fromisoformat),
-    Decimal: (str, Decimal),
-}
-_FROM_TEXT = {kind.__name__: read for kind, (_, read) in _TEXTS.items()}
+_CLASSES = {(kind.__module__, kind.__name__): kind for kind in (*_RECORDS, datetime, date, time, timedelta, Decimal)}
 
 
 def dump(value: Any) -> bytes:
-    """Return a value as bytes for `load`; an object that is neither a record nor a plain value becomes its `repr`.
-
-    The bytes are JSON, in which `{"tuple": [1, 2]}` is a tuple and `{"dict": {"a": 1}}` a dict. A pickle would allow
-    forged values that take years in `hash`, for example nested tuples as the key of a dict.
-    """
-    return json.dumps(_coded(value)).encode()
+    """Return a value as bytes for `load`; an object that is neither a record nor a plain value becomes its `repr`."""
+    return pickle.dumps(_plain(value))
 
 
 def load(data: bytes) -> Any:
     """Return the value of bytes from `dump`; raise ValueError if `dump` can't have made them, or for a huge value."""
     try:
-        return _Reader().value(json.loads(data.decode()))
-    except Exception as error:  # forged bytes can make the readers raise any exception
+        value = _Reader(io.BytesIO(data)).load()
+        _require_plain(value)
+        return value
+    except Exception as error:  # forged bytes can make the unpickler raise any exception
         raise ValueError(f"unreadable: {error}") from None
 
 
-class _Reader:
-    """Makes a value from what `_coded` returned, and counts its parts."""
+class _Reader(pickle.Unpickler):
+    """An unpickler that finds only a few classes, so that forged bytes can't call other code."""
 
-    def __init__(self) -> None:
-        self._left = _MOST_VALUES
-
-    def value(self, coded: Any, depth: int = 0) -> Any:
-        """Return the value, which is inside `depth` others; raise ValueError, or another exception for forged bytes."""
-        self._left -= 1
-        if self._left < 0:
-            raise ValueError(f"more than {_MOST_VALUES:,} values")
-        if depth > _DEEPEST:
-            raise ValueError(f"more than {_DEEPEST} values inside each other")
-        if isinstance(coded, list):
-            return [self.value(each, depth + 1) for each in coded]
-        if not isinstance(coded, dict):
-            return coded
-        ((kind, content),) = coded.items()
-        if kind in _FROM_TEXT:
-            return _FROM_TEXT[kind](_require(str, content))
-        if kind in ("tuple", "timedelta"):
-            parts = tuple(self.value(each, depth + 1) for each in _require(list, content))
-            return parts if kind == "tuple" else timedelta(*parts)
-        inner = {key: self.value(each, depth + 1) for key, each in _require(dict, content).items()}
-        return inner if kind == "dict" else _RECORDS[kind](**inner)
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _CLASSES:
+            raise pickle.UnpicklingError(f"{module}.{name} isn't allowed")
+        return _CLASSES[module, name]
 
 
-def _require(kind: type, value: Any) -> Any:
-    if not isinstance(value, kind):
-        raise ValueError(f"not a {kind.__name__}")
-    return value
+def _require_plain(value: Any) -> None:
+    """Raise ValueError unless a value is one that `_plain` returns, and neither huge nor deep.
+
+    Forged bytes may contain one tuple many times. A few nested ones would take years in `hash`, `==` or `repr`.
+    """
+    values, count = [value], 1
+    for _ in range(_DEEPEST):
+        inner: list[Any] = []
+        for each in values:
+            kind = type(each)
+            if kind in (list, tuple):
+                inner += each
+            elif kind is dict and all(type(key) is str for key in each):
+                inner += each.values()
+            elif kind in _RECORDS:
+                inner += [getattr(each, field.name) for field in fields(each)]
+            elif kind not in _SCALARS:
+                raise ValueError(f"{kind.__name__} isn't allowed")
+            if count + len(inner) > _MOST_VALUES:
+                raise ValueError(f"more than {_MOST_VALUES:,} values")
+        if not inner:
+            return
+        values, count = inner, count + len(inner)
+    raise ValueError(f"more than {_DEEPEST} values inside each other")
 
 
-def _coded(value: Any) -> Any:
-    """Return a value as one that JSON can express; see `dump`."""
-    kind = type(value)
-    if value is None or kind in (bool, float, str):
-        return value
-    if kind in _RECORDS.values():
-        return {kind.__name__: {each.name: _coded(getattr(value, each.name)) for each in fields(value)}}
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and isinstance(value, _RECORDS):
+        return replace(value, **{each.name: _plain(getattr(value, each.name)) for each in fields(value)})
     if isinstance(value, Mapping):
-        return {"dict": {str(key): _coded(each) for key, each in value.items()}}
+        return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        parts = [_coded(each) for each in value]
-        return {"tuple": parts} if kind is tuple else parts
-    if kind is timedelta:
-        return {"timedelta": [value.days, value.seconds, value.microseconds]}
-    for base in (bytes, kind):
-        if base in _TEXTS and isinstance(value, base):
-            return {base.__name__: _TEXTS[base][0](value)}
-    if isinstance(value, int):
-        return int(value) if value.bit_length() <= _LONGEST_NUMBER else hex(value)
-    for base in (float, str):
-        if isinstance(value, base):
-            return base(value)
-    return repr(value)
+        return type(value)(map(_plain, value)) if type(value) in (list, tuple) else list(map(_plain, value))
+    if type(value) in _SCALARS:
+        return value.replace(tzinfo=None) if isinstance(value, datetime) else value
+    for kind in (int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return bytes(value) if isinstance(value, bytes) else repr(value)
 
 
 class Budget:
