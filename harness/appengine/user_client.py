@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
 from http.cookies import BaseCookie, CookieError, Morsel
 from typing import Any
@@ -114,9 +114,12 @@ def _has_expired(cookie: Morsel[str], response: Response) -> bool:
     if response.started is None:
         return False
     try:
-        return parsedate_to_datetime(cookie["expires"]) <= response.started + timedelta(seconds=response.elapsed)
-    except (TypeError, ValueError):  # Expires is missing or is not a date
+        expires = parsedate_to_datetime(cookie["expires"])
+    except (TypeError, ValueError, OverflowError):  # Expires is missing or is not a date
         return False
+    if expires.tzinfo is None:  # "-0000" means UTC without a time zone of the sender (RFC 5322, 3.3)
+        expires = expires.replace(tzinfo=UTC)
+    return expires <= response.started + timedelta(seconds=response.elapsed)
 
 
 def _encode_body(data: Mapping[str, Any] | str | bytes | None) -> tuple[bytes, str]:

@@ -20,7 +20,7 @@ CAP = 300  # attempts; if a check needs more, its tasks never end
 _AT_ONCE = 30  # attempts before their exceptions are examined
 Rows = list[tuple[Any, ...]]
 _DATA = 60  # columns of the data of a POST in a message
-_RAISED = 400  # columns of an exception's message; Google's may quote a batch of tasks
+_RAISED = 400  # columns of an exception's name, and of its message; Google's may quote a batch of tasks
 
 
 class TrialLab(Lab):
@@ -242,7 +242,9 @@ class Trial:
         Raises:
             Decided: always. The verdict is "wrong" if a mistake of the exercise explains the exception, else "error".
         """
-        ticket = replace(ticket, message=shorten(ticket.message, _RAISED))
+        # The patterns of mistakes take the square of the length.
+        exception, message = shorten(ticket.exception, _RAISED), shorten(ticket.message, _RAISED)
+        ticket = replace(ticket, exception=exception, message=message)
         raised = f"{ticket.exception}: {ticket.message}"
         for key, mistake in self.exercise.mistakes.items():
             if mistake.explains(raised):

@@ -5,102 +5,45 @@ to the task queue, which the parent repeats. Parent and child share the files, w
 application keeps in memory (`cache.ram`) is lost with the child, as on App Engine when an instance ends.
 """
 
-import io
 import os
-import pickle
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import fields, is_dataclass, replace
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness import errors
 from harness.appengine.clock import DEADLINE, to_datetime
 from harness.appengine.engine import AppEngine
 from harness.appengine.server import Server
 from harness.appengine.wsgi import WSGIApp
 from harness.classroom.grading.child import ChildLost, run_apart
+from harness.classroom.grading.reply import dump, load
 from harness.classroom.grading.sandbox import Limits, confine
-from harness.errors import GradingError, HarnessError
-from harness.records import Frame, Request, Response, Route, Ticket
+from harness.course.verdict import cut
+from harness.errors import (
+    DiskError,
+    GradingError,
+    HarnessError,
+    NameRefusedError,
+    SourceError,
+    UnknownTableError,
+    Web2pyNotFoundError,
+)
+from harness.records import Request, Response
 
-_SCALARS = (type(None), bool, int, float, str, bytes, datetime, date, time, timedelta, Decimal)
-_RECORDS = (Request, Response, Route, Ticket, Frame)
+_Reply = tuple[
+    str, str, Any, list[tuple[str, bytes, float]]
+]  # an error's name or "", its message, the result, the calls
+# The errors of a request, of a table and of a file.
+_ERRORS = {
+    kind.__name__: kind
+    for kind in (DiskError, GradingError, NameRefusedError, SourceError, UnknownTableError, Web2pyNotFoundError)
+}
 MOST_FILES = 2_000  # files and folders that all labs of one answer may have together
 _MOST_BYTES = 64 << 20  # of those files
 _MOST_ROWS = 10_000  # of a table; pydal reads about 4,000 in a second
-_MOST_VALUES = 1_000_000  # in what a child returns; a value that occurs twice counts twice
-_DEEPEST = 100  # values inside each other
 _MOST_CALLS = 10_000  # to the task queue, in one request
 _ROUTES = "routes.py"
-_CLASSES = {(kind.__module__, kind.__name__): kind for kind in (*_RECORDS, datetime, date, time, timedelta, Decimal)}
-
-
-def dump(value: Any) -> bytes:
-    """Return a value as bytes for `load`; an object that is neither a record nor a plain value becomes its `repr`."""
-    return pickle.dumps(_plain(value))
-
-
-def load(data: bytes) -> Any:
-    """Return the value of bytes from `dump`; raise ValueError if `dump` can't have made them, or for a huge value."""
-    try:
-        value = _Reader(io.BytesIO(data)).load()
-        _require_plain(value)
-        return value
-    except Exception as error:  # forged bytes can make the unpickler raise any exception
-        raise ValueError(f"unreadable: {error}") from None
-
-
-class _Reader(pickle.Unpickler):
-    """An unpickler that finds only a few classes, so that forged bytes can't call other code."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _CLASSES:
-            raise pickle.UnpicklingError(f"{module}.{name} isn't allowed")
-        return _CLASSES[module, name]
-
-
-def _require_plain(value: Any) -> None:
-    """Raise ValueError unless a value is one that `_plain` returns, and neither huge nor deep.
-
-    Forged bytes may contain one tuple many times. A few nested ones would take years in `hash`, `==` or `repr`.
-    """
-    values, count = [value], 1
-    for _ in range(_DEEPEST):
-        inner: list[Any] = []
-        for each in values:
-            kind = type(each)
-            if kind in (list, tuple):
-                inner += each
-            elif kind is dict and all(type(key) is str for key in each):
-                inner += each.values()
-            elif kind in _RECORDS:
-                inner += [getattr(each, field.name) for field in fields(each)]
-            elif kind not in _SCALARS:
-                raise ValueError(f"{kind.__name__} isn't allowed")
-            if count + len(inner) > _MOST_VALUES:
-                raise ValueError(f"more than {_MOST_VALUES:,} values")
-        if not inner:
-            return
-        values, count = inner, count + len(inner)
-    raise ValueError(f"more than {_DEEPEST} values inside each other")
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value) and isinstance(value, _RECORDS):
-        return replace(value, **{each.name: _plain(getattr(value, each.name)) for each in fields(value)})
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(map(_plain, value)) if type(value) in (list, tuple) else list(map(_plain, value))
-    if type(value) in _SCALARS:
-        return value.replace(tzinfo=None) if isinstance(value, datetime) else value
-    for kind in (int, float, str):
-        if isinstance(value, kind):
-            return kind(value)
-    return bytes(value) if isinstance(value, bytes) else repr(value)
 
 
 class Budget:
@@ -170,14 +113,18 @@ class IsolatedServer:
     def send(self, request: Request, start: float, deadline: float = DEADLINE) -> Response:
         """See `Server.send`; raise GradingError if the child returns no response."""
         response = self._apart(lambda: self._server.send(request, start, deadline))
-        if not isinstance(response, Response):
+        if (
+            not isinstance(response, Response)
+            or not 100 <= response.status <= 999
+            or not 0 <= response.elapsed <= deadline
+        ):
             raise GradingError("the process that ran your code returned something that isn't a response")
         return replace(response, request=request, started=to_datetime(start))
 
     def rows(self, table: str, app: str) -> list[dict[str, Any]]:
         """See `Server.rows`."""
         rows = self._apart(lambda: self._server.rows(table, app, _MOST_ROWS))
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        if not isinstance(rows, list) or len(rows) > _MOST_ROWS or not all(isinstance(row, dict) for row in rows):
             raise GradingError("the process that ran your models returned something that isn't a table")
         return rows
 
@@ -194,18 +141,18 @@ class IsolatedServer:
         seconds = min(self._limits.patience, self._budget.left())
         try:
             data = run_apart(lambda: self._in_the_child(action), seconds, self._budget.spend, self._budget.require_room)
-            kind, value, calls = load(data)
+            kind, message, value, calls = load(data, _Reply)
             for name, message, moment in calls[:_MOST_CALLS]:
                 self._make_call(name, message, moment)
         except ChildLost as lost:
             raise GradingError(f"the process that ran your code {lost}") from None
-        except (ValueError, TypeError):
+        except HarnessError:
+            raise
+        except Exception:  # a forged call to the queue can have any content
             raise GradingError("the process that ran your code returned something unreadable") from None
         if kind == "":
             return value
-        known = getattr(errors, str(kind), None)
-        ours = known if isinstance(known, type) and issubclass(known, HarnessError) else GradingError
-        raise ours(str(value))
+        raise _ERRORS.get(kind, GradingError)(cut(message) or "the process that ran your code gave no reason")
 
     def _in_the_child(self, action: Callable[[], Any]) -> bytes:
         calls = self._recorded_calls()
@@ -213,10 +160,10 @@ class IsolatedServer:
             confine(self._limits, self._engine.site.root)
             for source, app in self._routes:
                 self._server.write(_ROUTES, source, app)
-            kind, value = "", action()
+            kind, message, value = "", "", action()
         except HarnessError as error:
-            kind, value = type(error).__name__, str(error)
-        return dump([kind, value, calls])
+            kind, message, value = type(error).__name__, str(error), None
+        return dump((kind, message, value, calls))
 
     def _recorded_calls(self) -> list[tuple[str, bytes, float]]:
         """Return a list that receives each call to the queue: its name, its message and its time."""
@@ -232,22 +179,14 @@ class IsolatedServer:
         """Repeat a call that the child made; the queue refuses it here if it refused it there."""
         from google.appengine.api.taskqueue import taskqueue_service_bytes_pb2 as messages
         from google.appengine.runtime.apiproxy_errors import Error
-        from google.protobuf.message import DecodeError
 
-        if not isinstance(message, bytes):  # `bytes` of a forged number would take as much memory
-            raise ValueError(f"{type(message).__name__} isn't a message")
         kinds: list[Any] = [getattr(messages, f"TaskQueue{name}{end}", None) for end in ("Request", "Response")]
         if not all(kinds):
             raise ValueError(name)
         request, response = (kind() for kind in kinds)
-        try:
-            request.ParseFromString(message)
-            with self._engine.clock.travel(moment):
-                self._engine.service.MakeSyncCall("taskqueue", name, request, response)
-        except DecodeError:
-            raise ValueError(name) from None
-        except Error:
-            return
+        request.ParseFromString(message)
+        with suppress(Error), self._engine.clock.travel(moment):
+            self._engine.service.MakeSyncCall("taskqueue", name, request, response)
 
 
 class IsolatedEngine(AppEngine):

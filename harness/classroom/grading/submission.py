@@ -134,6 +134,24 @@ def _run(command: Sequence[str], answers: str, seconds: float) -> tuple[list[Any
 
 
 def _read(output: bytes | None) -> list[Any]:
-    """Return the values of complete lines of JSON, because the process may have ended in the middle of a line."""
+    """Return "ready" and the verdicts in complete lines of JSON, up to the first line that is something else.
+
+    The process may have ended in the middle of a line.
+    """
     *lines, _ = (output or b"").split(b"\n")
-    return [json.loads(line) for line in lines]
+    values: list[Any] = []
+    for line in lines:
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            break
+        if not _is_verdict(value) if values else value != "ready":
+            break
+        values.append(value)
+    return values
+
+
+def _is_verdict(value: object) -> bool:
+    if not isinstance(value, list) or len(value) != 3 or not all(isinstance(each, str) for each in value[:2]):
+        return False
+    return value[0] in set(CheckOutcome) and isinstance(value[2], str | None)

@@ -6,7 +6,6 @@ Each attack is an answer to exercise 1.1 that would be correct, or end soon, if 
 import builtins
 import json
 import os
-import pickle
 import select
 import signal
 import socket
@@ -25,7 +24,7 @@ import pytest
 
 from harness.classroom.grading import child, sandbox, seccomp, submission
 from harness.classroom.grading.child import ChildLost, run_apart
-from harness.classroom.grading.isolated_engine import dump, load
+from harness.classroom.grading.reply import dump, load
 from harness.classroom.grading.sandbox import Limits, become_nobody, limit, watch
 from harness.classroom.grading.submission import Grade, check_in_isolation
 from harness.course import catalogue
@@ -82,7 +81,8 @@ ACTS = {
     "    except OSError: pass\n" + ADD,
     "a forged verdict": """import os; os.write(1, b'["correct", "forged", null]\\n')""",
     "a forged call": "from harness.classroom.grading import isolated_engine as engine\n"
-    "engine.dump = lambda reply: __import__('pickle').dumps(['', None, [('BulkAdd', 1 << 40, 0.0)]])\n" + ADD,
+    "dump = engine.dump\n"
+    "engine.dump = lambda reply: dump(('', '', None, [('BulkAdd', 1 << 40, 0.0)]))\n" + ADD,
     "half of a character": r"raise ValueError('\ud800')",
     "a slow cookie": r"response.cookies['b'] = '\\' * 150000",
     "a huge answer": ADD + "\nreturn 'x' * (33 << 20)",
@@ -152,19 +152,13 @@ def test_the_student_reads_why_a_process_gave_no_answer(verdicts, attack):
     assert f"the process that ran your code {LOST[attack]}" in " ".join(verdicts[attack].text.split())
 
 
-def test_a_forged_message_is_not_believed():
-    class Forged:
-        def __reduce__(self):
-            return os.getcwd, ()
-
-    with pytest.raises(ValueError, match=r"getcwd isn't allowed"):
-        load(pickle.dumps(["", Forged(), []]))
+def test_a_message_keeps_plain_values_and_the_text_of_others():
     response = Response(200, vars={"a": object, "b": [1, 2.5, None]})
     assert load(dump(response)).vars == {"a": "<class 'object'>", "b": [1, 2.5, None]}
 
 
 def nested(depth: int, width: int = 1) -> tuple[object, ...]:
-    """Return tuples inside each other; with a width of 2, the depth doubles their number but hardly their pickle."""
+    """Return tuples inside each other; with a width of 2, the depth doubles their number."""
     value: tuple[object, ...] = ()
     for _ in range(depth):
         value = (value,) * width
@@ -172,19 +166,16 @@ def nested(depth: int, width: int = 1) -> tuple[object, ...]:
 
 
 UNLIKE_A_REPLY = {
-    "too large": nested(64, 2),
-    "too large, in a record": Response(200, vars={"a": nested(64, 2)}),
+    "too large": nested(20, 2),
+    "too large, in a record": Response(200, vars={"a": nested(20, 2)}),
     "too deep": nested(200),
-    "a set": {1, 2},
-    "a key that isn't a string": {1: 2},
-    "a buffer": bytearray(5),
 }
 
 
 @pytest.mark.parametrize("value", UNLIKE_A_REPLY.values(), ids=UNLIKE_A_REPLY)
 def test_a_message_that_no_child_sends_is_refused_before_anything_uses_it(value):
     with pytest.raises(ValueError, match="unreadable: "):
-        load(pickle.dumps(["", [{"old": value}], []]))
+        load(dump(["", [{"old": value}], []]))
 
 
 def test_a_number_in_the_place_of_a_call_to_the_queue_is_refused(verdicts):
