@@ -5,6 +5,7 @@ from importlib import import_module
 
 import click
 
+from harness.course.verdict import cut
 from harness.errors import HarnessError
 from harness.state import command as how_to_call
 
@@ -48,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo(error.ctx.get_help())
         return 0
     except click.ClickException as error:
+        error.message = cut(error.message)  # click quotes a word in full
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):

@@ -14,7 +14,7 @@ from harness.course.catalogue import (
 )
 from harness.course.trial import check_answer
 from harness.course.verdict import CheckOutcome, Verdict, wrap
-from harness.errors import CheckError, CourseError
+from harness.errors import CheckError, CourseError, quoted
 from harness.lab import current_lab, last_written
 from harness.show import Table, progress_table
 
@@ -156,11 +156,11 @@ def predict(name: str = "", choice: str | None = None, *, reveal: bool = False) 
     elif choice is None:
         lines = [wrap(text, f"  {letter}", indent=5) for letter, text in options.items()]
         print("\n".join([wrap(prediction.question), *lines, f'Say what you think: predict("{name}", "A")']))
-    elif (letter := str(choice).strip().upper()) in options:
+    elif isinstance(choice, str) and (letter := choice.strip().upper()) in options:
         _choices[name] = letter
         print(wrap(f"You chose {letter}: {options[letter]} The next cell shows whether that is right."))
     else:
-        raise CourseError(f"prediction {name} has no option {choice!r}; choose one of {', '.join(options)}")
+        raise CourseError(f"prediction {name} has no option {quoted(choice)}; choose one of {', '.join(options)}")
 
 
 def _learners_files(exercise: Exercise) -> dict[str, str]:

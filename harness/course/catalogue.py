@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness.errors import CourseError
+from harness.errors import CourseError, quoted
 from harness.notebooks.cells import Target, cell_body, cell_target
 from harness.notebooks.files import Notebook, read
 from harness.notebooks.stubs import blank_regions, to_exercise
@@ -233,7 +233,7 @@ def _look_up(known: dict[str, T], name: str, kind: str, call: str) -> T:
 
 def _unknown(known: list[str], name: object, kind: str) -> tuple[str, str]:
     """Return the message for a name that isn't known, and the known name that it most likely means."""
-    text = "" if name is None else str(name).strip()
+    text = "" if name is None else quoted(name).strip("'").strip()
     if not text:
         by_lesson = [list(names) for _, names in groupby(known, key=_lesson_of)]
         spans = (names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}" for names in by_lesson)
@@ -244,7 +244,7 @@ def _unknown(known: list[str], name: object, kind: str) -> tuple[str, str]:
     if in_lesson:
         return f"lesson {text.zfill(2)} has the {kind}s {', '.join(in_lesson)}.", in_lesson[0]
     near = get_close_matches(text, known, n=3, cutoff=0.3) or known[:3]
-    return f"there is no {kind} {name!r}; did you mean {' or '.join(map(repr, near))}?", near[0]
+    return f"there is no {kind} {quoted(name)}; did you mean {' or '.join(map(repr, near))}?", near[0]
 
 
 def _lesson_of(name: str) -> str:

@@ -44,11 +44,16 @@ ODD_TREES = st.recursive(
 )
 
 
-def examples(number: int) -> settings:
-    """Return settings that try so many examples, and HARNESS_SOAK examples in `make soak`."""
+def examples(number: int, share: int = 1) -> settings:
+    """Return settings that try so many examples, and HARNESS_SOAK examples, or a share of them, in `make soak`."""
     unimportant = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
     phases = [phase for phase in Phase if phase is not Phase.explain]  # which takes minutes
-    return settings(max_examples=int(_SOAK or number), deadline=None, suppress_health_check=unimportant, phases=phases)
+    return settings(
+        max_examples=int(_SOAK) // share if _SOAK else number,
+        deadline=None,
+        suppress_health_check=unimportant,
+        phases=phases,
+    )
 
 
 @contextmanager
