@@ -10,8 +10,10 @@ from http.client import responses
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from harness.errors import quoted
 from harness.records import Request, Response
 
+_SHOWN = 200  # characters of a URL in a message
 Environ = dict[str, Any]
 WSGIApp = Callable[[Environ, Callable[..., Any]], Iterable[Any]]
 
@@ -78,7 +80,9 @@ def call(app: WSGIApp, environ: Environ, request: Request) -> Response:
         if close is not None:
             close()
     if not started:
-        raise RuntimeError(f"{app!r} answered {request.method} {request.url} without calling start_response")
+        raise RuntimeError(
+            f"{quoted(app)} answered {request.method} {request.url[:_SHOWN]} without calling start_response"
+        )
     status, headers = started[0]
     code, reason = _read_status(status)
     return Response(code, reason, tuple((str(key), str(value)) for key, value in headers), body, request)
@@ -87,7 +91,7 @@ def call(app: WSGIApp, environ: Environ, request: Request) -> Response:
 def _read_status(status: Any) -> tuple[int, str]:
     code, _, reason = str(status).partition(" ")
     if not code.isdecimal() or not 100 <= int(code) <= 999:
-        raise ValueError(f'a WSGI status looks like "200 OK", not {status!r}')
+        raise ValueError(f'a WSGI status looks like "200 OK", not {quoted(status)}')
     return int(code), reason or responses.get(int(code), "")
 
 
@@ -96,4 +100,4 @@ def _to_bytes(chunk: Any) -> bytes:
         return chunk.encode("utf-8")
     if isinstance(chunk, (bytes, bytearray, memoryview)):
         return bytes(chunk)
-    raise TypeError(f"a WSGI application must return an iterable of bytes such as [b'hello'], not of {chunk!r}")
+    raise TypeError(f"a WSGI application must return an iterable of bytes such as [b'hello'], not of {quoted(chunk)}")

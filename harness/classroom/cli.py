@@ -1,5 +1,6 @@
 """The command group, which imports a command's module only when the command runs."""
 
+import io
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -49,8 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo(error.ctx.get_help())
         return 0
     except click.ClickException as error:
-        error.message = cut(error.message)  # click quotes a word in full
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        click.echo(cut(shown.getvalue().rstrip()), err=True)  # click quotes a word in full
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return 130

@@ -14,7 +14,7 @@ from string import Template
 from typing import Any
 
 from harness.course.catalogue import Lesson, lessons
-from harness.errors import CourseError
+from harness.errors import CourseError, quoted
 from harness.notebooks import files
 from harness.notebooks.files import Cell, Node
 
@@ -60,7 +60,7 @@ def scaffold(root: Path, number: str) -> list[Path]:
 def _lesson_of(number: str) -> Lesson:
     known = {f"{int(each.number)}.{len(each.exercises) + 1}": each for each in lessons() if each.exercises}
     if number not in known:
-        raise CourseError(f"{number!r} isn't the next exercise of a lesson; the next ones are {', '.join(known)}")
+        raise CourseError(f"{quoted(number)} isn't the next exercise of a lesson; the next ones are {', '.join(known)}")
     return known[number]
 
 

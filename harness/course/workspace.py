@@ -16,7 +16,7 @@ from harness.course.catalogue import (
     find_exercise,
     lessons,
 )
-from harness.errors import CourseError, MagicError, NotebookError
+from harness.errors import CourseError, MagicError, NotebookError, quoted
 from harness.notebooks import files
 from harness.notebooks.cells import cell_body, cell_target, magic_first
 from harness.notebooks.files import CONFLICT, Cell, Notebook, read_saved
@@ -214,9 +214,9 @@ def select(what: str) -> list[Exercise]:
     known = {lesson.number: list(lesson.exercises) for lesson in lessons()}
     found = known.get(what.zfill(2))
     if found is None:
-        raise CourseError(f"there is no lesson {what!r}; there are {', '.join(known)}")
+        raise CourseError(f"there is no lesson {quoted(what)}; there are {', '.join(known)}")
     if not found:
-        raise CourseError(f"lesson {what!r} has no exercises; they begin in lesson 01")
+        raise CourseError(f"lesson {quoted(what)} has no exercises; they begin in lesson 01")
     return found
 
 

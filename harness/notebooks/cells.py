@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from harness.errors import MagicError
+from harness.errors import MagicError, quoted
 
 _FILES = {
     "controller": "controllers/{}.py",
@@ -38,13 +38,13 @@ def parse_magic(magic: str, line: str) -> Target:
     app = _take_app(magic, arguments)
     if magic not in _EXAMPLES:
         if arguments or app:
-            raise MagicError(f"%%{magic} takes no arguments, not {line.strip()!r}")
+            raise MagicError(f"%%{magic} takes no arguments, not {quoted(line.strip())}")
         return Target(_FILES[magic])
     if len(arguments) != 1:
-        given = f"not {line.strip()!r}" if arguments else "and it is missing"
+        given = f"not {quoted(line.strip())}" if arguments else "and it is missing"
         raise MagicError(f"%%{magic} needs one name, {given}; {_usage(magic)}")
     if magic != "view" and arguments[0].endswith(".py"):
-        raise MagicError(f"%%{magic} takes the name without .py, not {arguments[0]!r}; {_usage(magic)}")
+        raise MagicError(f"%%{magic} takes the name without .py, not {quoted(arguments[0])}; {_usage(magic)}")
     return Target(_FILES[magic].format(arguments[0]), app)
 
 
@@ -53,7 +53,7 @@ def _take_app(magic: str, arguments: list[str]) -> str | None:
     options = [position for position, argument in enumerate(arguments) if argument.startswith("-")]
     for position in options:
         if arguments[position].partition("=")[0] != "--app":
-            raise MagicError(f"%%{magic} has no option {arguments[position]!r}; {_usage(magic)}")
+            raise MagicError(f"%%{magic} has no option {quoted(arguments[position])}; {_usage(magic)}")
     if not options:
         return None
     option, equals, app = arguments.pop(options[0]).partition("=")

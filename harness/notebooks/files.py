@@ -9,7 +9,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import IO, Any
 
-from harness.errors import NotebookError
+from harness.errors import NotebookError, quoted
 
 Notebook = Any  # a Node, or nbformat's NotebookNode, which has the same interface
 Cell = Any
@@ -91,7 +91,9 @@ def read_to_run(path: Path) -> Notebook:
     seen = set[str]()
     for position, cell in enumerate(notebook.cells, 1):
         if cell.get("cell_type") not in ("code", "markdown", "raw"):
-            raise NotebookError(f"{path}: not a valid notebook: cell {position}: {cell.get('cell_type')!r} is no type")
+            raise NotebookError(
+                f"{path}: not a valid notebook: cell {position}: {quoted(cell.get('cell_type'))} is no type"
+            )
         if not isinstance(cell.get("id", ""), str):
             raise NotebookError(f"{path}: not a valid notebook: cell {position}: its id isn't a string")
         if "id" not in cell or cell.id in seen:
@@ -178,7 +180,7 @@ def _converted(raw: object, version: int, path: Path) -> object:
         notebook.nbformat_minor = 4  # which has no ids
         return notebook
     except Exception as error:  # nbformat's conversion doesn't check its input, so it raises errors of many types
-        raise NotebookError(f"{path}: cannot be read as a notebook of format {version}: {error!r}") from None
+        raise NotebookError(f"{path}: cannot be read as a notebook of format {version}: {quoted(error)}") from None
 
 
 def _to_notebook(raw: object, name: str) -> Notebook:
@@ -194,7 +196,7 @@ def _to_notebook(raw: object, name: str) -> Notebook:
     except RecursionError:  # _to_node needs more of the stack than the JSON parser
         raise _too_deep(name) from None
     except (AttributeError, TypeError, KeyError) as error:
-        raise NotebookError(f"{name}: not a valid notebook: {error!r}") from None
+        raise NotebookError(f"{name}: not a valid notebook: {quoted(error)}") from None
 
 
 def _join_lines(notebook: Node) -> None:

@@ -11,6 +11,7 @@ from google.appengine.runtime.apiproxy_errors import ApplicationError
 
 from harness.appengine.clock import DEADLINE
 from harness.appengine.taskqueue.model import RetryParameters, Task
+from harness.errors import quoted
 from harness.records import Frame, Headers
 
 PULL = 1  # the mode of a message that carries a pull task
@@ -60,7 +61,7 @@ def check_add(message: Any, now: float) -> None:
     """
     name = decode(message.task_name)
     if name and not _NAME.fullmatch(name):
-        refuse(ErrorCode.INVALID_TASK_NAME, f"task name {name!r}: use 1 to 500 letters, digits, '_' and '-'")
+        refuse(ErrorCode.INVALID_TASK_NAME, f"task name {quoted(name)}: use 1 to 500 letters, digits, '_' and '-'")
     _check_eta(message.eta_usec, now)
     largest = _LARGEST_PULL_TASK if message.mode == PULL else _LARGEST_PUSH_TASK
     if message.ByteSize() > largest:

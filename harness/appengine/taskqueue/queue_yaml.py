@@ -14,6 +14,7 @@ Fields = dict[str, tuple[yaml.Node, yaml.Node]]
 
 _DEEPEST = 6  # levels; a queue.yaml needs four
 _SHOWN = 60  # characters of a quoted value
+_LONGEST_REASON = 500  # characters; PyYAML quotes a name in full
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _NUMBER = r"[0-9]+(?:\.[0-9]*)?"
 _EXPONENT = r"[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+$"
@@ -144,7 +145,7 @@ class _Constructor(yaml.constructor.SafeConstructor):
 
 
 def _mistake(place: yaml.Node | yaml.Event, field: str, what: str) -> QueueConfigError:
-    return QueueConfigError(f"queue.yaml, line {_line(place.start_mark)}: {field}: {what}")
+    return QueueConfigError(f"queue.yaml, line {_line(place.start_mark)}: {field}: {what[:_LONGEST_REASON]}")
 
 
 def _line(mark: Any) -> int:
@@ -177,7 +178,7 @@ def _compose(text: str) -> yaml.Node | None:
         raise
     except (OverflowError, ValueError):  # PyYAML 6.0 passes an escape such as "\UFFFFFFFF" to chr() unchecked
         line, what = text.count("\n", 0, text.find("\\U")) + 1, "an escape \\U beyond Unicode"
-    raise QueueConfigError(f"queue.yaml, line {line}: not YAML: {what}") from None
+    raise QueueConfigError(f"queue.yaml, line {line}: not YAML: {what[:_LONGEST_REASON]}") from None
 
 
 def _fields(node: yaml.Node, what: str, known: dict[str, Parser]) -> Fields:

@@ -11,6 +11,7 @@ from harness.appengine.taskqueue.call_site import find_call_site
 from harness.appengine.taskqueue.messages import PULL, ErrorCode, check_add, decode, refuse, to_task
 from harness.appengine.taskqueue.model import QueueConfig, Task
 from harness.appengine.taskqueue.queue import PullQueue, Queue
+from harness.errors import quoted
 from harness.records import Frame
 
 _LARGEST_REQUEST = 32 << 20  # bytes
@@ -144,7 +145,7 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
         name = decode(encoded)
         if name not in self.queues:
             known = ", ".join(map(repr, self.queues))
-            refuse(ErrorCode.UNKNOWN_QUEUE, f"there is no queue {name!r} in queue.yaml; the queues are {known}")
+            refuse(ErrorCode.UNKNOWN_QUEUE, f"there is no queue {quoted(name)} in queue.yaml; the queues are {known}")
         return self.queues[name]
 
     def _queue_for(self, message: Any) -> Queue:
