@@ -85,8 +85,10 @@ def read_to_run(path: Path) -> Notebook:
     import nbformat
 
     notebook = nbformat.from_dict(read_saved(path))
-    if isinstance(notebook.get("nbformat_minor"), int):
-        notebook.nbformat_minor = max(5, notebook.nbformat_minor)  # format 4.5 introduced the ids
+    minor = notebook.get("nbformat_minor")
+    if type(minor) is not int or minor < 0:
+        raise NotebookError(f"{path}: not a valid notebook: its nbformat_minor isn't an integer of 0 or more")
+    notebook.nbformat_minor = max(5, minor)  # format 4.5 introduced the ids
     own = {cell.get("id") for cell in notebook.cells if isinstance(cell.get("id"), str)}
     seen = set[str]()
     for position, cell in enumerate(notebook.cells, 1):
