@@ -1,13 +1,16 @@
 """What an attempt costs besides web2py's own work, counted in calls, because times differ from machine to machine."""
 
+import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from harness import Lab
 from harness.appengine.web2py.environ import to_web2py
 from harness.appengine.wsgi import call
 
 _COUNT = 20
+ROOT = Path(__file__).parents[3]
 
 
 def calls(action: Callable[[], object]) -> int:
@@ -26,7 +29,8 @@ def calls(action: Callable[[], object]) -> int:
     return counted
 
 
-def test_an_attempt_adds_at_most_two_fifths_to_the_calls_of_web2py() -> None:
+def ratio() -> float:
+    """Return the calls of a lab's attempts, per call of web2py's own for the same requests."""
     with Lab(queue_yaml="queue:\n- name: default\n  rate: 500/s\n  bucket_size: 100\n") as lab:
         lab.write(
             "controllers/default.py",
@@ -47,4 +51,11 @@ def test_an_attempt_adds_at_most_two_fifths_to_the_calls_of_web2py() -> None:
             web2pys = calls(bare)
         lab.get("default/add", count=_COUNT)
         ours = calls(lab.run)
-        assert ours <= 1.4 * web2pys
+        return ours / web2pys
+
+
+def test_an_attempt_adds_at_most_two_fifths_to_the_calls_of_web2py() -> None:
+    """In a process of its own, because a lab looks at each logger that other tests have made."""
+    program = "from tests.appengine.dispatcher.test_cost import ratio; print(ratio())"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert 1 < float(done.stdout) <= 1.4
