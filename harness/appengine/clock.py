@@ -34,7 +34,8 @@ class TravelScope:
     """One `travel()` scope.
 
     `start` is in seconds since 1970. `elapsed` is the number of virtual seconds that have passed in the scope.
-    `deadline_exceeded` is True if the deadline ended a sleep.
+    `deadline_exceeded` is True if the deadline ended a sleep. `wait` lets a sleep pass; requests that take turns
+    replace it.
     """
 
     def __init__(self, start: float, deadline: float | None, shift: Callable[[float], None]) -> None:
@@ -43,17 +44,22 @@ class TravelScope:
         self.deadline = deadline
         self.deadline_exceeded = False
         self.thread = threading.get_ident()
+        self.wait: Callable[[float], None] = self.advance
         self._shift = shift
 
     def sleep(self, seconds: float) -> None:
         """Let virtual seconds pass; raise DeadlineExceeded at the deadline, else the same errors as `time.sleep`."""
         left = math.inf if self.deadline is None else self.deadline - self.elapsed
         passed = min(_checked_seconds(seconds), left)
-        self.elapsed += passed
-        self._shift(passed)
+        self.wait(passed)
         if passed < seconds:
             self.deadline_exceeded = True
             raise DeadlineExceeded(f"the handler took longer than {self.deadline:g} seconds")
+
+    def advance(self, seconds: float) -> None:
+        """Let virtual seconds pass."""
+        self.elapsed += seconds
+        self._shift(seconds)
 
 
 _scopes: list[TravelScope] = []  # the scope that is open in this process, if any

@@ -76,7 +76,30 @@ class HandlerTimeout:
         self._seconds = seconds
         self._clocks = clocks
         self._begun, self._worked = clocks.wall(), clocks.processor()
+        self._left = self._begun, self._worked  # the same clocks, when the handler was paused
         self._queued: float | None = None  # read at the first alarm, because reading it at every request is too slow
+
+    @contextmanager
+    def counting(self, again: float = _AGAIN) -> Iterator[None]:
+        """Handle the signals in this scope. A handler that is paused runs in several scopes; only their time counts.
+
+        Args:
+            again: the real seconds between the signals after the first.
+        """
+        trace, clocks = sys.gettrace(), self._clocks
+        self._begun += clocks.wall() - self._left[0]
+        self._worked += clocks.processor() - self._left[1]
+        with _Handling("SIGINT", self.interrupt), _Handling("SIGALRM", lambda previous: self.alarm) as limited:
+            if limited:
+                _signal.setitimer(_signal.ITIMER_REAL, again if self.stopped else self._seconds, again)
+            try:
+                yield
+            finally:
+                if limited:
+                    _signal.setitimer(_signal.ITIMER_REAL, 0)
+                if self.stopped:
+                    sys.settrace(trace)
+                self._left = clocks.wall(), clocks.processor()
 
     def run(self, action: Callable[[], T]) -> T:
         """Call `action` and return its result. The limit covers the code that `action` calls, and nothing above it."""
@@ -153,17 +176,8 @@ def limit(
         The HandlerTimeout whose `run` runs the handler.
     """
     timeout = HandlerTimeout(is_learners, seconds)
-    trace = sys.gettrace()
-    with _Handling("SIGINT", timeout.interrupt), _Handling("SIGALRM", lambda previous: timeout.alarm) as limited:
-        if limited:
-            _signal.setitimer(_signal.ITIMER_REAL, seconds, again)
-        try:
-            yield timeout
-        finally:
-            if limited:
-                _signal.setitimer(_signal.ITIMER_REAL, 0)
-            if timeout.stopped:
-                sys.settrace(trace)
+    with timeout.counting(again):
+        yield timeout
 
 
 class Interrupts:
