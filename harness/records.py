@@ -19,6 +19,7 @@ __all__ = [
     "Frame",
     "Headers",
     "Outcome",
+    "Overlap",
     "QueueSample",
     "QueueStatistics",
     "Record",
@@ -189,7 +190,9 @@ class Response(Record):
     `elapsed` is in virtual seconds. `vars` is the dict that the action returned; it is empty if the action returned
     another type. `route`, `sql` and `ticket` are set if web2py handled the request. `deadline` is set if the handler
     was stopped: "virtual" after its virtual seconds, "real" because it used the processor for too long. `output` is the
-    text that the handler printed, and `hint` explains why web2py found no action to run.
+    text that the handler printed, and `hint` explains why web2py found no action to run. If the request took turns with
+    others, `turns` contains its statements, each with the number of its turn. `killed` is True if its instance was shut
+    down, so nobody received a response.
     """
 
     status: int
@@ -206,6 +209,8 @@ class Response(Record):
     deadline: str | None = None
     output: str = ""
     hint: str = ""
+    turns: tuple[tuple[int, str], ...] = ()
+    killed: bool = False
 
     @property
     def text(self) -> str:
@@ -323,6 +328,24 @@ class Trace(Record):
 
     task: TaskInfo
     attempts: tuple[Attempt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Overlap(Record):
+    """Two requests that ran in turn: an attempt of a task, or the response to a user's request.
+
+    `second` is None if the first request ran alone.
+    """
+
+    first: Attempt | Response
+    second: Attempt | Response | None = None
+
+    @property
+    def turns(self) -> tuple[tuple[int, int, str], ...]:
+        """What ran in each turn: the number of the turn, 1 or 2 for the request, and the statement."""
+        both = ((1, self.first), (2, self.second))
+        responses = [(which, each.response if isinstance(each, Attempt) else each) for which, each in both if each]
+        return tuple(sorted((turn, which, text) for which, response in responses for turn, text in response.turns))
 
 
 @dataclass(frozen=True, slots=True, repr=False)

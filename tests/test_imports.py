@@ -40,11 +40,12 @@ APPENGINE = {
     "time_limit": "",
     "wsgi": "",
     "user_client": "wsgi",
-    "taskqueue": "clock",
-    "dispatcher": "clock taskqueue",
-    "web2py": "wsgi",
-    "server": "clock time_limit wsgi taskqueue web2py",
-    "engine": "clock time_limit user_client taskqueue dispatcher web2py server",
+    "turns": "clock",
+    "taskqueue": "clock turns",
+    "dispatcher": "clock turns taskqueue",
+    "web2py": "wsgi turns",
+    "server": "clock time_limit wsgi turns taskqueue web2py",
+    "engine": "clock time_limit user_client turns taskqueue dispatcher web2py server",
     "__init__": "",
 }
 HEAVY = {"gluon", "pydal", "google.protobuf", "google.appengine.api.taskqueue", "matplotlib", "numpy", "time_machine"}

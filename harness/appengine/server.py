@@ -1,16 +1,18 @@
 """The web server of a lab: runs one request in virtual time, in web2py or in a mounted WSGI application."""
 
 import traceback
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from harness.appengine.clock import DEADLINE, Clock, DeadlineExceeded, to_datetime
+from harness.appengine.clock import DEADLINE, Clock, DeadlineExceeded, TravelScope, to_datetime
 from harness.appengine.taskqueue import learners_frame
 from harness.appengine.taskqueue.client import HOST
-from harness.appengine.time_limit import REAL_SECONDS, Stopped, is_harness, limit
+from harness.appengine.time_limit import REAL_SECONDS, HandlerTimeout, Stopped, is_harness, limit
+from harness.appengine.turns import Arrival, Runner, Schedule, Turns
 from harness.appengine.web2py import Site, explain_404
+from harness.appengine.web2py.instance import SharedSite
 from harness.appengine.web2py.process_state import ProcessState, captured
 from harness.appengine.web2py.tickets import make_ticket
 from harness.appengine.wsgi import WSGIApp, call, to_environ
@@ -69,11 +71,9 @@ class Server:
         Raises:
             KeyboardInterrupt: Ctrl-C reached the handler.
         """
-        app = self._app(request)
-        is_learners = self._in_site if app is None else lambda file: not is_harness(file)
-        limited = limit(is_learners, self.real_seconds)
-        host = find_header(request.headers, "Host") or request.host
-        with self._scope(host), self._clock.travel(start, deadline) as scope, limited as timeout:
+        app = self.find_app(request)
+        limited = limit(self.is_learners(app), self.real_seconds)
+        with self.scope(request), self._clock.travel(start, deadline) as scope, limited as timeout:
             try:
                 response = timeout.run(lambda: self._site.call(request) if app is None else _call_mounted(app, request))
             except (Stopped, DeadlineExceeded):
@@ -88,6 +88,31 @@ class Server:
             deadline=stopped,
             hint=self._hint(app, response),
         )
+
+    def send_together(self, arrivals: Sequence[Arrival], start: float, schedule: Schedule) -> list[Response]:
+        """Run several requests in turn, each as on an instance of its own.
+
+        Args:
+            arrivals: each returns a request and its deadline, or None as long as the request has not arrived. They are
+                called at the start, and after each event.
+            start: the virtual instant in seconds since 1970.
+            schedule: whose turn it is.
+
+        Returns:
+            The responses as `send` returns them, with their `turns`, to the requests that have arrived. The status is 0
+            if an instance was killed.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C reached a handler. The other requests have been killed.
+        """
+        with self._scope(HOST), self._clock.travel(start) as scope, self._site.shared() as shared_site:
+            visits = [_Visit(number, self, shared_site, scope, each) for number, each in enumerate(arrivals, 1)]
+            Turns(schedule, scope).run(visits)
+        return [
+            replace(response, hint=self._hint(visit.app, response))
+            for visit in visits
+            if (response := visit.response) is not None
+        ]
 
     def rows(self, table: str, app: str, most: int | None = None) -> list[dict[str, Any]]:
         """Return the rows of a table as `Site.rows` does; SourceError if the application's models do not end."""
@@ -106,11 +131,20 @@ class Server:
             except (Stopped, DeadlineExceeded) as error:
                 raise SourceError(f"{subject} not end: {error}") from None
 
-    def _app(self, request: Request) -> WSGIApp | None:
+    def scope(self, request: Request) -> AbstractContextManager[object]:
+        """Return the context manager in which `taskqueue.add` reaches the lab's queue, for the host of a request."""
+        return self._scope(find_header(request.headers, "Host") or request.host)
+
+    def find_app(self, request: Request) -> WSGIApp | None:
+        """Return the mounted application for a request, or None for web2py."""
         path = request.url.partition("?")[0]
         matching = (prefix for prefix in self._mounts if path == prefix or path.startswith(prefix + "/"))
         longest = max(matching, key=len, default=None)
         return None if longest is None else self._mounts[longest]
+
+    def is_learners(self, app: WSGIApp | None) -> Callable[[str], bool]:
+        """Return a function that tells learner code by its file, for web2py or for a mounted application."""
+        return self._in_site if app is None else lambda file: not is_harness(file)
 
     def _hint(self, app: WSGIApp | None, response: Response) -> str:
         """Return why web2py found nothing to run or to show; "" if an action chose its own status."""
@@ -122,6 +156,73 @@ class Server:
 
     def _in_site(self, file: str) -> bool:
         return file == _ROUTES or file.startswith(str(self._site.root))
+
+
+class _Visit(Runner):
+    """A request that takes turns with others.
+
+    `request`, `app` and `response` are set when the request arrives; the response is final when the request has ended.
+    """
+
+    def __init__(self, number: int, server: Server, shared_site: SharedSite, scope: TravelScope, arrival: Arrival):
+        super().__init__(number)
+        self.app: WSGIApp | None = None
+        self._server = server
+        self._site = shared_site
+        self._scope = scope
+        self._arrival = arrival
+        self._answer: Response | None = None
+        self._deadline_exceeded = False
+
+    def arrives(self) -> bool:
+        arrived = self._arrival()
+        if arrived is None:
+            return False
+        self._request, self._deadline = arrived
+        self.app = self._server.find_app(self._request)
+        self._timeout = HandlerTimeout(self._server.is_learners(self.app), self._server.real_seconds)
+        self._instance = self._site.instance(self._request)
+        return True
+
+    def handle(self) -> None:
+        self._answer = Response(500, "Internal Server Error", request=self._request)
+        try:
+            self._answer = self._timeout.run(self._call)
+        except (Stopped, DeadlineExceeded):
+            return
+        if self._timeout.interrupted or self._instance.recorder.interrupted:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        scope = self._scope
+        scope.deadline, scope.deadline_exceeded = self.began + self._deadline, self._deadline_exceeded
+        with self._server.scope(self._request), self._timeout.counting(), self._instance.inside():
+            yield
+        scope.deadline, self._deadline_exceeded = None, scope.deadline_exceeded
+
+    def discard(self) -> None:
+        self._instance.discard()
+
+    @property
+    def response(self) -> Response | None:
+        if self.greenlet is None:
+            return None
+        stopped = "virtual" if self._deadline_exceeded else "real" if self._timeout.stopped else None
+        killed = Response(0, request=self._request, killed=True)
+        response = killed if self.killed or self._answer is None else self._answer
+        return replace(
+            response if self.app is not None else self._instance.complete(response),
+            started=to_datetime(self._scope.start + self.began),
+            elapsed=self._deadline if stopped == "real" else self.elapsed,
+            deadline=None if self.killed else stopped,
+            turns=tuple(self.turns),
+        )
+
+    def _call(self) -> Response:
+        if self.app is None:
+            return self._site.answer(self._request, self._instance)
+        return _call_mounted(self.app, self._request)
 
 
 def _call_mounted(app: WSGIApp, request: Request) -> Response:

@@ -39,6 +39,7 @@ APPENGINE = {
     "taskqueue": (0, "the service behind Google's client: queues, leases"),
     "web2py": (1, "real web2py: files, database, routes, requests"),
     "time_limit": (2, "stops a handler that never ends"),
+    "turns": (0, "requests in turn, as on several instances"),
     "clock": (0, "virtual time"),
     "wsgi": (1, "calls a WSGI application in process"),
 }

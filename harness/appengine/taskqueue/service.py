@@ -1,6 +1,7 @@
 """App Engine's task queue service, which Google's client calls."""
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any
 
 from google.appengine.api import apiproxy_stub
@@ -11,6 +12,7 @@ from harness.appengine.taskqueue.call_site import find_call_site
 from harness.appengine.taskqueue.messages import PULL, ErrorCode, check_add, decode, refuse, to_task
 from harness.appengine.taskqueue.model import QueueConfig, Task
 from harness.appengine.taskqueue.queue import PullQueue, Queue
+from harness.appengine.turns import turn
 from harness.errors import quoted
 from harness.records import Frame
 
@@ -58,9 +60,11 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
 
     def MakeSyncCall(self, service: str, call: str, request: Any, response: Any, request_id: Any = None) -> None:
         """Report a call of Google's client to the listeners, and make it; its result goes into `response`."""
-        for listener in self.listeners:
-            listener(call, request)
-        super().MakeSyncCall(service, call, request, response, request_id)
+        urls = ", ".join(f"'{decode(each.url)}'" for each in request.add_request) if call == "BulkAdd" else ""
+        with turn(f"taskqueue.add {urls}") if urls else nullcontext():
+            for listener in self.listeners:
+                listener(call, request)
+            super().MakeSyncCall(service, call, request, response, request_id)
 
     def _Dynamic_BulkAdd(self, request: Any, response: Any) -> None:
         """Add tasks to one queue; if some tasks of a batch are invalid, the others are still added (T14; SDK)."""

@@ -26,12 +26,15 @@ _NO_ACTION = ("invalid controller (", "invalid function (")  # web2py_error in g
 class RequestRecorder:
     """Records one request, given as it was sent. The wrappers in web2py call its methods.
 
-    `ticket_numbers` are the numbers of the tickets that follow.
+    `ticket_numbers` are the numbers of the tickets that follow. `connect` makes the connection of a SQLite adapter;
+    None means that pydal makes it. `acted` is True once the models have run.
     """
 
     def __init__(self, gluon: ModuleType, request: Request, applications: Path, ticket_numbers: Iterator[int]) -> None:
         self.ticket_numbers = ticket_numbers
         self.interrupted = False
+        self.connect: Callable[[Any], Any] | None = None
+        self.acted = False
         self._gluon = gluon
         self._request = request
         self._applications = applications
@@ -46,7 +49,7 @@ class RequestRecorder:
     def run_action(self, action: Callable[[], Any], request: Any) -> Any:
         """Run the action, record it, and return its result. The models have run, and the view runs later."""
         self._route = self._read_route(request)
-        self._acting = True
+        self.acted = self._acting = True
         try:
             self._page = action()
         except self._gluon.http.HTTP as response:
@@ -61,9 +64,13 @@ class RequestRecorder:
         """Stop recording SQL. The action and the view have run, and the rest is web2py's own work."""
         self._acting = False
 
+    def records(self, statement: str) -> bool:
+        """Return whether a statement that a DAL runs now belongs to the action or its view."""
+        return self._acting and not statement.startswith(_OPENING)
+
     def record_sql(self, statement: str) -> None:
         """Record a statement that a DAL runs for the action or its view."""
-        if not self._acting or statement.startswith(_OPENING):
+        if not self.records(statement):
             return
         if len(self._statements) >= STATEMENTS:
             self._dropped += 1
@@ -158,10 +165,10 @@ _recorders: list[RequestRecorder] = []  # that of the request that runs now
 
 
 @contextmanager
-def watched(gluon: ModuleType, recorder: RequestRecorder) -> Iterator[None]:
-    """Let a recorder record what web2py does in this scope."""
+def watched(gluon: ModuleType, *recorders: RequestRecorder) -> Iterator[None]:
+    """Let a recorder, if there is one yet, record what web2py does in this scope."""
     wrappers = instrument(gluon)
-    _recorders.append(recorder)
+    watch(*recorders)
     for owner, name, _, ours in wrappers:
         setattr(owner, name, ours)
     try:
@@ -170,6 +177,11 @@ def watched(gluon: ModuleType, recorder: RequestRecorder) -> Iterator[None]:
         for owner, name, theirs, _ in wrappers:
             setattr(owner, name, theirs)
         _recorders.clear()
+
+
+def watch(*recorders: RequestRecorder) -> None:
+    """Let another recorder, or none, record from here on, because another request continues."""
+    _recorders[:] = recorders
 
 
 @cache
@@ -244,7 +256,8 @@ def _sql_recorder() -> Any:
 
         def before_execute(self, command: str) -> None:
             for recorder in _recorders:  # none if the notebook's own DAL runs outside of a request
-                recorder.record_sql(command)
+                if recorder.connect is None:  # otherwise the connection records it, when its turn has come
+                    recorder.record_sql(command)
 
     return SqlRecorder
 
@@ -269,7 +282,8 @@ def _keep_journal_in_memory(gluon: ModuleType) -> None:
     connect, settings = SQLite.connector, gluon.settings.global_settings
 
     def connector(adapter: Any) -> Any:
-        connection = connect(adapter)
+        make = _recorders[-1].connect if _recorders else None
+        connection = (make or connect)(adapter)
         if adapter.dbpath.startswith(settings.applications_parent):
             connection.execute("PRAGMA synchronous = OFF")
             connection.execute("PRAGMA journal_mode = MEMORY")

@@ -3,7 +3,8 @@
 import itertools
 import traceback
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from harness.appengine.web2py.app_files import ROUTES, check_app, check_path
 from harness.appengine.web2py.boot import boot
 from harness.appengine.web2py.database import read_rows
 from harness.appengine.web2py.environ import read_address, to_web2py
+from harness.appengine.web2py.instance import SharedSite
 from harness.appengine.web2py.instrumentation import RequestRecorder, instrument, watched
 from harness.appengine.web2py.roots import ActiveRoot
 from harness.appengine.web2py.tickets import name_and_message
@@ -106,12 +108,20 @@ class Site:
             KeyboardInterrupt: If it stopped the handler. web2py has rolled the transaction back by then.
         """
         self._require_open()
-        recorder = RequestRecorder(self._gluon, request, self._applications, self._ticket_numbers)
+        recorder = self._recorder(request)
         with self._active_root.inside() as output, watched(self._gluon, recorder):
             response = self._answer(request, recorder)
         if recorder.interrupted:
             raise KeyboardInterrupt
         return recorder.complete(response, output.text)
+
+    @contextmanager
+    def shared(self) -> Iterator[SharedSite]:
+        """Let requests take turns in this scope."""
+        self._require_open()
+        shared = SharedSite(self._gluon, self._recorder, self._answer)
+        with self._active_root.inside(), shared.watched():
+            yield shared
 
     def rows(self, table: str, app: str = "tutorial", most: int | None = None) -> list[dict[str, Any]]:
         """Return the rows of a table, read with the application's own models and ordered by id.
@@ -144,6 +154,9 @@ class Site:
         except BaseException as error:
             recorder.record_broken_body(error)
             return Response(500, "INTERNAL SERVER ERROR", request=request)
+
+    def _recorder(self, request: Request) -> RequestRecorder:
+        return RequestRecorder(self._gluon, request, self._applications, self._ticket_numbers)
 
     def _changed(self, path: str) -> None:
         """Make web2py read a changed file again. web2py itself compares mtimes, which are too coarse."""
