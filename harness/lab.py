@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.errors import BadRequestError, LabClosedError, NameRefusedError, quoted
-from harness.records import Attempt, Response, TaskInfo, Trace
+from harness.records import Attempt, Overlap, Request, Response, TaskInfo, Trace
 from harness.show import Table, attempts_table, rows_table, tasks_table
 from harness.show.progress_bar import Meter
 
@@ -66,14 +66,16 @@ class Lab:
     Args:
         queue_yaml: the text of a queue.yaml; None means that only the queue "default" exists.
         apps: the names of the applications; relative paths refer to the first one.
-        seed: the integer that seeds the random numbers of `shuffle` and `duplicates`.
+        seed: the integer that seeds the random numbers of `shuffle`, `duplicates` and `overlap`.
         shuffle: whether tasks that are due at the same time run in a random order (T21).
         duplicates: the probability, 0 to 1, that a task is delivered twice (T37).
+        overlap: whether the first attempts of some tasks overlap, statement by statement, with a second delivery of the
+            same task or with another task (T45), and whether some instances are shut down while they work (T46).
 
     Raises:
         QueueConfigError: queue.yaml has a mistake.
         NameRefusedError: web2py doesn't accept the name of an application.
-        BadValueError: `duplicates` isn't a probability, or `seed` isn't an integer.
+        BadValueError: `duplicates` isn't a probability, `seed` isn't an integer, or `overlap` isn't a bool.
         Web2pyNotFoundError: the folder in WEB2PY_PATH doesn't contain web2py.
         DiskError: the folder for temporary files is full, or can't be used.
     """
@@ -88,8 +90,9 @@ class Lab:
         seed: int = 0,
         shuffle: bool = False,
         duplicates: float = 0.0,
+        overlap: bool = False,
     ) -> None:
-        engine = self._make_engine(queue_yaml, apps, seed, shuffle, duplicates)
+        engine = self._make_engine(queue_yaml, apps, seed, shuffle, duplicates, overlap)
         self._appengine = engine
         self._end = weakref.finalize(self, engine.close)
         _labs.append(weakref.ref(self, _labs.remove))
@@ -98,12 +101,12 @@ class Lab:
 
     @staticmethod
     def _make_engine(
-        queue_yaml: str | None, apps: Iterable[str], seed: int, shuffle: bool, duplicates: float
+        queue_yaml: str | None, apps: Iterable[str], seed: int, shuffle: bool, duplicates: float, overlap: bool
     ) -> AppEngine:
         """Return a new engine; a subclass may return one of another class."""
         from harness.appengine.engine import AppEngine  # slow, because it imports Google's SDK and web2py
 
-        return AppEngine(queue_yaml, apps, seed, shuffle, duplicates)
+        return AppEngine(queue_yaml, apps, seed, shuffle, duplicates, overlap)
 
     def write(self, path: str, source: str, app: str | None = None) -> None:
         """Write a file of an application. If the source has a mistake, the previous file is kept.
@@ -215,13 +218,44 @@ class Lab:
         engine = self._engine
         return QueueConsole(name, engine.queue, engine.clock, engine.samples)
 
-    def step(self) -> Attempt:
+    def step(self, kill_after: int | None = None) -> Attempt:
         """Run one attempt of the task that is due first, advance the clock to its end, and return the attempt.
+
+        Args:
+            kill_after: shut the worker's instance down after so many turns (see `overlap`), or 0 for before the first.
 
         Raises:
             NothingDueError: no task waits, or no queue with waiting tasks runs them (it is paused, or its rate is 0).
+            BadValueError: `kill_after` isn't an integer of 0 or more.
         """
-        return self._work(self._engine.dispatcher.step)
+        dispatcher = self._engine.dispatcher
+        return self._work(lambda: dispatcher.step(kill_after))
+
+    def overlap(
+        self,
+        first: TaskInfo | Request | str,
+        second: TaskInfo | Request | str | None = None,
+        *,
+        order: str = "",
+        kill_after: Mapping[int, int] | None = None,
+    ) -> Overlap:
+        """Let two requests run in turn, each as on an App Engine instance of its own, and return both.
+
+        A turn is a database statement of the action, a COMMIT, a ROLLBACK, or a call of `taskqueue.add`.
+
+        Args:
+            first: a waiting task, a user's Request, or the path of a user's GET request, as in `get`.
+            second: the same, or None for the task that `first` adds, which starts as soon as it is added. The same task
+                twice means two deliveries.
+            order: who takes each turn, such as "1221"; it is repeated. By default the lab's seed decides.
+            kill_after: shuts an instance down: {1: 2} means the first one, after it has taken two turns.
+
+        Raises:
+            UnknownTaskError: the task doesn't wait in a push queue.
+            BadRequestError: a browser could not send this request.
+            BadValueError: `order` or `kill_after` isn't as described.
+        """
+        return self._engine.overlap(first, second, order, kill_after or {})
 
     def run(self, cap: int = 10_000) -> Table[Attempt]:
         """Run tasks until the queues are empty. The clock advances to the ETA of each task.

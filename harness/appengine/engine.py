@@ -3,19 +3,27 @@
 Importing this module loads Google's SDK, and the first AppEngine loads web2py.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from harness.appengine.clock import Clock
 from harness.appengine.dispatcher import Chaos, Dispatcher, deferred_application, strip_appengine_headers
 from harness.appengine.server import Server
-from harness.appengine.taskqueue import Queue, Task, TaskQueueService, connect, parse_queue_yaml, preload
+from harness.appengine.taskqueue import PullQueue, Queue, Task, TaskQueueService, connect, parse_queue_yaml, preload
 from harness.appengine.time_limit import Interrupts
+from harness.appengine.turns import Arrival, Schedule
 from harness.appengine.user_client import UserClient
 from harness.appengine.web2py import Site
-from harness.errors import LabClosedError, NameRefusedError, UnknownQueueError, UnknownTaskError, quoted
-from harness.records import QueueSample, Request, Response
+from harness.errors import (
+    BadRequestError,
+    LabClosedError,
+    NameRefusedError,
+    UnknownQueueError,
+    UnknownTaskError,
+    quoted,
+)
+from harness.records import Overlap, QueueSample, Request, Response, TaskInfo
 
 T = TypeVar("T")
 QUEUE_YAML = "queue.yaml"
@@ -32,17 +40,18 @@ class AppEngine:
     """
 
     def __init__(
-        self, queue_yaml: str | None, apps: Iterable[str], seed: int, shuffle: bool, duplicates: float
+        self, queue_yaml: str | None, apps: Iterable[str], seed: int, shuffle: bool, duplicates: float, overlap: bool
     ) -> None:
         self.closed = False
+        self._seed = seed
         configs = parse_queue_yaml(queue_yaml) if queue_yaml is not None else ()
-        self.queue_yaml, chaos = queue_yaml, Chaos(seed, shuffle, duplicates)
+        self.queue_yaml, chaos = queue_yaml, Chaos(seed, shuffle, duplicates, overlap)
         self.site = Site(_checked_apps(apps))
         self.clock = Clock()
         self.service = TaskQueueService(self.clock, configs)
         self.server = Server(self.site, self.clock, lambda host: self._connection.active(host))
         self.server.mount("/_ah/queue/deferred", deferred_application)
-        self.dispatcher = Dispatcher(self.service, self.clock, self._send, chaos)
+        self.dispatcher = Dispatcher(self.service, self.clock, self._send, chaos, self._send_together)
         self.user_client = UserClient(self.site.apps[0])
         self.responses: list[Response] = []
         self._interrupts = Interrupts()
@@ -68,7 +77,7 @@ class AppEngine:
 
     def visit(self, request: Request) -> Response:
         """Send a user's request without the headers of App Engine (T26), move the clock, and return the response."""
-        request = replace(request, headers=strip_appengine_headers(request.headers))
+        request = self._users(request)
         preload()
         with self._interrupts.held():
             response = self.server.send(request, self.clock.timestamp)
@@ -83,6 +92,26 @@ class AppEngine:
         self._on_attempt = on_attempt
         with self._interrupts.held():
             return action()
+
+    def overlap(
+        self,
+        first: TaskInfo | Request | str,
+        second: TaskInfo | Request | str | None,
+        order: str,
+        kill_after: Mapping[int, int],
+    ) -> Overlap:
+        """Let requests and attempts run in turn; see `Lab.overlap`."""
+        schedule = Schedule(self._seed, order, kill_after)
+        parties = [self._party(each) for each in (first, second) if each is not None]
+        before = set(self._all_tasks())
+        results = self.work(
+            lambda: self.dispatcher.deliver(parties, lambda: self._added(before), schedule), lambda: None
+        )
+        for each in results:
+            if isinstance(each, Response):
+                self.user_client.remember(each)
+                self.responses.append(each)
+        return Overlap(*results)
 
     def queue(self, name: str) -> Queue:
         """Return a queue; UnknownQueueError, which lists the queues, if queue.yaml has no queue of that name."""
@@ -122,6 +151,39 @@ class AppEngine:
         self.closed = True
         self._connection.close()
         self.site.close()
+
+    def _party(self, given: TaskInfo | Request | str) -> Task | Request:
+        """Return the task of a record, or a user's request."""
+        if isinstance(given, TaskInfo):
+            return self._waiting_task(given)
+        if not isinstance(given, Request | str):
+            raise BadRequestError(f"a waiting task, a Request or a path is needed, not {quoted(given)}")
+        return self._users(self.user_client.request("GET", given) if isinstance(given, str) else given)
+
+    def _waiting_task(self, info: TaskInfo) -> Task:
+        waiting = [task for task in self.waiting(None) if task.info().identity == info.identity]
+        if not waiting or isinstance(self.queue(info.queue), PullQueue):
+            raise UnknownTaskError(f"the task {quoted(info.name)} doesn't wait in a push queue; it can't be delivered")
+        return waiting[0]
+
+    def _added(self, before: set[Task]) -> Task | None:
+        """Return the first task that was added since then to a push queue, and was due immediately, or None."""
+        new = (task for task in self._all_tasks() if task not in before and task.eta <= task.created)
+        return next((task for task in new if not isinstance(self.service.queues.get(task.queue), PullQueue)), None)
+
+    def _all_tasks(self) -> list[Task]:
+        return [task for named in self.service.history.values() for task in named]
+
+    def _users(self, request: Request) -> Request:
+        """Return a user's request without the headers of App Engine (T26)."""
+        return replace(request, headers=strip_appengine_headers(request.headers))
+
+    def _send_together(self, arrivals: Sequence[Arrival], start: float, schedule: Schedule) -> list[Response]:
+        self._interrupts.check()
+        responses = self.server.send_together(arrivals, start, schedule)
+        for _ in responses:
+            self._on_attempt()
+        return responses
 
     def _send(self, request: Request, start: float, deadline: float) -> Response:
         self._interrupts.check()

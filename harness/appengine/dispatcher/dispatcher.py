@@ -9,66 +9,28 @@ and the clock moves to each event.
 import math
 from bisect import insort
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from heapq import heappop, heappush
 from operator import attrgetter
 
-from harness.appengine.clock import Clock, to_datetime
-from harness.appengine.dispatcher.push_queues import Chaos, PushQueue, PushQueues, instant
-from harness.appengine.dispatcher.retry import RetryDecision, count_attempt, decide
+from harness.appengine.clock import Clock
+from harness.appengine.dispatcher.in_flight import InFlight, arrive
+from harness.appengine.dispatcher.push_queues import Chaos, Company, PushQueue, PushQueues
+from harness.appengine.dispatcher.retry import RetryDecision, count_attempt, decide, decide_late
 from harness.appengine.dispatcher.task_request import build_request
 from harness.appengine.taskqueue import Task, TaskQueueService
+from harness.appengine.turns import Arrival, Schedule
 from harness.errors import BadValueError, NothingDueError, RunawayError, quantity, quoted
 from harness.records import Attempt, Outcome, QueueSample, Request, Response, TaskInfo, TaskState
 
 CAP = 10_000
 Send = Callable[[Request, float, float], Response]
+SendTogether = Callable[[Sequence[Arrival], float, Schedule], list[Response]]
 _ENDED = {Outcome.DONE: TaskState.DONE, Outcome.DROPPED: TaskState.DROPPED, Outcome.DELETED: TaskState.DELETED}
 _SHOWN = 5  # URLs in a message
 _by_number = attrgetter("number")
-
-
-@dataclass(slots=True, eq=False)
-class InFlight:
-    """An attempt that has started and not yet ended; `answer` adds its response and its end.
-
-    Times are seconds since 1970. `info` is the task's record at the start.
-    """
-
-    number: int
-    push_queue: PushQueue
-    task: Task
-    info: TaskInfo
-    request: Request
-    start: float
-    duplicate: bool
-    response: Response = Response(0)
-    end: float = 0.0
-
-    def answer(self, response: Response) -> None:
-        """Record the handler's response; the status is 0 if the handler was stopped at its deadline (T25; Prod)."""
-        silent = response.deadline is not None and response.status != 0
-        self.response = replace(response, status=0) if silent else response
-        self.end = instant(self.start + response.elapsed)
-
-    def __lt__(self, other: "InFlight") -> bool:
-        """Order by end, and by start for equal ends, which is the order in which attempts are completed."""
-        return (self.end, self.number) < (other.end, other.number)
-
-    def to_attempt(self, decision: RetryDecision) -> Attempt:
-        """Return the record of the attempt."""
-        return Attempt(
-            number=self.number,
-            task=self.info,
-            request=self.request,
-            response=self.response,
-            started=to_datetime(self.start),
-            outcome=decision.outcome,
-            next_eta=None if decision.next_eta is None else to_datetime(decision.next_eta),
-            note=decision.note,
-            duplicate=self.duplicate,
-        )
 
 
 class Dispatcher:
@@ -81,14 +43,23 @@ class Dispatcher:
             since 1970), stops it after `deadline` virtual seconds, and returns the Response, whose `elapsed` is the
             time that it took; `deadline` is set if it was stopped.
         chaos: the random decisions; without it there are none.
+        send_together: runs requests in turn; see `Server.send_together`. Without it no attempts overlap.
 
     `attempts` contains every attempt that has ended, in the order in which the attempts began.
     """
 
-    def __init__(self, service: TaskQueueService, clock: Clock, send: Send, chaos: Chaos | None = None) -> None:
+    def __init__(
+        self,
+        service: TaskQueueService,
+        clock: Clock,
+        send: Send,
+        chaos: Chaos | None = None,
+        send_together: SendTogether | None = None,
+    ) -> None:
         self.attempts: list[Attempt] = []
         self._clock = clock
         self._send = send
+        self._send_together = send_together or _refuse_together
         self._chaos = chaos or Chaos()
         self._push_queues = PushQueues(service)
         self._push_queues.refresh(clock.timestamp)
@@ -100,8 +71,11 @@ class Dispatcher:
         """The bucket and the tasks of each push queue, at each start and each end of an attempt."""
         return {name: push_queue.samples() for name, push_queue in self._push_queues.items()}
 
-    def step(self) -> Attempt:
+    def step(self, kill_after: int | None = None) -> Attempt:
         """Run one attempt from its start to its end, leave the clock there, and return the attempt.
+
+        Args:
+            kill_after: the events (`harness.appengine.turns`) after which the instance is shut down; None for never.
 
         Other tasks that become due during the attempt start later. If an earlier `run(until)` left an attempt in flight
         that ends before the next attempt can start, that one is completed and returned.
@@ -115,10 +89,45 @@ class Dispatcher:
             raise _nothing_due(self._push_queues.values())
         if push_queue is None:
             return self._finish()
-        number = self._start(push_queue, at)
-        while (attempt := self._finish()).number != number:
-            pass
-        return attempt
+        return self._finish_all(self._start(push_queue, at, kill_after))[0]
+
+    def deliver(
+        self, parties: Sequence[Task | Request], added: Callable[[], Task | None], schedule: Schedule
+    ) -> list[Attempt | Response]:
+        """Let attempts and users' requests overlap, and leave the clock at their end.
+
+        Each task is delivered at its ETA or later. The rate and the other limits of its queue don't apply.
+
+        Args:
+            parties: one or two tasks that wait, and requests. A task that is there twice is delivered twice.
+            added: returns the task that the only party has added, or None. It is delivered as soon as it is added.
+            schedule: whose turn it is.
+
+        Returns:
+            The attempt of each task, and the response to each request.
+        """
+        self._push_queues.refresh(self._clock.timestamp)
+        self._clock.move_to(max((each.eta for each in parties if isinstance(each, Task)), default=-math.inf))
+        start = self._clock.timestamp
+        group: list[InFlight] = []
+        parts: list[InFlight | Request] = []
+        for each in parties:
+            parts.append(each if isinstance(each, Request) else self._board(group, each, start))
+        arrivals: list[Arrival] = [partial(arrive, each) for each in parts]
+        if len(parts) == 1:
+            arrivals.append(lambda: None if (task := added()) is None else (self._request(task), task.deadline))
+        with self._undoing(group):
+            responses = self._send_together(arrivals, start, schedule)
+            if len(responses) > len(parts) and (task := added()) is not None:
+                parts.append(self._board(group, task, _timestamp(responses[-1])))
+        for part, response in zip(parts, responses, strict=True):
+            if isinstance(part, InFlight):
+                part.answer(response)
+        self._launch(group, start)
+        attempts = iter(self._finish_all(group))
+        self._clock.move_to(max(start + response.elapsed for response in responses))
+        results = zip(parts, responses, strict=True)
+        return [next(attempts) if isinstance(part, InFlight) else response for part, response in results]
 
     def run(self, until: float | None = None, cap: int = CAP) -> list[Attempt]:
         """Run attempts, and move the clock from event to event, until no attempt can start.
@@ -165,36 +174,99 @@ class Dispatcher:
         push_queue, start = self._push_queues.next_start(now)
         return (None, end) if end <= start else (push_queue, start)
 
-    def _start(self, push_queue: PushQueue, start: float) -> int:
-        """Run a handler at an instant, keep the attempt in flight until its virtual end, and return its number."""
-        self._clock.move_to(start)
-        in_flight = self._take(push_queue, start)
-        try:
-            in_flight.answer(self._send(in_flight.request, start, in_flight.task.deadline))
-        except BaseException:
-            self._undo(in_flight)
-            raise
-        self._started = push_queue.served = in_flight.number
-        heappush(self._in_flight, in_flight)
-        push_queue.measure(start)
-        return in_flight.number
+    def _start(self, push_queue: PushQueue, start: float, kill_after: int | None = None) -> list[InFlight]:
+        """Run a handler at an instant, or several in turn, and keep the attempts in flight until their virtual ends.
 
-    def _take(self, push_queue: PushQueue, start: float) -> InFlight:
+        Args:
+            push_queue: its first task that is due starts.
+            start: the instant.
+            kill_after: the events after which the instance is shut down; None leaves that to chaos.
+        """
+        self._clock.move_to(start)
+        group: list[InFlight] = []
+        with self._undoing(group):
+            first = self._take(group, push_queue, start)
+            if kill_after is None:
+                schedule = self._accompany(group, first, start)
+            else:
+                schedule = Schedule(kill_after={1: kill_after})
+            if schedule is None:
+                first.answer(self._send(first.request, start, first.task.deadline))
+            else:
+                arrivals = [partial(arrive, each) for each in group]
+                for each, response in zip(group, self._send_together(arrivals, start, schedule), strict=True):
+                    each.answer(response)
+        self._launch(group, start)
+        return group
+
+    def _accompany(self, group: list[InFlight], first: InFlight, start: float) -> Schedule | None:
+        """Add the attempt that overlaps with the first one, if chaos chooses one, and return its schedule."""
+        is_first_try = first.info.first_try is None
+        company = self._chaos.company(is_first_try)
+        if company is Company.ITSELF:
+            self._board(group, first.task, start)
+        elif company is Company.OTHER:
+            push_queue, at = self._push_queues.next_start(start)
+            if push_queue is not None and at <= start:
+                self._take(group, push_queue, start)
+        return self._chaos.schedule(len(group), is_first_try)
+
+    def _take(self, group: list[InFlight], push_queue: PushQueue, start: float) -> InFlight:
         """Take the next task of a queue, and a token, for an attempt."""
         task = self._chaos.take(push_queue.queue, start)
         push_queue.bucket.take(start)
-        request, duplicate = build_request(task, push_queue.queue.config), self._chaos.is_duplicate(task)
-        in_flight = InFlight(self._started + 1, push_queue, task, task.info(), request, start, duplicate)
+        return self._add(group, push_queue, task, start, has_token=True)
+
+    def _board(self, group: list[InFlight], task: Task, start: float) -> InFlight:
+        """Take a task that waits, or that is in the group already, for an attempt without a token."""
+        push_queue = self._push_queues[task.queue]
+        if all(task is not each.task for each in group):
+            push_queue.queue.pick(task, start)
+        return self._add(group, push_queue, task, start, has_token=False)
+
+    def _add(self, group: list[InFlight], push_queue: PushQueue, task: Task, start: float, has_token: bool) -> InFlight:
+        is_copy = any(task is each.task for each in group)
+        request, duplicate = self._request(task), is_copy or self._chaos.is_duplicate(task)
+        info = group[0].info if is_copy else task.info()
+        self._started += 1
+        group.append(InFlight(self._started, push_queue, task, info, request, start, duplicate, has_token, is_copy))
         if task.first_try is None:
             task.first_try = start
-        return in_flight
+        return group[-1]
 
-    def _undo(self, in_flight: InFlight) -> None:
-        """Return a task to its queue as if its attempt, which an exception interrupted, had not begun."""
-        task = in_flight.task
-        task.first_try = None if in_flight.info.first_try is None else task.first_try
-        in_flight.push_queue.bucket.give_back()
-        in_flight.push_queue.queue.put_back(task, task.eta)
+    def _request(self, task: Task) -> Request:
+        return build_request(task, self._push_queues[task.queue].queue.config)
+
+    @contextmanager
+    def _undoing(self, group: list[InFlight]) -> Iterator[None]:
+        """Return tasks to their queues as if their attempts had not begun, if an exception interrupts this scope."""
+        try:
+            yield
+        except BaseException:
+            self._started -= len(group)
+            for each in group:
+                if each.has_token:
+                    each.push_queue.bucket.give_back()
+                if not each.is_copy:
+                    each.task.first_try = None if each.info.first_try is None else each.task.first_try
+                    each.push_queue.queue.put_back(each.task, each.task.eta)
+            raise
+
+    def _launch(self, group: list[InFlight], start: float) -> None:
+        """Keep attempts in flight until their ends."""
+        for each in group:
+            each.push_queue.served = each.number
+            heappush(self._in_flight, each)
+            each.push_queue.measure(start)
+
+    def _finish_all(self, group: list[InFlight]) -> list[Attempt]:
+        """Complete attempts that are in flight, and all that end before; return them in the order of their numbers."""
+        wanted = {each.number for each in group}
+        found: list[Attempt] = []
+        while len(found) < len(wanted):
+            attempt = self._finish()
+            found += [attempt] if attempt.number in wanted else []
+        return sorted(found, key=_by_number)
 
     def _finish(self) -> Attempt:
         """Complete the attempt that ends first."""
@@ -209,6 +281,9 @@ class Dispatcher:
     def _settle(self, in_flight: InFlight) -> RetryDecision:
         """Decide what happens to the task, and change the task and its queue accordingly."""
         queue, task, now = in_flight.push_queue.queue, in_flight.task, in_flight.end
+        settled = decide_late(task, in_flight.response)
+        if settled is not None:
+            return settled
         decision = decide(task, queue.config, in_flight.response, now)
         if decision.outcome is Outcome.DONE and self._chaos.delivers_again(task):
             queue.put_back(task, task.eta)
@@ -226,6 +301,16 @@ class Dispatcher:
         tasks = {attempt.number: attempt.task for attempt in self.attempts}
         tasks |= {in_flight.number: in_flight.info for in_flight in self._in_flight}
         return [tasks[number] for number in sorted(tasks) if number > first]
+
+
+def _timestamp(response: Response) -> float:
+    """Return when the handler of a response began, in seconds since 1970."""
+    assert response.started is not None, "a server sets it"
+    return response.started.timestamp()
+
+
+def _refuse_together(*_: object) -> list[Response]:
+    raise NotImplementedError("this dispatcher has no server that lets requests take turns")
 
 
 def _nothing_due(push_queues: Iterable[PushQueue]) -> NothingDueError:

@@ -2,15 +2,19 @@
 
 import math
 from array import array
+from enum import Enum
 from operator import itemgetter
 from random import Random
 
 from harness.appengine.clock import to_datetime
 from harness.appengine.taskqueue import Queue, Task, TaskQueueService
+from harness.appengine.turns import Schedule
 from harness.errors import BadValueError, quoted
 from harness.records import QueueSample, TaskState
 
 _FIELDS = 4  # of a sample: instant, tokens, waiting, running
+_KILLS = 1 / 3  # the probability that an overlap kills an instance
+_EVENTS = 6  # an instance is killed after fewer events, or at its end
 
 
 def instant(timestamp: float) -> float:
@@ -137,7 +141,15 @@ class PushQueues(dict[str, PushQueue]):
         return push_queue, start
 
 
-# Random decisions that App Engine does not specify: the order of due tasks, and double deliveries.
+# Random decisions that App Engine does not specify: the order of due tasks, double deliveries, and killed instances.
+
+
+class Company(Enum):
+    """With what an attempt overlaps."""
+
+    NOTHING = "nothing"
+    ITSELF = "a second delivery of the same task"
+    OTHER = "the attempt of another task that is due"
 
 
 class Chaos:
@@ -147,32 +159,54 @@ class Chaos:
         seed: any integer.
         shuffle: True makes the order of due tasks random (T21; Docs).
         duplicates: the probability, 0 to 1, that a task that succeeded is delivered once more (T37; Docs).
+        overlap: True makes the first attempts of some tasks overlap (T45; Docs), and kills some instances (T46; Docs).
 
     Raises:
-        BadValueError: `duplicates` is not a probability, or `seed` is not an integer.
+        BadValueError: `duplicates` is not a probability, `seed` is not an integer, or `overlap` is not a bool.
     """
 
-    def __init__(self, seed: int = 0, shuffle: bool = False, duplicates: float = 0.0) -> None:
+    def __init__(self, seed: int = 0, shuffle: bool = False, duplicates: float = 0.0, overlap: bool = False) -> None:
         if not isinstance(duplicates, (int, float)) or not 0 <= duplicates <= 1:
             raise BadValueError(f"duplicates is a probability: choose a number from 0 to 1, not {quoted(duplicates)}")
         if not isinstance(seed, int):
             raise BadValueError(f"seed must be an integer, not {quoted(seed)}")
+        if not isinstance(overlap, bool):
+            raise BadValueError(f"overlap is True or False, not {quoted(overlap)}")
         self._shuffle = shuffle
         self._duplicates = duplicates
         self._order = Random(f"order {seed}")
         self._deliveries = Random(f"deliveries {seed}")
+        self._turns = Random(f"overlap {seed}") if overlap else None
         self._succeeded: set[Task] = set()
 
     def take(self, queue: Queue, now: float) -> Task:
         """Take a due task from a queue that has one, and return it: the earliest one, or a random one."""
         if self._shuffle:
             drawn = self._order.choice([task for task in queue.waiting() if task.eta <= now])
-            eta = drawn.eta
-            queue.put_back(drawn, -math.inf)  # to the front, where `take` finds it
-            drawn.eta = eta
+            queue.pick(drawn, now)
+            return drawn
         task = queue.take(now)
         assert task is not None, "a queue that can start an attempt has a task that is due"
         return task
+
+    def company(self, is_first_try: bool) -> Company:
+        """Return with what the attempt of a task overlaps; only the first attempt of a task is given company."""
+        if self._turns is None or not is_first_try:
+            return Company.NOTHING
+        return self._turns.choice(list(Company))
+
+    def schedule(self, attempts: int, is_first_try: bool) -> Schedule | None:
+        """Return in which order attempts take turns, and which instance is killed; None for one that isn't killed.
+
+        Only a group with the first attempt of a task has killed instances, so a task always ends.
+        """
+        if self._turns is None or not is_first_try:
+            return None
+        seed, kills = self._turns.getrandbits(32), self._turns.random() < _KILLS
+        victim, events = self._turns.randint(1, attempts), self._turns.randrange(_EVENTS)
+        if attempts == 1 and not kills:
+            return None
+        return Schedule(seed, kill_after={victim: events} if kills else {})
 
     def delivers_again(self, task: Task) -> bool:
         """Return whether a task that has just succeeded is delivered once more; this happens at most once per task."""

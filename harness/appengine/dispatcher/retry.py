@@ -37,7 +37,7 @@ def decide(task: Task, config: QueueConfig, response: Response, now: float) -> R
 
 def count_attempt(task: Task, response: Response, outcome: Outcome) -> None:
     """Add an attempt that has ended to the task's counters, which the next attempt's headers contain (T24, T25)."""
-    answered = response.deadline is None
+    answered = response.deadline is None and not response.killed
     task.executions += answered
     if outcome is Outcome.RETRY:
         task.retries += 1
@@ -45,7 +45,24 @@ def count_attempt(task: Task, response: Response, outcome: Outcome) -> None:
         task.retry_reason = "App Error" if answered else "Instance Unavailable"
 
 
+def decide_late(task: Task, response: Response) -> RetryDecision | None:
+    """Return what happens after the attempt of a task that another delivery has settled; None if none has.
+
+    The queue counts a task as done if one delivery succeeds. If both fail, it runs again once.
+    """
+    note = _describe(task, response)
+    if task.state is TaskState.DONE:
+        return RetryDecision(Outcome.DONE, f"{note}; another delivery of the task has succeeded")
+    if task.state is TaskState.WAITING and not response.ok:
+        return RetryDecision(Outcome.RETRY, f"{note}; the retry is already waiting", task.eta)
+    if task.state is TaskState.DROPPED and not response.ok:
+        return RetryDecision(Outcome.DROPPED, f"{note}; the task is already dropped")
+    return None
+
+
 def _describe(task: Task, response: Response) -> str:
+    if response.killed:
+        return "the instance was shut down"
     if response.deadline is None:
         return f"status {response.status}"
     if response.deadline == "real":

@@ -3,12 +3,13 @@
 from harness.appengine.taskqueue.call_site import learners_frame
 from harness.appengine.taskqueue.client import Connection, connect, preload
 from harness.appengine.taskqueue.model import QueueConfig, RetryParameters, Task
-from harness.appengine.taskqueue.queue import Queue
+from harness.appengine.taskqueue.queue import PullQueue, Queue
 from harness.appengine.taskqueue.queue_yaml import parse_queue_yaml
 from harness.appengine.taskqueue.service import TaskQueueService
 
 __all__ = [
     "Connection",
+    "PullQueue",
     "Queue",
     "QueueConfig",
     "RetryParameters",

@@ -130,10 +130,16 @@ class Queue:
         with self._lock:
             task = self._order.pop_due(now)
             if task is not None:
-                task.state = TaskState.RUNNING
-                self.in_flight[task.name] = task
-                self._count_execution(now)
+                self.pick(task, now)
             return task
+
+    def pick(self, task: Task, now: float) -> None:
+        """Let a waiting task count as running, whatever its ETA is."""
+        with self._lock:
+            self._order.discard(task)
+            task.state = TaskState.RUNNING
+            self.in_flight[task.name] = task
+            self._count_execution(now)
 
     def done(self, task: Task, now: float) -> None:
         """Remove a task after its last attempt; its name becomes a tombstone (T12; Docs).

@@ -6,7 +6,7 @@ application keeps in memory (`cache.ram`) is lost with the child, as on App Engi
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 from harness.appengine.clock import DEADLINE, to_datetime
 from harness.appengine.engine import AppEngine
 from harness.appengine.server import Server
+from harness.appengine.turns import Arrival, Schedule
 from harness.appengine.wsgi import WSGIApp
 from harness.classroom.grading.child import ChildLost, run_apart
 from harness.classroom.grading.reply import dump, load
@@ -121,6 +122,16 @@ class IsolatedServer:
             raise GradingError("the process that ran your code returned something that isn't a response")
         return replace(response, request=request, started=to_datetime(start))
 
+    def send_together(self, arrivals: Sequence[Arrival], start: float, schedule: Schedule) -> list[Response]:
+        """See `Server.send_together`. One child runs all requests, which take turns there."""
+        responses = self._apart(lambda: self._server.send_together(arrivals, start, schedule))
+        if not isinstance(responses, list) or not all(isinstance(each, Response) for each in responses):
+            raise GradingError("the process that ran your code returned something that isn't a list of responses")
+        requests = [arrived[0] for arrival in arrivals if (arrived := arrival()) is not None]
+        if len(requests) != len(responses):
+            raise GradingError("the process that ran your code returned too few or too many responses")
+        return [replace(each, request=request) for each, request in zip(responses, requests, strict=True)]
+
     def rows(self, table: str, app: str) -> list[dict[str, Any]]:
         """See `Server.rows`."""
         rows = self._apart(lambda: self._server.rows(table, app, _MOST_ROWS))
@@ -196,8 +207,8 @@ class IsolatedEngine(AppEngine):
     budget = Budget(0)
 
     def __init__(
-        self, queue_yaml: str | None, apps: Iterable[str], seed: int, shuffle: bool, duplicates: float
+        self, queue_yaml: str | None, apps: Iterable[str], seed: int, shuffle: bool, duplicates: float, overlap: bool
     ) -> None:
-        super().__init__(queue_yaml, apps, seed, shuffle, duplicates)
+        super().__init__(queue_yaml, apps, seed, shuffle, duplicates, overlap)
         self.budget.folders.append(self.site.root)
         self.server = IsolatedServer(self.server, self, self.limits, self.budget)  # type: ignore[assignment]
