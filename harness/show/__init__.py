@@ -10,6 +10,7 @@ memory addresses, file paths or ticket ids.
 from harness.records import (
     Attempt,
     Frame,
+    Overlap,
     QueueSample,
     QueueStatistics,
     Record,
@@ -21,7 +22,7 @@ from harness.records import (
     Trace,
 )
 from harness.show import record_cards, task_cards
-from harness.show.tables import Column, Table, attempts_table, progress_table, rows_table, tasks_table
+from harness.show.tables import Column, Table, attempts_table, overlap_card, progress_table, rows_table, tasks_table
 
 __all__ = ["Column", "Table", "attempts_table", "progress_table", "rows_table", "tasks_table"]
 
@@ -29,6 +30,7 @@ Record.cards.update(
     {
         Attempt: task_cards.attempt_card,
         Frame: record_cards.frame_card,
+        Overlap: overlap_card,
         QueueSample: task_cards.sample_card,
         QueueStatistics: task_cards.statistics_card,
         Request: record_cards.request_card,

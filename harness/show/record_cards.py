@@ -18,6 +18,7 @@ _FORM = "application/x-www-form-urlencoded"
 _INVISIBLE = re.compile(r"(?si)<(title|script|style)\b.*?</\1\s*>|<!--.*?-->|<[^<>]*>")  # in a browser
 _SHOWN = ("location", "content-type", "retry-after")  # headers of a response
 _STOPPED = {"virtual": "at its deadline (virtual time)", "real": "because it used the processor for too long"}
+_SHUT_DOWN = "because its instance was shut down"
 
 
 def frame_card(frame: Frame) -> Card:
@@ -120,7 +121,7 @@ def response_card(response: Response) -> Card:
 
 
 def status(response: Response) -> str:
-    """Return the status line: "200 OK", or "no response" if the handler was stopped."""
+    """Return the status line: "200 OK", or "no response" if the handler was stopped or killed."""
     return f"{response.status} {response.reason}".rstrip() if response.status else "no response"
 
 
@@ -129,10 +130,11 @@ def response_facts(response: Response) -> list[Fact | None]:
     ticket = response.ticket
     return [
         *(_route_facts(response.route) if response.route else ()),
-        fact("SQL", response.sql, code=True),
+        fact("SQL", () if response.turns else response.sql, code=True),
+        fact("turns", (f"{number:>3}  {text}" for number, text in response.turns), code=True),
         fact("printed", response.output, code=True),
         fact("why", response.hint),
-        fact("stopped", _STOPPED.get(response.deadline or "", response.deadline or "")),
+        fact("stopped", _SHUT_DOWN if response.killed else _STOPPED.get(response.deadline or "", "")),
         fact("ticket", _ticket_lines(ticket) if ticket else "", code=True),
         fact("returned", pairs(response.vars.items()), code=True),
         None if ticket and not response.ok else _body(response),  # web2py's error page

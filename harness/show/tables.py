@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from html import escape
 from operator import itemgetter
 from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 from harness.errors import quantity
-from harness.records import Attempt, Outcome, TaskInfo, TaskState
+from harness.records import Attempt, Outcome, Overlap, Response, TaskInfo, TaskState
 from harness.show.card import unfold
+from harness.show.record_cards import status
 from harness.show.task_cards import retry_time, task_data
 from harness.show.text import LONG, clean, clock, duration, excerpt, plain, relative, shorten, width
 
@@ -202,7 +204,8 @@ def attempts_table(attempts: Iterable[Attempt], note: str = "") -> Table[Attempt
         Column[Attempt]("status", lambda attempt: str(attempt.status or "none"), right=True),
         Column[Attempt]("took", lambda attempt: duration(attempt.elapsed), right=True),
         Column[Attempt]("next", _next, limit=80),
-        Column[Attempt]("remark", lambda attempt: "delivered twice" if attempt.duplicate else ""),
+        Column[Attempt]("turns", lambda attempt: ", ".join(str(number) for number, _ in attempt.response.turns)),
+        Column[Attempt]("remark", _remark),
     ]
     return Table(attempts, columns, _count_outcomes, "no attempt was made", note)
 
@@ -214,6 +217,11 @@ def _next(attempt: Attempt) -> str:
     if attempt.outcome is Outcome.DONE or not attempt.note:
         return attempt.outcome
     return f"{attempt.outcome}: {attempt.note}"
+
+
+def _remark(attempt: Attempt) -> str:
+    remarks = ("delivered twice" if attempt.duplicate else "", "instance shut down" if attempt.response.killed else "")
+    return ", ".join(filter(None, remarks))
 
 
 def _count_outcomes(attempts: Sequence[Attempt]) -> str:
@@ -241,6 +249,59 @@ def _row_column(key: str, rows: Sequence[Mapping[str, Any]]) -> Column[dict[str,
         isinstance(value, (int, float)) and not isinstance(value, bool) for value in values if value is not None
     )
     return Column(str(key), lambda row: plain(row[key]) if key in row else "", right=numbers)
+
+
+def turns_table(overlap: Overlap) -> Table[tuple[int, int, str]]:
+    """Return a table with a row for each turn, and a column for what each of the two requests ran."""
+    first, second = (_party(each) for each in (overlap.first, overlap.second))
+    columns = [
+        Column[tuple[int, int, str]]("turn", lambda turn: str(turn[0]), right=True),
+        *(
+            Column[tuple[int, int, str]](f"{which}: {name}", partial(_statement, which), limit=100)
+            for which, name in ((1, first), (2, second))
+            if name
+        ),
+    ]
+    results = [f"{which}: {_result(each)}" for which, each in ((1, overlap.first), (2, overlap.second)) if each]
+    caption = f"{first} and {second} take turns" if second else first
+    return Table(overlap.turns, columns, lambda turns: caption, f"{caption}, without a statement", "; ".join(results))
+
+
+def _statement(which: int, turn: tuple[int, int, str]) -> str:
+    return turn[2] if turn[1] == which else ""
+
+
+def _party(party: Attempt | Response | None) -> str:
+    if isinstance(party, Attempt):
+        return f"{party.task.name} (second delivery)" if party.duplicate else party.task.name
+    request = party.request if party else None
+    return f"{request.method} {request.url}" if request else ""
+
+
+def _result(party: Attempt | Response) -> str:
+    if isinstance(party, Attempt):
+        return f"{party.outcome} ({party.note})"
+    return "no response, because its instance was shut down" if party.killed else status(party)
+
+
+def overlap_card(overlap: Overlap) -> TableCard:
+    """Return the card of an overlap: the table of its turns, with the results below."""
+    return TableCard(f"Overlap {_party(overlap.first)} | {_party(overlap.second)}", turns_table(overlap))
+
+
+class TableCard(NamedTuple):
+    """A card that consists of a table."""
+
+    line: str
+    table: Table[Any]
+
+    def text(self) -> str:
+        """Return the table as text for a terminal."""
+        return repr(self.table)
+
+    def html(self) -> str:
+        """Return the table as HTML for a notebook."""
+        return self.table._repr_html_()
 
 
 def progress_table(exercises: Iterable[tuple[str, str, bool]]) -> Table[dict[str, str]]:

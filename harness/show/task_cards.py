@@ -62,6 +62,8 @@ def attempt_card(attempt: Attempt) -> Card:
 
 
 def _verdict(attempt: Attempt) -> str:
+    if attempt.response.killed:
+        return "stopped, because its instance was shut down"
     if attempt.response.deadline:
         return "stopped at its deadline"
     return "done" if attempt.response.ok else "failed"
@@ -69,7 +71,8 @@ def _verdict(attempt: Attempt) -> str:
 
 def _attempt_facts(attempt: Attempt) -> list[Fact | None]:
     route = attempt.response.route
-    again = "again, because App Engine delivers a task at least once, not exactly once"
+    when = "a second time, while the first delivery ran" if attempt.response.turns else "again"
+    again = f"{when}, because App Engine delivers a task at least once, not exactly once"
     return [
         fact("took", duration(attempt.elapsed)),
         fact("delivered", again if attempt.duplicate else ""),

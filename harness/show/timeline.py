@@ -52,6 +52,7 @@ _STYLES = {
     Mark.DONE: ("#0072b2", "o", ""),
     Mark.FAILED: ("#d55e00", "X", "xxxx"),
     Mark.STOPPED: ("#cc79a7", "D", "...."),
+    Mark.KILLED: ("#e69f00", "*", "oo"),
     Mark.DROPPED: ("#222222", "s", ""),
     Mark.DELETED: ("#8c8c86", "v", "----"),
 }
@@ -160,7 +161,10 @@ def _draw_rows(model: TimelineModel) -> Layout:
 
 
 def _make_rows(model: TimelineModel, axis: TimeAxis) -> tuple[Rows, Rows, Rows]:
-    """Return a row for each request, for the waits of each task, and for the attempts of each attempted task."""
+    """Return a row for each request, for the waits of each task, and for the attempts of each attempted task.
+
+    The rows of second deliveries, each of which overlaps with the first, follow the other rows of attempts.
+    """
 
     def row(spans: Sequence[Span], end: float, label: str, count: int, **line: Any) -> TimelineRow:
         label = printable(label) if count <= _LABELLED else ""
@@ -169,16 +173,20 @@ def _make_rows(model: TimelineModel, axis: TimeAxis) -> tuple[Rows, Rows, Rows]:
     visits = [row([visit], visit.end, visit.label, len(model.visits)) for visit in model.visits]
     waits: Rows = []
     attempts: Rows = []
+    second: Rows = []
     for life in model.lives:
         named = (life.name, len(model.lives))
         spans = [Span(life.added, life.added, Mark.ADDED), *life.waits]
         if life.state is TaskState.DELETED:
             spans.append(Span(life.end, life.end, Mark.DELETED))
         waits.append(row(spans, life.end, *named, color=FAINT, linewidth=0.8))
-        if life.attempts:
-            end = life.attempts[-1].end
-            attempts.append(row(life.attempts, end, *named, color=INK, linewidth=0.9, linestyle=":"))
-    return visits, waits, attempts
+        deliveries = [span for span in life.attempts if not span.beside]
+        if deliveries:
+            end = deliveries[-1].end
+            attempts.append(row(deliveries, end, *named, color=INK, linewidth=0.9, linestyle=":"))
+        named = (f"{life.name} again", len(model.lives))
+        second += [row([span], span.end, *named) for span in life.attempts if span.beside]
+    return visits, waits, attempts + second
 
 
 def _pack(rows: Iterable[TimelineRow]) -> int:
@@ -234,7 +242,7 @@ def _draw_links(layout: Layout, model: TimelineModel, visits: Rows, waits: Rows,
                 layout.link(user, queue, wait.begin, (visit.number, wait.number))
                 break
         row = next(attempted) if life.attempts else wait
-        for span in life.attempts:
+        for span in (span for span in life.attempts if not span.beside):
             layout.link(queue, worker, layout.axis.x(span.start), (wait.number, row.number))
 
 

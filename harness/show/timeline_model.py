@@ -29,22 +29,27 @@ class Mark(StrEnum):
     DONE = "attempt done"
     FAILED = "attempt failed, to be retried"
     STOPPED = "attempt stopped at its deadline"
+    KILLED = "attempt ended by a shutdown"
     DROPPED = "attempt failed, task dropped"
     DELETED = "task deleted"
 
 
-_FAILURES = (Mark.FAILED, Mark.STOPPED, Mark.DROPPED)
+_FAILURES = (Mark.FAILED, Mark.STOPPED, Mark.KILLED, Mark.DROPPED)
 _MARKS = {Outcome.DONE: Mark.DONE, Outcome.DELETED: Mark.DELETED, Outcome.DROPPED: Mark.DROPPED}
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A request, a wait or an attempt, from one second to another (or the same), with a label."""
+    """A request, a wait or an attempt, from one second to another (or the same), with a label.
+
+    `beside` is True for the second of two deliveries that overlap.
+    """
 
     start: float
     end: float
     mark: Mark
     label: str = ""
+    beside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +134,8 @@ def _make_visits(responses: Iterable[Response], first: datetime) -> Iterator[Spa
     for response in responses:
         if response.started is not None:
             start = (response.started - first).total_seconds()
-            mark = Mark.VISIT if response.status < 400 and not response.deadline else Mark.BAD_VISIT
+            failed = response.status >= 400 or response.deadline or response.killed
+            mark = Mark.BAD_VISIT if failed else Mark.VISIT
             path = response.request.url.partition("?")[0] if response.request else ""
             function = response.route.function if response.route else path.rpartition("/")[2]
             yield Span(start, start + response.elapsed, mark, clean(function[:100]))
@@ -144,7 +150,8 @@ def _make_life(task: TaskInfo, lane: str, attempts: Sequence[Attempt], first: da
         start = (attempt.started - first).total_seconds()
         waits += _wait(free, (attempt.task.eta - first).total_seconds(), start)
         free = start + attempt.elapsed
-        spans.append(Span(start, free, _mark(attempt), str(attempt.status or "stopped")))
+        label = "killed" if attempt.response.killed else str(attempt.status or "stopped")
+        spans.append(Span(start, free, _mark(attempt), label, attempt.duplicate and bool(attempt.response.turns)))
     if task.state is TaskState.WAITING:
         waits += _wait(free, due, max(now, due))
     adder = task.call_site.function if task.call_site else ""
@@ -161,6 +168,8 @@ def _wait(free: float, eta: float, until: float) -> Iterator[Span]:
 
 
 def _mark(attempt: Attempt) -> Mark:
+    if attempt.response.killed and attempt.outcome is Outcome.RETRY:
+        return Mark.KILLED
     return _MARKS.get(attempt.outcome, Mark.STOPPED if attempt.response.deadline else Mark.FAILED)
 
 
@@ -219,7 +228,8 @@ def _describe_life(life: TaskLife) -> Iterator[str]:
     yield f"Queue {life.queue}: {life.name} is added at {duration(life.added)}."
     attempts = life.attempts
     for span in attempts if len(attempts) <= _FEW else (attempts[0], attempts[-1]):
-        yield f"Worker: {life.name} runs at {duration(span.start)} ({span.mark})."
+        beside = ", at the same time as its first delivery" if span.beside else ""
+        yield f"Worker: {life.name} runs at {duration(span.start)}{beside} ({span.mark})."
     if len(attempts) > _FEW:
         yield f"There are {len(attempts) - 2:,} attempts between these two."
     if life.state is TaskState.WAITING:
