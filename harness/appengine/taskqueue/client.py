@@ -48,7 +48,7 @@ class Connection(AbstractContextManager["Connection"]):
         """Send the client's calls to this service in this scope, even if another service was connected later.
 
         Args:
-            host: the host of the request that runs. It becomes the host of the tasks without a target (T45; Docs, SDK).
+            host: the host of the request that runs. It becomes the host of the tasks without a target (T47; Docs, SDK).
         """
         _active.append(self)
         outer = os.environ.get("HTTP_HOST")

@@ -1,8 +1,8 @@
 """One of several requests that run in turn, each as on an App Engine instance of its own.
 
-Two instances share the database. Each has its own connection, and SQLite's own locks decide what each may do. So a
-statement fails with "database is locked" where it would fail between two processes, because SQLite treats the
-connections of one process like those of two (https://sqlite.org/lockingv3.html, section 3).
+Two instances share the database. Each has its own connection, and SQLite's own locks decide what each may do
+(https://sqlite.org/lockingv3.html). SQLite treats two connections of one process like those of two processes
+(https://sqlite.org/isolation.html). So a statement fails with "database is locked" where it would fail between two.
 
 Only the waiting is ours. If a lock is taken, SQLite calls its busy handler, which Python's `timeout` sets, and which
 blocks the thread. Here the thread must run the other request instead. So the real timeout is 0, and a statement that

@@ -67,6 +67,7 @@ def _warm_up() -> None:
         lab.write("controllers/warm.py", _WARM_UP)
         lab.get("warm/index")
         lab.step()
+        lab.overlap("warm/index")
         lab.table("mytable")
 
 

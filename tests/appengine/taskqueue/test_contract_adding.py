@@ -470,7 +470,7 @@ def test_bytes_that_are_no_text_are_kept_as_far_as_they_go(taskqueue, stored):
     assert len(taskqueue.Queue("later").lease_tasks_by_tag(60, 10, b"caf\xe9")) == 1
 
 
-@pytest.mark.row("T45")
+@pytest.mark.row("T47")
 def test_a_task_without_a_target_goes_to_the_host_of_the_request_that_adds_it():
     with Lab() as lab:
         lab.write("controllers/default.py", ADDS_WITHOUT_A_TARGET)
@@ -483,7 +483,7 @@ def test_a_task_without_a_target_goes_to_the_host_of_the_request_that_adds_it():
         assert find_header(lab.tasks()[-1].headers, "Host") == "tutorial.appspot.com"
 
 
-@pytest.mark.row("T45")
+@pytest.mark.row("T47")
 def test_a_task_of_an_application_with_a_domain_of_its_own_goes_to_that_application():
     with Lab(apps=("shop", "blog")) as lab:
         lab.write("routes.py", "routers = dict(BASE=dict(domains={'blog.example.com': 'blog'}))")
@@ -494,7 +494,7 @@ def test_a_task_of_an_application_with_a_domain_of_its_own_goes_to_that_applicat
         assert (attempt.response.route.application, attempt.response.status) == ("blog", 200)
 
 
-@pytest.mark.row("T45")
+@pytest.mark.row("T47")
 def test_a_task_from_a_mounted_application_goes_to_the_host_of_its_request(taskqueue):
     def app(environ, start_response):
         taskqueue.add(url="/x")
