@@ -509,6 +509,7 @@ USES: dict[str, Callable[[Lab], object]] = {
     "tasks": lambda lab: lab.tasks(),
     "queue": lambda lab: lab.queue("default"),
     "step": lambda lab: lab.step(),
+    "overlap": lambda lab: lab.overlap("default/f"),
     "run": lambda lab: lab.run(),
     "advance": lambda lab: lab.advance(1),
     "now": lambda lab: lab.now,

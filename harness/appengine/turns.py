@@ -20,6 +20,7 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
+from threading import get_ident
 from typing import Any
 
 from greenlet import getcurrent, greenlet
@@ -29,6 +30,7 @@ from harness.errors import BadValueError, quoted
 from harness.records import Request
 
 Arrival = Callable[[], tuple[Request, float] | None]  # returns a request and its deadline; None if it hasn't arrived
+_MOST, _LENGTH = 200, 2000  # the events that are kept of a request, and the characters of each
 _killed: list[greenlet] = []  # never resumed; without a reference, Python would run their `finally` clauses
 _active: "Turns | None" = None  # those of the request that runs now; None if it takes no turns
 
@@ -67,14 +69,16 @@ class Schedule:
 class Runner:
     """One of the requests that take turns; a subclass handles the request.
 
-    `number` is 1 for the first request. `turns` contains the events: the number of the turn, and a text. `error` is the
-    exception that `handle` raised. `killed` is True if the instance was shut down. `began` and `elapsed` are virtual
-    seconds: from the start of the first request to that of this one, and from there to its end.
+    `number` is 1 for the first request. `events` counts its events, and `turns` contains the first ones: the number of
+    the turn, and a text. `error` is the exception that `handle` raised. `killed` is True if the instance was shut down.
+    `began` and `elapsed` are virtual seconds: from the start of the first request to that of this one, and from there to
+    its end.
     """
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.turns: list[tuple[int, str]] = []
+        self.events = 0
         self.error: BaseException | None = None
         self.killed = self.ended = False
         self.began = self.elapsed = 0.0
@@ -104,6 +108,8 @@ class Turns:
     Args:
         schedule: whose turn it is.
         scope: the virtual time that the requests share.
+
+    `thread` is the thread in which they run.
     """
 
     def __init__(self, schedule: Schedule, scope: TravelScope) -> None:
@@ -114,6 +120,7 @@ class Turns:
         self._runners: list[Runner] = []
         self._runner: Runner | None = None  # the one that runs now
         self._main = getcurrent()
+        self.thread = get_ident()
         scope.wait = self._sleep
 
     def run(self, runners: Sequence[Runner]) -> None:
@@ -148,7 +155,11 @@ class Turns:
         """Record an event of the current request, which has just run; if its instance is to be killed now, kill it."""
         runner = self._running()
         self._count += 1
-        runner.turns.append((self._count, f"{text} (waited for a lock)" if runner.waited else text))
+        runner.events += 1
+        if runner.events <= _MOST:
+            more = len(text) - _LENGTH
+            text = text if more <= 0 else f"{text[:_LENGTH]}… ({more} more characters)"
+            runner.turns.append((self._count, f"{text} (waited for a lock)" if runner.waited else text))
         runner.waited = False
         self._admit()
         self.progress()
@@ -220,7 +231,7 @@ class Turns:
         return next((runner for runner in ready if runner.number == wanted), ready[0])
 
     def _kills(self, runner: Runner) -> bool:
-        return self._schedule.kill_after.get(runner.number) == len(runner.turns)
+        return self._schedule.kill_after.get(runner.number) == runner.events
 
     def _die(self, runner: Runner) -> None:
         """Leave the current request for ever."""
@@ -244,8 +255,8 @@ class Turns:
 
 
 def active() -> Turns | None:
-    """Return the turns of the request that runs now, or None if it takes no turns."""
-    return _active
+    """Return the turns of the request that runs now; None if it takes no turns, or in a thread that it has started."""
+    return _active if _active is not None and _active.thread == get_ident() else None
 
 
 @contextmanager

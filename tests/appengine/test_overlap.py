@@ -3,9 +3,11 @@
 import gc
 import signal
 import sqlite3
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from greenlet import greenlet
@@ -15,6 +17,7 @@ from harness.errors import BadRequestError, BadValueError, UnknownTaskError
 from harness.records import Attempt, Outcome, Overlap, Request, TaskInfo
 from tests.support.labs import ADD, write
 
+ROOT = Path(__file__).parents[2]
 MODEL = """
 db = DAL('sqlite://storage.sqlite')
 db.define_table('counter', Field('n', 'integer'))
@@ -317,6 +320,57 @@ def test_ctrl_c_stops_both_and_the_task_stays(lab):
     assert count(lab) == 2
 
 
+# Handlers that do unusual things
+
+
+def test_a_deferred_function_takes_turns_and_its_output_is_kept(lab):
+    lab.write("modules/jobs.py", "import time\ndef job():\n    print('one')\n    time.sleep(1)\n    print('two')\n")
+    lab.write(
+        "controllers/later.py",
+        "from google.appengine.ext import deferred\nfrom applications.tutorial.modules.jobs import job\n"
+        "def index():\n    deferred.defer(job)\n    return ''\n",
+    )
+    lab.get("later/index")
+    overlap = lab.overlap(lab.tasks()[0], "default/bump")
+    assert (overlap.first.status, overlap.first.response.output, overlap.first.elapsed) == (200, "one\ntwo\n", 1)
+    assert (overlap.second.text, overlap.second.output) == ("ok", "")
+
+
+def test_the_output_of_each_request_is_its_own(lab):
+    write(lab, {**ACTIONS, "says": "for word in request.args:\n    print(word)\n    db.counter(1)\nreturn ''"})
+    overlap = lab.overlap("default/says/a/b", "default/says/c/d", order="12")
+    assert (overlap.first.output, overlap.second.output) == ("a\nb\n", "c\nd\n")
+
+
+def test_a_redirected_output_stays_redirected_when_the_request_continues(lab):
+    body = "import io, contextlib\nfile = io.StringIO()\nwith contextlib.redirect_stdout(file):\n    print(1)\n"
+    body += "    db.counter(1)\n    print(2)\nreturn file.getvalue()"
+    write(lab, {**ACTIONS, "redirects": body})
+    assert lab.overlap("default/redirects", "default/redirects", order="12").first.text == "1\n2\n"
+
+
+def test_an_endless_recursion_in_one_request_leaves_the_other_alone(lab):
+    write(lab, {**ACTIONS, "recurse": "db.counter(1)\ndef f(): f()\nf()"})
+    overlap = lab.overlap("default/recurse", "default/bump", order="12")
+    assert (overlap.first.ticket.exception, overlap.second.text) == ("RecursionError", "ok")
+
+
+def test_a_thread_of_a_handler_takes_no_turns(lab):
+    body = (
+        "import threading\nfound = []\ndef work():\n    other = DAL('sqlite://other.sqlite', folder=request.folder)\n"
+    )
+    body += "    found.append(other.executesql('SELECT 7')[0][0])\n    other.close()\n"
+    body += "thread = threading.Thread(target=work)\nthread.start()\nthread.join()\nreturn str(found)"
+    write(lab, {**ACTIONS, "threads": body})
+    assert lab.overlap("default/threads", "default/bump").first.text == "[7]"
+
+
+def test_a_handler_with_very_many_statements_is_recorded_in_part(lab):
+    write(lab, {**ACTIONS, "many": "for number in range(300):\n    db.executesql('SELECT 1')\nreturn 'ok'"})
+    response = lab.overlap("default/many").first
+    assert (response.text, len(response.turns), len(response.sql)) == ("ok", 200, 201)
+
+
 # By seed
 
 
@@ -335,6 +389,14 @@ def test_the_same_seed_gives_the_same_turns():
 
 def test_other_seeds_give_other_turns():
     assert len({count for _, count in map(history, range(6))}) > 1
+
+
+def test_a_task_that_was_delivered_twice_at_once_is_not_delivered_again():
+    with make_lab(overlap=True, duplicates=1.0) as lab:
+        lab.get("default/ask", n=6)
+        lab.run()
+        names = [each.task.name for each in lab.attempts if each.duplicate]
+        assert sorted(names) == [f"task{number}" for number in range(1, 7)]
 
 
 @pytest.mark.row("T45", "T46")
@@ -369,6 +431,27 @@ def test_nothing_is_left_behind(lab):
     gc.collect()
     assert (threading.active_count(), sys.gettrace(), threading.current_thread()) == (threads, trace, current)
     assert [each for each in gc.get_objects() if isinstance(each, sqlite3.Connection) and is_open(each)] == []
+
+
+def test_a_lab_with_a_killed_request_is_closed_when_nobody_holds_it():
+    lab = make_lab()
+    root = lab._engine.site.root
+    ask(lab, "bump")
+    lab.step(kill_after=1)
+    del lab
+    gc.collect()
+    assert not root.exists()
+
+
+def test_a_process_with_killed_requests_ends_quietly(tmp_path):
+    source = """
+from tests.appengine.test_overlap import ask, make_lab, write
+lab = make_lab()
+write(lab, {"f": "import os\\ntry:\\n    db.counter(1)\\nfinally:\\n    os.write(1, b'finally')"})
+print(lab.overlap("default/f", kill_after={1: 1}).first.killed)
+"""
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, cwd=ROOT)
+    assert (done.stdout, done.stderr, done.returncode) == ("True\n", "", 0)
 
 
 def is_open(connection: sqlite3.Connection) -> bool:

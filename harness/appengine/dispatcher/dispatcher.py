@@ -202,7 +202,7 @@ class Dispatcher:
     def _accompany(self, group: list[InFlight], first: InFlight, start: float) -> Schedule | None:
         """Add the attempt that overlaps with the first one, if chaos chooses one, and return its schedule."""
         is_first_try = first.info.first_try is None
-        company = self._chaos.company(is_first_try)
+        company = self._chaos.company(first.task, is_first_try)
         if company is Company.ITSELF:
             self._board(group, first.task, start)
         elif company is Company.OTHER:

@@ -178,6 +178,7 @@ class Chaos:
         self._deliveries = Random(f"deliveries {seed}")
         self._turns = Random(f"overlap {seed}") if overlap else None
         self._succeeded: set[Task] = set()
+        self._delivered_twice: set[Task] = set()  # at the same time
 
     def take(self, queue: Queue, now: float) -> Task:
         """Take a due task from a queue that has one, and return it: the earliest one, or a random one."""
@@ -189,11 +190,14 @@ class Chaos:
         assert task is not None, "a queue that can start an attempt has a task that is due"
         return task
 
-    def company(self, is_first_try: bool) -> Company:
+    def company(self, task: Task, is_first_try: bool) -> Company:
         """Return with what the attempt of a task overlaps; only the first attempt of a task is given company."""
         if self._turns is None or not is_first_try:
             return Company.NOTHING
-        return self._turns.choice(list(Company))
+        company = self._turns.choice(list(Company))
+        if company is Company.ITSELF:
+            self._delivered_twice.add(task)
+        return company
 
     def schedule(self, attempts: int, is_first_try: bool) -> Schedule | None:
         """Return in which order attempts take turns, and which instance is killed; None for one that isn't killed.
@@ -210,7 +214,9 @@ class Chaos:
 
     def delivers_again(self, task: Task) -> bool:
         """Return whether a task that has just succeeded is delivered once more; this happens at most once per task."""
-        if not self._duplicates or task in self._succeeded or self._deliveries.random() >= self._duplicates:
+        if not self._duplicates or task in self._succeeded or task in self._delivered_twice:
+            return False
+        if self._deliveries.random() >= self._duplicates:
             return False
         self._succeeded.add(task)
         return True

@@ -157,6 +157,7 @@ class Instance:
     def __init__(self, recorder: RequestRecorder, shared: list[dict[str, Any]], own: list[dict[str, Any]]) -> None:
         self.recorder = recorder
         self._output = Output()
+        self._streams: tuple[Any, Any] = self._output, self._output
         self._connections: list[TurnConnection] = []
         self._shared = shared
         self._own = own
@@ -167,12 +168,13 @@ class Instance:
         """Let the request run in this scope: web2py and pydal find their thread's data of this request."""
         outer = [each.copy() for each in self._shared], sys.stdout, sys.stderr
         self._exchange(self._own)
-        sys.stdout = sys.stderr = self._output
+        sys.stdout, sys.stderr = self._streams
         watch(self.recorder)
         try:
             yield
         finally:
             self._own = [each.copy() for each in self._shared]
+            self._streams = sys.stdout, sys.stderr  # a handler may have redirected them
             self._exchange(outer[0])
             _, sys.stdout, sys.stderr = outer
 
