@@ -71,8 +71,8 @@ class Runner:
 
     `number` is 1 for the first request. `events` counts its events, and `turns` contains the first ones: the number of
     the turn, and a text. `error` is the exception that `handle` raised. `killed` is True if the instance was shut down.
-    `began` and `elapsed` are virtual seconds: from the start of the first request to that of this one, and from there to
-    its end.
+    `began` and `elapsed` are virtual seconds, from the start of the first request to that of this one, and from there
+    to its end.
     """
 
     def __init__(self, number: int) -> None:

@@ -484,7 +484,7 @@ def test_a_schedule_that_makes_no_sense_is_refused(lab, options, words):
 @pytest.mark.parametrize("events", [-1, 1.5, "1", True])
 def test_a_kill_after_a_senseless_number_of_turns_is_refused(lab, events):
     task = ask(lab, "bump")
-    with pytest.raises(BadValueError, match="kill_after"):
+    with pytest.raises(BadValueError, match="kill_after is a number of turns, an integer of 0 or more"):
         lab.step(kill_after=events)
     assert list(lab.tasks()) == [task]
 

@@ -82,7 +82,10 @@ class Dispatcher:
 
         Raises:
             NothingDueError: no task waits, or all waiting tasks are held back.
+            BadValueError: `kill_after` is not an integer of 0 or more.
         """
+        if kill_after is not None and (type(kill_after) is not int or kill_after < 0):
+            raise BadValueError(f"kill_after is a number of turns, an integer of 0 or more, not {quoted(kill_after)}")
         self._push_queues.refresh(self._clock.timestamp)
         push_queue, at = self._next_event()
         if at == math.inf:
