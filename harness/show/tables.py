@@ -257,7 +257,7 @@ def turns_table(overlap: Overlap) -> Table[tuple[int, int, str]]:
     columns = [
         Column[tuple[int, int, str]]("turn", lambda turn: str(turn[0]), right=True),
         *(
-            Column[tuple[int, int, str]](f"{which}: {name}", partial(_statement, which), limit=100)
+            Column[tuple[int, int, str]](f"{which}: {name}", partial(_statement, which), limit=60)
             for which, name in ((1, first), (2, second))
             if name
         ),
