@@ -3,8 +3,10 @@
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
+from threading import get_ident
 from types import SimpleNamespace
 
 import pytest
@@ -40,6 +42,7 @@ class PatientTurns:
 
     def __init__(self) -> None:
         self.elapsed = 0.0
+        self.thread = get_ident()
 
     def wait(self, until: float) -> None:
         self.elapsed = until
@@ -117,6 +120,58 @@ def test_the_situations_have_all_three_outcomes(path, patient):
         "a reader in a savepoint meets a writer",
         "an unfinished SELECT meets a writer",
     ]
+
+
+class RealThread:
+    """A thread with a connection of its own, which waits for locks for up to a minute."""
+
+    def __init__(self, path: Path) -> None:
+        self._pool = ThreadPoolExecutor(1)
+        self._connection = self._pool.submit(sqlite3.connect, path, timeout=60.0, isolation_level=None).result()
+
+    def start(self, statement: str) -> Future[list[tuple[int]]]:
+        return self._pool.submit(lambda: self._connection.execute(statement).fetchall())
+
+    def run(self, statement: str) -> list[tuple[int]]:
+        return self.start(statement).result()
+
+    def end(self) -> None:
+        self._pool.submit(self._connection.close).result()
+        self._pool.shutdown()
+
+
+@pytest.fixture
+def threads(path: Path) -> Iterator[list[RealThread]]:
+    both = [RealThread(path), RealThread(path)]
+    yield both
+    for each in both:
+        each.end()
+
+
+def test_two_real_threads_lose_an_update_as_two_requests_in_turn_do(threads):
+    one, two = threads
+    number = one.run("SELECT max(n) FROM t")[0][0]
+    assert two.run("SELECT max(n) FROM t")[0][0] == number
+    one.run("BEGIN")
+    one.run(f"UPDATE t SET n = {number + 1}")
+    waiting = two.start(f"UPDATE t SET n = {number + 1}")
+    one.run("COMMIT")
+    waiting.result()
+    assert one.run("SELECT max(n) FROM t") == [(number + 1,)]
+
+
+def test_of_two_real_threads_that_read_and_then_write_one_fails_and_the_other_commits(threads):
+    one, two = threads
+    for each in threads:
+        each.run("BEGIN")
+        each.run("SELECT n FROM t")
+    one.run(CHANGE)
+    with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+        two.run(CHANGE)
+    committing = one.start("COMMIT")
+    two.run("ROLLBACK")
+    committing.result()
+    assert two.run("SELECT max(n) FROM t") == [(3,)]
 
 
 def test_an_abandoned_connection_releases_its_locks_though_a_cursor_exists(path, patient):
