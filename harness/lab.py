@@ -221,6 +221,8 @@ class Lab:
     def step(self, kill_after: int | None = None) -> Attempt:
         """Run one attempt of the task that is due first, advance the clock to its end, and return the attempt.
 
+        With `overlap=True` a second attempt may run in turn with it.
+
         Args:
             kill_after: shut the worker's instance down after so many turns (see `overlap`), or 0 for before the first.
 
@@ -241,7 +243,8 @@ class Lab:
     ) -> Overlap:
         """Let two requests run in turn, each as on an App Engine instance of its own, and return both.
 
-        A turn is a database statement of the action, a COMMIT, a ROLLBACK, or a call of `taskqueue.add`.
+        A turn is a database statement of the action, a COMMIT, a ROLLBACK, or a call of `taskqueue.add`. A task is
+        delivered at its ETA or later; the rate and the other limits of its queue don't apply.
 
         Args:
             first: a waiting task, a user's Request, or the path of a user's GET request, as in `get`.

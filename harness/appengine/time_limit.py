@@ -35,6 +35,7 @@ REAL_SECONDS = 5.0
 _BUSY = 0.8  # the share of the limit that a handler must have spent on a processor
 _PATIENCE = 6  # a handler that mostly waits may take this many times the limit
 _AGAIN = 0.1  # real seconds between the signals after the first
+_STATEMENTS = str(Path(__file__).parent / "web2py" / "instance.py")  # runs SQL of learner code, which may take long
 _HARNESS = str(Path(__file__).parents[1] / "_").removesuffix("_")
 
 
@@ -148,14 +149,14 @@ class HandlerTimeout:
         """Return the frames of learner code below `run`, the innermost first.
 
         Return [] while learner code is inside a harness call such as `taskqueue.add`, because a half-done change of a
-        queue must not be interrupted.
+        queue must not be interrupted. A database statement may be interrupted.
         """
         found: list[FrameType] = []
         while frame is not None and frame.f_code is not HandlerTimeout.run.__code__:
             file = frame.f_code.co_filename
             if self._is_learners(file):
                 found.append(frame)
-            elif not found and is_harness(file):
+            elif not found and is_harness(file) and file != _STATEMENTS:
                 return []
             frame = frame.f_back
         return [] if frame is None else found

@@ -310,6 +310,15 @@ def test_an_endless_loop_is_stopped_and_the_other_request_completes(lab):
     assert (overlap.second.text, overlap.second.deadline, count(lab)) == ("ok", None, 1)
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timer signal")
+def test_an_endless_loop_of_long_statements_is_stopped(lab):
+    lab._engine.server.real_seconds = 0.3
+    count_up = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 400000) SELECT max(n) FROM c"
+    write(lab, {**ACTIONS, "long": f"for number in range(60):\n    db.executesql('{count_up}')\nreturn 'ended'"})
+    response = lab.overlap("default/long", "default/bump").first
+    assert (response.status, response.deadline) == (500, "real")
+
+
 def test_ctrl_c_stops_both_and_the_task_stays(lab):
     write(lab, {**ACTIONS, "broken": "import signal\ndb.counter(1).update_record(n=9)\nsignal.raise_signal(2)\nfail()"})
     task = ask(lab, "broken")
