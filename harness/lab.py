@@ -258,7 +258,7 @@ class Lab:
             BadRequestError: a browser could not send this request.
             BadValueError: `order` or `kill_after` isn't as described.
         """
-        return self._engine.overlap(first, second, order, kill_after or {})
+        return self._engine.overlap(first, second, order, {} if kill_after is None else kill_after)
 
     def run(self, cap: int = 10_000) -> Table[Attempt]:
         """Run tasks until the queues are empty. The clock advances to the ETA of each task.

@@ -482,6 +482,7 @@ def is_open(connection: sqlite3.Connection) -> bool:
         ({"kill_after": {3: 1}}, "kill_after is a dict from 1 or 2"),
         ({"kill_after": {1: -1}}, "kill_after is a dict"),
         ({"kill_after": 2}, "kill_after is a dict"),
+        ({"kill_after": 0}, "kill_after is a dict"),
     ],
 )
 def test_a_schedule_that_makes_no_sense_is_refused(lab, options, words):
