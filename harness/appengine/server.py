@@ -201,6 +201,9 @@ class _Visit(Runner):
             yield
         scope.deadline, self._deadline_exceeded = None, scope.deadline_exceeded
 
+    def check(self) -> None:
+        self._timeout.check()
+
     def discard(self) -> None:
         self._instance.discard()
 
@@ -209,13 +212,14 @@ class _Visit(Runner):
         if self.greenlet is None:
             return None
         stopped = "virtual" if self._deadline_exceeded else "real" if self._timeout.stopped else None
+        stopped = None if self.killed else stopped
         killed = Response(0, request=self._request, killed=True)
         response = killed if self.killed or self._answer is None else self._answer
         return replace(
             response if self.app is not None else self._instance.complete(response),
             started=to_datetime(self._scope.start + self.began),
             elapsed=self._deadline if stopped == "real" else self.elapsed,
-            deadline=None if self.killed else stopped,
+            deadline=stopped,
             turns=tuple(self.turns),
         )
 

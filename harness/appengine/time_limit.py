@@ -92,7 +92,8 @@ class HandlerTimeout:
         self._worked += clocks.processor() - self._left[1]
         with _Handling("SIGINT", self.interrupt), _Handling("SIGALRM", lambda previous: self.alarm) as limited:
             if limited:
-                _signal.setitimer(_signal.ITIMER_REAL, again if self.stopped else self._seconds, again)
+                left = self._seconds - (clocks.wall() - self._begun)
+                _signal.setitimer(_signal.ITIMER_REAL, max(again, left), again)
             try:
                 yield
             finally:
@@ -106,9 +107,18 @@ class HandlerTimeout:
         """Call `action` and return its result. The limit covers the code that `action` calls, and nothing above it."""
         return action()
 
+    def check(self) -> None:
+        """Stop the handler if it has used up its real seconds.
+
+        The harness calls this when it resumes a handler, because one that is paused often may never get the signal.
+        """
+        self._stop(self._learners(sys._getframe(1), through_harness=True))
+
     def alarm(self, signum: int, frame: FrameType | None) -> None:
         """Handle the timer signal; code that the harness and web2py run around learner code is not stopped."""
-        frames = self._learners(frame)
+        self._stop(self._learners(frame))
+
+    def _stop(self, frames: list[FrameType]) -> None:
         if not frames or not self._is_due():
             return
         if self.stopped:
@@ -145,18 +155,18 @@ class HandlerTimeout:
             raise Stopped("the handler continued after it was stopped")
         return self._tracer
 
-    def _learners(self, frame: FrameType | None) -> list[FrameType]:
+    def _learners(self, frame: FrameType | None, through_harness: bool = False) -> list[FrameType]:
         """Return the frames of learner code below `run`, the innermost first.
 
         Return [] while learner code is inside a harness call such as `taskqueue.add`, because a half-done change of a
-        queue must not be interrupted. A database statement may be interrupted.
+        queue must not be interrupted, unless `through_harness` is true. A database statement may be interrupted.
         """
         found: list[FrameType] = []
         while frame is not None and frame.f_code is not HandlerTimeout.run.__code__:
             file = frame.f_code.co_filename
             if self._is_learners(file):
                 found.append(frame)
-            elif not found and is_harness(file) and file != _STATEMENTS:
+            elif not found and is_harness(file) and file != _STATEMENTS and not through_harness:
                 return []
             frame = frame.f_back
         return [] if frame is None else found

@@ -98,6 +98,9 @@ class Runner:
         """Return a context manager that is entered each time the request runs, and left when it is paused."""
         raise NotImplementedError
 
+    def check(self) -> None:
+        """Raise an exception in the request, which has just been resumed, if it has taken too much time."""
+
     def discard(self) -> None:
         """Free what the operating system frees when an instance is killed; this is called `inside`."""
 
@@ -124,9 +127,9 @@ class Turns:
         scope.wait = self._sleep
 
     def run(self, runners: Sequence[Runner]) -> None:
-        """Run all requests that arrive to their ends; kill them if one raises KeyboardInterrupt.
+        """Run all requests that arrive to their ends; each first runs up to its first event.
 
-        Each request first runs up to its first event.
+        If one raises an exception, such as KeyboardInterrupt, the others are killed, and the exception is raised.
         """
         self._runners = list(runners)
         try:
@@ -150,6 +153,7 @@ class Turns:
             self._die(runner)
         runner.ready_at = self._scope.elapsed
         self._main.switch()
+        runner.check()
 
     def record(self, text: str) -> None:
         """Record an event of the current request, which has just run; if its instance is to be killed now, kill it."""
@@ -218,7 +222,7 @@ class Turns:
             _active = self._runner = None
         if runner.killed and not runner.ended:
             self._kill(runner)
-        if isinstance(runner.error, KeyboardInterrupt):
+        if runner.error is not None:
             raise runner.error
 
     def _choose(self, ready: list[Runner]) -> Runner:
@@ -250,8 +254,10 @@ class Turns:
         return self._runner
 
     def _sleep(self, seconds: float) -> None:
-        self._running().ready_at = self._scope.elapsed + seconds
+        runner = self._running()
+        runner.ready_at = self._scope.elapsed + seconds
         self._main.switch()
+        runner.check()
 
 
 def active() -> Turns | None:

@@ -319,6 +319,24 @@ def test_an_endless_loop_of_long_statements_is_stopped(lab):
     assert (response.status, response.deadline) == (500, "real")
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timer signal")
+@pytest.mark.parametrize(
+    "loop",
+    [
+        "while True:\n    db.counter(1)",
+        "while True:\n    try:\n        db.counter(1)\n    except:\n        pass",
+        "import time\nwhile True:\n    time.sleep(0)",
+        f"{ADD}while True:\n    taskqueue.add(url='/x')",
+    ],
+)
+def test_an_endless_loop_of_turns_is_stopped(lab, loop):
+    lab._engine.server.real_seconds = 0.5
+    write(lab, {**ACTIONS, "loops": f"db.counter(1).update_record(n=9)\n{loop}"})
+    overlap = lab.overlap("default/loops", "default/make", order="1112")
+    assert (overlap.first.status, overlap.first.deadline, overlap.second.text) == (500, "real", "2")
+    assert count(lab) == 0
+
+
 def test_ctrl_c_stops_both_and_the_task_stays(lab):
     write(lab, {**ACTIONS, "broken": "import signal\ndb.counter(1).update_record(n=9)\nsignal.raise_signal(2)\nfail()"})
     task = ask(lab, "broken")

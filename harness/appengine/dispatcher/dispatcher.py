@@ -114,12 +114,12 @@ class Dispatcher:
         start = self._clock.timestamp
         group: list[InFlight] = []
         parts: list[InFlight | Request] = []
-        for each in parties:
-            parts.append(each if isinstance(each, Request) else self._board(group, each, start))
-        arrivals: list[Arrival] = [partial(arrive, each) for each in parts]
-        if len(parts) == 1:
-            arrivals.append(lambda: None if (task := added()) is None else (self._request(task), task.deadline))
         with self._undoing(group):
+            for each in parties:
+                parts.append(each if isinstance(each, Request) else self._board(group, each, start))
+            arrivals: list[Arrival] = [partial(arrive, each) for each in parts]
+            if len(parts) == 1:
+                arrivals.append(lambda: None if (task := added()) is None else (self._request(task), task.deadline))
             responses = self._send_together(arrivals, start, schedule)
             if len(responses) > len(parts) and (task := added()) is not None:
                 parts.append(self._board(group, task, _timestamp(responses[-1])))
