@@ -182,30 +182,11 @@ def test_a_cell_that_takes_itself_out_of_the_comparison_is_found(course):
     assert found(lesson_rules.tags, course, code("1 / 0", tags=("raises-exception",))) == []
 
 
-@pytest.mark.parametrize(
-    ("name", "count", "allowed"),
-    [("01_a", 24, False), ("01_a", 25, True), ("01_a", 40, True), ("01_a", 41, False)]
-    + [("00_a", 9, False), ("00_a", 10, True), ("00_a", 25, True), ("00_a", 26, False)],
-)
-def test_a_lesson_has_25_to_40_cells_and_the_welcome_10_to_25(course, name, count, allowed):
-    messages = found(lesson_rules.size, course, *[text_cell(WORDS)] * count, name=f"notebooks/{name}.ipynb")
-    assert (messages == []) is allowed
-
-
-def test_a_markdown_cell_has_at_most_150_words(course):
-    table = "| a | b |\n|---|---|\n| one | two |\n\n"
-    assert found(lesson_rules.lengths, course, text_cell(table + "word " * 146)) == []
-    assert "has 151 words" in says(lesson_rules.lengths, course, text_cell(table + "word " * 147))
-    assert (
-        found(lesson_rules.lengths, course, text_cell("[a](https://example.com/b)\n\n```\n" + "word " * 200 + "\n```"))
-        == []
-    )
-
-
-@pytest.mark.parametrize(("length", "allowed"), [(29, False), (30, True), (50, True), (51, False)])
-def test_markdown_cells_have_30_to_50_words_in_the_median(course, length, allowed):
-    cells = [text_cell("word " * count) for count in (3, length, 140)] * 9
-    assert (found(lesson_rules.size, course, *cells) == []) is allowed
+def test_a_lesson_may_have_any_number_of_cells_and_of_words(course):
+    first, *cells, last = good_lesson()
+    long = text_cell("word " * 1000)
+    save(course, "notebooks/01_first.ipynb", first, *cells, *[text_cell("Short.")] * 60, long, last)
+    assert lint(course) == []
 
 
 def test_a_code_cell_has_13_lines_and_a_file_20(course):

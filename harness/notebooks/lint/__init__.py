@@ -27,7 +27,6 @@ RULES: dict[str, tuple[Rule, ...]] = {
         *EVERYWHERE,
         lesson_rules.counts,
         lesson_rules.slides,
-        lesson_rules.size,
         lesson_rules.goals,
         lesson_rules.wrap_up,
         lesson_rules.predictions,

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from itertools import chain
 from pathlib import Path
-from statistics import median
 from typing import Any
 from urllib.parse import unquote
 
@@ -26,11 +25,7 @@ from harness.notebooks.stubs import blank_regions, parse_python, python_of
 WELCOME = "00"  # shows how a lab works, and needs no predictions and no trace
 PREDICTIONS = 2
 TAGS = {"raises-exception", *OVERRULED}  # nbval's other tags exclude a cell from the comparison
-CELLS = {WELCOME: (10, 25)}
-CELLS_OF_A_LESSON = (25, 40)
-WORDS = 150
-MEDIAN_WORDS = (30, 50)
-LINES = 13
+LINES = 13  # in a code cell
 LINES_OF_A_FILE = 20  # in a cell with a magic such as %%controller
 _BUILD = "run taskqueue-course build"
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
@@ -166,26 +161,13 @@ def slides(page: NotebookPage) -> Found:
             yield cell, f"has slide type {found!r}, but the rule gives {kind!r}; {advice}"
 
 
-def size(page: NotebookPage) -> Found:
-    """A lesson is neither too short nor too long, and the median length of its Markdown cells is readable."""
-    least, most = CELLS.get(page.number, CELLS_OF_A_LESSON)
-    if not least <= len(page.cells) <= most:
-        yield None, f"has {len(page.cells)} cells; lesson {page.number} may have {least} to {most}"
-    middle = median([markdown.words(cell.source) for cell in page.markdown] or [0])
-    least, most = MEDIAN_WORDS
-    if not least <= middle <= most:
-        yield None, f"its Markdown cells have a median of {middle:g} words; it must be {least} to {most}"
-
-
 def lengths(page: NotebookPage) -> Found:
-    """Every cell is short; in a solution, the stub is counted instead of the answer."""
-    counts = [(cell, markdown.words(cell.source), WORDS, "words") for cell in page.markdown]
+    """Every code cell is short; in a solution, the stub is counted instead of the answer."""
     for cell in page.code:
         most = LINES_OF_A_FILE if magic_first(cell.source).startswith("%%") else LINES
-        counts.append((cell, len(blank_regions(cell.source, "cell").splitlines()), most, "lines"))
-    for cell, count, most, unit in counts:
+        count = len(blank_regions(cell.source, "cell").splitlines())
         if count > most:
-            yield cell, f"has {count} {unit}; the maximum is {most}"
+            yield cell, f"has {count} lines; the maximum is {most}"
 
 
 def internal_links(page: NotebookPage) -> Found:

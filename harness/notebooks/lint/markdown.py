@@ -1,4 +1,4 @@
-"""The headings, links, words and HTML in a Markdown cell, as JupyterLab shows them."""
+"""The headings, links, text and HTML in a Markdown cell, as JupyterLab shows them."""
 
 from __future__ import annotations
 
@@ -52,11 +52,6 @@ def images(source: str) -> list[tuple[str, str]]:
 def items(source: str) -> list[int]:
     """Return the number of items of each list in a cell; nested lists and their items don't count."""
     return [len(node.children) for node in _root(source).children if node.type in ("bullet_list", "ordered_list")]
-
-
-def words(source: str) -> int:
-    """Return the number of words in a cell, with code spans, but without code blocks and link targets."""
-    return sum(len(_text(node).split()) for node in _nodes(source, "inline"))
 
 
 def prose(source: str) -> str:
