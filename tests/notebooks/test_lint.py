@@ -29,11 +29,11 @@ GOALS = """\
 
 In this lesson you will
 
-- add a task,
-- write a worker,
+- add a [task](GLOSSARY.md#task),
+- write a [worker](GLOSSARY.md#worker),
 - read a trace.
 
-You need some Python. **30 minutes.**"""
+You need some Python, and no [queue](GLOSSARY.md#queue). **30 minutes.**"""
 WRAP_UP = """\
 ## What you have learned
 
@@ -44,7 +44,7 @@ In this lesson you
 Three things to remember:
 
 1. A task is a URL.
-2. A worker is an action.
+2. A worker is a function.
 3. 200 means done.
 
 On to [the exercises](../exercises/01_first.ipynb) and [the next lesson](02_second.ipynb)."""
@@ -58,8 +58,13 @@ ANSWER = "%%controller ex{name}\ndef f():\n    ### BEGIN SOLUTION\n    return 'x
 
 
 @pytest.fixture
-def course(tmp_path: Path) -> Path:
+def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A course of two lessons with a solution and an exercise for the first, all in form."""
+    monkeypatch.setattr(lesson_rules, "GLOSSARY_LESSONS", ("01",))
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "GLOSSARY.md").write_text(
+        "# Glossary\n\n## task\n\n## worker\n\n## queue\n\n## dead letter\n"
+    )
     save(tmp_path, "notebooks/01_first.ipynb", *good_lesson())
     save(tmp_path, "notebooks/02_second.ipynb", *good_lesson())
     save(tmp_path, "solutions/01_first.ipynb", *good_solution())
@@ -319,6 +324,52 @@ def test_a_lesson_shows_a_trace_or_a_timeline(course):
     assert found(lesson_rules.trace_or_timeline, course, code("1"), name="notebooks/00_welcome.ipynb") == []
 
 
+TERM = "the first use of {!r} does not link to GLOSSARY.md#{}"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "A [task](GLOSSARY.md#task) waits. The task runs.",
+        "Two [Tasks](GLOSSARY.md#task), and **[dead letters](GLOSSARY.md#dead-letter)**",
+        "`task`\n\n```\ntask\n```\n\n## A task\n\n| a task |\n|---|\n| a task |\n\n> a task",
+        "[01 Your first background task](01_first.ipynb)",
+        "Multitasking and a taskqueue, the word laboratory",
+        "An [ETA](GLOSSARY.md#ETA), then a second ETA",
+    ],
+)
+def test_a_first_use_that_links_to_the_glossary_passes_and_so_do_headings_tables_quotations_and_code(course, source):
+    assert found(lesson_rules.glossary, course, text_cell(source)) == []
+
+
+def test_a_first_use_without_a_link_to_its_entry_is_found(course):
+    cells = [text_cell("## A task\n\nTwo **tasks**."), text_cell("The [task](GLOSSARY.md#task).")]
+    assert says(lesson_rules.glossary, course, *cells).endswith(TERM.format("tasks", "task"))
+    wrong = text_cell("The [worker](GLOSSARY.md#task).")
+    assert says(lesson_rules.glossary, course, wrong).endswith(TERM.format("worker", "worker"))
+    assert says(lesson_rules.glossary, course, text_cell("- an ETA")).endswith(TERM.format("ETA", "ETA"))
+    longer = text_cell("The push queue.")
+    assert says(lesson_rules.glossary, course, longer).endswith(TERM.format("push queue", "push-queue"))
+
+
+def test_the_links_to_the_glossary_are_checked_in_the_lessons_of_a_list(course):
+    cell = text_cell("A task.")
+    assert found(lesson_rules.glossary, course, cell, name="notebooks/02_second.ipynb") == []
+    assert len(found(lesson_rules.glossary, course, cell, name="notebooks/01_first.ipynb")) == 1
+
+
+def test_the_glossary_is_sorted_has_every_new_term_and_links_to_the_lessons():
+    text = (ROOT / "notebooks" / lesson_rules.GLOSSARY).read_text(encoding="utf-8")
+    title, *entries = text.split("\n## ")
+    terms = [entry.partition("\n")[0] for entry in entries]
+    assert terms == sorted(terms, key=str.lower)
+    assert set(terms) >= lesson_rules.NEW_TERMS
+    assert [level for level, _ in markdown.headings(text)] == [1] + [2] * len(terms)
+    lessons = {path.name for path in files.find(ROOT, "notebooks")}
+    for entry in entries:
+        assert set(markdown.links(entry)) <= lessons, entry
+
+
 # Links and figures
 
 
@@ -332,6 +383,7 @@ def test_a_lesson_shows_a_trace_or_a_timeline(course):
         "#Why-%60add%60-is-quick",
         "https://example.com/nowhere",
         "mailto:a@example.com",
+        "GLOSSARY.md#dead-letter",
     ],
 )
 def test_a_link_that_leads_somewhere_passes(course, target):
@@ -348,6 +400,7 @@ def test_a_link_that_leads_somewhere_passes(course, target):
         ("02_second.ipynb#Nothing", "a heading that does not exist"),
         ("../..", "not in the repository"),
         ("none.png", "does not exist"),
+        ("GLOSSARY.md#job", "a heading that does not exist"),
     ],
 )
 def test_a_dead_link_is_found(course, target, problem):

@@ -31,6 +31,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         lesson_rules.wrap_up,
         lesson_rules.predictions,
         lesson_rules.trace_or_timeline,
+        lesson_rules.glossary,
     ),
     "solutions": (
         *EVERYWHERE,

@@ -27,6 +27,15 @@ PREDICTIONS = 2
 TAGS = {"raises-exception", *OVERRULED}  # nbval's other tags exclude a cell from the comparison
 LINES = 13  # in a code cell
 LINES_OF_A_FILE = 20  # in a cell with a magic such as %%controller
+GLOSSARY = "GLOSSARY.md"  # in the folder of the lessons; each term is a heading of the second level
+GLOSSARY_LESSONS: tuple[str, ...] = ()  # those whose links to the glossary are checked
+# A term is linked at its first use. The other entries of the glossary have an everyday meaning too.
+NEW_TERMS = {
+    *("action", "attempt", "backoff", "controller", "countdown", "datastore", "dead letter", "dispatcher", "environ"),
+    *("ETA", "fan-out", "idempotent", "instance", "lab", "outbox", "payload", "pull queue", "push queue", "queue"),
+    *("rollback", "signed URL", "task", "ticket", "tombstone", "transaction", "unique index", "virtual time", "worker"),
+    "WSGI",
+}
 _BUILD = "run taskqueue-course build"
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
@@ -189,18 +198,43 @@ def _problem(page: NotebookPage, target: str) -> str | None:
         return "which does not exist"
     if not path.is_relative_to(page.root.resolve()):
         return "which is not in the repository"
-    if fragment and path.suffix == ".ipynb" and fragment not in _anchors(path):
+    if fragment and path.suffix in (".ipynb", ".md") and fragment not in _anchors(path):
         return "a heading that does not exist (JupyterLab's anchor is the heading with hyphens for spaces)"
     return None
 
 
 def _anchors(path: Path) -> set[str]:
-    try:
-        cells = files.read(path).cells
-    except NotebookError:
-        return set()
-    texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    if path.suffix == ".md":
+        texts = [path.read_text(encoding="utf-8")]
+    else:
+        try:
+            cells = files.read(path).cells
+        except NotebookError:
+            return set()
+        texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
     return {markdown.anchor(heading) for text in texts for _, heading in markdown.headings(text)}
+
+
+def glossary(page: NotebookPage) -> Found:
+    """The first use of a term that is new to learners links to its entry in the glossary.
+
+    Headings, tables, quotations, code and the texts of other links are no uses.
+    """
+    if page.number not in GLOSSARY_LESSONS:
+        return
+    terms = {term.lower(): term for term in sorted(NEW_TERMS, key=len, reverse=True)}  # "push queue" before "queue"
+    pattern = re.compile(rf"\b({'|'.join(terms)})s?\b", re.IGNORECASE)
+    seen: set[str] = set()
+    for cell in page.markdown:
+        for text, target in markdown.passages(cell.source):
+            if target and target.partition("#")[0] != GLOSSARY:
+                continue
+            for match in pattern.finditer(text):
+                term = terms[match[1].lower()]
+                entry = f"{GLOSSARY}#{markdown.anchor(term)}"
+                if term not in seen and target != entry:
+                    yield cell, f"the first use of {match[0]!r} does not link to {entry}"
+                seen.add(term)
 
 
 def figures(page: NotebookPage) -> Found:

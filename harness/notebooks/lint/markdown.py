@@ -61,6 +61,27 @@ def prose(source: str) -> str:
     return "".join(token.content if token.type == "text" else " " for token in tokens)
 
 
+def passages(source: str) -> list[tuple[str, str]]:
+    """Return the text of a cell in pieces, each with the target of the link that it is in, or "".
+
+    Headings, tables, quotations and code are left out.
+    """
+    found: list[tuple[str, str]] = []
+    for node in _root(source).walk():
+        if node.type == "inline" and not _enclosing(node) & {"heading", "table", "blockquote"}:
+            target = ""
+            for token in _tokens(node):
+                if token.type in ("link_open", "link_close"):
+                    target = unquote(str(token.attrs.get("href", "")))
+                elif token.type == "text":
+                    found.append((token.content, target))
+    return found
+
+
+def _enclosing(node: SyntaxTreeNode) -> set[str]:
+    return set() if node.parent is None else {node.parent.type} | _enclosing(node.parent)
+
+
 def html(source: str) -> list[str]:
     """Return the pieces of raw HTML in a cell, without comments."""
     pieces = [node.content.strip() for node in _nodes(source, "html_block", "html_inline")]
