@@ -42,6 +42,23 @@ def test_a_link_leads_from_a_lesson_to_its_exercises(window):
     assert window.notebook(f"exercises/{name}").path == f"exercises/{name}"
 
 
+ENTRY = """title => {
+    const page = window.jupyterapp.shell.currentWidget;
+    const headings = [...page.node.querySelectorAll('.jp-MarkdownViewer h2')];
+    const entry = headings.find(heading => heading.dataset.jupyterId === title);
+    const top = entry?.getBoundingClientRect().top - page.node.getBoundingClientRect().top;
+    return page.context?.path === 'notebooks/GLOSSARY.md' && top >= 0 && top < 150;
+}"""
+
+
+@pytest.mark.parametrize("term", ["dead letter", "ETA"])
+def test_a_link_to_the_glossary_opens_it_rendered_at_the_entry(window, course, term):
+    entry = term.replace(" ", "-")
+    save(course / "notebooks" / "zz.ipynb", markdown(f"# Scratch\n\nA [{term}](GLOSSARY.md#{entry})."))
+    window.open("notebooks/zz.ipynb").page.locator('.jp-Notebook a[href*="GLOSSARY"]:visible').click()
+    window.wait(ENTRY, entry)
+
+
 @pytest.mark.parametrize("name", EXERCISES)
 def test_an_exercise_stops_at_its_first_check_as_not_attempted(visit, name):
     notebook = visit(f"exercises/{name}")
