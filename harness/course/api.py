@@ -105,7 +105,7 @@ def next_hint(number: str, *, go_on: bool = False) -> str:
 
 
 def solution(number: str = "", give_up: bool = False) -> None:
-    """Print the solution of an exercise.
+    """Print the solution of an exercise, and below it why it works.
 
     Args:
         number: the exercise ("1.1").
@@ -126,7 +126,8 @@ def solution_text(number: str, give_up: bool) -> str:
             f'solution("{number}", give_up=True)'
         )
     sources = solution_cells(exercise).values()
-    return "".join(f"{source.partition(chr(10))[0]}{body(source)}\n" for source in sources)
+    cells = "".join(f"{source.partition(chr(10))[0]}{body(source)}\n" for source in sources)
+    return cells + (f"{wrap(f'Why: {exercise.explains}')}\n" if exercise.explains else "")
 
 
 def progress() -> Table[dict[str, str]]:

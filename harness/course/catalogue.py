@@ -59,6 +59,7 @@ class Exercise:
         then: what to try next.
         mistakes: the misconceptions that the check recognises, by key.
         run: runs the learner's files in a fresh lab. It calls `trial.wrong`, or returns if everything is right.
+        explains: why the solution works, in three to five sentences.
         apps: the applications of the fresh lab. Relative paths belong to the first one.
     """
 
@@ -71,6 +72,7 @@ class Exercise:
     then: str
     mistakes: dict[str, Misconception]
     run: Run
+    explains: str = ""
     apps: tuple[str, ...] = ("tutorial",)
 
     @property

@@ -231,6 +231,14 @@ def test_giving_up_shows_the_solution(capsys: pytest.CaptureFixture[str]) -> Non
     assert "params=dict(old=second, new=first)" in capsys.readouterr().out
 
 
+def test_a_solution_explains_itself_below_its_code(capsys: pytest.CaptureFixture[str]) -> None:
+    solution("5.5", give_up=True)
+    code, _, explanation = capsys.readouterr().out.partition("\nWhy: ")
+    assert "taskqueue.Queue(" in code
+    assert " ".join(explanation.split()) == find_exercise("5.5").explains
+    assert max(map(len, explanation.splitlines())) <= 88
+
+
 def test_progress_lists_the_whole_course_and_what_is_done(lab: Lab) -> None:
     write(lab, "1.3", solved=True)
     check("1.3")

@@ -115,10 +115,19 @@ def test_each_advice_is_given_to_an_answer_of_the_bank() -> None:
 def test_no_text_of_an_exercise_still_has_to_be_written(number: str) -> None:
     exercise = find_exercise(number)
     mistakes = [mistake.says for mistake in exercise.mistakes.values()]
-    texts = [exercise.title, *exercise.hints, exercise.proves, exercise.then, *mistakes]
+    texts = [exercise.title, *exercise.hints, exercise.proves, exercise.then, exercise.explains, *mistakes]
     notebook = next((ROOT / "solutions").glob(f"{exercise.lesson}_*.ipynb")).read_text(encoding="utf-8")
     assert [text for text in texts if "TODO" in text] == []
     assert "TODO" not in notebook
+
+
+@pytest.mark.parametrize("lesson", sorted({exercise.lesson for exercise in exercises()}))
+def test_each_solution_of_a_lesson_explains_itself_in_three_to_five_sentences(lesson: str) -> None:
+    explained = {each.number: each.explains for each in exercises() if each.lesson == lesson}
+    if not any(explained.values()):
+        pytest.skip("no solution of this lesson is explained yet")
+    counted = {number: len(re.split(r"(?<=[.?!])\s+", text)) for number, text in explained.items() if text}
+    assert {number: counted.get(number, 0) for number in explained if counted.get(number, 0) not in (3, 4, 5)} == {}
 
 
 def headings(lesson: str) -> set[str]:
