@@ -120,10 +120,12 @@ def make_slides(
         reveal_url_prefix=REVEAL,
         exclude_input_prompt=True,
         exclude_output_prompt=True,
+        embed_images=True,
     )
     made = []
     for lesson in lessons:
-        html, _ = exporter.from_notebook_node(slide_notebook(lesson), resources={"metadata": {"name": lesson.stem}})
+        resources = {"metadata": {"name": lesson.stem, "path": str(lesson.parent)}}  # the images' paths are relative
+        html, _ = exporter.from_notebook_node(slide_notebook(lesson), resources=resources)
         made.append(target / f"{lesson.stem}.html")
         files.write(made[-1], html)
         say(f"wrote {made[-1]}")

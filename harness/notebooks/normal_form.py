@@ -193,6 +193,8 @@ def _line(line: str) -> float:
         return 2.0
     if line.startswith("|"):
         return 1.4
+    if line.startswith("!["):
+        return _FIGURE
     return -(-len(line) // _COLUMNS) if line.strip() else 0.4
 
 

@@ -1,6 +1,7 @@
 """Slides: the rule that gives each cell its place, and the deck that is made of a lesson and its exercises."""
 
 import re
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,7 @@ def test_outputs_take_room_too():
     figure = display(text_html='<img alt="a" src="data:,">', text_plain="a")
     assert types(markdown("## A"), code("x", tall)) == ["slide", "subslide"]
     assert types(markdown("## A"), code("x", figure), code("y", figure)) == ["slide", "-", "subslide"]
+    assert types(markdown("## A\n\n![a](a.svg)"), code("y", figure)) == ["slide", "subslide"]
 
 
 def test_text_goes_with_the_code_that_it_introduces():
@@ -130,6 +132,18 @@ def test_links_to_other_notebooks_are_words_and_links_elsewhere_stay(tmp_path):
     text = markdown("# [Lesson](02_second.ipynb), [web2py](https://web2py.example)")
     slides = slide_notebook(save(tmp_path / "notebooks" / "01_first.ipynb", text))
     assert slides.cells[0].source == "# Lesson, [web2py](https://web2py.example)"
+
+
+def test_a_picture_of_a_lesson_is_part_of_its_slides(tmp_path, reveal):
+    lesson = save(tmp_path / "notebooks" / "01_first.ipynb", markdown("# A\n\n![A queue](images/a.svg)"))
+    picture = '<svg xmlns="http://www.w3.org/2000/svg"/>'
+    (tmp_path / "notebooks" / "images").mkdir()
+    (tmp_path / "notebooks" / "images" / "a.svg").write_text(picture, encoding="utf-8")
+    (made,) = make_slides(tmp_path, reveal, tmp_path / "slides", [lesson], say=lambda line: None)
+    tags = re.findall(r"<img[^>]*>", made.read_text(encoding="utf-8"))
+    (shown,) = [tag for tag in tags if "A queue" in tag]
+    (source,) = re.findall('src="data:image/svg[+]xml;base64,([^"]*)"', shown)
+    assert b64decode(source).decode() == picture
 
 
 def test_slides_load_nothing_from_elsewhere(tmp_path, reveal):
