@@ -1,12 +1,18 @@
 """The code and the claims of the text that the course teaches (seed.txt)."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from harness import Lab
+from harness.notebooks import files
+from harness.notebooks.lint import markdown
 from harness.records import Outcome, TaskState
 from tests.support.labs import ADD, names, write
+
+ROOT = Path(__file__).parents[1]
 
 SEED = """
 def gen_task():
@@ -169,3 +175,84 @@ def test_variables_in_a_url_that_is_given_as_the_payload_reach_nobody(lab):
     assert (task.url, task.text) == ("/_ah/queue/default", "/tutorial/default/task_do?old=a")
     assert lab.step().status == 404
     assert rows(lab) == []
+
+
+# Where the course teaches each sentence: the sentences, in their order in the text, each with the lesson, the title of
+# the section, and a fragment of that section's text or code. A sentence may be taught in several sections.
+PUT, QUEUE, FOLLOW = ("01", "Put it in the queue"), ("01", "The queue, before and after"), ("01", "Follow the task")
+LAB = ("00", "A lab instead of App Engine")
+TAUGHT = {
+    "GAE offers a taskqueue module to allow tasks to be run in background.": [(*PUT, "import taskqueue")],
+    "Each item added to the taskqueue is a redirect to a web2py URL (or any GAE URL) with parameters (equivalent to "
+    "web2py request.vars).": [(*FOLLOW, "It isn't an HTTP redirect"), (*FOLLOW, "request.vars")],
+    "The task is scheduled and executed in background by the GAE environment.": [(*QUEUE, "lab.run()")],
+    "This is useful if you want to do additional operations that can complete after the current action is completed "
+    "(eg updating a ratings or popularity table), and you do not want to slow down the current action.": [
+        ("01", "The user waits", ".elapsed"),
+        ("07", "Coalesced: one task for many ratings", "ratings"),
+    ],
+    "The GAE SDK supports taskqueue and executes tasks in much the same way as a production GAE application.": [
+        (*LAB, "development server")
+    ],
+    "GAE taskqueue is not available in a non-GAE environment.": [(*LAB, "fetch_statistics()")],
+    "The following is a simple working example:": [(*PUT, "Here is the example")],
+    "def gen_task(): from google.appengine.api import taskqueue # .... do some things, then taskqueue.add("
+    "url=URL('task_do'), params=dict(old='original text', new='new text')) return dict(.....)": [
+        (*PUT, "params=dict(old='original text', new='new text'))")
+    ],
+    "def task_do(): db.mytable.insert(old=request.vars['old'], new=request.vars['new'])": [
+        (*PUT, "db.mytable.insert(old=request.vars['old'], new=request.vars['new'])")
+    ],
+    "concepts": [("00", "A task in one picture", "![")],
+    "action gen_task is executed by a user.": [(*PUT, "lab.get('default/gen_task')")],
+    "as well as other possible operations, this action adds a task to the task queue.": [(*QUEUE, "lab.tasks()")],
+    "This task will call action 'task_do', with vars as in the params dictionary.": [(*FOLLOW, "request.post_vars")],
+    "task_do is executed by the GAE environment after gen_task, at a time determined by the GAE environment.": [
+        (*QUEUE, "ETA")
+    ],
+    "This may be while other application actions are occurring.": [
+        ("01", "While other actions run", "lab.get('news/index')"),
+        ("01", "While other actions run", "lab.overlap("),
+    ],
+    "task_do inserts a record in a table, but may carry out any valid operations.": [
+        ("01", "Nobody waits any more", "def mail_subscribers")
+    ],
+    "the web2py helper URL builds the url of the target action as shown in this example if the action is in the same "
+    "controller.": [(*PUT, "URL('task_do')"), ("03", "Let URL() write it", "URL('log_edit')")],
+    "The target action may be in a different controller or even different application (in fact any valid url).": [
+        ("03", "Another application", "a='stats'"),
+        ("03", "Any path of yours, and no other", "anchor='top'"),
+    ],
+    "Use the c and a arguments to specify a web2py target action in a different controller/application.": [
+        ("03", "Another controller", "c='archive'"),
+        ("03", "Another application", "a='stats', c='counter'"),
+    ],
+    "*Note* taskqueue.add(URL('myfunction', vars=dict(var1=v1, var2=v2, ...)) will not work as the variables must be "
+    "passed through the tasqueue.add params keyword argument .": [
+        ("02", "The call that looks right", "vars=dict("),
+        ("02", "The way that works", "params=dict("),
+    ],
+}
+
+
+def section(lesson: str, title: str) -> str:
+    """Return the sources of the cells of a lesson's section; "" if the lesson has no section of this title."""
+    (path,) = ROOT.glob(f"notebooks/{lesson}_*.ipynb")
+    found = ""
+    inside = False
+    for cell in files.read(path).cells:
+        titles = [text for level, text in markdown.headings(cell.source) if level <= 2 and cell.cell_type == "markdown"]
+        inside = titles[-1] == title if titles else inside
+        found += f"{cell.source}\n" if inside else ""
+    return found
+
+
+def test_lesson_00_quotes_the_whole_text_and_each_of_its_sentences_is_in_the_table():
+    quoted = [line[1:] for line in section("00", "The text behind the course").splitlines() if line.startswith(">")]
+    lines = [re.sub(r"^ - |^ ```.*", "", line) for line in quoted]
+    assert " ".join(" ".join(lines).split()) == " ".join(TAUGHT)
+
+
+@pytest.mark.parametrize(("lesson", "title", "fragment"), [place for places in TAUGHT.values() for place in places])
+def test_the_section_that_teaches_a_sentence_exists_and_contains_its_idea(lesson, title, fragment):
+    assert fragment in section(lesson, title), f"lesson {lesson} has no section {title!r} with {fragment!r}"
