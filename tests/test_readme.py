@@ -9,10 +9,12 @@ import sys
 import tomllib
 from pathlib import Path
 
+import google.appengine.api
 import pytest
 import yaml
 
 from harness.classroom.cli import COMMANDS
+from harness.notebooks.files import read
 from harness.state import VARIABLE
 from tests.support.desk import Desk
 from tests.support.labs import shell
@@ -43,6 +45,18 @@ def test_the_taste_prints_what_is_shown_below_it(tmp_path: Path) -> None:
     program, output = re.findall(r"```(?:python|text)\n(.*?)```", README, re.DOTALL)[:2]
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert run.stdout == output, run.stderr
+
+
+def test_the_readme_and_lesson_00_name_what_a_controller_needs_around_it_on_app_engine():
+    welcome = "\n".join(cell.source for cell in read(ROOT / "notebooks" / "00_welcome.ipynb").cells)
+    for page in (README, welcome):
+        assert "unchanged" not in page
+        text = " ".join(page.split())
+        assert "The code of a controller" in text
+        assert "stays the same on App Engine" in text
+        for needed in ("`app_engine_apis: true`", "`wrap_wsgi_app`", "entrypoint"):
+            assert needed in page
+    assert callable(google.appengine.api.wrap_wsgi_app)
 
 
 def test_the_readme_links_every_lesson_and_every_exercise():

@@ -110,6 +110,14 @@ def test_other_actions_may_run_between_the_visit_and_the_task(lab):
     assert lab.get("other/look").text == "1"
 
 
+@pytest.mark.parametrize("status", [200, 204, 299])
+def test_a_status_from_200_to_299_means_done_as_lesson_01_says(lab, status):
+    lab.write("controllers/default.py", SEED + f"    response.status = {status}\n")
+    lab.get("default/gen_task")
+    assert lab.step().outcome is Outcome.DONE
+    assert "A status from 200 to 299 means that the task is done." in section("01", "A task with a wrong URL")
+
+
 WORKER = "db.mytable.insert(old=request.vars['old'], new=request.vars['new'])"
 
 

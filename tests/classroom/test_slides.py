@@ -121,8 +121,8 @@ def test_an_exercise_on_a_slide_comes_from_the_solution_and_not_from_a_learners_
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_no_slide_shows_the_answer_before_the_vote(path):
     cells = slide_notebook(path).cells
-    voted = [place for place, cell in enumerate(cells) if cell.source.startswith("### ") or "predict('" in cell.source]
-    asks = [place for place in voted if not re.search(r"reveal=|\A> ", cells[place].source)]
+    asked = re.compile(r"### .+\n\n- \*\*A\*\* |(?s:.*)predict\('(?!.*reveal=)")  # on a slide, or as a call
+    asks = [place for place, cell in enumerate(cells) if asked.match(cell.source)]
     assert len(asks) >= (1 if path.name.startswith("00") else 2)
     for place in asks:
         assert cells[place + 1].metadata.slideshow.slide_type in ("slide", "subslide")
