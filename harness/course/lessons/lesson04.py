@@ -1,11 +1,16 @@
 """The checks of lesson 04, When a task fails. Their texts are in lesson04.toml."""
 
+from collections.abc import Sequence
+
 from harness.course.lessons.expectations import by_text, own_instance, step_without_slip
 from harness.course.trial import Rows, Trial
 from harness.errors import quantity
 from harness.records import Attempt, Outcome
 
 _LONG = 30  # attempts; an answer that needs more has no limit
+# A model after which every statement is permanent immediately, and a rollback does nothing, as on Firestore (W02).
+_NO_TRANSACTIONS = "db._adapter.connection.isolation_level = None\n"
+_NO_INSTANCE = "def post():\n    raise HTTP(500)\n"  # stands in for App Engine when no instance takes the request
 
 
 def _attempts(trial: Trial, most: int, *, may_fail: bool = True) -> list[Attempt]:
@@ -42,22 +47,23 @@ def _three_tries(trial: Trial) -> None:
     trial.expect(attempts[-1].outcome is Outcome.DROPPED, "ends-itself", happened, expected)
     trial.get("ex4_1/ask", day="Tuesday")
     attempts = _attempts(trial, _LONG)
-    happened = f"the office recovered; {quantity(len(attempts), 'attempt')} left the rows {trial.rows()}"
-    is_right = len(attempts) == 2 and trial.rows() == [("tides", "Tuesday")]
+    rows = trial.rows("tide", "day")
+    happened = f"the office recovered; {quantity(len(attempts), 'attempt')} left the rows {rows}"
+    is_right = len(attempts) == 2 and rows == [("Tuesday",)]
     fixed = "fixed-day" if len(attempts) != 2 else None
-    trial.expect(is_right, fixed, happened, "2 attempts, and the row ('tides', 'Tuesday')")
+    trial.expect(is_right, fixed, happened, "2 attempts, and the row ('Tuesday',)")
 
 
 def _idempotent(trial: Trial) -> None:
     with trial.again(duplicates=1.0) as unlucky, own_instance(unlucky):
         expected = [("r1", "5"), ("r2", "5")]
-        for rating, stars in expected:
-            unlucky.lab.get("ex4_2/rate", rating=rating, stars=stars)
+        for number, stars in expected:
+            unlucky.lab.get("ex4_2/rate", number=number, stars=stars)
         attempts = _attempts(unlucky, 8, may_fail=False)
         unlucky.called = "two ratings, each of whose tasks is delivered twice"
         for attempt in attempts:
             unlucky.expect_ok(attempt.response, "second-fails", "one of two deliveries ended with")
-        rows = unlucky.rows()
+        rows = _ratings(unlucky)
         key = "twice" if len(rows) > len(set(rows)) else "too-few" if rows else "no-row"
         unlucky.expect_equal(by_text(rows), by_text(expected), key, "the table contains")
     with own_instance(trial):
@@ -66,39 +72,57 @@ def _idempotent(trial: Trial) -> None:
     _rate_once_more(trial, "own-memory", "the same rating was queued again, and another instance ran its task")
 
 
+def _ratings(trial: Trial) -> Rows:
+    return trial.rows("rating", "number", "stars")
+
+
 def _rate_once_more(trial: Trial, mistake: str | None = None, what: str = "a rating was queued") -> None:
-    trial.get("ex4_2/rate", rating="r7", stars="3")
-    trial.run()
-    trial.expect_equal(trial.rows(), [("r7", "3")], mistake, f"{what}; the table contains")
+    trial.get("ex4_2/rate", number="r7", stars="3")
+    for attempt in _attempts(trial, 2):
+        ticket = attempt.response.ticket
+        if ticket is not None and (mistake is None or ticket.exception != "IntegrityError"):
+            trial.failed(ticket)
+        happened = f"{what}; the worker ended with {attempt.status} {ticket.exception if ticket else ''}".rstrip()
+        trial.expect(attempt.ok, mistake or "second-fails", happened, "a status of 200 to 299")
+    trial.expect_equal(_ratings(trial), [("r7", "3")], mistake, f"{what}; the table contains")
 
 
 def _no_rows(trial: Trial) -> None:
     for pages in ("8", "16"):
-        done = trial.rows()
-        trial.get("ex4_3/order", pages=pages)
-        for number in (1, 2):
-            attempt = step_without_slip(trial)
-            happened = f"attempt {number} took {attempt.elapsed:g} s"
-            expected = "an immediate failure, because the queue waits before the next attempt"
-            trial.expect(attempt.elapsed < 60, "waits", happened, expected)
-            happened = f"the office was busy, but attempt {number} succeeded with {attempt.status}"
-            expected = "a failure, so that the queue tries again"
-            trial.expect(attempt.outcome is Outcome.RETRY, "swallowed", happened, expected)
-            happened = f"attempt {number} failed with {attempt.status} and left"
-            trial.expect_equal(trial.rows()[len(done) :], [], "committed", happened)
-        trial.succeed(trial.step(), None)
-        found = "the office responded at the third attempt; the table contains"
-        trial.expect_equal(trial.rows()[len(done) :], [("order", pages)], "not-ordered", found)
+        _order_pages(trial, pages, "committed", "")
+    with trial.again() as other:
+        other.lab.write("models/no_transactions.py", _NO_TRANSACTIONS)
+        _order_pages(other, "24", "needs-rollback", "on a database that can't roll back, ")
+
+
+def _order_pages(trial: Trial, pages: str, mistake: str, where: str) -> None:
+    """Order pages of an office that is busy twice; `mistake` means that a failed attempt left a row."""
+    done = _orders(trial)
+    trial.get("ex4_3/order", pages=pages)
+    for number in (1, 2):
+        attempt = step_without_slip(trial)
+        happened = f"attempt {number} took {attempt.elapsed:g} s"
+        expected = "an immediate failure, because the queue waits before the next attempt"
+        trial.expect(attempt.elapsed < 60, "waits", happened, expected)
+        happened = f"the office was busy, but attempt {number} succeeded with {attempt.status}"
+        expected = "a failure, so that the queue tries again"
+        trial.expect(attempt.outcome is Outcome.RETRY, "swallowed", happened, expected)
+        happened = f"{where}attempt {number} failed with {attempt.status} and left"
+        trial.expect_equal(_orders(trial)[len(done) :], [], mistake, happened)
+    trial.succeed(trial.step(), None)
+    found = f"{where}the office responded at the third attempt; the table contains"
+    trial.expect_equal(_orders(trial)[len(done) :], [(pages,)], "not-ordered", found)
+
+
+def _orders(trial: Trial) -> Rows:
+    return trial.rows("print_order", "pages")
 
 
 def _dead_letter(trial: Trial) -> None:
     trial.get("ex4_4/send", letter="lost")
     attempts = _attempts(trial, _LONG)
-    tickets = [attempt.response.ticket for attempt in attempts]
-    strange = [ticket for ticket in tickets if ticket is not None and ticket.exception != "RuntimeError"]
-    if strange:
-        trial.failed(strange[0])
-    rows = trial.rows("dead_letter", "letter", "attempts")
+    _expect_no_slip(trial, attempts)
+    rows = _dead_letters(trial)
     key = "too-early" if len(attempts) < 4 else "too-late" if len(attempts) > 4 else "no-letter"
     if attempts[-1].outcome is Outcome.DROPPED:
         key = "dropped"
@@ -112,23 +136,62 @@ def _dead_letter(trial: Trial) -> None:
     expected = "four attempts, the last with status 200, and one row"
     trial.expect(len(attempts) == 4 and len(rows) == 1, key, happened, expected)
     trial.expect_equal(rows, [("lost", 4)], "wrong-row", "dead_letter contains")
+    _deliver_late(trial)
+    with trial.again() as other:
+        _skip_an_attempt(other)
+
+
+def _deliver_late(trial: Trial) -> None:
     trial.get("ex4_4/send", letter="late")
     attempts = _attempts(trial, _LONG)
-    rows = trial.rows("dead_letter", "letter", "attempts")
-    happened = f"a letter can be delivered at the third attempt: {len(attempts)} attempts, dead_letter {rows[:4]}"
-    expected = "three attempts, and no new row in dead_letter"
-    trial.expect(len(attempts) == 3 and len(rows) == 1, "living-letter", happened, expected)
+    rows = _dead_letters(trial)
+    happened = f"a letter can be delivered at the fourth attempt: {len(attempts)} attempts, dead_letter {rows[:4]}"
+    expected = "four attempts, and no new row in dead_letter"
+    key = "living-letter" if len(attempts) < 4 else "never-tries"
+    trial.expect(len(attempts) == 4 and len(rows) == 1, key, happened, expected)
+
+
+def _skip_an_attempt(trial: Trial) -> None:
+    """Let the fourth attempt of a letter fail before it reaches the worker."""
+    trial.get("ex4_4/send", letter="lost")
+    _attempts(trial, 3)
+    trial.lab.write("controllers/ex4_4.py", _NO_INSTANCE)
+    _attempts(trial, 1)
+    trial.install()
+    attempts = _attempts(trial, 4)
+    _expect_no_slip(trial, attempts)
+    letters = [letter for letter, _ in _dead_letters(trial)]
+    happened = "the fourth attempt didn't reach the worker, because no instance was free; "
+    happened += f"the next attempts ended with {_statuses(attempts)}; dead_letter contains {letters}"
+    expected = "the fifth attempt gives up, with status 200 and one row"
+    trial.expect(len(attempts) == 1 and letters == ["lost"], "exactly", happened, expected)
+
+
+def _expect_no_slip(trial: Trial, attempts: Sequence[Attempt]) -> None:
+    """Require that no attempt ended with an exception other than that of the failed delivery."""
+    tickets = [attempt.response.ticket for attempt in attempts]
+    strange = [ticket for ticket in tickets if ticket is not None and ticket.exception != "RuntimeError"]
+    if strange:
+        trial.failed(strange[0])
+
+
+def _dead_letters(trial: Trial) -> Rows:
+    return trial.rows("dead_letter", "letter", "attempts")
 
 
 def _headers(trial: Trial) -> None:
     for times in (3, 3, 2):
-        done = len(trial.rows())
+        done = len(_log(trial))
         trial.get("ex4_5/wake", times=times)
         task = trial.one_task(missing=None)
         _attempts(trial, times, may_fail=False)
-        rows: Rows = [(old, str(new)) for old, new in trial.rows()[done:]]
+        rows: Rows = _log(trial)[done:]
         expected: Rows = [(task.name, str(number)) for number in range(1, times + 1)]
         trial.expect_equal(rows, expected, _misread(rows, expected, done), "these rows were logged:")
+
+
+def _log(trial: Trial) -> Rows:
+    return trial.rows("attempt_log", "task", "number")
 
 
 def _misread(rows: Rows, expected: Rows, done: int) -> str | None:
@@ -142,7 +205,7 @@ def _misread(rows: Rows, expected: Rows, done: int) -> str | None:
         return "counts-rows"
     if rows == [(number, name) for name, number in expected]:
         return "swapped"
-    names = {old for old, _ in rows}
+    names = {task for task, _ in rows}
     if names == {None}:
         return "no-name"
     if names != {name}:
