@@ -8,7 +8,7 @@ from harness.errors import quantity
 from harness.records import Attempt, Outcome
 
 _LONG = 30  # attempts; an answer that needs more has no limit
-# A model after which every statement is permanent immediately, and a rollback does nothing, as on Firestore (W02).
+# A model after which every statement is permanent immediately, and a rollback does nothing, as on Firestore (W03).
 _NO_TRANSACTIONS = "db._adapter.connection.isolation_level = None\n"
 _NO_INSTANCE = "def post():\n    raise HTTP(500)\n"  # stands in for App Engine when no instance takes the request
 

@@ -1,10 +1,19 @@
-"""Reading a table outside of a request."""
+"""Reading a table outside of a request, and what a failed request leaves in it (W01 to W03)."""
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import harness
+from harness import Lab
 from harness.appengine.web2py import Site
 from harness.errors import NameRefusedError, SourceError, UnknownTableError
 from harness.records import Request
+from tests.test_fidelity import cells
+
+FIDELITY = Path(harness.__file__).with_name("FIDELITY.md").read_text(encoding="utf-8")
 
 
 def test_a_new_table_is_empty(site: Site) -> None:
@@ -90,3 +99,73 @@ def test_a_model_that_redirects_is_refused(site: Site) -> None:
 def test_models_may_look_at_the_request(site: Site) -> None:
     site.write("models/z.py", "assert request.is_local and request.env.http_host and request.client\nURL('f')\nT('x')")
     assert site.rows("mytable") == []
+
+
+ACTIONS = """
+def raises():
+    db.card.insert(title='one')
+    raise RuntimeError('after the insert')
+
+def responds():
+    db.card.insert(title='one')
+    raise HTTP(500, 'after the insert')
+
+def twice():
+    db.star.insert(title='one')
+    db.star.insert(title='one')
+"""
+TABLES = "db.define_table('card', Field('title'))\ndb.define_table('star', Field('title', unique=True))\n"
+
+
+@pytest.fixture
+def cards() -> Iterator[Lab]:
+    with Lab() as lab:
+        lab.write("models/tables.py", TABLES)
+        lab.write("controllers/cards.py", ACTIONS)
+        yield lab
+
+
+def test_sqlite_undoes_the_rows_of_an_exception_and_keeps_those_of_http_500(cards: Lab) -> None:
+    """W01."""
+    assert cards.get("cards/raises").status == 500
+    assert list(cards.table("card")) == []
+    assert cards.get("cards/responds").status == 500
+    assert [row["title"] for row in cards.table("card")] == ["one"]
+
+
+def test_sqlite_refuses_a_second_row_with_the_same_value_in_a_unique_field(cards: Lab) -> None:
+    """W01."""
+    ticket = cards.get("cards/twice").ticket
+    assert ticket is not None
+    assert ticket.exception == "IntegrityError"
+    assert list(cards.table("star")) == []
+
+
+def test_a_unique_index_is_not_added_to_a_table_that_exists(cards: Lab) -> None:
+    cards.get("cards/responds")
+    cards.write("models/tables.py", TABLES.replace("Field('title'))", "Field('title', unique=True))"))
+    cards.get("cards/responds")
+    assert len(cards.table("card")) == 2
+
+
+def test_mysql_and_postgresql_roll_back_and_firestore_does_not(cards: Lab) -> None:
+    """W02 and W03: on Firestore, `commit` and `rollback` are empty functions, and `unique` is never read."""
+    from pydal.adapters import base, google
+
+    for adapter in (google.GoogleMySQL, google.GooglePostgres):
+        assert adapter.commit is base.SQLAdapter.commit
+        assert adapter.rollback is base.SQLAdapter.rollback
+    assert google.Firestore.commit is base.NoSQLAdapter.commit
+    assert google.Firestore.rollback is base.NoSQLAdapter.rollback
+    assert base.NoSQLAdapter.commit(None) is base.NoSQLAdapter.rollback(None) is None
+    assert "unique" not in inspect.getsource(google)
+
+
+def test_fidelity_lists_the_databases_and_what_each_undoes() -> None:
+    section = FIDELITY.partition("\n### What each database undoes\n")[2].partition("\n###")[0]
+    rows = [cells(line) for line in section.splitlines() if line.startswith("| W")]
+    assert [(row[0], row[1].split(" (")[0], row[2].partition(",")[0]) for row in rows] == [
+        ("W01", "SQLite", "are undone"),
+        ("W02", "MySQL and PostgreSQL", "are undone"),
+        ("W03", "Firestore", "stay"),
+    ]
