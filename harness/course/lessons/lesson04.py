@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from harness.course.lessons.expectations import by_text, own_instance, step_without_slip
 from harness.course.trial import Rows, Trial
 from harness.errors import quantity
-from harness.records import Attempt, Outcome
+from harness.records import Attempt, Outcome, Overlap
 
 _LONG = 30  # attempts; an answer that needs more has no limit
 # A model after which every statement is permanent immediately, and a rollback does nothing, as on Firestore (W03).
 _NO_TRANSACTIONS = "db._adapter.connection.isolation_level = None\n"
+_ORDERS = ("12", "1122", "112")  # in which two deliveries take turns
 _NO_INSTANCE = "def post():\n    raise HTTP(500)\n"  # stands in for App Engine when no instance takes the request
 
 
@@ -70,6 +71,9 @@ def _idempotent(trial: Trial) -> None:
         _rate_once_more(trial)
         _rate_once_more(trial, "remembers-names", "the same rating was queued again, in a new task")
     _rate_once_more(trial, "own-memory", "the same rating was queued again, and another instance ran its task")
+    for order in _ORDERS:
+        with trial.again() as other:
+            _rate_together(other, order)
 
 
 def _ratings(trial: Trial) -> Rows:
@@ -85,6 +89,27 @@ def _rate_once_more(trial: Trial, mistake: str | None = None, what: str = "a rat
         happened = f"{what}; the worker ended with {attempt.status} {ticket.exception if ticket else ''}".rstrip()
         trial.expect(attempt.ok, mistake or "second-fails", happened, "a status of 200 to 299")
     trial.expect_equal(_ratings(trial), [("r7", "3")], mistake, f"{what}; the table contains")
+
+
+def _rate_together(trial: Trial, order: str) -> None:
+    """Deliver a task twice at the same time, on two instances that take turns in this order."""
+    trial.get("ex4_2/rate", number="r3", stars="4")
+    task = trial.one_task(missing=None)
+    both = trial.lab.overlap(task, task, order=order)
+    trial.called = "two deliveries of one task at the same time, on two instances"
+    deliveries = [each for each in (both.first, both.second) if isinstance(each, Attempt)]
+    for ticket in (each.response.ticket for each in deliveries):
+        refused = ticket is not None and ticket.exception == "IntegrityError"
+        happened = f"both ran {_statements(both)}; the second row was refused with an IntegrityError"
+        trial.expect(not refused, "looks-first", happened, "a status of 200 to 299 for both deliveries")
+        if ticket is not None and ticket.exception != "OperationalError":  # the database may be locked
+            trial.failed(ticket)
+    trial.run()
+    trial.expect_equal(_ratings(trial), [("r3", "4")], "looks-first", "two deliveries overlapped; the table contains")
+
+
+def _statements(both: Overlap) -> str:
+    return ", ".join(f"{statement.split(' ')[0]} ({which})" for _, which, statement in both.turns[:6])
 
 
 def _no_rows(trial: Trial) -> None:
