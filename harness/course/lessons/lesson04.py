@@ -170,7 +170,8 @@ def _deliver_late(trial: Trial) -> None:
     trial.get("ex4_4/send", letter="late")
     attempts = _attempts(trial, _LONG)
     rows = _dead_letters(trial)
-    happened = f"a letter can be delivered at the fourth attempt: {len(attempts)} attempts, dead_letter {rows[:4]}"
+    made = quantity(len(attempts), "attempt")
+    happened = f"a letter can be delivered at the fourth attempt: {made}, and dead_letter contains {rows[:4]}"
     expected = "four attempts, and no new row in dead_letter"
     key = "living-letter" if len(attempts) < 4 else "never-tries"
     trial.expect(len(attempts) == 4 and len(rows) == 1, key, happened, expected)
