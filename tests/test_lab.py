@@ -78,6 +78,12 @@ def test_a_user_cannot_pretend_to_be_the_task_queue(lab):
     assert lab.get("default/f", headers={"X-AppEngine-QueueName": "default"}).text == "None"
 
 
+@pytest.mark.row("T26")
+def test_a_user_can_send_the_headers_of_cloud_tasks_http_targets(lab):
+    write(lab, {"f": "return request.env.http_x_cloudtasks_queuename"})
+    assert lab.get("default/f", headers={"X-CloudTasks-QueueName": "default"}).text == "default"
+
+
 def test_an_action_that_fails_has_a_ticket_and_the_lab_goes_on(lab):
     response = visit(lab, "return 1 / 0")
     assert (response.status, response.ticket.exception) == (500, "ZeroDivisionError")
