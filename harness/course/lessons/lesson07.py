@@ -29,7 +29,7 @@ def index():
     stars = [row.stars for row in db(db[request.vars.ratings].article == article).select()]
     try:
         table.insert(article=article, votes=len(stars), stars=sum(stars))
-    except db._adapter.driver.IntegrityError:
+    except Exception:
         db.rollback()
         db((table.article == article) & (table.votes < len(stars))).update(votes=len(stars), stars=sum(stars))
 """
