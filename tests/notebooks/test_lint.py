@@ -58,9 +58,8 @@ ANSWER = "%%controller ex{name}\ndef f():\n    ### BEGIN SOLUTION\n    return 'x
 
 
 @pytest.fixture
-def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def course(tmp_path: Path) -> Path:
     """A course of two lessons with a solution and an exercise for the first, all in form."""
-    monkeypatch.setattr(lesson_rules, "GLOSSARY_LESSONS", ("01",))
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "GLOSSARY.md").write_text(
         "# Glossary\n\n## task\n\n## worker\n\n## queue\n\n## dead letter\n"
@@ -350,12 +349,6 @@ def test_a_first_use_without_a_link_to_its_entry_is_found(course):
     assert says(lesson_rules.glossary, course, text_cell("- an ETA")).endswith(TERM.format("ETA", "ETA"))
     longer = text_cell("The push queue.")
     assert says(lesson_rules.glossary, course, longer).endswith(TERM.format("push queue", "push-queue"))
-
-
-def test_the_links_to_the_glossary_are_checked_in_the_lessons_of_a_list(course):
-    cell = text_cell("A task.")
-    assert found(lesson_rules.glossary, course, cell, name="notebooks/02_second.ipynb") == []
-    assert len(found(lesson_rules.glossary, course, cell, name="notebooks/01_first.ipynb")) == 1
 
 
 def test_the_glossary_is_sorted_has_every_new_term_and_links_to_the_lessons():

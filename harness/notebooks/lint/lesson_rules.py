@@ -28,7 +28,6 @@ TAGS = {"raises-exception", *OVERRULED}  # nbval's other tags exclude a cell fro
 LINES = 13  # in a code cell
 LINES_OF_A_FILE = 20  # in a cell with a magic such as %%controller
 GLOSSARY = "GLOSSARY.md"  # in the folder of the lessons; each term is a heading of the second level
-GLOSSARY_LESSONS = ("00", "01")  # those whose links to the glossary are checked
 # A term is linked at its first use. The other entries of the glossary have an everyday meaning too.
 NEW_TERMS = {
     *("action", "attempt", "backoff", "controller", "countdown", "datastore", "dead letter", "dispatcher", "environ"),
@@ -220,8 +219,6 @@ def glossary(page: NotebookPage) -> Found:
 
     Headings, tables, quotations, code and the texts of other links are no uses.
     """
-    if page.number not in GLOSSARY_LESSONS:
-        return
     terms = {term.lower(): term for term in sorted(NEW_TERMS, key=len, reverse=True)}  # "push queue" before "queue"
     pattern = re.compile(rf"\b({'|'.join(terms)})s?\b", re.IGNORECASE)
     seen: set[str] = set()
