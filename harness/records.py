@@ -174,12 +174,13 @@ class Route(_LateVariables, Record):
         """The action: "tutorial/default/task_do"."""
         return f"{self.application}/{self.controller}/{self.function}"
 
-    def read_later(self, read: Callable[[], tuple[dict[str, Any], ...]]) -> Route:
-        """Let `read` return get_vars, post_vars and vars when one of them is first needed, and return the route."""
-        for name in _VARIABLES:
-            object.__delattr__(self, name)
-        object.__setattr__(self, "_read", read)
-        return self
+
+def read_later(route: Route, read: Callable[[], tuple[dict[str, Any], ...]]) -> Route:
+    """Let `read` return get_vars, post_vars and vars of a new route when one is first needed, and return the route."""
+    for name in _VARIABLES:
+        object.__delattr__(route, name)
+    object.__setattr__(route, "_read", read)
+    return route
 
 
 @dataclass(frozen=True, slots=True, repr=False)

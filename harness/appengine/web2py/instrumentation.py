@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.appengine.web2py.tickets import Sources, learner_frames, make_ticket
 from harness.appengine.wsgi import to_environ
-from harness.records import Request, Response, Route, Ticket, fill
+from harness.records import Request, Response, Route, Ticket, fill, read_later
 
 STATEMENTS, LENGTH = 200, 2000  # the statements that are kept, and the characters of each
 _OPENING = ("PRAGMA ", "SELECT 1;")  # pydal runs these to open a connection and to test it
@@ -122,7 +122,7 @@ class RequestRecorder:
         query = request.env.query_string  # a rule of routes.py may have changed it
         if not self._request.body and not query:
             return route
-        return route.read_later(partial(_parse, self._gluon, self._request, query))
+        return read_later(route, partial(_parse, self._gluon, self._request, query))
 
 
 def _parse(gluon: ModuleType, request: Request, query: str) -> tuple[dict[str, Any], ...]:
