@@ -11,7 +11,7 @@ from harness.appengine.taskqueue import learners_frame
 from harness.appengine.taskqueue.client import HOST
 from harness.appengine.time_limit import REAL_SECONDS, Stopped, is_harness, limit
 from harness.appengine.web2py import Site, explain_404
-from harness.appengine.web2py.process_state import ProcessState, captured
+from harness.appengine.web2py.process_state import Captured, ProcessState
 from harness.appengine.web2py.tickets import make_ticket
 from harness.appengine.wsgi import WSGIApp, call, to_environ
 from harness.errors import BadRequestError, HandlerStopped, SourceError, quoted
@@ -125,7 +125,7 @@ class Server:
 
 
 def _call_mounted(app: WSGIApp, request: Request) -> Response:
-    with ProcessState(), captured() as output:
+    with ProcessState(), Captured() as output:
         try:
             response = call(app, to_environ(request), request)
         except (KeyboardInterrupt, HandlerStopped):

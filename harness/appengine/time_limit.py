@@ -138,32 +138,43 @@ class HandlerTimeout:
         return [] if frame is None else found
 
 
-@contextmanager
-def limit(
-    is_learners: Callable[[str], bool], seconds: float = REAL_SECONDS, again: float = _AGAIN
-) -> Iterator[HandlerTimeout]:
-    """Stop a handler in this scope when it has used up its real seconds, and let Ctrl-C reach it.
+def limit(is_learners: Callable[[str], bool], seconds: float = REAL_SECONDS, again: float = _AGAIN) -> "Limit":
+    """Stop a handler in a scope when it has used up its real seconds, and let Ctrl-C reach it.
 
     Args:
         is_learners: returns whether a source file, given by its name, contains learner code; only such code is stopped.
         seconds: the limit, in real seconds.
         again: the real seconds between the signals after the first.
 
-    Yields:
-        The HandlerTimeout whose `run` runs the handler.
+    Returns:
+        The scope. Its value in `with` is the HandlerTimeout whose `run` runs the handler.
     """
-    timeout = HandlerTimeout(is_learners, seconds)
-    trace = sys.gettrace()
-    with _Handling("SIGINT", timeout.interrupt), _Handling("SIGALRM", lambda previous: timeout.alarm) as limited:
-        if limited:
-            _signal.setitimer(_signal.ITIMER_REAL, seconds, again)
-        try:
-            yield timeout
-        finally:
-            if limited:
-                _signal.setitimer(_signal.ITIMER_REAL, 0)
-            if timeout.stopped:
-                sys.settrace(trace)
+    return Limit(is_learners, seconds, again)
+
+
+class Limit:
+    """The scope of `limit`, whose arguments it takes."""
+
+    def __init__(self, is_learners: Callable[[str], bool], seconds: float, again: float) -> None:
+        self._is_learners = is_learners
+        self._seconds = seconds
+        self._again = again
+
+    def __enter__(self) -> HandlerTimeout:
+        timeout = self._timeout = HandlerTimeout(self._is_learners, self._seconds)
+        self._trace = sys.gettrace()
+        self._handling = _Handling({"SIGINT": timeout.interrupt, "SIGALRM": lambda previous: timeout.alarm})
+        self._limited = "SIGALRM" in self._handling.__enter__()
+        if self._limited:
+            _signal.setitimer(_signal.ITIMER_REAL, self._seconds, self._again)
+        return timeout
+
+    def __exit__(self, *error: object) -> None:
+        if self._limited:
+            _signal.setitimer(_signal.ITIMER_REAL, 0)
+        if self._timeout.stopped:
+            sys.settrace(self._trace)
+        self._handling.__exit__()
 
 
 class Interrupts:
@@ -176,7 +187,7 @@ class Interrupts:
     def held(self) -> Iterator[None]:
         """Delay Ctrl-C until `check` or the end of this scope; inside a `limit`, learner code still receives it."""
         try:
-            with _Handling("SIGINT", lambda previous: self._hold):
+            with _Handling({"SIGINT": lambda previous: self._hold}):
                 yield
         finally:
             self.check()
@@ -192,24 +203,26 @@ class Interrupts:
 
 
 class _Handling:
-    """Handle a signal in this scope with the handler that `make` returns for the previous handler.
+    """Handle signals in this scope with the handlers that `makers` return for the previous handlers.
 
-    The value of the scope is whether the signal is handled: not outside the main thread, and not if the system lacks
-    the signal or the process ignores it.
+    The value of the scope maps the names of the signals that are handled to the previous handlers. None is handled
+    outside the main thread. A signal isn't handled if the system lacks it or the process ignores it.
     """
 
-    def __init__(self, name: str, make: Callable[[Handler], Handler]) -> None:
-        self._number = getattr(_signal, name, None)
-        self._make = make
+    def __init__(self, makers: dict[str, Callable[[Handler], Handler]]) -> None:
+        self._makers = makers
+        self._previous: dict[str, Any] = {}
 
-    def __enter__(self) -> bool:
-        previous: Any = None if self._number is None else _signal.getsignal(self._number)
-        main = threading.get_ident() == threading.main_thread().ident
-        self._handled, self._previous = main and previous not in (None, _signal.SIG_IGN), previous
-        if self._handled:
-            _signal.signal(self._number, self._make(previous))
-        return self._handled
+    def __enter__(self) -> dict[str, Any]:
+        if threading.get_ident() == threading.main_thread().ident:
+            for name, make in self._makers.items():
+                number = getattr(_signal, name, None)
+                previous: Any = None if number is None else _signal.getsignal(number)
+                if previous is not None and previous != _signal.SIG_IGN:
+                    self._previous[name] = previous
+                    _signal.signal(number, make(previous))
+        return self._previous
 
     def __exit__(self, *error: object) -> None:
-        if self._handled:
-            _signal.signal(self._number, self._previous)
+        for name, previous in self._previous.items():
+            _signal.signal(getattr(_signal, name), previous)

@@ -7,7 +7,6 @@ between requests, where they do no harm. All other changes to web2py and pydal a
 import io
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -157,17 +156,20 @@ def _sort(variables: Any) -> dict[str, Any]:
 _recorders: list[RequestRecorder] = []  # that of the request that runs now
 
 
-@contextmanager
-def watched(gluon: ModuleType, recorder: RequestRecorder) -> Iterator[None]:
-    """Let a recorder record what web2py does in this scope."""
-    wrappers = instrument(gluon)
-    _recorders.append(recorder)
-    for owner, name, _, ours in wrappers:
-        setattr(owner, name, ours)
-    try:
-        yield
-    finally:
-        for owner, name, theirs, _ in wrappers:
+class Watched:
+    """A context manager: a recorder records what web2py does in its scope."""
+
+    def __init__(self, gluon: ModuleType, recorder: RequestRecorder) -> None:
+        self._wrappers = instrument(gluon)
+        self._recorder = recorder
+
+    def __enter__(self) -> None:
+        _recorders.append(self._recorder)
+        for owner, name, _, ours in self._wrappers:
+            setattr(owner, name, ours)
+
+    def __exit__(self, *error: object) -> None:
+        for owner, name, theirs, _ in self._wrappers:
             setattr(owner, name, theirs)
         _recorders.clear()
 

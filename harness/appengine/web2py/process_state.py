@@ -9,14 +9,15 @@ import io
 import locale
 import logging
 import os
+import re
 import socket
 import sys
 import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from operator import attrgetter
@@ -46,6 +47,8 @@ _MODULES = {module.__name__: module for module in (builtins, datetime, http, htt
 _read_attributes = partial(attrgetter(*_ATTRIBUTES), SimpleNamespace(**_MODULES))
 # Matches a module's name, and its path without ".py", which is what the compiler reports.
 _LIBRARIES = r"(.*[\\/])?(gluon|pydal|yatl|google[\\/.]appengine)([\\/.]|$)"
+_CATEGORIES = (DeprecationWarning, PendingDeprecationWarning, SyntaxWarning)
+_IGNORED = [("ignore", None, category, re.compile(_LIBRARIES), 0) for category in _CATEGORIES]  # as in warnings.filters
 _TZ = os.environ.encodekey("TZ")
 
 
@@ -223,19 +226,16 @@ class Output(io.TextIOWrapper):
         return f"{text}\n… ({self._bytes.dropped} more bytes were printed)\n"
 
 
-@contextmanager
-def captured() -> Iterator[Output]:
-    """Redirect standard output and standard error in this scope.
+class Captured:
+    """A context manager that redirects standard output and standard error to an Output, the value of its scope."""
 
-    Yields:
-        The Output that receives both.
-    """
-    output, streams = Output(), (sys.stdout, sys.stderr)
-    sys.stdout = sys.stderr = output
-    try:
-        yield output
-    finally:
-        sys.stdout, sys.stderr = streams
+    def __enter__(self) -> Output:
+        output, self._streams = Output(), (sys.stdout, sys.stderr)
+        sys.stdout = sys.stderr = output
+        return output
+
+    def __exit__(self, *error: object) -> None:
+        sys.stdout, sys.stderr = self._streams
 
 
 def ignore_library_warnings() -> None:
@@ -245,5 +245,7 @@ def ignore_library_warnings() -> None:
     deprecated. If a user's pytest turns warnings into errors, the request would fail. Python 3.12 and later also print
     a SyntaxWarning when they compile google/appengine/api/datastore.py.
     """
-    for category in (DeprecationWarning, PendingDeprecationWarning, SyntaxWarning):
-        warnings.filterwarnings("ignore", category=category, module=_LIBRARIES)
+    filters: Any = warnings.filters
+    if filters[: len(_IGNORED)] != _IGNORED:
+        filters[:0] = _IGNORED[1:]  # three calls of `filterwarnings` take as long as all else that a request restores
+        warnings.filterwarnings("ignore", category=_CATEGORIES[0], module=_LIBRARIES)

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from harness.appengine.web2py.process_state import Output, ProcessState, captured, ignore_library_warnings
+from harness.appengine.web2py.process_state import Captured, Output, ProcessState, ignore_library_warnings
 from harness.errors import HarnessError
 
 try:
@@ -40,8 +40,6 @@ _locks: dict[Path, int] = {}  # from a root to the file descriptor that holds it
 _PARSES_COOKIES_SLOWLY = not hasattr(http.cookies, "_unquote_sub")
 _quoted_character = re.compile(r"\\(?:([0-3][0-7][0-7])|(.))")
 
-_turn = threading.Lock()
-_running: int | None = None  # the thread in which web2py runs
 _current: "ActiveRoot | None" = None  # the root whose state gluon has; it stays, so that its next request is fast
 
 
@@ -68,7 +66,7 @@ class ActiveRoot:
         Raises:
             HarnessError: If web2py already runs in this thread.
         """
-        with _one_at_a_time(), ProcessState(), self._connections(), warnings.catch_warnings(), captured() as output:
+        with _turn, ProcessState(), _Connections(), warnings.catch_warnings(), Captured() as output:
             ignore_library_warnings()
             self._activate()
             os.chdir(self._folder)  # so that a relative path of a handler is not in the notebook's folder
@@ -128,25 +126,26 @@ class ActiveRoot:
         _pop_modules()
         sys.modules.update(self._modules)
 
-    @contextmanager
-    def _connections(self) -> Iterator[None]:
-        """Hide the notebook's database connections from web2py, which closes all connections that it finds.
 
-        Close the connections that a handler leaves open. pydal opens one if a DAL is used after its request.
-        """
+class _Connections:
+    """A context manager that hides the notebook's database connections from web2py, which closes all that it finds.
+
+    At its end it closes the connections that a handler leaves open. pydal opens one if a DAL is used after its request.
+    """
+
+    def __enter__(self) -> None:
         from pydal._globals import THREAD_LOCAL
 
-        connections: dict[str, Any] = vars(THREAD_LOCAL)
-        notebooks = connections.copy()
-        connections.clear()
-        try:
-            yield
-        finally:
-            for name, value in connections.items():
-                if name.startswith("_pydal_connection_") and value is not None:
-                    value.close()  # a close without a commit rolls back
-            connections.clear()
-            connections.update(notebooks)
+        self._present: dict[str, Any] = vars(THREAD_LOCAL)
+        self._notebooks = self._present.copy()
+        self._present.clear()
+
+    def __exit__(self, *error: object) -> None:
+        for name, value in self._present.items():
+            if name.startswith("_pydal_connection_") and value is not None:
+                value.close()  # a close without a commit rolls back
+        self._present.clear()
+        self._present.update(self._notebooks)
 
 
 def _unquote(text: str | None) -> str | None:
@@ -156,25 +155,33 @@ def _unquote(text: str | None) -> str | None:
     return _quoted_character.sub(lambda found: chr(int(found[1], 8)) if found[1] else found[2], text[1:-1])
 
 
-@contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    """Let one thread at a time run web2py.
+class _Turn:
+    """A context manager that lets one thread at a time run web2py.
 
     A request from inside a handler is refused. It would lose the writes of the outer request, which would still be
     answered with status 200.
     """
-    global _running
-    if _running == threading.get_ident():
-        raise HarnessError(
-            "a request is still being answered, so a handler cannot send another one. "
-            "Send it after the handler has returned, or add a task, which runs later."
-        )
-    with _turn:
-        _running = threading.get_ident()
-        try:
-            yield
-        finally:
-            _running = None
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: int | None = None  # the thread in which web2py runs
+
+    def __enter__(self) -> None:
+        thread = threading.get_ident()
+        if self._running == thread:
+            raise HarnessError(
+                "a request is still being answered, so a handler cannot send another one. "
+                "Send it after the handler has returned, or add a task, which runs later."
+            )
+        self._lock.acquire()
+        self._running = thread
+
+    def __exit__(self, *error: object) -> None:
+        self._running = None
+        self._lock.release()
+
+
+_turn = _Turn()
 
 
 def _free_locks(gluon: ModuleType) -> None:

@@ -12,7 +12,7 @@ from harness.appengine.web2py.app_files import ROUTES, check_app, check_path
 from harness.appengine.web2py.boot import boot
 from harness.appengine.web2py.database import read_rows
 from harness.appengine.web2py.environ import read_address, to_web2py
-from harness.appengine.web2py.instrumentation import RequestRecorder, instrument, watched
+from harness.appengine.web2py.instrumentation import RequestRecorder, Watched, instrument
 from harness.appengine.web2py.roots import ActiveRoot
 from harness.appengine.web2py.tickets import name_and_message
 from harness.appengine.wsgi import call
@@ -107,7 +107,7 @@ class Site:
         """
         self._require_open()
         recorder = RequestRecorder(self._gluon, request, self._applications, self._ticket_numbers)
-        with self._active_root.inside() as output, watched(self._gluon, recorder):
+        with self._active_root.inside() as output, Watched(self._gluon, recorder):
             response = self._answer(request, recorder)
         if recorder.interrupted:
             raise KeyboardInterrupt
