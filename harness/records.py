@@ -79,7 +79,10 @@ _EMPTY: Mapping[str, Any] = MappingProxyType({})
 def find_header(headers: Headers, name: str) -> str | None:
     """Return the first value of a header, or None; upper and lower case don't matter."""
     wanted = name.lower() if isinstance(name, str) else name  # a header whose name isn't a string doesn't exist
-    return next((value for key, value in headers if key.lower() == wanted), None)
+    for key, value in headers:
+        if key.lower() == wanted:
+            return value
+    return None
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from harness.errors import BadValueError, HandlerStopped, HarnessError, quoted
@@ -216,6 +216,7 @@ def _time_machine_travel() -> Any:
     return time_machine.travel(0, tick=False)
 
 
+@lru_cache(maxsize=16)  # an attempt needs most instants twice: for its task, its response and itself
 def to_datetime(timestamp: float) -> datetime:
     """Return an aware UTC datetime for seconds since 1970, to the microsecond, in every time zone of the host."""
     return _EPOCH + timedelta(seconds=timestamp)

@@ -107,10 +107,12 @@ class Server:
                 raise SourceError(f"{subject} not end: {error}") from None
 
     def _app(self, request: Request) -> WSGIApp | None:
-        path = request.url.partition("?")[0]
-        matching = (prefix for prefix in self._mounts if path == prefix or path.startswith(prefix + "/"))
-        longest = max(matching, key=len, default=None)
-        return None if longest is None else self._mounts[longest]
+        path = request.url.partition("?")[0] + "/"
+        longest = ""
+        for prefix in self._mounts:
+            if path.startswith(prefix + "/") and len(prefix) > len(longest):
+                longest = prefix
+        return self._mounts.get(longest)
 
     def _hint(self, app: WSGIApp | None, response: Response) -> str:
         """Return why web2py found nothing to run or to show; "" if an action chose its own status."""
