@@ -74,7 +74,7 @@ class ActiveScope:
 
     def __exit__(self, *error: object) -> None:
         _active.remove(self._connection)
-        if self._outer is not None and self._outer != os.environ.get("HTTP_HOST"):
+        if self._outer is not None and self._outer != self._host:  # a request restores the environment itself
             os.environ["HTTP_HOST"] = self._outer
 
 

@@ -134,9 +134,7 @@ class _Connections:
     """
 
     def __enter__(self) -> None:
-        from pydal._globals import THREAD_LOCAL
-
-        self._present: dict[str, Any] = vars(THREAD_LOCAL)
+        self._present: dict[str, Any] = vars(_pydals_globals().THREAD_LOCAL)
         self._notebooks = self._present.copy()
         self._present.clear()
 
@@ -184,17 +182,21 @@ class _Turn:
 _turn = _Turn()
 
 
+@cache  # an `import` statement in a request would pass through web2py's importer
+def _pydals_globals() -> Any:
+    return importlib.import_module("pydal._globals")
+
+
 def _free_locks(gluon: ModuleType) -> None:
     """Release the locks of gluon and pydal that this thread still holds.
 
     gluon does not release the lock of `cache.ram` if an exception is raised while it is held. A time limit, Ctrl-C or
     an invalid regular expression in `cache.ram.clear` raises one. Other threads would wait for the lock for ever.
     """
-    from pydal._globals import GLOBAL_LOCKER
-
     of_languages = [lock for _, lock in gluon.languages.global_language_cache.values()]
     of_random = gluon.utils.fast_urandom16.__defaults__[1]
-    for lock in (gluon.cache.CacheInRam.locker, gluon.cfs.cfs_lock, GLOBAL_LOCKER, of_random, *of_languages):
+    of_pydal = _pydals_globals().GLOBAL_LOCKER
+    for lock in (gluon.cache.CacheInRam.locker, gluon.cfs.cfs_lock, of_pydal, of_random, *of_languages):
         while lock._is_owned():
             lock.release()
 
