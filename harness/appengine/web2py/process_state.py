@@ -20,7 +20,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
-from operator import attrgetter
+from itertools import compress
+from operator import attrgetter, is_not
 from types import SimpleNamespace
 from typing import Any
 
@@ -89,10 +90,10 @@ class ProcessState:
             present = _read_attributes()
         except AttributeError:  # the handler deleted one
             present = (self,) * len(_ATTRIBUTES)
-        for name, value, now in zip(_ATTRIBUTES, self._attributes, present, strict=True):
-            if now is not value:
-                module, _, attribute = name.rpartition(".")
-                setattr(_MODULES[module], attribute, value)
+        changed = map(is_not, present, self._attributes)
+        for name, value in compress(zip(_ATTRIBUTES, self._attributes, strict=True), changed):
+            module, _, attribute = name.rpartition(".")
+            setattr(_MODULES[module], attribute, value)
 
 
 def _working_folder() -> str | None:
@@ -120,10 +121,17 @@ def _set_environment(saved: dict[Any, Any]) -> None:
             os.environ[decode(name)] = decode(value)
 
 
+_named: list[Any] = []  # the loggers and placeholders of the last call of `_disabled_loggers`
+_loggers: list[Any] = []  # those that are loggers
+_is_disabled = attrgetter("disabled")
+
+
 def _disabled_loggers() -> list[Any]:
-    loggers: list[Any] = list(logging.root.manager.loggerDict.values())
-    placeholder = logging.PlaceHolder
-    return [logger for logger in loggers if type(logger) is not placeholder and logger.disabled]
+    named: list[Any] = list(logging.root.manager.loggerDict.values())
+    if named != _named:
+        _loggers[:] = [logger for logger in named if not isinstance(logger, logging.PlaceHolder)]
+        _named[:] = named
+    return list(filter(_is_disabled, _loggers))
 
 
 def _enable_others(disabled: list[Any]) -> None:
