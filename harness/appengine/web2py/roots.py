@@ -52,6 +52,7 @@ class ActiveRoot:
         self._gluon = gluon
         self._routes: tuple[Any, ...] = (gluon.rewrite._params_default(app=None), None, {})
         self._ram: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+        self._languages: dict[str, Any] = {}  # its locks are freed after each request, so it must not have other roots'
         self._app_folders: set[str] = set()
         self._db_sessions: set[str] = set()
         self._modules: dict[str, ModuleType] = {}
@@ -119,6 +120,7 @@ class ActiveRoot:
         settings.gluon_parent = settings.applications_parent = self._gluon.main.web2py_path = self._folder
         settings.app_folders, settings.db_sessions = self._app_folders, self._db_sessions
         cache.meta_storage, cache.stats = self._ram
+        self._gluon.languages.global_language_cache = self._languages
         self._gluon.utils.random = self._random
         rewrite = self._gluon.rewrite
         rewrite.params, rewrite.routers, rewrite.params_apps = self._routes
