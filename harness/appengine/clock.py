@@ -44,16 +44,21 @@ class TravelScope:
         self.thread = threading.get_ident()
         self._clock = clock
         self._travel = _time_machine_travel()
+        self._zone: tuple[Any, bool] | None = None
 
     def __enter__(self) -> "TravelScope":
         if _scopes:
             raise HarnessError("a request is already running; a task can run only after it has ended")
         self._shift = self._travel.start().shift  # first, because it fails while freezegun is active
-        self._zone = _enter_utc()
-        self._shift(timedelta(seconds=self.start))
-        self._clock._scope = self
-        _scopes.append(self)
-        time.sleep = _sleep  # type: ignore[assignment]  # narrower argument, same behaviour
+        try:
+            self._zone = _enter_utc()
+            self._shift(timedelta(seconds=self.start))
+            self._clock._scope = self
+            _scopes.append(self)
+            time.sleep = _sleep  # type: ignore[assignment]  # narrower argument, same behaviour
+        except BaseException:  # an instant that is no number, or Ctrl-C
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:

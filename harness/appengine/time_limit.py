@@ -215,12 +215,16 @@ class _Handling:
 
     def __enter__(self) -> dict[str, Any]:
         if threading.get_ident() == threading.main_thread().ident:
-            for name, make in self._makers.items():
-                number = getattr(_signal, name, None)
-                previous: Any = None if number is None else _signal.getsignal(number)
-                if previous is not None and previous != _signal.SIG_IGN:
-                    self._previous[name] = previous
-                    _signal.signal(number, make(previous))
+            try:
+                for name, make in self._makers.items():
+                    number = getattr(_signal, name, None)
+                    previous: Any = None if number is None else _signal.getsignal(number)
+                    if previous is not None and previous != _signal.SIG_IGN:
+                        self._previous[name] = previous
+                        _signal.signal(number, make(previous))
+            except BaseException:  # such as Ctrl-C
+                self.__exit__()
+                raise
         return self._previous
 
     def __exit__(self, *error: object) -> None:

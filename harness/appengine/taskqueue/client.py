@@ -67,8 +67,8 @@ class ActiveScope:
         self._host = host
 
     def __enter__(self) -> None:
-        _active.append(self._connection)
         self._outer = os.environ.get("HTTP_HOST")
+        _active.append(self._connection)
         if self._outer != self._host:
             os.environ["HTTP_HOST"] = self._host
 
