@@ -6,6 +6,7 @@ between requests, where they do no harm. All other changes to web2py and pydal a
 
 import io
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache, partial
@@ -13,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from harness.appengine.web2py.process_state import ignore_library_warnings
 from harness.appengine.web2py.tickets import Sources, learner_frames, make_ticket
 from harness.appengine.wsgi import to_environ
 from harness.records import Request, Response, Route, Ticket, fill, read_later
@@ -130,14 +132,16 @@ def _parse(gluon: ModuleType, request: Request, query: str) -> tuple[dict[str, A
     2.26.1 raises an exception if the body is not a form; the variables are then those of the query string.
     """
     environ = {**to_environ(request), "QUERY_STRING": query}
-    fresh = gluon.globals.Request(environ)
-    fresh.env.update((key.lower().replace(".", "_"), value) for key, value in environ.items())
-    fresh._body = io.BytesIO(request.body)
-    try:
-        return _variables(fresh)
-    except Exception:
-        get_vars = _sort(fresh.get_vars)
-        return get_vars, {}, get_vars
+    with warnings.catch_warnings():  # the request has ended, and with it the filters that it had
+        ignore_library_warnings()
+        fresh = gluon.globals.Request(environ)
+        fresh.env.update((key.lower().replace(".", "_"), value) for key, value in environ.items())
+        fresh._body = io.BytesIO(request.body)
+        try:
+            return _variables(fresh)
+        except Exception:
+            get_vars = _sort(fresh.get_vars)
+            return get_vars, {}, get_vars
 
 
 def _variables(request: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
