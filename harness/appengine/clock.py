@@ -56,7 +56,7 @@ class TravelScope:
             self._clock._scope = self
             _scopes.append(self)
             time.sleep = _sleep  # type: ignore[assignment]  # narrower argument, same behaviour
-        except BaseException:  # an instant that is no number, or Ctrl-C
+        except BaseException:  # such as a ValueError for NaN, or Ctrl-C
             self.__exit__()
             raise
         return self
@@ -206,7 +206,7 @@ def _leave_utc(before: Any, differs: bool) -> None:
 
 @cache
 def _time_machine_travel() -> Any:
-    """Return time-machine's object that starts and stops a travel, whose time first stands at 1970.
+    """Return time-machine's object that starts and stops a travel. The travel begins in 1970.
 
     time-machine is imported without pytest, which it would load for its fixture (3.x) and which takes half a second.
     """

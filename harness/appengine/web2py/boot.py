@@ -140,7 +140,7 @@ def boot() -> ModuleType:
         # A request without a body has a BytesIO too.
         gluon.globals.tempfile = SimpleNamespace(NamedTemporaryFile=io.BytesIO)
         # A stopped handler can leave these locks taken. An RLock does not block the thread that has taken it, and
-        # `free_locks` can tell whether this thread holds it.
+        # `_free_locks` can find out whether this thread holds it.
         gluon.cache.CacheInRam.locker, gluon.cfs.cfs_lock = threading.RLock(), threading.RLock()
     return gluon
 

@@ -193,7 +193,7 @@ def _free_locks(gluon: ModuleType) -> None:
     """Release the locks of gluon and pydal that this thread still holds.
 
     gluon does not release the lock of `cache.ram` if an exception is raised while it is held. A time limit, Ctrl-C or
-    an invalid regular expression in `cache.ram.clear` raises one. Other threads would wait for the lock for ever.
+    an invalid regular expression in `cache.ram.clear` raises one. Other threads would wait for the lock without limit.
     """
     of_languages = [lock for _, lock in gluon.languages.global_language_cache.values()]
     of_random = gluon.utils.fast_urandom16.__defaults__[1]

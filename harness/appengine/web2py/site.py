@@ -168,7 +168,9 @@ class Site:
 
     def _require_app(self, app: str) -> None:
         if app not in self.apps:
-            raise NameRefusedError(f"there is no application {quoted(app)}; there are: {', '.join(self.apps)}")
+            raise NameRefusedError(
+                f"the application {quoted(app)} doesn't exist; the applications are: {', '.join(self.apps)}"
+            )
 
     def _require_open(self) -> None:
         if not self._end.alive:

@@ -2,31 +2,15 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from harness import Lab
 from harness.appengine.web2py.environ import to_web2py
 from harness.appengine.wsgi import call
+from tests.support.labs import count_calls
 
 _COUNT = 20
 ROOT = Path(__file__).parents[3]
-
-
-def calls(action: Callable[[], object]) -> int:
-    """Return how many functions of Python and of C an action calls."""
-    counted = 0
-
-    def count(frame: object, event: str, argument: object) -> None:
-        nonlocal counted
-        counted += event in ("call", "c_call")
-
-    sys.setprofile(count)
-    try:
-        action()
-    finally:
-        sys.setprofile(None)
-    return counted
 
 
 def ratio() -> float:
@@ -48,9 +32,9 @@ def ratio() -> float:
                 call(site._gluon.main.wsgibase, to_web2py(request), request)
 
         with site._active_root.inside():
-            web2pys = calls(bare)
+            web2pys = count_calls(bare)
         lab.get("default/add", count=_COUNT)
-        ours = calls(lab.run)
+        ours = count_calls(lab.run)
         return ours / web2pys
 
 
@@ -66,7 +50,7 @@ def test_a_request_costs_the_same_after_other_labs() -> None:
         with Lab() as lab:
             lab.write("controllers/default.py", "def page():\n    return T('done')\n")
             lab.get("default/page")
-            return calls(lambda: lab.get("default/page"))
+            return count_calls(lambda: lab.get("default/page"))
 
     first = [cost() for _ in range(3)][-1]
     assert [cost() for _ in range(10)][-1] <= first + 5
