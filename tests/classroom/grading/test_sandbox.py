@@ -33,6 +33,7 @@ from harness.course.verdict import CheckOutcome
 from harness.errors import GradingError
 from harness.records import Response
 from tests.support.desk import Desk
+from tests.support.isolation import exception_name
 
 ROOT = Path(__file__).parents[3]
 SOLUTION = ROOT / "solutions" / "01_first_task.ipynb"
@@ -186,15 +187,7 @@ def test_a_number_in_the_place_of_a_call_to_the_queue_is_refused(verdicts):
 
 def refusal(act) -> str:
     """Return the name of the exception that an act raises in a child process, or "" without an exception."""
-
-    def attempt() -> bytes:
-        try:
-            act()
-        except BaseException as error:
-            return type(error).__name__.encode()
-        return b""
-
-    return run_apart(attempt, 20).decode()
+    return run_apart(lambda: exception_name(act), 20).decode()
 
 
 def test_the_kernel_keeps_a_process_to_its_folders_without_pythons_help(tmp_path):
