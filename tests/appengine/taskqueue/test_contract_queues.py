@@ -104,7 +104,7 @@ def test_purging_empties_one_queue_only(service, taskqueue):
     ],
 )
 def test_a_queue_that_does_not_exist_is_named(taskqueue, call):
-    with pytest.raises(taskqueue.UnknownQueueError, match="there is no queue 'post' in queue.yaml"):
+    with pytest.raises(taskqueue.UnknownQueueError, match="the queue 'post' isn't in queue.yaml"):
         call(taskqueue.Queue("post"))
 
 
