@@ -80,7 +80,10 @@ _EMPTY: Mapping[str, Any] = MappingProxyType({})
 def find_header(headers: Headers, name: str) -> str | None:
     """Return the first value of a header, or None; upper and lower case don't matter."""
     wanted = name.lower() if isinstance(name, str) else name  # a header whose name isn't a string doesn't exist
-    return next((value for key, value in headers if key.lower() == wanted), None)
+    for key, value in headers:
+        if key.lower() == wanted:
+            return value
+    return None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -175,12 +178,13 @@ class Route(_LateVariables, Record):
         """The action: "tutorial/default/task_do"."""
         return f"{self.application}/{self.controller}/{self.function}"
 
-    def read_later(self, read: Callable[[], tuple[dict[str, Any], ...]]) -> Route:
-        """Let `read` return get_vars, post_vars and vars when one of them is first needed, and return the route."""
-        for name in _VARIABLES:
-            object.__delattr__(self, name)
-        object.__setattr__(self, "_read", read)
-        return self
+
+def read_later(route: Route, read: Callable[[], tuple[dict[str, Any], ...]]) -> Route:
+    """Let `read` return get_vars, post_vars and vars of a new route when one is first needed, and return the route."""
+    for name in _VARIABLES:
+        object.__delattr__(route, name)
+    object.__setattr__(route, "_read", read)
+    return route
 
 
 @dataclass(frozen=True, slots=True, repr=False)

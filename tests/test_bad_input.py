@@ -129,7 +129,9 @@ def test_a_lab_without_applications_is_refused(apps):
 
 def test_an_unknown_application_is_named_with_those_that_there_are(lab):
     for action in (lambda: lab.write("controllers/x.py", "x = 1", "stats"), lambda: lab.table("mytable", app="stats")):
-        with pytest.raises(NameRefusedError, match="no application 'stats'.*tutorial"):
+        with pytest.raises(
+            NameRefusedError, match="the application 'stats' doesn't exist; the applications are: tutorial"
+        ):
             action()
 
 

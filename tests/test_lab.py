@@ -131,7 +131,7 @@ def test_each_application_has_files_and_tables_of_its_own():
 
 def test_an_application_given_as_empty_text_is_not_taken_for_the_first(lab):
     for action in (lambda: lab.table("mytable", app=""), lambda: lab.read("models/db.py", app="")):
-        with pytest.raises(NameRefusedError, match="no application ''"):
+        with pytest.raises(NameRefusedError, match="the application '' doesn't exist"):
             action()
 
 

@@ -57,7 +57,7 @@ def test_an_unknown_queue_is_answered_with_those_that_there_are(lab):
         lambda: lab.queue(None),
         lambda: lab.queue([]),
     ):
-        with pytest.raises(UnknownQueueError, match="queue.yaml has: default, letters, mail, stopped"):
+        with pytest.raises(UnknownQueueError, match="the queues are: default, letters, mail, stopped"):
             action()
 
 

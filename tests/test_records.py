@@ -19,6 +19,7 @@ from harness.records import (
     TaskState,
     Ticket,
     find_header,
+    read_later,
 )
 
 NOW = datetime(2012, 9, 3, 9, 0, tzinfo=UTC)
@@ -44,7 +45,7 @@ def test_a_record_cannot_be_changed():
 
 def test_variables_that_are_read_late_make_no_difference():
     def late() -> Route:
-        return Route("a", "b", "c", args=("d",)).read_later(lambda: ({"n": "1"}, {}, {"n": "1"}))
+        return read_later(Route("a", "b", "c", args=("d",)), lambda: ({"n": "1"}, {}, {"n": "1"}))
 
     route = Route("a", "b", "c", args=("d",), get_vars={"n": "1"}, post_vars={}, vars={"n": "1"})
     assert late() == route

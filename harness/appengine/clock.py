@@ -13,9 +13,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import cache, lru_cache
 from typing import Any
 
 from harness.errors import BadValueError, HandlerStopped, HarnessError, quoted
@@ -31,21 +31,46 @@ class DeadlineExceeded(HandlerStopped):
 
 
 class TravelScope:
-    """One `travel()` scope.
+    """One `travel()` scope, a context manager.
 
     `start` is in seconds since 1970. `elapsed` is the number of virtual seconds that have passed in the scope.
     `deadline_exceeded` is True if the deadline ended a sleep. `wait` lets a sleep pass; requests that take turns
     replace it.
     """
 
-    def __init__(self, start: float, deadline: float | None, shift: Callable[[float], None]) -> None:
+    def __init__(self, clock: "Clock", start: float, deadline: float | None) -> None:
         self.start = start
         self.elapsed = 0.0
         self.deadline = deadline
         self.deadline_exceeded = False
         self.thread = threading.get_ident()
         self.wait: Callable[[float], None] = self.advance
-        self._shift = shift
+        self._clock = clock
+        self._travel = _time_machine_travel()
+        self._zone: tuple[Any, bool] | None = None
+
+    def __enter__(self) -> "TravelScope":
+        if _scopes:
+            raise HarnessError("a request is already running; a task can run only after it has ended")
+        self._shift = self._travel.start().shift  # first, because it fails while freezegun is active
+        try:
+            self._zone = _enter_utc()
+            self._shift(timedelta(seconds=self.start))
+            self._clock._scope = self
+            _scopes.append(self)
+            time.sleep = _sleep  # type: ignore[assignment]  # narrower argument, same behaviour
+        except BaseException:  # such as a ValueError for NaN, or Ctrl-C
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        time.sleep = _real_sleep
+        _scopes.clear()
+        self._clock._scope = None
+        if self._zone is not None:
+            _leave_utc(*self._zone)
+        self._travel.stop()
 
     def sleep(self, seconds: float) -> None:
         """Let virtual seconds pass; raise DeadlineExceeded at the deadline, else the same errors as `time.sleep`."""
@@ -135,8 +160,7 @@ class Clock:
             raise BadValueError("the clock cannot be moved beyond the year 9998")
         self._timestamp = max(self._timestamp, timestamp)
 
-    @contextmanager
-    def travel(self, at: float | None = None, deadline: float | None = None) -> Iterator[TravelScope]:
+    def travel(self, at: float | None = None, deadline: float | None = None) -> TravelScope:
         """Make Python's own clocks show virtual time, and make `time.sleep` take virtual time only.
 
         Args:
@@ -144,55 +168,55 @@ class Clock:
             deadline: the virtual seconds after which a sleeping handler is stopped with DeadlineExceeded; None for no
                 deadline.
 
-        Yields:
-            The scope. Its `elapsed` is final when the scope ends. The clock itself does not move.
+        Returns:
+            The scope, to be entered with `with`. Its `elapsed` is final when the scope ends. The clock itself does not
+            move.
 
         Raises:
-            HarnessError: a scope is already open in this process.
+            HarnessError: at `with`, if a scope is already open in this process.
         """
-        time_machine = _import_time_machine()
-        if _scopes:
-            raise HarnessError("a request is already running; a task can run only after it has ended")
-        start = self._timestamp if at is None else at
-        with _utc(), time_machine.travel(0, tick=False) as traveller:
-            traveller.shift(timedelta(seconds=start))
-            self._scope = TravelScope(start, deadline, traveller.shift)
-            _scopes.append(self._scope)
-            time.sleep = _sleep  # type: ignore[assignment]  # narrower argument, same behaviour
-            try:
-                yield self._scope
-            finally:
-                time.sleep = _real_sleep
-                _scopes.clear()
-                self._scope = None
+        return TravelScope(self, self._timestamp if at is None else at, deadline)
 
 
-@contextmanager
-def _utc() -> Iterator[None]:
-    """Make UTC the local time zone in this scope.
+# The environment's own bytes: `os.environ` encodes and decodes each name and value in Python.
+_environment: dict[Any, Any] = os.environ._data  # type: ignore[attr-defined]
+_TZ, _UTC = os.environ.encodekey("TZ"), os.environ.encodevalue("UTC")
+
+
+def _enter_utc() -> tuple[Any, bool] | None:
+    """Make UTC the local time zone, and return the arguments of `_leave_utc`, or None if nothing had to be changed.
 
     time-machine does the same for an aware datetime, but reads the files of both zones even if the zone is UTC already.
     """
-    before = os.environ.get("TZ")
-    differs = (time.timezone, time.tzname) != (0, ("UTC", "UTC"))
-    if before == "UTC" and not differs or not hasattr(time, "tzset"):  # Windows has no tzset
-        yield
-        return
-    os.environ["TZ"] = "UTC"
+    before = _environment.get(_TZ)
+    differs = time.timezone != 0 or time.tzname != ("UTC", "UTC")
+    if before == _UTC and not differs or not hasattr(time, "tzset"):  # Windows has no tzset
+        return None
+    _environment[_TZ] = _UTC
+    os.putenv(_TZ, _UTC)
     if differs:
         time.tzset()
-    try:
-        yield
-    finally:
-        os.environ.pop("TZ", None)
-        if before is not None:
-            os.environ["TZ"] = before
-        if differs:
-            time.tzset()
+    return before, differs
 
 
-def _import_time_machine() -> Any:
-    """Import time-machine without pytest, which it would load for its fixture (3.x) and which takes half a second."""
+def _leave_utc(before: Any, differs: bool) -> None:
+    """Restore the time zone. A handler may have deleted it."""
+    if before is None:
+        _environment.pop(_TZ, None)
+        os.unsetenv(_TZ)
+    else:
+        _environment[_TZ] = before
+        os.putenv(_TZ, before)
+    if differs:
+        time.tzset()
+
+
+@cache
+def _time_machine_travel() -> Any:
+    """Return time-machine's object that starts and stops a travel. The travel begins in 1970.
+
+    time-machine is imported without pytest, which it would load for its fixture (3.x) and which takes half a second.
+    """
     if "time_machine" not in sys.modules and "pytest" not in sys.modules:
         sys.modules["pytest"] = None  # type: ignore[assignment]  # `import pytest` fails, which time-machine expects
         try:
@@ -201,9 +225,10 @@ def _import_time_machine() -> Any:
             del sys.modules["pytest"]
     import time_machine
 
-    return time_machine
+    return time_machine.travel(0, tick=False)
 
 
+@lru_cache(maxsize=16)  # an attempt needs most instants twice: for its task, its response and itself
 def to_datetime(timestamp: float) -> datetime:
     """Return an aware UTC datetime for seconds since 1970, to the microsecond, in every time zone of the host."""
     return _EPOCH + timedelta(seconds=timestamp)

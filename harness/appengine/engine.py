@@ -120,7 +120,7 @@ class AppEngine:
             return self.service.queues[name]
         except (KeyError, TypeError):
             known = ", ".join(sorted(self.service.queues))
-            raise UnknownQueueError(f"there is no queue {quoted(name)}; queue.yaml has: {known}") from None
+            raise UnknownQueueError(f"the queue {quoted(name)} isn't in queue.yaml; the queues are: {known}") from None
 
     def waiting(self, queue: str | None) -> list[Task]:
         """Return the waiting tasks of one queue, or of all queues for None, ordered by ETA."""

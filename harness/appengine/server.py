@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 from harness.appengine.clock import DEADLINE, Clock, DeadlineExceeded, TravelScope, to_datetime
 from harness.appengine.taskqueue import learners_frame
 from harness.appengine.taskqueue.client import HOST
-from harness.appengine.time_limit import REAL_SECONDS, HandlerTimeout, Stopped, is_harness, limit
+from harness.appengine.time_limit import REAL_SECONDS, HandlerTimeout, Stopped, is_harness
 from harness.appengine.turns import Arrival, Runner, Schedule, Turns
 from harness.appengine.web2py import Site, explain_404
 from harness.appengine.web2py.instance import SharedSite
-from harness.appengine.web2py.process_state import ProcessState, captured
+from harness.appengine.web2py.process_state import Captured, ProcessState
 from harness.appengine.web2py.tickets import make_ticket
 from harness.appengine.wsgi import WSGIApp, call, to_environ
 from harness.errors import BadRequestError, HandlerStopped, SourceError, quoted
@@ -72,7 +72,7 @@ class Server:
             KeyboardInterrupt: Ctrl-C reached the handler.
         """
         app = self.find_app(request)
-        limited = limit(self.is_learners(app), self.real_seconds)
+        limited = HandlerTimeout(self.is_learners(app), self.real_seconds)
         with self.scope(request), self._clock.travel(start, deadline) as scope, limited as timeout:
             try:
                 response = timeout.run(lambda: self._site.call(request) if app is None else _call_mounted(app, request))
@@ -124,7 +124,7 @@ class Server:
 
     def _limited(self, subject: str, action: Callable[[], T]) -> T:
         """Run learner code that does not belong to a request."""
-        limited = limit(self._in_site, self.real_seconds)
+        limited = HandlerTimeout(self._in_site, self.real_seconds)
         with self._scope(HOST), self._clock.travel(deadline=DEADLINE), limited as timeout:
             try:
                 return timeout.run(action)
@@ -137,10 +137,12 @@ class Server:
 
     def find_app(self, request: Request) -> WSGIApp | None:
         """Return the mounted application for a request, or None for web2py."""
-        path = request.url.partition("?")[0]
-        matching = (prefix for prefix in self._mounts if path == prefix or path.startswith(prefix + "/"))
-        longest = max(matching, key=len, default=None)
-        return None if longest is None else self._mounts[longest]
+        path = request.url.partition("?")[0] + "/"
+        longest = ""
+        for prefix in self._mounts:
+            if path.startswith(prefix + "/") and len(prefix) > len(longest):
+                longest = prefix
+        return self._mounts.get(longest)
 
     def is_learners(self, app: WSGIApp | None) -> Callable[[str], bool]:
         """Return a function that tells learner code by its file, for web2py or for a mounted application."""
@@ -197,7 +199,7 @@ class _Visit(Runner):
     def inside(self) -> Iterator[None]:
         scope = self._scope
         scope.deadline, scope.deadline_exceeded = self.began + self._deadline, self._deadline_exceeded
-        with self._server.scope(self._request), self._timeout.counting(), self._instance.inside():
+        with self._server.scope(self._request), self._timeout, self._instance.inside():
             yield
         scope.deadline, self._deadline_exceeded = None, scope.deadline_exceeded
 
@@ -230,7 +232,7 @@ class _Visit(Runner):
 
 
 def _call_mounted(app: WSGIApp, request: Request) -> Response:
-    with ProcessState(), captured() as output:
+    with ProcessState(), Captured() as output:
         try:
             response = call(app, to_environ(request), request)
         except (KeyboardInterrupt, HandlerStopped):

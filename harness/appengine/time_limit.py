@@ -64,44 +64,55 @@ _CLOCKS = SimpleNamespace(wall=time.perf_counter, processor=time.process_time, q
 
 
 class HandlerTimeout:
-    """Runs a handler, and records whether it was stopped. `limit` explains the arguments.
+    """Stops a handler in its scope when it has used up its real seconds, and lets Ctrl-C reach it.
 
+    A context manager. A handler that is paused runs in several scopes, one after the other, and only their time counts.
     `stopped` is True if the handler ran out of real seconds, and `interrupted` is True if Ctrl-C reached it. Both are
     set even if the handler catches the exception.
+
+    Args:
+        is_learners: returns whether a source file, given by its name, contains learner code; only such code is stopped.
+        seconds: the limit, in real seconds.
+        again: the real seconds between the signals after the first.
+        clocks: the system's clocks.
     """
 
-    def __init__(self, is_learners: Callable[[str], bool], seconds: float = REAL_SECONDS, clocks: Any = _CLOCKS):
+    def __init__(
+        self,
+        is_learners: Callable[[str], bool],
+        seconds: float = REAL_SECONDS,
+        again: float = _AGAIN,
+        clocks: Any = _CLOCKS,
+    ) -> None:
         self.stopped = False
         self.interrupted = False
         self._is_learners = is_learners
         self._seconds = seconds
+        self._again = again
         self._clocks = clocks
         self._begun, self._worked = clocks.wall(), clocks.processor()
         self._left = self._begun, self._worked  # the same clocks, when the handler was paused
         self._queued: float | None = None  # read at the first alarm, because reading it at every request is too slow
 
-    @contextmanager
-    def counting(self, again: float = _AGAIN) -> Iterator[None]:
-        """Handle the signals in this scope. A handler that is paused runs in several scopes; only their time counts.
+    def __enter__(self) -> "HandlerTimeout":
+        wall = self._clocks.wall()
+        self._begun += wall - self._left[0]
+        self._worked += self._clocks.processor() - self._left[1]
+        self._trace = sys.gettrace()
+        self._handling = _Handling({"SIGINT": self.interrupt, "SIGALRM": lambda previous: self.alarm})
+        self._limited = "SIGALRM" in self._handling.__enter__()
+        if self._limited:
+            left = self._seconds - (wall - self._begun)
+            _signal.setitimer(_signal.ITIMER_REAL, max(self._again, left), self._again)
+        return self
 
-        Args:
-            again: the real seconds between the signals after the first.
-        """
-        trace, clocks = sys.gettrace(), self._clocks
-        self._begun += clocks.wall() - self._left[0]
-        self._worked += clocks.processor() - self._left[1]
-        with _Handling("SIGINT", self.interrupt), _Handling("SIGALRM", lambda previous: self.alarm) as limited:
-            if limited:
-                left = self._seconds - (clocks.wall() - self._begun)
-                _signal.setitimer(_signal.ITIMER_REAL, max(again, left), again)
-            try:
-                yield
-            finally:
-                if limited:
-                    _signal.setitimer(_signal.ITIMER_REAL, 0)
-                if self.stopped:
-                    sys.settrace(trace)
-                self._left = clocks.wall(), clocks.processor()
+    def __exit__(self, *error: object) -> None:
+        if self._limited:
+            _signal.setitimer(_signal.ITIMER_REAL, 0)
+        if self.stopped:
+            sys.settrace(self._trace)
+        self._handling.__exit__()
+        self._left = self._clocks.wall(), self._clocks.processor()
 
     def run(self, action: Callable[[], T]) -> T:
         """Call `action` and return its result. The limit covers the code that `action` calls, and nothing above it."""
@@ -172,25 +183,6 @@ class HandlerTimeout:
         return [] if frame is None else found
 
 
-@contextmanager
-def limit(
-    is_learners: Callable[[str], bool], seconds: float = REAL_SECONDS, again: float = _AGAIN
-) -> Iterator[HandlerTimeout]:
-    """Stop a handler in this scope when it has used up its real seconds, and let Ctrl-C reach it.
-
-    Args:
-        is_learners: returns whether a source file, given by its name, contains learner code; only such code is stopped.
-        seconds: the limit, in real seconds.
-        again: the real seconds between the signals after the first.
-
-    Yields:
-        The HandlerTimeout whose `run` runs the handler.
-    """
-    timeout = HandlerTimeout(is_learners, seconds)
-    with timeout.counting(again):
-        yield timeout
-
-
 class Interrupts:
     """Delays Ctrl-C while a lab changes its own data."""
 
@@ -199,9 +191,9 @@ class Interrupts:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Delay Ctrl-C until `check` or the end of this scope; inside a `limit`, learner code still receives it."""
+        """Delay Ctrl-C until `check` or the end of this scope; in a HandlerTimeout, learner code still receives it."""
         try:
-            with _Handling("SIGINT", lambda previous: self._hold):
+            with _Handling({"SIGINT": lambda previous: self._hold}):
                 yield
         finally:
             self.check()
@@ -217,24 +209,30 @@ class Interrupts:
 
 
 class _Handling:
-    """Handle a signal in this scope with the handler that `make` returns for the previous handler.
+    """Handle signals in this scope with the handlers that `makers` return for the previous handlers.
 
-    The value of the scope is whether the signal is handled: not outside the main thread, and not if the system lacks
-    the signal or the process ignores it.
+    The value of the scope maps the names of the signals that are handled to the previous handlers. None is handled
+    outside the main thread. A signal isn't handled if the system lacks it or the process ignores it.
     """
 
-    def __init__(self, name: str, make: Callable[[Handler], Handler]) -> None:
-        self._number = getattr(_signal, name, None)
-        self._make = make
+    def __init__(self, makers: dict[str, Callable[[Handler], Handler]]) -> None:
+        self._makers = makers
+        self._previous: dict[str, Any] = {}
 
-    def __enter__(self) -> bool:
-        previous: Any = None if self._number is None else _signal.getsignal(self._number)
-        main = threading.get_ident() == threading.main_thread().ident
-        self._handled, self._previous = main and previous not in (None, _signal.SIG_IGN), previous
-        if self._handled:
-            _signal.signal(self._number, self._make(previous))
-        return self._handled
+    def __enter__(self) -> dict[str, Any]:
+        if threading.get_ident() == threading.main_thread().ident:
+            try:
+                for name, make in self._makers.items():
+                    number = getattr(_signal, name, None)
+                    previous: Any = None if number is None else _signal.getsignal(number)
+                    if previous is not None and previous != _signal.SIG_IGN:
+                        self._previous[name] = previous
+                        _signal.signal(number, make(previous))
+            except BaseException:  # such as Ctrl-C
+                self.__exit__()
+                raise
+        return self._previous
 
     def __exit__(self, *error: object) -> None:
-        if self._handled:
-            _signal.signal(self._number, self._previous)
+        for name, previous in self._previous.items():
+            _signal.signal(getattr(_signal, name), previous)

@@ -152,7 +152,7 @@ def at_most(seconds: float) -> Iterator[None]:
     """End this process by SIGVTALRM after this many seconds of processor time in this scope, without its children.
 
     The operating system does it, because a C call may never return to Python. No other process is needed, so the limit
-    also holds after the parent process was killed. On Windows there is no limit.
+    also holds after the parent process was killed. Windows has no such limit.
     """
     if not hasattr(signal, "ITIMER_VIRTUAL"):  # Windows
         yield

@@ -154,7 +154,7 @@ def _own_name(process: int) -> str:
 def progress_files(folder: Path) -> list[Path]:
     """Return the common file, which may not exist, and the sessions' own files."""
     names: list[str] = []
-    with suppress(OSError):  # there is no folder yet; any other reason is reported when the common file is read
+    with suppress(OSError):  # the folder may not exist yet; any other reason is reported when the common file is read
         names = sorted(name for name in os.listdir(folder) if name.startswith(_OWN) and name.endswith(".json"))
     return [folder / name for name in (FILE, *names)]
 

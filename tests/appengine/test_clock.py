@@ -1,6 +1,7 @@
 """Virtual time moves only when it is moved, and Python sees it only inside a scope."""
 
 import datetime as datetime_module
+import math
 import sys
 import threading
 import time
@@ -190,3 +191,13 @@ def test_time_travel_does_not_load_pytest(tmp_path):
     )
     assert python(source, tmp_path).stdout == "False\n"
     assert "pytest" in sys.modules  # here it is, and stays
+
+
+def test_a_scope_that_cannot_begin_leaves_the_real_time(clock: Clock) -> None:
+    before = time.time()
+    with pytest.raises(ValueError, match="NaN"), clock.travel(math.nan):
+        pytest.fail("the scope began")
+    assert time.time() >= before
+    with clock.travel(5.0):
+        assert time.time() == 5.0
+    assert time.time() >= before

@@ -5,14 +5,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
 import pytest
 
 from harness.appengine import time_limit
-from harness.appengine.time_limit import HandlerTimeout, Interrupts, Stopped, is_harness, limit, queued
+from harness.appengine.time_limit import HandlerTimeout, Interrupts, Stopped, is_harness, queued
 
 
 @pytest.fixture(autouse=True)
@@ -24,15 +23,15 @@ def all_is_put_back() -> Iterator[None]:
 
 
 def is_ours(file: str) -> bool:
-    """Let the lines of this file stand for the learner's."""
+    """Treat the lines of this file as learner code."""
     return file == __file__
 
 
-def short_limit(is_learners: Callable[[str], bool] = is_ours) -> AbstractContextManager[HandlerTimeout]:
-    return limit(is_learners, seconds=0.05, again=0.02)
+def short_limit(is_learners: Callable[[str], bool] = is_ours) -> HandlerTimeout:
+    return HandlerTimeout(is_learners, seconds=0.05, again=0.02)
 
 
-def run(action: Callable[[], Any], scope: AbstractContextManager[HandlerTimeout] | None = None) -> HandlerTimeout:
+def run(action: Callable[[], Any], scope: HandlerTimeout | None = None) -> HandlerTimeout:
     with scope or short_limit() as timeout:
         try:
             timeout.run(action)
@@ -163,7 +162,7 @@ def test_a_handler_that_hardly_gets_the_processor_is_given_more_time():
     lock = threading.Lock()
     lock.acquire()
     threading.Timer(0.75, lock.release).start()
-    assert not run(lock.acquire, limit(is_ours, seconds=0.5)).stopped
+    assert not run(lock.acquire, HandlerTimeout(is_ours, seconds=0.5)).stopped
 
 
 class Clocks:
@@ -243,7 +242,7 @@ def test_ctrl_c_stops_a_handler_at_once():
         press_ctrl_c()
         reached.append("after")
 
-    with pytest.raises(KeyboardInterrupt), limit(is_ours) as watch:
+    with pytest.raises(KeyboardInterrupt), HandlerTimeout(is_ours) as watch:
         watch.run(handler)
     assert watch.interrupted
     assert reached == []
@@ -257,7 +256,7 @@ def test_ctrl_c_is_noted_even_where_the_handler_swallows_it():
             return "swallowed"
         return "never pressed"
 
-    with limit(is_ours) as watch:
+    with HandlerTimeout(is_ours) as watch:
         assert watch.run(handler) == "swallowed"
     assert watch.interrupted
 
@@ -283,7 +282,7 @@ def test_ctrl_c_that_waits_takes_effect_at_the_next_check():
 def test_ctrl_c_around_a_handler_waits_until_the_guard_is_off():
     interrupts, done = Interrupts(), []
     with pytest.raises(KeyboardInterrupt), interrupts.held():
-        with limit(is_ours) as watch:
+        with HandlerTimeout(is_ours) as watch:
             watch.run(lambda: None)
             press_ctrl_c()
             done.append("handler")
@@ -298,7 +297,7 @@ def test_ctrl_c_in_the_midst_of_the_guards_own_end_leaves_neither_timer_nor_hand
         pressed = _press_at_line(line)
         sys.settrace(pressed)
         try:
-            with interrupts.held(), limit(is_ours) as watch:
+            with interrupts.held(), HandlerTimeout(is_ours) as watch:
                 watch.run(lambda: None)
         except KeyboardInterrupt:
             caught += 1
@@ -336,7 +335,7 @@ def test_an_error_and_a_ctrl_c_at_once_leave_nothing_behind():
 def test_where_ctrl_c_is_ignored_it_stays_ignored():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with Interrupts().held(), limit(is_ours) as watch:
+        with Interrupts().held(), HandlerTimeout(is_ours) as watch:
             watch.run(press_ctrl_c)
         assert not watch.interrupted
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN

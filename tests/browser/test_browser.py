@@ -69,7 +69,8 @@ def test_an_exercise_stops_at_its_first_check_as_not_attempted(visit, name):
     assert error["ename"] == "CheckError"
     assert "not attempted" in error["evalue"]
     counts = [cell["execution_count"] for cell in cells]
-    assert counts == [*range(1, stopped + 2), *[None] * (len(cells) - stopped - 1)]
+    # ipykernel cancels the requests that have arrived. On a busy machine, JupyterLab may send a later one afterwards.
+    assert counts[: stopped + 2] == [*range(1, stopped + 2), None]
     outputs = [output for cell in cells[:stopped] for output in cell["outputs"]]
     assert all(output["output_type"] != "error" for output in outputs)
 

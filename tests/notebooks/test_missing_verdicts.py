@@ -159,5 +159,5 @@ def test_a_notebook_that_is_missing_beside_its_solution_fails_with_each_of_its_e
     assert [line.partition(" not checked: ")[0] for line in lines] == ["3.1", "3.2", "3.3", "3.4", "3.5"]
     missing = str(Path("exercises") / "03_routing.ipynb")
     assert lines[0].startswith(f"3.1 not checked: {missing} is missing. Write it again with ")
-    assert lines[0].endswith("taskqueue-course reset 03")
+    assert re.search(r"taskqueue-course'? reset 03$", lines[0])  # in quotes if the folder's name has a space
     assert lines[0] in run.properties["exercise"]

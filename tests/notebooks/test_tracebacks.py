@@ -39,7 +39,7 @@ def test_an_exception_that_our_service_led_to_shows_the_cell_alone(cell):
     cell.run("taskqueue.add(url='/x', queue_name='mail')")
     assert frames(cell.text) == ["cell 2"]
     assert "During handling" not in cell.text
-    assert "there is no queue 'mail'" in cell.text
+    assert "the queue 'mail' isn't in queue.yaml" in cell.text
 
 
 def test_the_learners_own_functions_are_shown_down_to_the_call(cell):

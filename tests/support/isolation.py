@@ -1,11 +1,12 @@
-"""Commands that run with a tiny file system, in a read-only folder, or without a network.
+"""Commands that run with a tiny file system, in a read-only folder, or without a network, and what is refused there.
 
-Each runs in a Linux namespace of its own, because file permissions don't apply to root.
+Each command runs in a Linux namespace of its own, because file permissions don't apply to root.
 """
 
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
@@ -77,3 +78,12 @@ def missing(what: str) -> NoReturn:
 
 def python(source: str) -> list[str]:
     return [sys.executable, "-c", source]
+
+
+def exception_name(act: Callable[[], object]) -> bytes:
+    """Return the name of the exception that an act raises, or b"" without an exception."""
+    try:
+        act()
+    except BaseException as error:
+        return type(error).__name__.encode()
+    return b""

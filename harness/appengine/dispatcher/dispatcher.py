@@ -278,7 +278,10 @@ class Dispatcher:
         heappop(self._in_flight)
         attempt = in_flight.to_attempt(self._settle(in_flight))
         in_flight.push_queue.measure(in_flight.end)
-        insort(self.attempts, attempt, key=_by_number)
+        if self.attempts and attempt.number < self.attempts[-1].number:
+            insort(self.attempts, attempt, key=_by_number)
+        else:
+            self.attempts.append(attempt)
         return attempt
 
     def _settle(self, in_flight: InFlight) -> RetryDecision:

@@ -8,14 +8,13 @@ from typing import Any
 
 from harness.appengine.taskqueue import QueueConfig, Task
 from harness.appengine.taskqueue.client import HOST
-from harness.records import Headers, Request, find_header
+from harness.records import Headers, Request
 
 TASK_ADDRESS = "0.1.0.2"
 USER_AGENT = "AppEngine-Google; (+http://code.google.com/appengine)"
 _PREFIX = "x-appengine-"
 # Google's client adds these two (SDK 3.1.0), and the handler must run in the namespace that they name.
 _NAMESPACES = ("x-appengine-current-namespace", "x-appengine-default-namespace")
-_REPLACED = ("host", "content-length", "user-agent")
 
 
 def build_request(task: Task, config: QueueConfig) -> Request:
@@ -24,9 +23,19 @@ def build_request(task: Task, config: QueueConfig) -> Request:
     The task's own headers keep their spelling; App Engine's headers follow them. If the queue has a target, it replaces
     the task's host.
     """
-    host = f"{config.target}.{HOST}" if config.target else find_header(task.headers, "Host") or HOST
-    headers = (*_own_headers(task.headers), *_appengine_headers(task))
-    return Request(task.method, task.url, headers, task.body, host=host, remote_addr=TASK_ADDRESS)
+    headers: list[tuple[str, str]] = []
+    host = agent = None
+    for name, value in task.headers:
+        lower = name.lower()
+        if lower == "host":
+            host = value if host is None else host
+        elif lower == "user-agent":
+            agent = value if agent is None else agent
+        elif lower != "content-length" and (lower in _NAMESPACES or not _is_appengines(lower)):
+            headers.append((name, value))
+    _add_appengine_headers(headers, task, agent)
+    host = f"{config.target}.{HOST}" if config.target else host or HOST
+    return Request(task.method, task.url, tuple(headers), task.body, host, TASK_ADDRESS)
 
 
 def strip_appengine_headers(headers: Headers) -> Headers:
@@ -42,25 +51,19 @@ def _is_appengines(name: str) -> bool:
     return name.lower().replace("_", "-").startswith(_PREFIX)
 
 
-def _own_headers(headers: Headers) -> Iterator[tuple[str, str]]:
-    for name, value in headers:
-        lower = name.lower()
-        if lower not in _REPLACED and (lower in _NAMESPACES or not _is_appengines(name)):
-            yield name, value
-
-
-def _appengine_headers(task: Task) -> Iterator[tuple[str, str]]:
-    own_agent = find_header(task.headers, "User-Agent")
-    yield "User-Agent", f"{own_agent} {USER_AGENT}" if own_agent else USER_AGENT
-    yield "X-AppEngine-QueueName", task.queue
-    yield "X-AppEngine-TaskName", task.name
-    yield "X-AppEngine-TaskRetryCount", str(task.retries)
-    yield "X-AppEngine-TaskExecutionCount", str(task.executions)
-    yield "X-AppEngine-TaskETA", f"{task.eta:.6f}"
+def _add_appengine_headers(headers: list[tuple[str, str]], task: Task, own_agent: str | None) -> None:
+    headers += (
+        ("User-Agent", f"{own_agent} {USER_AGENT}" if own_agent else USER_AGENT),
+        ("X-AppEngine-QueueName", task.queue),
+        ("X-AppEngine-TaskName", task.name),
+        ("X-AppEngine-TaskRetryCount", str(task.retries)),
+        ("X-AppEngine-TaskExecutionCount", str(task.executions)),
+        ("X-AppEngine-TaskETA", f"{task.eta:.6f}"),
+    )
     if task.previous_status is not None:
-        yield "X-AppEngine-TaskPreviousResponse", str(task.previous_status)
+        headers.append(("X-AppEngine-TaskPreviousResponse", str(task.previous_status)))
     if task.retry_reason is not None:
-        yield "X-AppEngine-TaskRetryReason", task.retry_reason
+        headers.append(("X-AppEngine-TaskRetryReason", task.retry_reason))
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

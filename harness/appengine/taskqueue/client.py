@@ -19,8 +19,8 @@ import os
 import sys
 import time as real_time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from google.appengine.api import apiproxy_stub_map
@@ -43,22 +43,13 @@ class Connection(AbstractContextManager["Connection"]):
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    @contextmanager
-    def active(self, host: str = HOST) -> Iterator[None]:
-        """Send the client's calls to this service in this scope, even if another service was connected later.
+    def active(self, host: str = HOST) -> "ActiveScope":
+        """Return a scope for `with`: the client's calls reach this service, even if another was connected later.
 
         Args:
             host: the host of the request that runs. It becomes the host of the tasks without a target (T47; Docs, SDK).
         """
-        _active.append(self)
-        outer = os.environ.get("HTTP_HOST")
-        os.environ["HTTP_HOST"] = host
-        try:
-            yield
-        finally:
-            _active.remove(self)
-            if outer is not None:
-                os.environ["HTTP_HOST"] = outer
+        return ActiveScope(self, host)
 
     def close(self) -> None:
         """Disconnect the service, so the newest remaining one receives the calls; a second call does nothing."""
@@ -66,6 +57,25 @@ class Connection(AbstractContextManager["Connection"]):
             _connections.remove(self)
             if not _connections:
                 _undo_all()
+
+
+class ActiveScope:
+    """The scope of `Connection.active`."""
+
+    def __init__(self, connection: Connection, host: str) -> None:
+        self._connection = connection
+        self._host = host
+
+    def __enter__(self) -> None:
+        self._outer = os.environ.get("HTTP_HOST")
+        _active.append(self._connection)
+        if self._outer != self._host:
+            os.environ["HTTP_HOST"] = self._host
+
+    def __exit__(self, *error: object) -> None:
+        _active.remove(self._connection)
+        if self._outer is not None and self._outer != self._host:  # a request restores the environment itself
+            os.environ["HTTP_HOST"] = self._outer
 
 
 def connect(service: TaskQueueService) -> Connection:

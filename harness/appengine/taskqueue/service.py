@@ -149,7 +149,7 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
         name = decode(encoded)
         if name not in self.queues:
             known = ", ".join(map(repr, self.queues))
-            refuse(ErrorCode.UNKNOWN_QUEUE, f"there is no queue {quoted(name)} in queue.yaml; the queues are {known}")
+            refuse(ErrorCode.UNKNOWN_QUEUE, f"the queue {quoted(name)} isn't in queue.yaml; the queues are {known}")
         return self.queues[name]
 
     def _queue_for(self, message: Any) -> Queue:

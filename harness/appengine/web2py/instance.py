@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from weakref import WeakSet
 
 from harness.appengine.turns import Turns, active, turn
-from harness.appengine.web2py.instrumentation import RequestRecorder, watch, watched
+from harness.appengine.web2py.instrumentation import RequestRecorder, Watched, watch
 from harness.appengine.web2py.process_state import Output
 from harness.records import Request, Response
 
@@ -238,7 +238,7 @@ class SharedSite:
         of_thread = (THREAD_LOCAL, self._gluon.globals.current, self._gluon.rewrite.THREAD_LOCAL)
         self._shared = [vars(each) for each in of_thread]
         self._base = [each.copy() for each in self._shared]
-        with watched(self._gluon):
+        with Watched(self._gluon):
             try:
                 yield
             finally:

@@ -6,17 +6,18 @@ between requests, where they do no harm. All other changes to web2py and pydal a
 
 import io
 import sys
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from harness.appengine.web2py.process_state import ignore_library_warnings
 from harness.appengine.web2py.tickets import Sources, learner_frames, make_ticket
 from harness.appengine.wsgi import to_environ
-from harness.records import Request, Response, Route, Ticket, fill
+from harness.records import Request, Response, Route, Ticket, fill, read_later
 
 STATEMENTS, LENGTH = 200, 2000  # the statements that are kept, and the characters of each
 _OPENING = ("PRAGMA ", "SELECT 1;")  # pydal runs these to open a connection and to test it
@@ -129,7 +130,7 @@ class RequestRecorder:
         query = request.env.query_string  # a rule of routes.py may have changed it
         if not self._request.body and not query:
             return route
-        return route.read_later(partial(_parse, self._gluon, self._request, query))
+        return read_later(route, partial(_parse, self._gluon, self._request, query))
 
 
 def _parse(gluon: ModuleType, request: Request, query: str) -> tuple[dict[str, Any], ...]:
@@ -138,14 +139,16 @@ def _parse(gluon: ModuleType, request: Request, query: str) -> tuple[dict[str, A
     2.26.1 raises an exception if the body is not a form; the variables are then those of the query string.
     """
     environ = {**to_environ(request), "QUERY_STRING": query}
-    fresh = gluon.globals.Request(environ)
-    fresh.env.update((key.lower().replace(".", "_"), value) for key, value in environ.items())
-    fresh._body = io.BytesIO(request.body)
-    try:
-        return _variables(fresh)
-    except Exception:
-        get_vars = _sort(fresh.get_vars)
-        return get_vars, {}, get_vars
+    with warnings.catch_warnings():  # the request has ended, and with it the filters that it had
+        ignore_library_warnings()
+        fresh = gluon.globals.Request(environ)
+        fresh.env.update((key.lower().replace(".", "_"), value) for key, value in environ.items())
+        fresh._body = io.BytesIO(request.body)
+        try:
+            return _variables(fresh)
+        except Exception:
+            get_vars = _sort(fresh.get_vars)
+            return get_vars, {}, get_vars
 
 
 def _variables(request: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
@@ -164,17 +167,20 @@ def _sort(variables: Any) -> dict[str, Any]:
 _recorders: list[RequestRecorder] = []  # that of the request that runs now
 
 
-@contextmanager
-def watched(gluon: ModuleType, *recorders: RequestRecorder) -> Iterator[None]:
-    """Let a recorder, if there is one yet, record what web2py does in this scope."""
-    wrappers = instrument(gluon)
-    watch(*recorders)
-    for owner, name, _, ours in wrappers:
-        setattr(owner, name, ours)
-    try:
-        yield
-    finally:
-        for owner, name, theirs, _ in wrappers:
+class Watched:
+    """A context manager: the recorders, if any, record what web2py does in its scope."""
+
+    def __init__(self, gluon: ModuleType, *recorders: RequestRecorder) -> None:
+        self._wrappers = instrument(gluon)
+        self._watching = recorders
+
+    def __enter__(self) -> None:
+        watch(*self._watching)
+        for owner, name, _, ours in self._wrappers:
+            setattr(owner, name, ours)
+
+    def __exit__(self, *error: object) -> None:
+        for owner, name, theirs, _ in self._wrappers:
             setattr(owner, name, theirs)
         _recorders.clear()
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from harness.appengine.web2py.process_state import Output, ProcessState, captured, ignore_library_warnings
+from harness.appengine.web2py.process_state import Captured, Output, ProcessState, ignore_library_warnings
 from harness.errors import HarnessError
 
 try:
@@ -40,8 +40,6 @@ _locks: dict[Path, int] = {}  # from a root to the file descriptor that holds it
 _PARSES_COOKIES_SLOWLY = not hasattr(http.cookies, "_unquote_sub")
 _quoted_character = re.compile(r"\\(?:([0-3][0-7][0-7])|(.))")
 
-_turn = threading.Lock()
-_running: int | None = None  # the thread in which web2py runs
 _current: "ActiveRoot | None" = None  # the root whose state gluon has; it stays, so that its next request is fast
 
 
@@ -54,6 +52,7 @@ class ActiveRoot:
         self._gluon = gluon
         self._routes: tuple[Any, ...] = (gluon.rewrite._params_default(app=None), None, {})
         self._ram: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+        self._languages: dict[str, Any] = {}  # its locks are freed after each request, so it must not have other roots'
         self._app_folders: set[str] = set()
         self._db_sessions: set[str] = set()
         self._modules: dict[str, ModuleType] = {}
@@ -68,7 +67,7 @@ class ActiveRoot:
         Raises:
             HarnessError: If web2py already runs in this thread.
         """
-        with _one_at_a_time(), ProcessState(), self._connections(), warnings.catch_warnings(), captured() as output:
+        with _turn, ProcessState(), _Connections(), warnings.catch_warnings(), Captured() as output:
             ignore_library_warnings()
             self._activate()
             os.chdir(self._folder)  # so that a relative path of a handler is not in the notebook's folder
@@ -121,6 +120,7 @@ class ActiveRoot:
         settings.gluon_parent = settings.applications_parent = self._gluon.main.web2py_path = self._folder
         settings.app_folders, settings.db_sessions = self._app_folders, self._db_sessions
         cache.meta_storage, cache.stats = self._ram
+        self._gluon.languages.global_language_cache = self._languages
         self._gluon.utils.random = self._random
         rewrite = self._gluon.rewrite
         rewrite.params, rewrite.routers, rewrite.params_apps = self._routes
@@ -128,25 +128,24 @@ class ActiveRoot:
         _pop_modules()
         sys.modules.update(self._modules)
 
-    @contextmanager
-    def _connections(self) -> Iterator[None]:
-        """Hide the notebook's database connections from web2py, which closes all connections that it finds.
 
-        Close the connections that a handler leaves open. pydal opens one if a DAL is used after its request.
-        """
-        from pydal._globals import THREAD_LOCAL
+class _Connections:
+    """A context manager that hides the notebook's database connections from web2py, which closes all that it finds.
 
-        connections: dict[str, Any] = vars(THREAD_LOCAL)
-        notebooks = connections.copy()
-        connections.clear()
-        try:
-            yield
-        finally:
-            for name, value in connections.items():
-                if name.startswith("_pydal_connection_") and value is not None:
-                    value.close()  # a close without a commit rolls back
-            connections.clear()
-            connections.update(notebooks)
+    At its end it closes the connections that a handler leaves open. pydal opens one if a DAL is used after its request.
+    """
+
+    def __enter__(self) -> None:
+        self._present: dict[str, Any] = vars(_pydals_globals().THREAD_LOCAL)
+        self._notebooks = self._present.copy()
+        self._present.clear()
+
+    def __exit__(self, *error: object) -> None:
+        for name, value in self._present.items():
+            if name.startswith("_pydal_connection_") and value is not None:
+                value.close()  # a close without a commit rolls back
+        self._present.clear()
+        self._present.update(self._notebooks)
 
 
 def _unquote(text: str | None) -> str | None:
@@ -156,38 +155,50 @@ def _unquote(text: str | None) -> str | None:
     return _quoted_character.sub(lambda found: chr(int(found[1], 8)) if found[1] else found[2], text[1:-1])
 
 
-@contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    """Let one thread at a time run web2py.
+class _Turn:
+    """A context manager that lets one thread at a time run web2py.
 
     A request from inside a handler is refused. It would lose the writes of the outer request, which would still be
     answered with status 200.
     """
-    global _running
-    if _running == threading.get_ident():
-        raise HarnessError(
-            "a request is still being answered, so a handler cannot send another one. "
-            "Send it after the handler has returned, or add a task, which runs later."
-        )
-    with _turn:
-        _running = threading.get_ident()
-        try:
-            yield
-        finally:
-            _running = None
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: int | None = None  # the thread in which web2py runs
+
+    def __enter__(self) -> None:
+        thread = threading.get_ident()
+        if self._running == thread:
+            raise HarnessError(
+                "a request is still being answered, so a handler cannot send another one. "
+                "Send it after the handler has returned, or add a task, which runs later."
+            )
+        self._lock.acquire()
+        self._running = thread
+
+    def __exit__(self, *error: object) -> None:
+        self._running = None
+        self._lock.release()
+
+
+_turn = _Turn()
+
+
+@cache  # an `import` statement in a request would pass through web2py's importer
+def _pydals_globals() -> Any:
+    return importlib.import_module("pydal._globals")
 
 
 def _free_locks(gluon: ModuleType) -> None:
     """Release the locks of gluon and pydal that this thread still holds.
 
     gluon does not release the lock of `cache.ram` if an exception is raised while it is held. A time limit, Ctrl-C or
-    an invalid regular expression in `cache.ram.clear` raises one. Other threads would wait for the lock for ever.
+    an invalid regular expression in `cache.ram.clear` raises one. Other threads would wait for the lock without limit.
     """
-    from pydal._globals import GLOBAL_LOCKER
-
     of_languages = [lock for _, lock in gluon.languages.global_language_cache.values()]
     of_random = gluon.utils.fast_urandom16.__defaults__[1]
-    for lock in (gluon.cache.CacheInRam.locker, gluon.cfs.cfs_lock, GLOBAL_LOCKER, of_random, *of_languages):
+    of_pydal = _pydals_globals().GLOBAL_LOCKER
+    for lock in (gluon.cache.CacheInRam.locker, gluon.cfs.cfs_lock, of_pydal, of_random, *of_languages):
         while lock._is_owned():
             lock.release()
 

@@ -14,7 +14,7 @@ from harness.appengine.web2py.boot import boot
 from harness.appengine.web2py.database import read_rows
 from harness.appengine.web2py.environ import read_address, to_web2py
 from harness.appengine.web2py.instance import SharedSite
-from harness.appengine.web2py.instrumentation import RequestRecorder, instrument, watched
+from harness.appengine.web2py.instrumentation import RequestRecorder, Watched, instrument
 from harness.appengine.web2py.roots import ActiveRoot
 from harness.appengine.web2py.tickets import name_and_message
 from harness.appengine.wsgi import call
@@ -109,7 +109,7 @@ class Site:
         """
         self._require_open()
         recorder = self._recorder(request)
-        with self._active_root.inside() as output, watched(self._gluon, recorder):
+        with self._active_root.inside() as output, Watched(self._gluon, recorder):
             response = self._answer(request, recorder)
         if recorder.interrupted:
             raise KeyboardInterrupt
@@ -181,7 +181,9 @@ class Site:
 
     def _require_app(self, app: str) -> None:
         if app not in self.apps:
-            raise NameRefusedError(f"there is no application {quoted(app)}; there are: {', '.join(self.apps)}")
+            raise NameRefusedError(
+                f"the application {quoted(app)} doesn't exist; the applications are: {', '.join(self.apps)}"
+            )
 
     def _require_open(self) -> None:
         if not self._end.alive:

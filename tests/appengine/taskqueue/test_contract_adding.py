@@ -301,7 +301,7 @@ def test_chosen_names_skip_all_that_were_ever_used(service, taskqueue):
 def test_an_unknown_queue_is_named_with_those_that_there_are(taskqueue, count):
     with pytest.raises(taskqueue.UnknownQueueError) as refusal:
         taskqueue.Queue("post").add([taskqueue.Task(url="/x") for _ in range(count)])
-    assert str(refusal.value) == "there is no queue 'post' in queue.yaml; the queues are 'default', 'mail', 'later'"
+    assert str(refusal.value) == "the queue 'post' isn't in queue.yaml; the queues are 'default', 'mail', 'later'"
 
 
 @pytest.mark.row("T16")

@@ -1,6 +1,5 @@
 """Rows T40 to T44 of harness/FIDELITY.md: what can be done with whole queues (queue.yaml is in test_queueyaml.py)."""
 
-import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import NoReturn
@@ -11,6 +10,7 @@ from harness.appengine.clock import START, Clock
 from harness.appengine.dispatcher import Dispatcher
 from harness.appengine.taskqueue import QueueConfig, Task, TaskQueueService, connect, parse_queue_yaml
 from harness.records import Response, TaskState
+from tests.support.labs import count_calls
 
 NOW = START.timestamp()
 QUEUES = parse_queue_yaml("""
@@ -104,7 +104,7 @@ def test_purging_empties_one_queue_only(service, taskqueue):
     ],
 )
 def test_a_queue_that_does_not_exist_is_named(taskqueue, call):
-    with pytest.raises(taskqueue.UnknownQueueError, match="there is no queue 'post' in queue.yaml"):
+    with pytest.raises(taskqueue.UnknownQueueError, match="the queue 'post' isn't in queue.yaml"):
         call(taskqueue.Queue("post"))
 
 
@@ -374,22 +374,6 @@ def test_leases_count_as_executions(taskqueue, pull, later):
     pull("b")
     later.lease_tasks(60, 10)
     assert later.fetch_statistics().executed_last_minute == 2
-
-
-def count_calls(action: Callable[[], object]) -> int:
-    """How many functions are called, in Python and in C: a measure of work that a busy machine does not disturb."""
-    calls = 0
-
-    def count(frame: object, event: str, argument: object) -> None:
-        nonlocal calls
-        calls += event in ("call", "c_call")
-
-    sys.setprofile(count)
-    try:
-        action()
-    finally:
-        sys.setprofile(None)
-    return calls
 
 
 @pytest.mark.row("T43")

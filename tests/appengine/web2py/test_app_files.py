@@ -83,7 +83,7 @@ def test_an_application_name_that_web2py_cannot_serve_is_refused(name: str) -> N
 
 def test_an_unknown_application_is_refused_with_those_that_there_are(site: Site) -> None:
     for act in (lambda: site.write("models/db.py", "", app="stats"), lambda: site.read("models/db.py", app="stats")):
-        with pytest.raises(NameRefusedError, match="no application 'stats'; there are: tutorial"):
+        with pytest.raises(NameRefusedError, match="'stats' doesn't exist; the applications are: tutorial"):
             act()
 
 

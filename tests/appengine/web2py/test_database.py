@@ -54,7 +54,7 @@ def test_an_unknown_table_lists_those_that_there_are(site: Site) -> None:
 
 
 def test_an_unknown_application_is_refused(site: Site) -> None:
-    with pytest.raises(NameRefusedError, match="no application 'stats'"):
+    with pytest.raises(NameRefusedError, match="the application 'stats' doesn't exist"):
         site.rows("mytable", app="stats")
 
 

@@ -177,6 +177,14 @@ def test_a_megabyte_arrives_whole(site: Site) -> None:
     assert response.text == "500000"
 
 
+def test_a_body_is_kept_in_memory_and_needs_no_file(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.write("controllers/default.py", "def f(): return request.vars.a + str(len(request.body.read()))")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    assert post(site, "/tutorial/default/f", a="b").text == "b3"
+
+
 class Quadratic:
     """The pattern that Python before 3.11.10 and 3.12.6 searches once for each backslash in a cookie."""
 

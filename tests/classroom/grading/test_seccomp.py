@@ -17,6 +17,7 @@ import pytest
 from harness.classroom.grading import sandbox, seccomp
 from harness.classroom.grading.child import run_apart
 from harness.classroom.grading.sandbox import Limits, confine
+from tests.support.isolation import exception_name
 
 MACHINE = platform.machine()
 pytestmark = pytest.mark.skipif(
@@ -81,11 +82,7 @@ def refusal(monkeypatch: pytest.MonkeyPatch, folder: Path, act: Callable[[], obj
 
     def attempt() -> bytes:
         confine(Limits(), folder)
-        try:
-            act()
-        except BaseException as error:
-            return type(error).__name__.encode()
-        return b""
+        return exception_name(act)
 
     return run_apart(attempt, 20).decode()
 
