@@ -160,6 +160,20 @@ class _LateVariables:
 _VARIABLES = ("get_vars", "post_vars", "vars")
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Turn:
+    """What one of two requests that take turns ran in a turn.
+
+    `number` counts the turns of both requests from 1, `request` is 1 or 2, and `statement` is what ran. `result` says
+    that the statement waited for a lock, and which exception it raised; it is empty if the statement did neither.
+    """
+
+    number: int
+    request: int
+    statement: str
+    result: str = ""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Route(_LateVariables, Record):
     """The action that web2py ran for a URL, with the action's `request.get_vars`, `.post_vars` and `.vars`."""
@@ -195,7 +209,7 @@ class Response(Record):
     another type. `route`, `sql` and `ticket` are set if web2py handled the request. `deadline` is set if the handler
     was stopped: "virtual" after its virtual seconds, "real" because it used the processor for too long. `output` is the
     text that the handler printed, and `hint` explains why web2py found no action to run. If the request took turns with
-    others, `turns` contains its statements, each with the number of its turn. `killed` is True if its instance was shut
+    others, `turns` contains its turns. `killed` is True if its instance was shut
     down, so nobody received a response.
     """
 
@@ -213,7 +227,7 @@ class Response(Record):
     deadline: str | None = None
     output: str = ""
     hint: str = ""
-    turns: tuple[tuple[int, str], ...] = ()
+    turns: tuple[Turn, ...] = ()
     killed: bool = False
 
     @property
@@ -345,11 +359,10 @@ class Overlap(Record):
     second: Attempt | Response | None = None
 
     @property
-    def turns(self) -> tuple[tuple[int, int, str], ...]:
-        """What ran in each turn: the number of the turn, 1 or 2 for the request, and the statement."""
-        both = ((1, self.first), (2, self.second))
-        responses = [(which, each.response if isinstance(each, Attempt) else each) for which, each in both if each]
-        return tuple(sorted((turn, which, text) for which, response in responses for turn, text in response.turns))
+    def turns(self) -> tuple[Turn, ...]:
+        """The turns of both requests, in the order in which they ran."""
+        both = [each.response if isinstance(each, Attempt) else each for each in (self.first, self.second) if each]
+        return tuple(sorted(turn for response in both for turn in response.turns))
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -27,7 +27,7 @@ from greenlet import getcurrent, greenlet
 
 from harness.appengine.clock import TravelScope
 from harness.errors import BadValueError, quoted
-from harness.records import Request
+from harness.records import Request, Turn
 
 Arrival = Callable[[], tuple[Request, float] | None]  # returns a request and its deadline; None if it hasn't arrived
 _MOST, _LENGTH = 200, 2000  # the events that are kept of a request, and the characters of each
@@ -69,15 +69,14 @@ class Schedule:
 class Runner:
     """One of the requests that take turns; a subclass handles the request.
 
-    `number` is 1 for the first request. `events` counts its events, and `turns` contains the first ones: the number of
-    the turn, and a text. `error` is the exception that `handle` raised. `killed` is True if the instance was shut down.
-    `began` and `elapsed` are virtual seconds, from the start of the first request to that of this one, and from there
-    to its end.
+    `number` is 1 for the first request. `events` counts its events, and `turns` contains the first ones. `error` is
+    the exception that `handle` raised. `killed` is True if the instance was shut down. `began` and `elapsed` are
+    virtual seconds, from the start of the first request to that of this one, and from there to its end.
     """
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.turns: list[tuple[int, str]] = []
+        self.turns: list[Turn] = []
         self.events = 0
         self.error: BaseException | None = None
         self.killed = self.ended = False
@@ -155,15 +154,14 @@ class Turns:
         self._main.switch()
         runner.check()
 
-    def record(self, text: str) -> None:
+    def record(self, text: str, error: str = "") -> None:
         """Record an event of the current request, which has just run; if its instance is to be killed now, kill it."""
         runner = self._running()
         self._count += 1
         runner.events += 1
         if runner.events <= _MOST:
-            more = len(text) - _LENGTH
-            text = text if more <= 0 else f"{text[:_LENGTH]}… ({more} more characters)"
-            runner.turns.append((self._count, f"{text} (waited for a lock)" if runner.waited else text))
+            result = ", then ".join(filter(None, ("waited for a lock" if runner.waited else "", _limited(error))))
+            runner.turns.append(Turn(self._count, runner.number, _limited(text), result))
         runner.waited = False
         self._admit()
         self.progress()
@@ -265,6 +263,11 @@ def active() -> Turns | None:
     return _active if _active is not None and _active.thread == get_ident() else None
 
 
+def _limited(text: str) -> str:
+    more = len(text) - _LENGTH
+    return text if more <= 0 else f"{text[:_LENGTH]}… ({more} more characters)"
+
+
 @contextmanager
 def turn(text: str) -> Iterator[None]:
     """Make this scope an event of the current request; do nothing if the request takes no turns."""
@@ -276,6 +279,6 @@ def turn(text: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        turns.record(f"{text} → {type(error).__name__}: {error}")
+        turns.record(text, f"{type(error).__name__}: {error}")
         raise
     turns.record(text)

@@ -10,7 +10,7 @@ from html import unescape
 from typing import Any
 from urllib.parse import parse_qsl
 
-from harness.records import Frame, Headers, Request, Response, Route, Ticket, find_header
+from harness.records import Frame, Headers, Request, Response, Route, Ticket, Turn, find_header
 from harness.show.card import Card, Fact, card, fact
 from harness.show.text import LONG, clock, duration, literal, of_bytes
 
@@ -125,13 +125,17 @@ def status(response: Response) -> str:
     return f"{response.status} {response.reason}".rstrip() if response.status else "no response"
 
 
+def _turn(turn: Turn) -> str:
+    return f"{turn.number:>3}  {turn.statement}" + (f" ({turn.result})" if turn.result else "")
+
+
 def response_facts(response: Response) -> list[Fact | None]:
     """Return the facts about a handler's run (variables, SQL, output) and its result (a ticket or a body)."""
     ticket = response.ticket
     return [
         *(_route_facts(response.route) if response.route else ()),
         fact("SQL", () if response.turns else response.sql, code=True),
-        fact("turns", (f"{number:>3}  {text}" for number, text in response.turns), code=True),
+        fact("turns", map(_turn, response.turns), code=True),
         fact("printed", response.output, code=True),
         fact("why", response.hint),
         fact("stopped", _SHUT_DOWN if response.killed else _STOPPED.get(response.deadline or "", "")),

@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 from harness.errors import quantity
-from harness.records import Attempt, Outcome, Overlap, Response, TaskInfo, TaskState
+from harness.records import Attempt, Outcome, Overlap, Response, TaskInfo, TaskState, Turn
 from harness.show.card import unfold
 from harness.show.record_cards import status
 from harness.show.task_cards import retry_time, task_data
@@ -204,7 +204,7 @@ def attempts_table(attempts: Iterable[Attempt], note: str = "") -> Table[Attempt
         Column[Attempt]("status", lambda attempt: str(attempt.status or "none"), right=True),
         Column[Attempt]("took", lambda attempt: duration(attempt.elapsed), right=True),
         Column[Attempt]("next", _next, limit=80),
-        Column[Attempt]("turns", lambda attempt: ", ".join(str(number) for number, _ in attempt.response.turns)),
+        Column[Attempt]("turns", lambda attempt: ", ".join(str(turn.number) for turn in attempt.response.turns)),
         Column[Attempt]("remark", _remark),
     ]
     return Table(attempts, columns, _count_outcomes, "no attempt was made", note)
@@ -251,24 +251,25 @@ def _row_column(key: str, rows: Sequence[Mapping[str, Any]]) -> Column[dict[str,
     return Column(str(key), lambda row: plain(row[key]) if key in row else "", right=numbers)
 
 
-def turns_table(overlap: Overlap) -> Table[tuple[int, int, str]]:
-    """Return a table with a row for each turn, and a column for what each of the two requests ran."""
+def turns_table(overlap: Overlap) -> Table[Turn]:
+    """Return a table with a row for each turn: what each of the two requests ran, and how it ended."""
     first, second = (_party(each) for each in (overlap.first, overlap.second))
     columns = [
-        Column[tuple[int, int, str]]("turn", lambda turn: str(turn[0]), right=True),
+        Column[Turn]("turn", lambda turn: str(turn.number), right=True),
         *(
-            Column[tuple[int, int, str]](f"{which}: {name}", partial(_statement, which), limit=60)
+            Column[Turn](f"{which}: {name}", partial(_statement, which))
             for which, name in ((1, first), (2, second))
             if name
         ),
+        Column[Turn]("result", lambda turn: turn.result, limit=60),
     ]
     results = [f"{which}: {_result(each)}" for which, each in ((1, overlap.first), (2, overlap.second)) if each]
     caption = f"{first} and {second} take turns" if second else first
     return Table(overlap.turns, columns, lambda turns: caption, f"{caption}, without a statement", "; ".join(results))
 
 
-def _statement(which: int, turn: tuple[int, int, str]) -> str:
-    return turn[2] if turn[1] == which else ""
+def _statement(which: int, turn: Turn) -> str:
+    return turn.statement if turn.request == which else ""
 
 
 def _party(party: Attempt | Response | None) -> str:

@@ -78,11 +78,11 @@ def count(lab: Lab) -> int:
 
 def whose(overlap: Overlap) -> str:
     """Return who took each turn ("1212")."""
-    return "".join(str(which) for _, which, _ in overlap.turns)
+    return "".join(str(turn.request) for turn in overlap.turns)
 
 
 def verbs(overlap: Overlap) -> list[str]:
-    return [f"{which} {text.split()[0]}" for _, which, text in overlap.turns]
+    return [f"{turn.request} {turn.statement.split()[0]}" for turn in overlap.turns]
 
 
 # What overlapping deliveries do
@@ -114,7 +114,7 @@ def test_a_unique_index_refuses_the_second_insert(lab):
     assert isinstance(overlap.second, Attempt)
     assert (overlap.first.status, overlap.second.status) == (200, 500)
     assert overlap.second.response.ticket.exception == "IntegrityError"
-    assert "→ IntegrityError: UNIQUE constraint failed: star.title" in overlap.turns[-2][2]
+    assert overlap.turns[-2].result == "waited for a lock, then IntegrityError: UNIQUE constraint failed: star.title"
     assert (overlap.second.outcome, list(lab.tasks())) == (Outcome.DONE, [])
 
 
@@ -126,7 +126,7 @@ def test_deliveries_that_do_not_overlap_lose_nothing(lab):
 def test_a_lock_that_is_taken_before_reading_makes_the_second_delivery_wait(lab):
     overlap = twice(lab, "locking")
     assert verbs(overlap)[:4] == ["1 BEGIN", "1 SELECT", "1 UPDATE", "1 COMMIT"]
-    assert overlap.turns[4][2] == "BEGIN IMMEDIATE (waited for a lock)"
+    assert (overlap.turns[4].statement, overlap.turns[4].result) == ("BEGIN IMMEDIATE", "waited for a lock")
     assert count(lab) == 2
 
 
@@ -437,8 +437,8 @@ def test_a_run_delivers_some_tasks_twice_lets_others_overlap_and_kills_some():
             kinds |= {"twice" for each in attempts if each.duplicate}
             kinds |= {"killed" for each in attempts if each.response.killed}
             kinds |= {"alone" for each in attempts if not each.response.turns}
-            first_turns = [each.response.turns[0][0] for each in attempts if each.response.turns and not each.duplicate]
-            kinds |= {"beside another" for turn in first_turns if turn > 1}
+            first_turns = [each.response.turns[0] for each in attempts if each.response.turns and not each.duplicate]
+            kinds |= {"beside another" for turn in first_turns if turn.number > 1}
     assert kinds == {"twice", "killed", "alone", "beside another"}
 
 

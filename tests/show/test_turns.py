@@ -2,27 +2,32 @@
 
 from dataclasses import replace
 
-from harness.records import Attempt, Outcome, Overlap, Request, Response
+from harness.records import Attempt, Outcome, Overlap, Request, Response, Turn
 from harness.show import attempts_table
 from harness.show.plots import timeline
 from tests.support.sample_records import ATTEMPTS, RESPONSES, TASK
 
+LOCKED, REFUSED = "waited for a lock", "IntegrityError: UNIQUE constraint failed: t.id"
 FIRST = replace(
     ATTEMPTS[1],
     number=1,
-    response=replace(ATTEMPTS[1].response, turns=((1, "SELECT 1"), (3, "UPDATE t"), (4, "COMMIT"))),
+    response=replace(
+        ATTEMPTS[1].response, turns=(Turn(1, 1, "SELECT 1"), Turn(3, 1, "UPDATE t", LOCKED), Turn(5, 1, "COMMIT"))
+    ),
     note="status 200",
 )
 SECOND = replace(
     FIRST,
     number=2,
     duplicate=True,
-    response=Response(0, turns=((2, "SELECT 1"),), killed=True),
+    response=Response(0, turns=(Turn(2, 2, "SELECT 1"), Turn(4, 2, "INSERT", REFUSED)), killed=True),
     outcome=Outcome.RETRY,
     note="the instance was shut down",
 )
 VISIT = replace(
-    RESPONSES[0], request=Request("GET", "/tutorial/default/index"), turns=((2, "INSERT INTO t"), (5, "COMMIT"))
+    RESPONSES[0],
+    request=Request("GET", "/tutorial/default/index"),
+    turns=(Turn(2, 2, "INSERT INTO t"), Turn(6, 2, "COMMIT")),
 )
 
 
@@ -30,15 +35,16 @@ def lines(record: object) -> list[str]:
     return [line.rstrip() for line in str(record).splitlines()]
 
 
-def test_an_overlap_is_a_table_with_a_column_for_each_request():
+def test_an_overlap_is_a_table_with_a_column_for_each_request_and_one_for_results():
     assert lines(Overlap(FIRST, SECOND)) == [
         "task1 and task1 (second delivery) take turns",
-        "turn  1: task1  2: task1 (second delivery)",
-        "----  --------  --------------------------",
+        "turn  1: task1  2: task1 (second delivery)  result",
+        "----  --------  --------------------------  ----------------------------------------------",
         "   1  SELECT 1",
         "   2            SELECT 1",
-        "   3  UPDATE t",
-        "   4  COMMIT",
+        "   3  UPDATE t                              waited for a lock",
+        "   4            INSERT                      IntegrityError: UNIQUE constraint failed: t.id",
+        "   5  COMMIT",
         "1: done (status 200); 2: retry (the instance was shut down)",
     ]
 
@@ -50,14 +56,15 @@ def test_a_users_request_goes_by_its_url():
 
 
 def test_a_request_alone_has_one_column():
-    assert lines(Overlap(VISIT))[:2] == ["GET /tutorial/default/index", "turn  1: GET /tutorial/default/index"]
+    alone = replace(VISIT, turns=(Turn(1, 1, "COMMIT"),))
+    assert lines(Overlap(alone))[:2] == ["GET /tutorial/default/index", "turn  1: GET /tutorial/default/index"]
     killed = Overlap(replace(VISIT, status=0, killed=True))
     assert lines(killed)[-1] == "1: no response, because its instance was shut down"
 
 
 def test_an_overlap_in_a_notebook_is_an_html_table():
     html = Overlap(FIRST, SECOND)._repr_html_()
-    assert html.count("<tr>") == 5
+    assert html.count("<tr>") == 6
     assert "2: task1 (second delivery)" in html
     assert repr(Overlap(FIRST, SECOND)) == "<Overlap task1 | task1 (second delivery)>"
 
@@ -65,7 +72,7 @@ def test_an_overlap_in_a_notebook_is_an_html_table():
 def test_an_attempt_shows_its_statements_with_their_turns_instead_of_the_sql():
     shown = str(FIRST)
     assert "1  SELECT 1\n" in shown
-    assert "3  UPDATE t\n" in shown
+    assert "3  UPDATE t (waited for a lock)\n" in shown
     assert "SQL" not in shown
 
 
@@ -78,7 +85,7 @@ def test_a_killed_attempt_says_so_in_its_title_and_its_facts():
 
 def test_the_table_of_attempts_shows_turns_and_remarks_only_if_there_are_any():
     table = str(attempts_table([FIRST, SECOND]))
-    assert "1, 3, 4" in table
+    assert "1, 3, 5" in table
     assert "delivered twice, instance shut down" in table
     assert "turns" not in str(attempts_table(ATTEMPTS))
 

@@ -13,13 +13,13 @@ from functools import cache
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from harness.records import Frame, Request, Response, Route, Ticket
+from harness.records import Frame, Request, Response, Route, Ticket, Turn
 
 _MOST_VALUES = 1_000_000
 _DEEPEST = 100  # values inside each other
 _MOST_BITS = 10_000  # of an integer; Python reads at most 4,300 digits
 _LARGEST_EXPONENT = 1_000  # of a Decimal
-_RECORDS = {kind.__name__: kind for kind in (Request, Response, Route, Ticket, Frame)}
+_RECORDS = {kind.__name__: kind for kind in (Request, Response, Route, Ticket, Frame, Turn)}
 
 
 def dump(value: Any) -> bytes:

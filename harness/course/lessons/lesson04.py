@@ -109,7 +109,7 @@ def _rate_together(trial: Trial, order: str) -> None:
 
 
 def _statements(both: Overlap) -> str:
-    return ", ".join(f"{statement.split(' ')[0]} ({which})" for _, which, statement in both.turns[:6])
+    return ", ".join(f"{turn.statement.split(' ')[0]} ({turn.request})" for turn in both.turns[:6])
 
 
 def _no_rows(trial: Trial) -> None:
