@@ -261,7 +261,7 @@ def turns_table(overlap: Overlap) -> Table[Turn]:
             for which, name in ((1, first), (2, second))
             if name
         ),
-        Column[Turn]("result", lambda turn: turn.result, limit=60),
+        Column[Turn]("result", lambda turn: turn.result, limit=80),
     ]
     results = [f"{which}: {_result(each)}" for which, each in ((1, overlap.first), (2, overlap.second)) if each]
     caption = f"{first} and {second} take turns" if second else first
