@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from harness.classroom.cli import COMMANDS
+from harness.classroom.instructor_notes import facts
 from harness.notebooks.files import read
 from harness.state import VARIABLE
 from tests.support.desk import Desk
@@ -64,6 +65,11 @@ def test_the_readme_links_every_lesson_and_every_exercise():
     sources = [*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "solutions").glob("*.ipynb")]
     folders = {"notebooks": "notebooks", "solutions": "exercises"}
     assert linked == {f"{folders[path.parent.name]}/{path.name}" for path in sources}
+
+
+def test_the_minutes_in_the_readme_are_those_that_the_lessons_state():
+    stated = re.findall(r"^\| \[.*\]\(notebooks/(\w+\.ipynb)\) \| (\d+) \|", README, re.MULTILINE)
+    assert dict(stated) == {lesson.file: str(lesson.minutes) for lesson in facts(ROOT).values()}
 
 
 @pytest.mark.parametrize("name", NAMES)
