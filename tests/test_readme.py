@@ -39,10 +39,10 @@ def test_the_first_screen_has_one_sentence_the_picture_and_the_two_commands():
 
 def test_the_readme_serves_learners_then_instructors_then_maintainers():
     sections = re.findall(r"^## (.*)", README, re.MULTILINE)
-    assert sections == ["A taste", "For learners", "For instructors", "For maintainers", "Licence"]
+    assert sections == ["A first example", "For learners", "For instructors", "For maintainers", "Licence"]
 
 
-def test_the_taste_prints_what_is_shown_below_it(tmp_path: Path) -> None:
+def test_the_first_example_prints_what_is_shown_below_it(tmp_path: Path) -> None:
     program, output = re.findall(r"```(?:python|text)\n(.*?)```", README, re.DOTALL)[:2]
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert run.stdout == output, run.stderr
