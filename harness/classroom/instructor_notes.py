@@ -33,7 +33,7 @@ class CommonMistake:
 
     Args:
         says: the diagnosis that the check gives.
-        forms: the titles of the wrong answers in the bank that contain the mistake ("drops the vars").
+        forms: the titles of the wrong answers in the bank that contain the mistake ("only removes the vars").
         reread: the heading of the section that explains it, with the lesson if that is another one.
     """
 
