@@ -53,9 +53,10 @@ class Table(Sequence[T]):
         caption: returns the caption of some rows ("2 tasks wait").
         empty: the text that is shown if there are no rows ("no task waits").
         note: a text that is shown below the rows.
+        whole: how a user gets the whole of a value that was shortened.
     """
 
-    __slots__ = ("_caption", "_columns", "_empty", "_items", "_note")
+    __slots__ = ("_caption", "_columns", "_empty", "_items", "_note", "_whole")
     __hash__ = None  # type: ignore[assignment]  # a table equals a list, which has no hash either
 
     def __init__(
@@ -65,12 +66,14 @@ class Table(Sequence[T]):
         caption: Callable[[Sequence[T]], str],
         empty: str,
         note: str = "",
+        whole: str = "index the row, as in [0], for all of it",
     ) -> None:
         self._items = tuple(items)
         self._columns = tuple(columns)
         self._caption = caption
         self._empty = empty
         self._note = clean(note)
+        self._whole = whole
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -86,7 +89,7 @@ class Table(Sequence[T]):
     def __getitem__(self, index: slice) -> Table[T]: ...
     def __getitem__(self, index: int | slice) -> T | Table[T]:
         if isinstance(index, slice):
-            return Table(self._items[index], self._columns, self._caption, self._empty, self._note)
+            return Table(self._items[index], self._columns, self._caption, self._empty, self._note, self._whole)
         return self._items[index]
 
     def __eq__(self, other: object) -> bool:
@@ -115,7 +118,7 @@ class Table(Sequence[T]):
 
     def _heading(self, rows: list[list[Cell]]) -> str:
         cut = any(cell.cut for row in rows for cell in row)
-        explanation = " (… means that a value was shortened: index the row, as in [0], for all of it)"
+        explanation = f" (… means that a value was shortened: {self._whole})"
         return clean(self._caption(self._items)) + (explanation if cut else "")
 
     def _text(self) -> list[str]:
@@ -265,7 +268,14 @@ def turns_table(overlap: Overlap) -> Table[Turn]:
     ]
     results = [f"{which}: {_result(each)}" for which, each in ((1, overlap.first), (2, overlap.second)) if each]
     caption = f"{first} and {second} take turns" if second else first
-    return Table(overlap.turns, columns, lambda turns: caption, f"{caption}, without a statement", "; ".join(results))
+    return Table(
+        overlap.turns,
+        columns,
+        lambda turns: caption,
+        f"{caption}, without a statement",
+        "; ".join(results),
+        ".turns[0] contains the whole statement of turn 1",
+    )
 
 
 def _statement(which: int, turn: Turn) -> str:

@@ -62,6 +62,12 @@ def test_a_request_alone_has_one_column():
     assert lines(killed)[-1] == "1: no response, because its instance was shut down"
 
 
+def test_a_statement_cut_short_is_explained_with_the_attribute_that_has_the_whole_of_it():
+    long = Overlap(replace(VISIT, turns=(Turn(1, 1, "INSERT " + "x" * 60), Turn(2, 1, "COMMIT"))))
+    assert lines(long)[0].endswith("shortened: .turns[0] contains the whole statement of turn 1)")
+    assert long.turns[0].statement == "INSERT " + "x" * 60
+
+
 def test_an_overlap_in_a_notebook_is_an_html_table():
     html = Overlap(FIRST, SECOND)._repr_html_()
     assert html.count("<tr>") == 6
