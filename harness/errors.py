@@ -62,7 +62,7 @@ class HandlerStopped(BaseException):
 
 
 class LabClosedError(HarnessError):
-    """The lab is closed, so its queues and files no longer exist."""
+    """The lab is closed, and its queues and files are deleted."""
 
 
 class NameRefusedError(HarnessError, ValueError):

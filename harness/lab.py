@@ -303,12 +303,12 @@ class Lab:
 
     @property
     def attempts(self) -> Table[Attempt]:
-        """All attempts so far."""
+        """All attempts until now."""
         return attempts_table(self._engine.dispatcher.attempts)
 
     @property
     def responses(self) -> tuple[Response, ...]:
-        """The responses to all users' requests so far."""
+        """The responses to all users' requests until now."""
         return tuple(self._engine.responses)
 
     def trace(self, name: str, queue: str | None = None) -> Trace:

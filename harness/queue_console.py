@@ -64,14 +64,13 @@ class QueueConsole:
         """Delete a task of the queue by its name (T41; SDK).
 
         Raises:
-            UnknownTaskError: the queue has no task of that name, or no longer has it.
+            UnknownTaskError: the queue doesn't contain a task of that name.
         """
         queue = self._queue
         if not isinstance(name, str) or queue.delete(name, self._clock.timestamp):
             waiting = ", ".join(task.name for task in queue.waiting()[:10]) or "none"
             raise UnknownTaskError(
-                f"the queue {self.name!r} has no task {quoted(name)}, or no longer has it; "
-                f"the waiting tasks are: {waiting}"
+                f"the queue {self.name!r} doesn't contain a task {quoted(name)}; the waiting tasks are: {waiting}"
             )
 
     def statistics(self) -> QueueStatistics:

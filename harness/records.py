@@ -209,8 +209,7 @@ class Response(Record):
     another type. `route`, `sql` and `ticket` are set if web2py handled the request. `deadline` is set if the handler
     was stopped: "virtual" after its virtual seconds, "real" because it used the processor for too long. `output` is the
     text that the handler printed, and `hint` explains why web2py found no action to run. If the request took turns with
-    others, `turns` contains its turns. `killed` is True if its instance was shut
-    down, so nobody received a response.
+    others, `turns` contains its turns. `killed` is True if its instance was shut down, so it sent no response.
     """
 
     status: int

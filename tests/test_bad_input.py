@@ -301,7 +301,7 @@ def test_a_path_that_cannot_be_sent_is_quoted_and_the_clock_stands_still(path, l
 @pytest.mark.parametrize(
     ("path", "status", "why"),
     [
-        ("/nowhere/default/f", 404, "There is no application 'nowhere'"),
+        ("/nowhere/default/f", 404, "The lab has no application 'nowhere'"),
         ("default2/f", 404, "has no controller 'default2' (did you mean 'default'?)"),
         ("default/g", 404, "has no action 'g'"),
         ("default/takes", 404, "takes arguments"),
@@ -488,7 +488,7 @@ def test_a_cap_that_counts_no_attempts_runs_nothing(cap, lab):
 
 
 def test_an_unknown_task_and_a_step_into_the_void_say_what_there_is(lab):
-    with pytest.raises(UnknownTaskError, match="'task7'; no task was added yet"):
+    with pytest.raises(UnknownTaskError, match="'task7' was ever added; no task was added yet"):
         lab.trace("task7")
     for name in (None, ["task1"], b"task1"):
         with pytest.raises(UnknownTaskError, match="never was a task named"):

@@ -73,7 +73,7 @@ class TravelScope:
         self._travel.stop()
 
     def sleep(self, seconds: float) -> None:
-        """Let virtual seconds pass; raise DeadlineExceeded at the deadline, else the same errors as `time.sleep`."""
+        """Let virtual seconds pass; raise DeadlineExceeded at the deadline, and the same errors as `time.sleep`."""
         left = math.inf if self.deadline is None else self.deadline - self.elapsed
         passed = min(_checked_seconds(seconds), left)
         self.wait(passed)
@@ -130,7 +130,7 @@ class Clock:
         return to_datetime(self.timestamp)
 
     def after(self, seconds: float) -> float:
-        """Return the instant that is so many seconds from now, in seconds since 1970.
+        """Return the instant that is `seconds` after the clock's present, in seconds since 1970.
 
         Raises:
             BadValueError: `seconds` is not a number of 0 or more, or the instant is after the year 9998.
@@ -140,7 +140,7 @@ class Clock:
         except (TypeError, ValueError, OverflowError) as error:
             raise BadValueError(f"the clock cannot be moved: {error}") from None
         if timestamp > _LATEST:
-            raise BadValueError(f"the clock cannot be moved by {quoted(seconds)} seconds, beyond the year 9998")
+            raise BadValueError(f"the clock cannot be moved by {quoted(seconds)} seconds to a time after the year 9998")
         return timestamp
 
     def advance(self, seconds: float) -> None:
@@ -157,7 +157,7 @@ class Clock:
         if self._scope is not None:
             raise HarnessError("the clock cannot be moved while a request is running in it")
         if timestamp > _LATEST:
-            raise BadValueError("the clock cannot be moved beyond the year 9998")
+            raise BadValueError("the clock cannot be moved to a time after the year 9998")
         self._timestamp = max(self._timestamp, timestamp)
 
     def travel(self, at: float | None = None, deadline: float | None = None) -> TravelScope:

@@ -72,7 +72,7 @@ class AppEngine:
         if path != QUEUE_YAML:
             return self.site.read(path, app)
         if self.queue_yaml is None:
-            raise NameRefusedError("the lab has no queue.yaml yet; write one, or give it to Lab(queue_yaml=...)")
+            raise NameRefusedError("the lab has no queue.yaml yet; write one, or pass it to Lab(queue_yaml=...)")
         return self.queue_yaml
 
     def visit(self, request: Request) -> Response:
@@ -128,13 +128,13 @@ class AppEngine:
         return sorted((task for each in queues for task in each.waiting()), key=lambda task: task.eta)
 
     def task(self, name: str, queue: str | None) -> Task:
-        """Return the newest task of a name, in one queue or in any queue for None; UnknownTaskError if none exists."""
+        """Return the newest task of this name in a queue, or in any queue for None; UnknownTaskError if none exists."""
         history = self.service.history
         named = history.get(name, ()) if isinstance(name, str) else ()
         found = [task for task in named if queue in (None, task.queue)]
         if not found:
-            place = "" if queue is None else f" in the queue {quoted(queue)}"
-            raise UnknownTaskError(f"there never was a task named {quoted(name)}{place}; {_name_some(list(history))}")
+            place = "" if queue is None else f" to the queue {quoted(queue)}"
+            raise UnknownTaskError(f"no task named {quoted(name)} was ever added{place}; {_name_some(list(history))}")
         return found[-1]
 
     def samples(self, queue: str) -> list[QueueSample]:
@@ -163,7 +163,9 @@ class AppEngine:
     def _waiting_task(self, info: TaskInfo) -> Task:
         waiting = [task for task in self.waiting(None) if task.info().identity == info.identity]
         if not waiting or isinstance(self.queue(info.queue), PullQueue):
-            raise UnknownTaskError(f"the task {quoted(info.name)} doesn't wait in a push queue; it can't be delivered")
+            raise UnknownTaskError(
+                f"the task {quoted(info.name)} doesn't wait in a push queue, so it can't be delivered"
+            )
         return waiting[0]
 
     def _added(self, before: set[Task]) -> Task | None:
@@ -205,4 +207,4 @@ def _name_some(names: list[str]) -> str:
     if not names:
         return "no task was added yet"
     more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-    return f"the tasks so far: {', '.join(names[:_SHOWN])}{more}"
+    return f"the added tasks are {', '.join(names[:_SHOWN])}{more}"

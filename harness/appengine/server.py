@@ -24,7 +24,7 @@ _ROUTES = "<string>"  # the file name of routes.py in its frames, because web2py
 
 
 class Server:
-    """Answers the requests of users and of the task queue.
+    """Runs the requests of users and of the task queue.
 
     Args:
         site: the web2py root.
@@ -52,7 +52,7 @@ class Server:
             raise BadRequestError(f'a prefix such as "/plain" is needed, not {quoted(prefix)}')
         if not callable(app):
             raise BadRequestError(
-                f"a WSGI application can be called with (environ, start_response); {quoted(app)} cannot"
+                f"a WSGI application can be called with (environ, start_response), but {quoted(app)} cannot"
             )
         self._mounts[prefix.rstrip("/")] = app
 
@@ -145,11 +145,11 @@ class Server:
         return self._mounts.get(longest)
 
     def is_learners(self, app: WSGIApp | None) -> Callable[[str], bool]:
-        """Return a function that tells learner code by its file, for web2py or for a mounted application."""
+        """Return a function that recognises learner code by its file, for web2py or for a mounted application."""
         return self._in_site if app is None else lambda file: not is_harness(file)
 
     def _hint(self, app: WSGIApp | None, response: Response) -> str:
-        """Return why web2py found nothing to run or to show; "" if an action chose its own status."""
+        """Return why web2py found no action, view or static file; "" if an action chose its own status."""
         request = response.request
         if app is not None or request is None or response.status not in (400, 404):
             return ""

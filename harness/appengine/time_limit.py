@@ -13,7 +13,7 @@ C call that never returns (`sum(range(10**15))`).
 Ctrl-C (SIGINT), which JupyterLab also sends to interrupt a kernel, stops learner code immediately. While the harness
 changes its own data, Ctrl-C waits until the change is complete, so no task is lost.
 
-Only Linux and macOS have the timer signal, and only the main thread receives signals. Elsewhere there is no limit.
+Only Linux and macOS have the timer signal, and only the main thread receives signals. Other handlers have no limit.
 """
 
 import sys

@@ -236,7 +236,7 @@ class Turns:
         return self._schedule.kill_after.get(runner.number) == runner.events
 
     def _die(self, runner: Runner) -> None:
-        """Leave the current request for ever."""
+        """Leave the current request, which is never resumed."""
         runner.killed = True
         self._main.switch()
 

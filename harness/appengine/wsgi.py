@@ -81,7 +81,7 @@ def call(app: WSGIApp, environ: Environ, request: Request) -> Response:
             close()
     if not started:
         raise RuntimeError(
-            f"{quoted(app)} answered {request.method} {request.url[:_SHOWN]} without calling start_response"
+            f"{quoted(app)} handled {request.method} {request.url[:_SHOWN]} without calling start_response"
         )
     status, headers = started[0]
     code, reason = _read_status(status)

@@ -204,7 +204,7 @@ def _write_export(path: Path, text: str) -> None:
     if path.exists() and not _is_export(path):
         raise ProgressError(f"{path} exists and isn't an earlier export; choose another name.")
     if not path.parent.is_dir():
-        raise ProgressError(f"{path} can't be written, because there is no folder {path.parent}.")
+        raise ProgressError(f"{path} can't be written, because the folder {path.parent} doesn't exist.")
     try:
         write(path, text)
     except OSError as error:

@@ -299,9 +299,9 @@ def browser(course: Path) -> SetupFinding:
     """Look for the browser that the browser tests drive."""
     found = next(filter(None, map(shutil.which, _CHROMIUM)), None)
     if found is None:
-        return note("no Chromium; only the browser tests use it", "on Debian and Ubuntu: apt-get install chromium")
+        return note("Chromium is missing; only browser tests use it", "on Debian and Ubuntu: apt-get install chromium")
     if installed("playwright") is None:
-        return note("no playwright; only the browser tests use it", pip_install("playwright"))
+        return note("playwright is missing; only browser tests use it", pip_install("playwright"))
     return ok(found)
 
 

@@ -182,7 +182,7 @@ def progress() -> None:
 def hint(exercise: Exercise) -> None:
     """Show the next of three hints for 2.1.
 
-    The first hint gives the idea, the second the place, and the third nearly the code.
+    The first hint gives the idea, the second one gives the place, and the third one gives most of the code.
     """
     say(api.next_hint(exercise.number, go_on=True))
 

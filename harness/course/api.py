@@ -59,8 +59,8 @@ def check(number: str = "") -> None:
 
     Raises:
         CheckError: the exercise is not attempted, its code raises an error, or it is wrong. The message explains it.
-        CourseError: there is no such exercise.
-        LabClosedError: nothing was written, and there is no lab.
+        CourseError: the exercise doesn't exist.
+        LabClosedError: nothing was written, and no lab is open.
     """
     __tracebackhide__ = True
     exercise = find_exercise(number, "check")
@@ -81,10 +81,12 @@ def remember(verdict: Verdict) -> None:
 
 
 def hint(number: str = "") -> None:
-    """Print the next hint for an exercise ("1.1"). The first hint gives the idea, and the last one nearly the code.
+    """Print the next hint for an exercise ("1.1").
+
+    The first hint gives the idea, and the last one gives most of the code.
 
     Raises:
-        CourseError: there is no such exercise.
+        CourseError: the exercise doesn't exist.
     """
     print(next_hint(number))
 
@@ -97,7 +99,7 @@ def next_hint(number: str, *, go_on: bool = False) -> str:
         go_on: begin after the hints of earlier sessions, and not with the first hint.
 
     Raises:
-        CourseError: there is no such exercise.
+        CourseError: the exercise doesn't exist.
     """
     exercise = find_exercise(number, "hint")
     step = progress_file.next_hint(number, len(exercise.hints), go_on=go_on)
@@ -112,7 +114,7 @@ def solution(number: str = "", give_up: bool = False) -> None:
         give_up: print it even if the exercise isn't solved.
 
     Raises:
-        CourseError: there is no such exercise, or it isn't solved and `give_up` is false.
+        CourseError: the exercise doesn't exist, or it isn't solved and `give_up` is false.
     """
     print(solution_text(number, give_up), end="")
 
@@ -145,7 +147,7 @@ def predict(name: str = "", choice: str | None = None, *, reveal: bool = False) 
         reveal: print the right option and the reason for it.
 
     Raises:
-        CourseError: there is no such prediction, or it has no such option.
+        CourseError: the prediction doesn't exist, or it doesn't have that option.
     """
     prediction = find_prediction(name, "predict")
     options, answer = prediction.options, prediction.answer

@@ -246,7 +246,7 @@ def _unknown(known: list[str], name: object, kind: str) -> tuple[str, str]:
     if in_lesson:
         return f"lesson {text.zfill(2)} has the {kind}s {', '.join(in_lesson)}.", in_lesson[0]
     near = get_close_matches(text, known, n=3, cutoff=0.3) or known[:3]
-    return f"there is no {kind} {quoted(name)}; did you mean {' or '.join(map(repr, near))}?", near[0]
+    return f"the course has no {kind} {quoted(name)}; did you mean {' or '.join(map(repr, near))}?", near[0]
 
 
 def _lesson_of(name: str) -> str:

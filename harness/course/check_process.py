@@ -55,7 +55,7 @@ class CheckProcess:
         """Return the verdict on an answer; see `harness.course.trial.check_answer`.
 
         Raises:
-            HarnessError: the check can't run (there is no web2py, no space for its files, or no process).
+            HarnessError: the check can't run, because web2py, space for its files or a process is missing.
         """
         if answer.missing or is_stub(exercise, answer.files, stub_cells(exercise)):
             return verdict.not_attempted(exercise, answer.missing)

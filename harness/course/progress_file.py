@@ -1,4 +1,4 @@
-"""What a learner has done so far, kept between sessions in a folder of the user's (see `harness.state`).
+"""What a learner has done in the course, kept between sessions in a folder of the user's (see `harness.state`).
 
 All sessions write one file, each under a lock. Where the file system has no locks, each session writes a file of its
 own. A reader adds up all files.

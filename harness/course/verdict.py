@@ -140,13 +140,13 @@ def error_from_harness(exercise: Exercise, failure: HarnessError, called: str) -
 def never_ended(exercise: Exercise, seconds: float) -> Verdict:
     """Return the verdict on code that still ran after the time limit, and that Python could not interrupt."""
     paragraph = f"It was still running after {seconds:g} seconds and was stopped. Look for a loop that never ends."
-    return _error(exercise, "Your code never came to an end:", [paragraph], "it never came to an end")
+    return _error(exercise, "Your code never ended:", [paragraph], "it never ended")
 
 
 def took_down(exercise: Exercise, status: int | None) -> Verdict:
     """Return the verdict on code that ended the process in which it was checked, with the process's exit status."""
     paragraph = f"It ended Python itself (status {status}), by os._exit, by a signal, or because memory ran out."
-    return _error(exercise, "Your code broke off the check:", [paragraph], "it ended Python itself")
+    return _error(exercise, "Your code ended the check:", [paragraph], "it ended Python itself")
 
 
 def _error(exercise: Exercise, summary: str, paragraphs: list[str], reason: str, advice: str | None = None) -> Verdict:

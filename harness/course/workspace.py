@@ -196,7 +196,7 @@ def find_course(start: Path) -> Path:
         if (folder / FOLDER).is_dir():
             return folder
     raise CourseError(
-        f"there is no course in {start}, because it has no folder {FOLDER}/. Go to the folder of the course first "
+        f"{start} contains no course, because it has no folder {FOLDER}/. Go to the folder of the course first "
         "(cd), or name it: --course FOLDER"
     )
 
@@ -214,7 +214,7 @@ def select(what: str) -> list[Exercise]:
     known = {lesson.number: list(lesson.exercises) for lesson in lessons()}
     found = known.get(what.zfill(2))
     if found is None:
-        raise CourseError(f"there is no lesson {quoted(what)}; there are {', '.join(known)}")
+        raise CourseError(f"the course has no lesson {quoted(what)}; its lessons are {', '.join(known)}")
     if not found:
         raise CourseError(f"lesson {quoted(what)} has no exercises; they begin in lesson 01")
     return found
@@ -302,7 +302,7 @@ def _put_back(notebook: Notebook, exercise: Exercise) -> bool:
 
 
 def _put_back_cell(notebook: Notebook, exercise: Exercise, name: str) -> bool:
-    """Replace all cells that write a file with the original one. If there is none, insert it where it was."""
+    """Replace all cells that write a file with the original one. If none exists, insert it where it was."""
     original = original_cell(exercise, name)
     places = find_cells(notebook, exercise, name)
     if [_essence(notebook.cells[place]) for place in places] == [_essence(original)]:

@@ -122,7 +122,7 @@ def _text(path: Path, largest: int) -> str:
         data = path.read_bytes()
         return data.decode(json.detect_encoding(data)).replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError:
-        raise NotebookError(f"{path}: there is no such file") from None
+        raise NotebookError(f"{path}: the file is missing") from None
     except OSError as error:
         raise NotebookError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:

@@ -143,7 +143,7 @@ def python_of(source: str) -> str:
 def syntax_error(cell: Cell) -> str | None:
     """Return the first syntax error in a code cell or in the file that it writes.
 
-    Return None if there is no error or the cell is tagged raises-exception.
+    Return None for valid code, or if the cell is tagged raises-exception.
     """
     import yaml
 

@@ -75,7 +75,7 @@ def test_an_export_overwrites_nothing_else(capsys, learner, text):
 
 def test_an_export_to_a_folder_that_is_not_there_says_so(capsys, learner):
     assert main(["export", "--output", str(learner / "no" / "a.json")]) == 1
-    assert "there is no folder" in capsys.readouterr().err
+    assert "doesn't exist" in capsys.readouterr().err
 
 
 def test_progress_that_cannot_be_read_is_not_exported_as_none(capsys, learner, monkeypatch):

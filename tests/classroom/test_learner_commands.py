@@ -83,7 +83,7 @@ def test_check_without_an_argument_checks_all_and_reports_a_missing_notebook_onc
     assert main(["check"]) == 1
     out = capsys.readouterr().out
     assert "\n2.1 error in your code  " in out
-    assert " ".join(out.split()).count("exercises/03_routing.ipynb: there is no such file.") == 1
+    assert " ".join(out.split()).count("exercises/03_routing.ipynb: the file is missing.") == 1
     assert "1 of 30 correct." in out
 
 
@@ -203,7 +203,7 @@ def test_reset_of_all_without_an_answer_changes_nothing(desk: Desk) -> None:
 def test_reset_of_all_makes_missing_notebooks_too(desk: Desk, capsys: Said) -> None:
     assert main(["reset", "all", "--yes"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert "07_capstone.ipynb: a new notebook was written (there is no such file). Backup: none" in out
+    assert "07_capstone.ipynb: a new notebook was written (the file is missing). Backup: none" in out
     assert len(list(desk.exercises.glob("*.ipynb"))) == 7
     assert main(["check"]) == 1
 

@@ -153,11 +153,11 @@ ASKS = {"check": check, "hint": hint, "solution": solution}
 @pytest.mark.parametrize(
     ("given", "says", "typed"),
     [
-        (["1.11"], "there is no exercise '1.11'; did you mean '1.1' or ", "1.1"),
-        (["one"], "there is no exercise 'one'; did you mean ", "1.1"),
-        (["9.9"], "there is no exercise '9.9'; did you mean ", None),
-        ([["1.1"]], r"there is no exercise \['1.1'\]; did you mean '1.1' or ", "1.1"),
-        ([True], "there is no exercise True; did you mean ", None),
+        (["1.11"], "the course has no exercise '1.11'; did you mean '1.1' or ", "1.1"),
+        (["one"], "the course has no exercise 'one'; did you mean ", "1.1"),
+        (["9.9"], "the course has no exercise '9.9'; did you mean ", None),
+        ([["1.1"]], r"the course has no exercise \['1.1'\]; did you mean '1.1' or ", "1.1"),
+        ([True], "the course has no exercise True; did you mean ", None),
         ([2.3], "exercises are named by strings, so 2.3 needs quotes", "2.3"),
         (["3"], "lesson 03 has the exercises 3.1, 3.2, 3.3, 3.4, 3.5", "3.1"),
         (["03"], "lesson 03 has the exercises 3.1, 3.2, 3.3, 3.4, 3.5", "3.1"),
@@ -288,7 +288,7 @@ def test_prediction_with_an_unknown_option_lists_them() -> None:
         predict("1.a", "D")
     with pytest.raises(CourseError, match="no option 1; choose one of A, B, C"):
         predict("1.a", 1)  # type: ignore[arg-type]
-    with pytest.raises(CourseError, match="there is no prediction '1.z'"):
+    with pytest.raises(CourseError, match="the course has no prediction '1.z'"):
         predict("1.z")
 
 

@@ -45,7 +45,7 @@ def test_an_answer_that_nothing_stops_is_ended_from_outside_and_leaves_no_files(
         verdict = check_process.check(EXERCISE, saying("sum(range(10 ** 15))"))
         assert any(folder.iterdir())
     assert verdict.outcome is CheckOutcome.ERROR
-    assert "Your code never came to an end" in verdict.text
+    assert "Your code never ended" in verdict.text
     assert not folder.exists()
 
 
@@ -132,7 +132,7 @@ class SlowToDie:
 def test_a_process_that_was_ended_is_gone_before_the_next_answer_comes() -> None:
     with CheckProcess() as check_process:
         check_process._process = check_process._connection = process = SlowToDie()  # type: ignore[assignment]
-        assert "Your code never came to an end" in check_process.check(EXERCISE, RIGHT).text
+        assert "Your code never ended" in check_process.check(EXERCISE, RIGHT).text
         assert not process.alive
 
 

@@ -114,7 +114,7 @@ def test_what_is_nested_too_deeply_is_named_where_the_courses_own_notebooks_are_
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
-    with pytest.raises(NotebookError, match="x.ipynb: there is no such file"):
+    with pytest.raises(NotebookError, match="x.ipynb: the file is missing"):
         read_saved(tmp_path / "x.ipynb")
     with pytest.raises(NotebookError, match="cannot be read: Is a directory"):
         read_saved(tmp_path)

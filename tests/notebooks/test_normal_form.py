@@ -160,7 +160,7 @@ def test_a_file_that_is_no_notebook_is_named_with_the_place(text, says):
 
 
 def test_a_missing_file_is_named(tmp_path: Path):
-    with pytest.raises(NotebookError, match="none.ipynb: there is no such file"):
+    with pytest.raises(NotebookError, match="none.ipynb: the file is missing"):
         files.read(tmp_path / "none.ipynb")
 
 

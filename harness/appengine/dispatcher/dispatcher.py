@@ -42,7 +42,7 @@ class Dispatcher:
         send: called as `send(request, start, deadline)`. It runs the handler for the virtual instant `start` (seconds
             since 1970), stops it after `deadline` virtual seconds, and returns the Response, whose `elapsed` is the
             time that it took; `deadline` is set if it was stopped.
-        chaos: the random decisions; without it there are none.
+        chaos: makes the random decisions; without it, nothing is random.
         send_together: runs requests in turn; see `Server.send_together`. Without it no attempts overlap.
 
     `attempts` contains every attempt that has ended, in the order in which the attempts began.
@@ -102,7 +102,7 @@ class Dispatcher:
         Each task is delivered at its ETA or later. The rate and the other limits of its queue don't apply.
 
         Args:
-            parties: one or two tasks that wait, and requests. A task that is there twice is delivered twice.
+            parties: one or two tasks that wait, and requests. A task that is given twice is delivered twice.
             added: returns the task that the only party has added, or None. It is delivered as soon as it is added.
             schedule: whose turn it is.
 
@@ -169,7 +169,7 @@ class Dispatcher:
         return sorted(ended, key=_by_number)
 
     def _next_event(self) -> tuple[PushQueue | None, float]:
-        """Return the next event and its time: (queue, its next start) or (None, an end); infinity if there is none."""
+        """Return the next event and its time: (queue, its next start) or (None, an end); infinity if none follows."""
         now = self._clock.timestamp
         end = self._in_flight[0].end if self._in_flight else math.inf
         if end <= now:  # no start can be earlier

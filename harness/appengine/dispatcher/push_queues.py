@@ -145,7 +145,7 @@ class PushQueues(dict[str, PushQueue]):
 
 
 class Company(Enum):
-    """With what an attempt overlaps."""
+    """What overlaps with an attempt."""
 
     NOTHING = "nothing"
     ITSELF = "a second delivery of the same task"
@@ -167,7 +167,7 @@ class Chaos:
 
     def __init__(self, seed: int = 0, shuffle: bool = False, duplicates: float = 0.0, overlap: bool = False) -> None:
         if not isinstance(duplicates, (int, float)) or not 0 <= duplicates <= 1:
-            raise BadValueError(f"duplicates is a probability: choose a number from 0 to 1, not {quoted(duplicates)}")
+            raise BadValueError(f"duplicates is a probability, a number from 0 to 1, not {quoted(duplicates)}")
         if not isinstance(seed, int):
             raise BadValueError(f"seed must be an integer, not {quoted(seed)}")
         if not isinstance(overlap, bool):
@@ -191,7 +191,7 @@ class Chaos:
         return task
 
     def company(self, task: Task, is_first_try: bool) -> Company:
-        """Return with what the attempt of a task overlaps; only the first attempt of a task is given company."""
+        """Return what overlaps with the attempt of a task, which is NOTHING for a retry."""
         if self._turns is None or not is_first_try:
             return Company.NOTHING
         company = self._turns.choice(list(Company))

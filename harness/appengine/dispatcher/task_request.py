@@ -71,7 +71,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
 
     Google's own handler does the work. The status is 200 if the function returns or raises PermanentTaskFailure, 408
     for SingularTaskFailure, and 403 if the request is not from the task queue. Other exceptions of the function
-    propagate to the server, which answers 500.
+    propagate to the server, which responds with 500.
     """
     if environ["REQUEST_METHOD"] != "POST":
         # Google's handler (SDK 3.1.0) returns a tuple here, which no WSGI server accepts.

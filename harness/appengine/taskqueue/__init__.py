@@ -1,4 +1,4 @@
-"""App Engine's task queue service: queues, names and leases. It knows no HTTP and runs nothing."""
+"""App Engine's task queue service: queues, names and leases. It sends no HTTP requests and runs no tasks."""
 
 from harness.appengine.taskqueue.call_site import learners_frame
 from harness.appengine.taskqueue.client import Connection, connect, preload

@@ -84,8 +84,8 @@ class Queue:
     """A queue of tasks. It does not run them; a dispatcher calls `take`, `done` and `put_back`.
 
     A queue that is `paused` still accepts tasks, and the dispatcher must not run them (T32). `left_out` is True if it
-    is paused because queue.yaml no longer names it. `config` is its entry in queue.yaml, and `in_flight` contains the
-    running tasks by name. All methods may be called from any thread.
+    is paused because the newest queue.yaml doesn't name it. `config` is its entry in queue.yaml, and `in_flight`
+    contains the running tasks by name. All methods may be called from any thread.
     """
 
     def __init__(self, config: QueueConfig) -> None:
@@ -291,7 +291,7 @@ class PullQueue(Queue):
         with self._lock:
             task = self._names.get(name)
             if task is None:
-                message = f"there is no task {name!r} in queue {self.config.name!r}; it was deleted or never added"
+                message = f"queue {self.config.name!r} has no task {name!r}; it was deleted or never added"
                 refuse(self._absence(name, now), message)
             if task.eta != eta or eta < now:
                 refuse(ErrorCode.TASK_LEASE_EXPIRED, f"the lease of task {name!r} has expired; lease it again")

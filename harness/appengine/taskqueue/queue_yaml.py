@@ -260,17 +260,17 @@ def _values(fields: Fields, parsers: dict[str, Parser]) -> dict[str, Any]:
 
 
 def _text(name: str, node: yaml.ScalarNode) -> str:
-    """Return a value as Google's parser sees it: YAML 1.1 reads it, and `str` makes a text of what is read (SDK)."""
+    """Return a value as Google's parser sees it: YAML 1.1 reads it, and `str` turns the result into a string (SDK)."""
     try:
         value = _Constructor().construct_object(node)
     except yaml.constructor.ConstructorError as error:
         raise _mistake(node, name, f"not a value: {error.problem}") from None
     except ValueError:  # such as the 13th month, or an integer with more digits than Python reads
         kind = node.tag.rpartition(":")[2]
-        what = f"{_shown(node)} is not a valid {kind} of YAML; write it in quotes if it is a text"
+        what = f"{_shown(node)} is not a valid {kind} of YAML; write it in quotes if it is a string"
         raise _mistake(node, name, what) from None
     if value is None:
-        raise _mistake(node, name, "expected one value, not nothing")
+        raise _mistake(node, name, "the value is missing")
     return str(value)
 
 

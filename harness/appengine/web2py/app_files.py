@@ -37,7 +37,7 @@ _FOLDERS = {
     "models": _Folder(rf"({_NAME}/){{0,2}}{_NAME}\.py", f"{_NAME_RULE}, then .py", "models/db.py"),
     "modules": _Folder(
         r"([A-Za-z_]\w*/)*[A-Za-z_]\w*\.py",
-        "what `import` takes: a letter or _, then letters, digits and _",
+        "names that `import` accepts (a letter or _, then letters, digits and _)",
         "modules/mail.py",
     ),
     "views": _Folder(r"([\w-]+/)*[\w-]+(\.\w+)+", f"{_NAME_RULE} and -, then an extension", "views/default/index.html"),
@@ -51,13 +51,14 @@ _FOLDERS = {
 _ADVICE = (
     (r"inconsistent use of tabs|unindent does not match|unexpected indent|unexpected unindent",
      "Indent the lines of one block alike, with four spaces and no tabs."),
-    (r"expected an indented block", "Indent the body of the line before by four spaces. An empty body is `pass`."),
+    (r"expected an indented block",
+     "Indent the body of the previous line by four spaces. Write `pass` for an empty body."),
     (r"was never closed", "Close that bracket."),
     (r"unmatched|does not match opening", "Every closing bracket needs an opening bracket."),
     (r"unterminated (triple-quoted )?(f-)?string", "Close the quotes. A string of several lines needs three quotes."),
     (r"expected ':'", "Put a colon at the end of the line."),
     (r"Missing parentheses in call|multiple exception types must be|<>|print\s",
-     "That is Python 2. Here web2py runs on Python 3."),
+     "That is Python 2, but web2py runs on Python 3 here."),
     (r"null bytes|U\+|non-printable|invalid character", "Delete that character and type it again."),
     (r"\.{4,}", "The dots mark code that was left out. Replace them with your own code, or delete them."),
     (r"cannot assign|Maybe you meant '=='", "A single = assigns a value. Use == to compare."),
@@ -246,10 +247,12 @@ def _check_in_folder(path: str, rest: str, folder: _Folder) -> None:
             f'web2py would never use {quoted(path)}. It allows {folder.rule}, as in "{folder.example}".'
         )
     if path == "controllers/static.py":
-        raise NameRefusedError(f"{path!r} can never be reached: web2py serves files below /static/. Use another name.")
+        raise NameRefusedError(f"web2py can't run {path!r}, because it serves files below /static/. Use another name.")
     reserved = [name for name in path.removesuffix(".py").split("/") if keyword.iskeyword(name)]
     if path.startswith("modules/") and reserved:
-        raise NameRefusedError(f"{quoted(path)} can never be imported: {reserved[0]!r} is a keyword. Use another name.")
+        raise NameRefusedError(
+            f"{quoted(path)} can't be imported, because {reserved[0]!r} is a keyword. Use another name."
+        )
 
 
 def check_python(source: str, name: str, *, needs_code: bool = False) -> None:

@@ -4,9 +4,9 @@ Two instances share the database. Each has its own connection, and SQLite's own 
 (https://sqlite.org/lockingv3.html). SQLite treats two connections of one process like those of two processes
 (https://sqlite.org/isolation.html). So a statement fails with "database is locked" where it would fail between two.
 
-Only the waiting is ours. If a lock is taken, SQLite calls its busy handler, which Python's `timeout` sets, and which
-blocks the thread. Here the thread must run the other request instead. So the real timeout is 0, and a statement that
-would wait is repeated after each event of the other request, until the timeout has passed in virtual time. SQLite
+Only waiting for a lock differs. If a lock is taken, SQLite calls its busy handler, which Python's `timeout` sets, and
+which blocks the thread. Here the thread must run the other request instead. So the real timeout is 0, and a statement
+that would wait is repeated after each event of the other request, until the timeout has passed in virtual time. SQLite
 doesn't call the busy handler if a connection that reads wants to write while another one writes, because waiting would
 be a deadlock (https://sqlite.org/c3ref/busy_handler.html). Such a statement fails immediately, here too.
 """

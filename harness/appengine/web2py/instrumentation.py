@@ -97,14 +97,14 @@ class RequestRecorder:
         The action's generator may raise it, or web2py itself. A DAL's `insert` returns a `Reference`, which web2py
         takes for a list of chunks (gluon/http.py, both versions).
         """
-        self.record_error(error, "none: the answer broke off")
+        self.record_error(error, "none: the response was incomplete")
         if self._ticket is not None and not self._ticket.frames:
             page = f"{self._page!r} of type {type(self._page).__name__}"
             message = f"the action returned {page}, which cannot be sent as text: {self._ticket.message}"
             self._ticket = replace(self._ticket, message=message)
 
     def record_failed_commit(self, error: BaseException) -> None:
-        """Record an exception of a commit. pydal discards it (pydal/connection.py), so web2py answers as usual."""
+        """Record an exception of a commit. pydal discards it (pydal/connection.py), so web2py responds as usual."""
         self.record_error(error, "none: the commit failed")
         if self._ticket is not None:
             message = f"{self._ticket.message}. The commit failed and saved nothing."

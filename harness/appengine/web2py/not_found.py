@@ -1,4 +1,4 @@
-"""Explain why web2py answered 404. The response of web2py only names the action."""
+"""Explain why web2py responded with 404. The response of web2py only names the action."""
 
 import ast
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ def explain_404(site: Site, request: Request) -> str | None:
     """Explain why web2py finds no action, or no view, for a request. No code of the application runs.
 
     Returns:
-        One or two sentences, or None if the action exists and has a view, so that the handler itself answered 404.
+        One or two sentences, or None if the action exists and has a view, so that the handler itself chose 404.
     """
     address = site.address(request)
     if address is None:
@@ -22,7 +22,7 @@ def explain_404(site: Site, request: Request) -> str | None:
     if address.controller == "static":
         return f"{request.url!r} is the URL of a static file, and no file of that name exists."
     if address.application not in site.apps:
-        return f"There is no application {_list(address.application, site.apps)}"
+        return f"The lab has no application {_list(address.application, site.apps)}"
     folder = site.root / "applications" / address.application
     return (
         _explain_controller(folder, address)
@@ -66,10 +66,10 @@ def _explain_definition(name: str, source: str) -> str | None:
     arguments = ast.unparse(found[-1].args)
     if arguments:
         return (
-            f"`def {name}({arguments})` takes arguments, and web2py's actions take none. "
+            f"`def {name}({arguments})` takes arguments, but web2py's actions have no arguments. "
             f"Write `def {name}():`, and read request.args or request.vars in it."
         )
-    return f"web2py finds an action by its text. Write exactly `def {name}():` on one line, without extra spaces."
+    return f"web2py searches the source for actions. Write exactly `def {name}():` on one line, without extra spaces."
 
 
 def _explain_view(folder: Path, address: Route, request: Request) -> str | None:

@@ -249,7 +249,7 @@ class Captured:
 
 
 def ignore_library_warnings() -> None:
-    """Hide the warnings about the code of web2py and Google, which nobody who uses the lab can change.
+    """Hide the warnings about the code of web2py and Google, which users of the lab can't change.
 
     web2py-gluon 2.26.1 calls `datetime.utcnow()` in each request, and Python 3.12 and later report that call as
     deprecated. If a user's pytest turns warnings into errors, the request would fail. Python 3.12 and later also print

@@ -158,8 +158,8 @@ def _unquote(text: str | None) -> str | None:
 class _Turn:
     """A context manager that lets one thread at a time run web2py.
 
-    A request from inside a handler is refused. It would lose the writes of the outer request, which would still be
-    answered with status 200.
+    A request from inside a handler is refused. It would lose the writes of the outer request, which would still get
+    the status 200.
     """
 
     def __init__(self) -> None:
@@ -170,7 +170,7 @@ class _Turn:
         thread = threading.get_ident()
         if self._running == thread:
             raise HarnessError(
-                "a request is still being answered, so a handler cannot send another one. "
+                "a request is still running, so its handler cannot send another one. "
                 "Send it after the handler has returned, or add a task, which runs later."
             )
         self._lock.acquire()

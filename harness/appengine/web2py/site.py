@@ -1,4 +1,4 @@
-"""One web2py root folder with its applications, which answers requests through real web2py."""
+"""One web2py root folder with its applications, which handles requests through real web2py."""
 
 import itertools
 import traceback

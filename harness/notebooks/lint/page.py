@@ -34,7 +34,7 @@ class NotebookPage:
 
     @property
     def following(self) -> str:
-        """The file name of the next lesson, or "" if there is no next lesson."""
+        """The file name of the next lesson, or "" in the last lesson."""
         names = self.root.glob(f"notebooks/{int(self.number) + 1:02}_*.ipynb") if self.number else ()
         return min((path.name for path in names), default="")
 

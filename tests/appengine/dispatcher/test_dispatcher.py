@@ -540,7 +540,7 @@ def test_a_queue_remembers_only_the_executions_of_the_last_minute() -> None:
 
 @pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
 def test_duplicates_must_be_a_probability(share: float) -> None:
-    with pytest.raises(ValueError, match="duplicates is a probability: choose a number from 0 to 1, not"):
+    with pytest.raises(ValueError, match="duplicates is a probability, a number from 0 to 1, not"):
         Stage(duplicates=share)
 
 

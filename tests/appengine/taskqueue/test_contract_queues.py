@@ -296,9 +296,9 @@ def test_the_lease_of_a_deleted_or_unknown_task_cannot_be_extended(taskqueue, pu
     pull("a")
     (task,) = later.lease_tasks(60, 10)
     later.delete_tasks(task)
-    with pytest.raises(taskqueue.TombstonedTaskError, match="there is no task 'a' in queue 'later'"):
+    with pytest.raises(taskqueue.TombstonedTaskError, match="queue 'later' has no task 'a'"):
         later.modify_task_lease(task, 60)
-    with pytest.raises(taskqueue.Error, match="there is no task 'never' in queue 'later'"):
+    with pytest.raises(taskqueue.Error, match="queue 'later' has no task 'never'"):
         later.modify_task_lease(taskqueue.Task("text", method="PULL", name="never"), 60)
 
 

@@ -36,7 +36,7 @@ def site() -> Iterator[Site]:
     [
         (
             "/tutrial/default/f",
-            "There is no application 'tutrial' (did you mean 'tutorial'?). Known names: tutorial, stats.",
+            "The lab has no application 'tutrial' (did you mean 'tutorial'?). Known names: tutorial, stats.",
         ),
         ("/stats/default/f", "The application 'stats' has no controller yet. Write controllers/default.py."),
         ("/tutorial/defalt/f", "has no controller 'defalt' (did you mean 'default'?). Known names: default."),

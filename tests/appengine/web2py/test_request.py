@@ -322,7 +322,7 @@ def test_a_request_from_inside_a_handler_is_refused_and_the_outer_one_keeps_its_
         response = run(site, body)
     finally:
         del builtins.nested
-    assert response.text.startswith("HarnessError: a request is still being answered")
+    assert response.text.startswith("HarnessError: a request is still running")
     assert [row["old"] for row in site.rows("mytable")] == ["outer"]
 
 
