@@ -98,7 +98,9 @@ def test_deleting_what_is_not_there_names_what_is(name, lab):
     fill(lab, "mail", 2)
     fill(lab, "default", 1)
     lab.queue("mail").delete("task1")
-    with pytest.raises(UnknownTaskError, match="queue 'mail' has no task .* the waiting tasks are: task2$") as caught:
+    with pytest.raises(
+        UnknownTaskError, match="'mail' doesn't contain a task .* the waiting tasks are: task2$"
+    ) as caught:
         lab.queue("mail").delete(name)
     assert repr(name) in str(caught.value)
     assert sorted(names(lab)) == ["task2", "task3"]

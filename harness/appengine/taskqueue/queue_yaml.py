@@ -270,7 +270,7 @@ def _text(name: str, node: yaml.ScalarNode) -> str:
         what = f"{_shown(node)} is not a valid {kind} of YAML; write it in quotes if it is a string"
         raise _mistake(node, name, what) from None
     if value is None:
-        raise _mistake(node, name, "the value is missing")
+        raise _mistake(node, name, "expected one value, but found none")
     return str(value)
 
 

@@ -266,9 +266,12 @@ def test_a_number_is_read_by_the_rules_of_yaml_1_1(written, read):
     [
         ("bucket_size: 0x1000", "'0x1000' is read as '4096', and '4096' is out of range; at least 1 and at most 500"),
         ("target: yes", "'yes' is read as 'True', and 'True' is not a target; write a service, or version.service"),
-        ("target: null", "the value is missing"),
+        ("target: null", "expected one value, but found none"),
         ("target: 2012-13-45", "'2012-13-45' is not a valid timestamp of YAML; write it in quotes if it is a string"),
-        ("bucket_size: " + "9" * 5000, f"'{'9' * 60}' is not a valid int of YAML; write it in quotes"),
+        (
+            "bucket_size: " + "9" * 5000,
+            f"'{'9' * 60}' is not a valid int of YAML; write it in quotes if it is a string",
+        ),
         ("target: !card x", "not a value: could not determine a constructor for the tag '!card'"),
         (
             "rate: ' 5/s'",
@@ -448,7 +451,7 @@ REFUSALS = {
     "allowed only for (push|pull) queues": "Google's server refuses or ignores it (Docs)",
     "unknown field of the retry_parameters of a pull queue": "Google's server ignores it (Docs)",
     "unknown field of the file": "the file may be part of another configuration, which the lab does not have",
-    "the value is missing": "an empty field is a slip, and Google's parser takes it as left out",
+    "expected one value, but found none": "an empty field is a slip, and Google's parser takes it as left out",
     "expected (a list|lines of `field: value`).*, not (nothing|'(~|null|Null|NULL)')": "the same",
     "expected one value, not (a list|fields)": "Google's parser makes a text such as `['a']` of it",
     "is not an integer": "Google's parser makes an integer of 2.5, -1 and true",
