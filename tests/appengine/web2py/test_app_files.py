@@ -45,7 +45,7 @@ def test_what_is_written_can_be_read(path: str, site: Site) -> None:
         ("controllers/default", "then .py"),
         ("controllers/a/b.py", "letters a-z"),
         ("controllers/default.py\n", "letters a-z"),
-        ("controllers/static.py", "never be reached"),
+        ("controllers/static.py", "can't run"),
         ("models/1-db.py", "letters a-z"),
         ("modules/1mail.py", "import"),
         ("modules/class.py", "is a keyword"),
