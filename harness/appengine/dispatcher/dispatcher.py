@@ -344,7 +344,7 @@ def _runaway(tasks: list[TaskInfo]) -> RunawayError:
     return RunawayError(
         f"stopped after {quantity(len(tasks), 'attempt')}, and tasks still wait:\n"
         + "\n".join(lines)
-        + "\nA handler that adds a task for itself must stop doing so at some point, and a task that"
+        + "\nA worker that adds a task for itself must stop doing so at some point, and a task that"
         + "\nalways fails needs a task_retry_limit. If you expect so many tasks, run again: the queue"
         + "\ncontinues where it stopped."
     )

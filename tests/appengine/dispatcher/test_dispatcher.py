@@ -412,7 +412,7 @@ stopped after 8 attempts, and tasks still wait:
   /b: 1 attempt of task 't0' on queue 'default', retries 0
   /a: 1 attempt of task 't6' on queue 'default', retries 0
   /c: 1 attempt of task 't7' on queue 'default', retries 0
-A handler that adds a task for itself must stop doing so at some point, and a task that
+A worker that adds a task for itself must stop doing so at some point, and a task that
 always fails needs a task_retry_limit. If you expect so many tasks, run again: the queue
 continues where it stopped."""
     )
