@@ -26,7 +26,7 @@ ENTRIES = (  # the beginning of each
     "2.1 not right yet: The task has no address",
     "2.2 correct",
     "2.3 error in your code: NameError: name 'jsn' is not defined",
-    'cell 16 (id "ex2-4-answer"): SourceError: tutorial/controllers/ex2_4.py, line 31; IndentationError: unindent ',
+    'cell 16 (id "ex2-4-answer"): SourceError: tutorial/controllers/ex2_4.py, line 32; IndentationError: unindent ',
     "2.4 not attempted: run the cell `%%controller ex2_4` first.",
     "2.5 not attempted: fill `publish` and `mail_news` in the cell `%%controller ex2_5`.",
 )
