@@ -248,7 +248,7 @@ class Turns:
         self._end(runner, True)
 
     def _running(self) -> Runner:
-        assert self._runner is not None, "no request takes turns now"
+        assert self._runner is not None, "no requests are taking turns now"
         return self._runner
 
     def _sleep(self, seconds: float) -> None:

@@ -138,7 +138,7 @@ def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
     if not isinstance(headers, Mapping):
         raise BadRequestError(
             f'headers must be a dict such as {{"Accept": "text/html"}}, not {quoted(headers)}. To send a variable '
-            f'named headers: query={{"headers": {quoted(headers)}}}'
+            f'named headers, pass query={{"headers": {quoted(headers)}}}'
         )
     for name, value in headers.items():
         strings = isinstance(name, str) and isinstance(value, str)

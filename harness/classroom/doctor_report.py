@@ -80,7 +80,7 @@ def summary(findings: Mapping[str, SetupFinding]) -> str:
     if problems:
         return f"{quantity(len(problems), 'problem')} to fix: {', '.join(problems)}."
     notes = sum(found.state is SetupState.NOTE for found in findings.values())
-    return f"The course can run; {quantity(notes, 'note')} above." if notes else "All is well."
+    return f"The course can run. Notes above: {notes}." if notes else "All is well."
 
 
 def to_json(findings: Mapping[str, SetupFinding]) -> str:

@@ -161,7 +161,7 @@ class Screen:
         body = console.render_lines(Group(*parts), options.update(width=width, height=None), pad=False)
         if len(body) > height:
             hidden = len(body) - height + 1
-            body = [*body[: height - 1], [Segment(f"… {hidden} more lines; make the window higher"[:width])]]
+            body = [*body[: height - 1], [Segment(f"… {hidden} more lines; make the window taller"[:width])]]
         lines = Segments(segment for line in body for segment in [*line, Segment.line()])
         step = Text(self._next_step(), "bold" if self._session.is_checking else "", no_wrap=True, overflow="ellipsis")
         keys = Text("   ", no_wrap=True, overflow="ellipsis").join(

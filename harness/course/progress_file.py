@@ -97,7 +97,7 @@ def parse(text: str) -> Entries:
     if isinstance(version, int) and version > VERSION:
         raise NewerFile(f"version {version}")
     if version != VERSION or not isinstance(exercises, dict):
-        raise BrokenFile(f"no version {VERSION}, or no exercises")
+        raise BrokenFile(f"it isn't version {VERSION}, or it has no exercises")
     return {number: _entry(number, fields) for number, fields in exercises.items()}
 
 

@@ -119,8 +119,8 @@ class Trial:
                     self._checked(attempt.response)
             if ended:
                 return attempts
-        happened = f"{CAP} attempts, and tasks still wait. The last one: {_responded(attempts[-1])}"
-        self.wrong(self._missed(attempts[-1], None), happened, "the tasks come to an end")
+        happened = f"after {CAP} attempts, tasks still wait. The last attempt: {_responded(attempts[-1])}"
+        self.wrong(self._missed(attempts[-1], None), happened, "the queue becomes empty")
 
     def step(self, *, may_fail: bool = False) -> Attempt:
         """Run one attempt and return it.
@@ -166,8 +166,8 @@ class Trial:
 
     def expect_address(self, task: TaskInfo, worker: str) -> None:
         """Require that a task has an address of its own."""
-        happened = f"the task goes to {task.url} and carries {task.text[:60]!r}"
-        expected = f"the task goes to your action {worker}"
+        happened = f"the task's URL is {task.url}, and its body is {task.text[:60]!r}"
+        expected = f"the URL of your action {worker}"
         self.expect(not task.url.startswith("/_ah/"), "no-address", happened, expected)
 
     def expect_no_echo(self) -> None:

@@ -94,7 +94,7 @@ def read_to_run(path: Path) -> Notebook:
     for position, cell in enumerate(notebook.cells, 1):
         if cell.get("cell_type") not in ("code", "markdown", "raw"):
             raise NotebookError(
-                f"{path}: not a valid notebook: cell {position}: {quoted(cell.get('cell_type'))} is no type"
+                f"{path}: not a valid notebook: cell {position}: {quoted(cell.get('cell_type'))} isn't a cell type"
             )
         if not isinstance(cell.get("id", ""), str):
             raise NotebookError(f"{path}: not a valid notebook: cell {position}: its id isn't a string")
@@ -116,7 +116,7 @@ def _text(path: Path, largest: int) -> str:
         size = path.stat().st_size
         if size > largest:
             raise NotebookError(
-                f"{path}: {size:,} bytes are too much to read. In JupyterLab, clear the output of its cells "
+                f"{path}: the file is too large to read ({size:,} bytes). In JupyterLab, clear the output of its cells "
                 "(Edit, Clear Outputs of All Cells), and save"
             )
         data = path.read_bytes()
@@ -152,7 +152,7 @@ def _why_broken(text: str, error: json.JSONDecodeError) -> str:
         return "the file is empty. If the notebook is still open in JupyterLab, save it again (Ctrl-S)"
     if not text[error.pos :].strip() or error.msg.startswith("Unterminated string"):
         return (
-            "the file breaks off here, in the middle of the notebook. "
+            "the file ends here, in the middle of the notebook. "
             "If it is still open in JupyterLab, save it again (Ctrl-S)"
         )
     return f"broken JSON, column {error.colno}: {error.msg}. Was the file edited outside of JupyterLab?"
@@ -166,7 +166,7 @@ def _upgraded(raw: object, path: Path) -> Notebook:
     """Return a notebook of format 4, converted from an older format if necessary."""
     version = raw.get("nbformat") if isinstance(raw, dict) else None
     if not isinstance(version, int) or version < 1:
-        raise NotebookError(f"{path}: not a notebook, though it is JSON. Was another file given a notebook's name?")
+        raise NotebookError(f"{path}: this JSON file isn't a notebook. Does its name end in .ipynb by mistake?")
     if version > 4:
         raise NotebookError(f"{path}: saved in format {version} by a Jupyter newer than this course, which reads 4")
     return _to_notebook(raw if version == 4 else _converted(raw, version, path), str(path))
@@ -282,7 +282,7 @@ def back_up(path: Path, now: datetime) -> Path:
                 _write_all(file, data, copy)
                 return copy
     except OSError as error:
-        raise NotebookError(f"{path}: no backup can be made ({error.strerror}), and so nothing was changed") from None
+        raise NotebookError(f"{path}: no backup can be made ({error.strerror}), so nothing was changed") from None
     raise AssertionError("the numbers never end")
 
 

@@ -45,8 +45,8 @@ _HELP = {  # IPython shows it for `%%controller?`
 
         %%queue_yaml
 
-    The file configures queues, rates and retries. Every queue keeps its tasks. A queue that is missing in the file is
-    paused until the file contains it again.
+    The file configures queues, rates and retries. Every queue keeps its tasks. A queue that is missing from the file
+    is paused until the file contains it again.
     """,
 }
 _SDK = "/google/appengine/"

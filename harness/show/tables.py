@@ -66,7 +66,7 @@ class Table(Sequence[T]):
         caption: Callable[[Sequence[T]], str],
         empty: str,
         note: str = "",
-        whole: str = "index the row, as in [0], for all of it",
+        whole: str = "index the row, as in [0], to see all of it",
     ) -> None:
         self._items = tuple(items)
         self._columns = tuple(columns)

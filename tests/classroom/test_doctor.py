@@ -286,7 +286,7 @@ def test_the_command_ends_with_0_where_nothing_is_in_the_way(monkeypatch, capsys
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
     assert "ok       one" in out
-    assert out.endswith("The course can run; 1 note above.\n")
+    assert out.endswith("The course can run. Notes above: 1.\n")
 
 
 def test_a_probe_that_fails_is_a_finding_and_the_others_go_on(monkeypatch, capsys):
@@ -336,7 +336,7 @@ def test_a_command_is_on_one_line_in_every_terminal_so_that_it_can_be_copied():
 def test_the_last_line_says_what_is_in_the_way():
     ok, odd, bad = (SetupFinding(state, "") for state in SetupState)
     assert summary({"a": ok}) == "All is well."
-    assert summary({"a": ok, "b": odd}) == "The course can run; 1 note above."
+    assert summary({"a": ok, "b": odd}) == "The course can run. Notes above: 1."
     assert summary({"a": odd, "b": bad, "c": bad}) == "2 problems to fix: b, c."
 
 

@@ -276,7 +276,7 @@ def test_what_does_not_fit_is_told(desk: Desk, session: WatchSession) -> None:
     session.handle(Saved(frozenset({"02_passing_data.ipynb"})))
     check(session)
     shown = seen(session, height=14)
-    assert "more lines; make the window higher" in shown
+    assert "more lines; make the window taller" in shown
     assert "q quit" in shown
 
 
@@ -303,7 +303,7 @@ def test_without_a_terminal_each_verdict_is_printed_once(desk: Desk, session: Wa
     said = out.file.getvalue()
     assert said.count("1.1 not attempted.") == 1
     assert said.count("Stuck? python -m harness hint 1.1") == 1
-    assert said.count("the file breaks off here") == 1
+    assert said.count("the file ends here") == 1
 
 
 def test_a_save_as_jupyterlab_does_it_is_noticed_and_its_drafts_are_not(desk: Desk) -> None:

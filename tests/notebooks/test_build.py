@@ -379,7 +379,7 @@ def test_notebooks_that_cannot_be_built_are_all_named_and_the_others_built(cours
     with pytest.raises(NotebookError) as caught:
         build(course, say=report.append)
     broken, unparsed, raised = str(caught.value).splitlines()
-    assert "02_two.ipynb, line 1: the file breaks off here" in broken
+    assert "02_two.ipynb, line 1: the file ends here" in broken
     assert "03_three.ipynb, cell 1 (id \"open\"): '(' was never closed" in unparsed
     assert '04_four.ipynb, cell 2 (id "by-zero"): ZeroDivisionError: division by zero' in raised
     assert "rebuilt notebooks/01_one.ipynb" in report

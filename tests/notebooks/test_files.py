@@ -72,7 +72,7 @@ def test_the_marks_of_a_merge_are_named_with_their_lines(desk: Desk) -> None:
 def test_a_notebook_that_breaks_off_says_so(desk: Desk, part: float) -> None:
     text = desk.path("01").read_text(encoding="utf-8").rstrip()
     desk.path("01").write_text(text[: int(len(text) * part)], encoding="utf-8")
-    with pytest.raises(NotebookError, match=r"first_task.ipynb, line \d+: the file breaks off here"):
+    with pytest.raises(NotebookError, match=r"first_task.ipynb, line \d+: the file ends here"):
         read_saved(desk.path("01"))
 
 
@@ -86,8 +86,8 @@ NESTED = b'{"nbformat": 4, "cells": [], "metadata": {"x": %s}}' % (b"[" * 5000 +
         (b"", "the file is empty"),
         (b" \n", "the file is empty"),
         (b'{"cells": [], nbformat: 4}', r"line 1: broken JSON, column 15"),
-        (b"[1, 2]", "not a notebook, though it is JSON"),
-        (b'{"cells": []}', "not a notebook, though it is JSON"),
+        (b"[1, 2]", "this JSON file isn't a notebook"),
+        (b'{"cells": []}', "this JSON file isn't a notebook"),
         (b'{"nbformat": 5, "cells": []}', "saved in format 5"),
         (b'{"nbformat": 3, "worksheets": 7}', "cannot be read as a notebook of format 3"),
         (b'{"nbformat": 4, "cells": [1], "metadata": {}}', "not a valid notebook"),

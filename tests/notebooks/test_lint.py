@@ -620,7 +620,7 @@ def test_a_finding_names_file_and_cell(course):
 def test_a_file_that_is_not_a_notebook_is_a_finding(course):
     (course / "notebooks" / "01_first.ipynb").write_text("{", encoding="utf-8")
     messages = lint(course)
-    assert "01_first.ipynb, line 1: the file breaks off here" in messages[0]
+    assert "01_first.ipynb, line 1: the file ends here" in messages[0]
 
 
 def test_the_command_prints_its_findings(course, monkeypatch, capsys):

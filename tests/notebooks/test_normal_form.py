@@ -147,7 +147,7 @@ def test_writing_leaves_no_draft_behind(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('{"cells": [\n 1,', "a.ipynb, line 2: the file breaks off here"),
+        ('{"cells": [\n 1,', "a.ipynb, line 2: the file ends here"),
         ("[]", "a.ipynb: not a notebook of format 4"),
         ('{"nbformat": 3, "worksheets": []}', "a.ipynb: not a notebook of format 4; open it in JupyterLab and save it"),
         ('{"nbformat": 4, "cells": [{"source": []}], "metadata": 1}', "a.ipynb: not a valid notebook"),

@@ -221,7 +221,7 @@ def test_kernels_leave_no_folders_behind(folders, strict, lax):
 
 
 def test_the_error_for_broken_json_names_the_line(strict):
-    assert "broken.ipynb, line 2: the file breaks off here" in strict.output
+    assert "broken.ipynb, line 2: the file ends here" in strict.output
 
 
 @pytest.mark.parametrize("options", [(), ("-p", "no:nbval", "-p", "no:xdist")])

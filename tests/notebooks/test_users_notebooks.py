@@ -32,7 +32,10 @@ INVALID = {  # by name: the cells, and what the line says
     "number": (fails(7, "b"), "not a valid notebook: cell 1: its id isn't a string"),
     "object": (fails("a", {}), "not a valid notebook: cell 2: its id isn't a string"),
     "newline": (fails("a\nb"), "not a valid notebook: cell 1: 'a\\nb' does not match"),
-    "no_type": ([code("1"), {"cell_type": "dance", "source": "1", "metadata": {}}], "cell 2: 'dance' is no type"),
+    "no_type": (
+        [code("1"), {"cell_type": "dance", "source": "1", "metadata": {}}],
+        "cell 2: 'dance' isn't a cell type",
+    ),
     "no_metadata": ([{"cell_type": "markdown", "source": "a"}], "cell 1: 'metadata' is a required property"),
     "output": ([code("1", {"output_type": "smell"}, count=1)], "cell 1: "),
     "outputs": ([markdown("a"), code("1", outputs=None)], "not a valid notebook: "),

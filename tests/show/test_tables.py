@@ -143,7 +143,7 @@ def test_a_long_table_shows_its_ends_and_how_to_see_the_rest() -> None:
 
 def test_a_value_cut_short_unfolds_and_is_explained() -> None:
     table = rows("a" * 60)
-    assert "(… means that a value was shortened: index the row, as in [0], for all of it)" in str(table)
+    assert "(… means that a value was shortened: index the row, as in [0], to see all of it)" in str(table)
     assert "a" * 60 in table._repr_html_()
     assert "a" * 60 not in str(table)
     assert "was shortened" not in str(rows("a"))

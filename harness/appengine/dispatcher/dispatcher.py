@@ -329,7 +329,9 @@ def _nothing_due(push_queues: Iterable[PushQueue]) -> NothingDueError:
     ]
     if not held:
         return NothingDueError("no task waits on any push queue; add one first")
-    return NothingDueError(f"no task can run: {'; '.join(held)}. Resume the queue, or give it a rate above 0")
+    return NothingDueError(
+        f"no task can run, because {', and '.join(held)}. Resume the queue, or give it a rate above 0"
+    )
 
 
 def _runaway(tasks: list[TaskInfo]) -> RunawayError:

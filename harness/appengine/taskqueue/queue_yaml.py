@@ -102,7 +102,9 @@ def parse_queue_yaml(text: str | bytes) -> tuple[QueueConfig, ...]:
     """
     root = _compose(_decoded(text))
     if root is None:
-        raise QueueConfigError("queue.yaml is empty; it begins with `queue:`, followed by one `- name: …` per queue")
+        raise QueueConfigError(
+            "queue.yaml is empty; it must begin with `queue:`, followed by one `- name: …` per queue"
+        )
     fields = _fields(root, "the file", TOP_FIELDS)
     _values(fields, TOP_FIELDS)  # only checked, because these values change nothing here
     items = _items(fields, "queue", "one `- name: …` per queue")
@@ -156,7 +158,7 @@ def _decoded(text: str | bytes) -> str:
     if isinstance(text, str):
         return text
     if not isinstance(text, bytes):
-        raise QueueConfigError(f"queue.yaml is text, such as 'queue:\\n- name: mail\\n', not {quoted(text)}")
+        raise QueueConfigError(f"queue.yaml must be a string, such as 'queue:\\n- name: mail\\n', not {quoted(text)}")
     try:
         return text.decode("utf-8-sig")
     except UnicodeDecodeError as error:

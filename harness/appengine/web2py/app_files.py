@@ -211,9 +211,11 @@ def check_app(name: object) -> str:
         NameRefusedError: If web2py cannot serve an application of that name.
     """
     if not isinstance(name, str) or not re.fullmatch(_NAME, name):
-        raise NameRefusedError(f"{quoted(name)} cannot be an application: web2py allows {_NAME_RULE}, at least one")
+        raise NameRefusedError(
+            f"{quoted(name)} cannot be an application, because web2py requires one or more {_NAME_RULE}"
+        )
     if len(name) > _LONGEST_NAME:
-        raise NameRefusedError(f"{name[:20]!r}… is too long for the name of an application, which names a folder")
+        raise NameRefusedError(f"{name[:20]!r}… is too long for an application, because a folder gets the same name")
     return name
 
 

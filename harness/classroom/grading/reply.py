@@ -96,7 +96,7 @@ def _revived(found: dict[str, Any]) -> Any:
     if kind in _RECORDS:
         record = _RECORDS[kind](*content)
         if not all(_fits(getattr(record, name), hint) for name, hint in _hints(kind)):
-            raise ValueError(f"a field of a {kind} has another type")
+            raise ValueError(f"a field of a {kind} has the wrong type")
         return record
     if kind == "tuple":
         return tuple(content)
@@ -140,7 +140,7 @@ def _require_small(value: Any) -> None:
             raise ValueError(f"more than {_MOST_VALUES:,} values")
         if not values:
             return
-    raise ValueError(f"more than {_DEEPEST} values inside each other")
+    raise ValueError(f"values are nested more than {_DEEPEST} levels deep")
 
 
 def _inside(value: Any) -> Any:

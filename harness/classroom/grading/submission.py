@@ -24,7 +24,7 @@ _SECONDS = 600  # real seconds for one exercise; the checker process allows far 
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "WEB2PY_PATH")  # environment variables
 
 _OPTION = "--CheckAnswers.allow_incomplete=True"
-_DANGER = "this machine's kernel can't isolate answers completely: native code in an answer could {}. "
+_DANGER = "this machine's kernel can't isolate answers completely, so native code in an answer could {}. "
 _REFUSAL = (
     f"{_DANGER}Grade on Linux 6.2 or later with Landlock and seccomp, or grade each submission in its own container. "
     f"In that container, or to accept the risk, add {_OPTION} to the command."

@@ -30,8 +30,8 @@ def _another_controller(trial: Trial) -> None:
             mistake = _misread_archive(app, task)
             _deliver(trial, mistake)
             _expect_row(trial, before, edit, mistake, app)
-            happened = f"the task went to {trial.lab.attempts[-1].request.url}"
-            expected = f"log in ex3_1_archive of {app}, and the page log in ex3_1 as it was"
+            happened = f"the task called {trial.lab.attempts[-1].request.url}"
+            expected = f"a call of log in ex3_1_archive of {app}, and an unchanged page log in ex3_1"
             trial.expect(mistake == "wrong-address", mistake, happened, expected)  # there is no other mistake
 
 
@@ -75,7 +75,7 @@ def _another_application(trial: Trial) -> None:
         task = trial.one_task(missing="not-queued")
         mistake = addresses.get(_path(task), "wrong-address")
         _deliver(trial, mistake)
-        trial.expect_equal(trial.rows(), [], mistake, f"into mytable of tutorial instead of stats, {task.url} wrote")
+        trial.expect_equal(trial.rows(), [], mistake, f"{task.url} wrote to mytable of tutorial instead of stats:")
         _expect_row(trial, before, count, None, "stats")
 
 
@@ -148,7 +148,7 @@ def _expect_row(trial: Trial, before: Rows, row: tuple[str, str], mistake: str |
         mistake = trial.if_known("no-values") or mistake
     elif mistake in (None, "wrong-address") and len(rows) == 1 and not set(rows[0]) & set(row):
         mistake = trial.if_known("fixed-values")
-    trial.expect_equal(rows, [row], mistake, f"in mytable of {app} the worker wrote")
+    trial.expect_equal(rows, [row], mistake, f"the worker wrote to mytable of {app}:")
 
 
 def _path(task: TaskInfo) -> str:

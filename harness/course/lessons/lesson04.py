@@ -44,7 +44,7 @@ def _three_tries(trial: Trial) -> None:
     happened += ", and the task still waits" if trial.lab.tasks() else ""
     trial.expect(len(attempts) == 3, key, happened, "3 attempts, after which the task is dropped")
     happened = f"the third attempt ended with {attempts[-1].status} ({attempts[-1].outcome})"
-    expected = "a third attempt, which fails too, and the queue drops the task"
+    expected = "a third attempt that also fails, after which the task is dropped"
     trial.expect(attempts[-1].outcome is Outcome.DROPPED, "ends-itself", happened, expected)
     trial.get("ex4_1/ask", day="Tuesday")
     attempts = _attempts(trial, _LONG)
@@ -171,7 +171,7 @@ def _deliver_late(trial: Trial) -> None:
     attempts = _attempts(trial, _LONG)
     rows = _dead_letters(trial)
     made = quantity(len(attempts), "attempt")
-    happened = f"a letter can be delivered at the fourth attempt: {made}, and dead_letter contains {rows[:4]}"
+    happened = f"the fourth attempt can deliver the letter; the queue made {made}, and dead_letter contains {rows[:4]}"
     expected = "four attempts, and no new row in dead_letter"
     key = "living-letter" if len(attempts) < 4 else "never-tries"
     trial.expect(len(attempts) == 4 and len(rows) == 1, key, happened, expected)

@@ -135,7 +135,7 @@ def _chain(trial: Trial) -> None:
         now = sum(state == "mailed" for _, state in _people(trial))
         idle = 0 if now > mailed else idle + 1
         mailed, most, steps = now, max(most, now - mailed), steps + 1
-    trial.called = "start, and then lab.step() until the queue is empty"
+    trial.called = "start, and lab.step() until the queue is empty"
     mistake = "all-at-once" if steps == 1 else "too-many"
     trial.expect(most <= 50, mistake, f"one task mailed {most} readers", "at most 50")
     done = f"after {quantity(steps, 'attempt')} {mailed} of {_READER_COUNT} readers are mailed"

@@ -172,7 +172,7 @@ def _renewals(trial: Trial, cards: list[tuple[str, str]]) -> list[TaskInfo]:
         _expect_no_leak(trial, task, email, token)
         trial.lab.get("subscribers/change", id=row_id)
         trial.succeed(trial.step(), "wrong-address")
-        trial.called = "renew; after that the subscriber got a new e-mail and a new card; after that lab.step()"
+        trial.called = "renew, a change of the subscriber's e-mail and card, and lab.step()"
         stale = [*charged, (email, token[-4:])]
         charged.append((f"vera{number}@example.org", str(8150 + number)))
         rows = trial.rows(*_CHARGED)

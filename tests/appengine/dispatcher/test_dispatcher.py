@@ -67,7 +67,7 @@ def test_a_step_names_what_holds_the_tasks_back() -> None:
     stage.add("c", queue="other")
     with pytest.raises(NothingDueError) as caught:
         stage.step()
-    assert "queue 'default' has the rate 0 and holds 1 task; queue 'other' is paused and holds 2 tasks" in str(
+    assert "queue 'default' has the rate 0 and holds 1 task, and queue 'other' is paused and holds 2 tasks" in str(
         caught.value
     )
 

@@ -104,8 +104,8 @@ def test_the_fields_may_stand_in_any_order():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "queue.yaml is empty; it begins with `queue:`, followed by one `- name: …` per queue"),
-        ("# nothing\n", "queue.yaml is empty; it begins with `queue:`, followed by one `- name: …` per queue"),
+        ("", "queue.yaml is empty; it must begin with `queue:`, followed by one `- name: …` per queue"),
+        ("# nothing\n", "queue.yaml is empty; it must begin with `queue:`, followed by one `- name: …` per queue"),
         ("- name: mail", "queue.yaml, line 1: the file: expected lines of `field: value`, not a list"),
         ("mail", "queue.yaml, line 1: the file: expected lines of `field: value`, not 'mail'"),
         ("queue:", "queue.yaml, line 1: queue: expected a list, one `- name: …` per queue, not nothing"),

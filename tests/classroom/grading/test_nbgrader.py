@@ -229,7 +229,7 @@ def test_on_a_kernel_that_isolates_no_native_code_the_command_grades_only_with_i
     results, log = run(tmp_path, WEAK_KERNEL, "generate_assignment", "autograde", f"autograde {option}")
     assert results["statuses"] == [0, 1, 0], log
     danger = (
-        "this machine's kernel can't isolate answers completely: native code in an answer could read and change the "
+        "this machine's kernel can't isolate answers completely, so native code in an answer could read and change the "
         "files of this user account, and use the network, other programs' sockets and shared memory, and disturb other "
         "processes."
     )
