@@ -177,7 +177,7 @@ class Trial:
         self.expect(
             not waiting,
             self.if_known("itself") if _action(done) in map(_action, waiting) else None,
-            f"the task for {done} ran and left another task, for {', '.join(waiting)}",
+            f"the task for {done} ran, but another task, for {', '.join(waiting)}, is still in the queue",
             "an empty queue, because one task does the work and adds no other",
         )
 

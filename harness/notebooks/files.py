@@ -126,7 +126,9 @@ def _text(path: Path, largest: int) -> str:
     except OSError as error:
         raise NotebookError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise NotebookError(f"{path}: not a notebook: byte {error.start} of the file isn't text") from None
+        raise NotebookError(
+            f"{path} isn't a notebook, because byte {error.start} of the file isn't valid UTF-8"
+        ) from None
 
 
 def _load(text: str, name: str) -> object:

@@ -91,7 +91,7 @@ NESTED = b'{"nbformat": 4, "cells": [], "metadata": {"x": %s}}' % (b"[" * 5000 +
         (b'{"nbformat": 5, "cells": []}', "saved in format 5"),
         (b'{"nbformat": 3, "worksheets": 7}', "cannot be read as a notebook of format 3"),
         (b'{"nbformat": 4, "cells": [1], "metadata": {}}', "not a valid notebook"),
-        (b"\x89PNG\r\n\x1a\n", "not a notebook: byte 0 of the file isn't text"),
+        (b"\x89PNG\r\n\x1a\n", "isn't a notebook, because byte 0 of the file isn't valid UTF-8"),
         (b"[" * 100_000, "nested too deeply"),
         (NESTED, "nested too deeply"),
     ],
