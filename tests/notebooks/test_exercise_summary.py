@@ -23,7 +23,7 @@ pytestmark = pytest.mark.notebook
 ROOT = Path(__file__).parents[2]
 MIXED, SOLVED = "02_passing_data", "01_first_task"
 ENTRIES = (  # the beginning of each
-    "2.1 not right yet: The task has no address",
+    "2.1 not right yet: The task has no URL",
     "2.2 correct",
     "2.3 error in your code: NameError: name 'jsn' is not defined",
     'cell 16 (id "ex2-4-answer"): SourceError: tutorial/controllers/ex2_4.py, line 32; IndentationError: unindent ',
