@@ -3,6 +3,7 @@
 One file, so that one worker runs all of it, with one JupyterLab and one Chromium.
 """
 
+import os
 import socket
 from pathlib import Path
 
@@ -18,6 +19,8 @@ pytestmark = pytest.mark.browser
 
 EXERCISES = [path.name for path in files.find(ROOT, "solutions")]
 LESSONS = [path.name for path in files.find(ROOT, "notebooks")]
+if not os.environ.get("HARNESS_SOAK"):  # other tests run every lesson in a kernel and compare it with what is committed
+    LESSONS = [*LESSONS[:2], LESSONS[-1]]
 
 
 @pytest.mark.parametrize("name", LESSONS)

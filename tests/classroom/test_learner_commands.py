@@ -260,8 +260,10 @@ def test_a_check_that_cannot_be_made_is_1(desk: Desk, monkeypatch: pytest.Monkey
     assert capsys.readouterr().err == "no web2py\n"
 
 
-@pytest.mark.parametrize("activated", [False, True], ids=["not-activated", "activated"])
-@pytest.mark.parametrize("start", [".venv/bin/taskqueue-course", ".venv/bin/python -m harness", "FROM ELSEWHERE"])
+@pytest.mark.parametrize(
+    ("start", "activated"),
+    [(".venv/bin/taskqueue-course", False), (".venv/bin/python -m harness", True), ("FROM ELSEWHERE", False)],
+)
 def test_a_command_in_a_message_runs_as_printed(tmp_path: Path, start: str, activated: bool) -> None:
     """Also from a folder outside the course; both folders have a space in their names."""
     for name in ("a course", "the home"):

@@ -531,7 +531,9 @@ FAULTS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("row", rows("Modules that can be imported but fail when they are used"), ids=lambda row: row[0])
+@pytest.mark.parametrize(
+    "row", rows("Modules that can be imported but fail when they are used"), ids=lambda row: row[0]
+)
 def test_what_fidelity_lists_fails_as_it_says(row: list[str], lab: Lab) -> None:
     model, action = FAULTS[row[0]]
     lab.write("models/more.py", model)
