@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from harness.course.lessons.expectations import by_text, own_instance, step_without_slip
+from harness.course.lessons.expectations import REFUSES_ONCE, by_text, own_instance, step_without_slip
 from harness.course.trial import Rows, Trial
 from harness.errors import quantity
 from harness.records import Attempt, Outcome, Overlap
@@ -74,6 +74,12 @@ def _idempotent(trial: Trial) -> None:
     for order in _ORDERS:
         with trial.again() as other:
             _rate_together(other, order)
+    with trial.again() as refusing:
+        refusing.lab.write("models/z_refusing.py", REFUSES_ONCE.format(table="rating"))
+        refusing.get("ex4_2/rate", number="r9", stars="2")
+        _attempts(refusing, 4)
+        refusing.called = "a rating whose first insert fails, because the database is locked"
+        refusing.expect_equal(_ratings(refusing), [("r9", "2")], "swallowed", "after all attempts, the table contains")
 
 
 def _ratings(trial: Trial) -> Rows:

@@ -40,6 +40,11 @@ def index():
     db.person.insert(role='editor')
     return 'filled'
 """
+# A model that counts how often each person is mailed.
+_MAILINGS = """
+db.define_table('mailing', Field('person', 'integer'))
+db.person._before_update.append(lambda found, _: [db.mailing.insert(person=row.id) for row in found.select()] and None)
+"""
 _READER_COUNT = 250
 _PATIENCE = 60  # attempts of a chain without a mail
 _REFUSAL = "choose another name"  # part of the message of both exceptions, which is meant for developers
@@ -123,6 +128,7 @@ def _fragile_partner(trial: Trial) -> None:
 
 def _chain(trial: Trial) -> None:
     trial.lab.write("controllers/readers.py", _READERS)
+    trial.lab.write("models/z_mailings.py", _MAILINGS)
     trial.lab.get("readers/index")
     trial.get("ex5_4/start")
     mailed, most, steps, idle = 0, 0, 0, 0
@@ -145,6 +151,9 @@ def _chain(trial: Trial) -> None:
     happened = f"the chain has ended: {done}{' or are editors' if editors else ''}"
     expected = f"all {_READER_COUNT} readers, and no other rows"
     trial.expect(mailed == _READER_COUNT and not editors, mistake, happened, expected)
+    twice = [person for person, times in Counter(trial.rows("mailing", "person")).items() if times > 1]
+    happened = f"{quantity(len(twice), 'reader')} of {_READER_COUNT} got more than one mail"
+    trial.expect(not twice, "twice", happened, "one mail for each reader")
 
 
 def _people(trial: Trial) -> Rows:

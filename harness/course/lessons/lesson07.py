@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from random import Random
 from typing import Any
 
-from harness.course.lessons.expectations import expect_short_wait, own_instance, step_without_slip
+from harness.course.lessons.expectations import REFUSES_ONCE, expect_short_wait, own_instance, step_without_slip
 from harness.course.trial import CAP, Rows, Trial
 from harness.errors import quantity
 
@@ -104,6 +104,13 @@ def _right_whatever_comes(trial: Trial) -> None:
             _expect_popular(unlucky, "popular1", truth, "20 ratings and, after they were counted, three more")
     for turns in (1, 2, 3, 4):
         _count_together(trial, turns)
+    with trial.again() as refusing:
+        refusing.lab.write("models/z_refusing.py", REFUSES_ONCE.format(table="popular1"))
+        refusing.get("ex7_1/rate", article="ferry", stars=4)
+        refusing.run(may_fail=True)
+        refusing.called = "a rating whose first count fails, because the database is locked"
+        found = refusing.rows("popular1", "article", "votes", "stars")
+        refusing.expect_equal(found, [("ferry", 1, 4)], "swallowed", "after all attempts, popular1 contains")
 
 
 def _count_together(trial: Trial, turns: int) -> None:
@@ -219,6 +226,7 @@ def _best(votes: list[str]) -> _Ranking:
 def _vote(trial: Trial, article: str, rankings: list[_Ranking], what: str, empty: str) -> None:
     """Vote, and require that the front page shows one of two rankings after each attempt, and finally the second."""
     trial.get("ex7_3/vote", article=article)
+    ready = False
     while trial.lab.tasks():
         attempt = step_without_slip(trial)
         trial.called = f"{what}, and an attempt that ended with {attempt.status}"
@@ -226,6 +234,9 @@ def _vote(trial: Trial, article: str, rankings: list[_Ranking], what: str, empty
         expected = f"one row, {rankings[0]} or {rankings[1]}"
         found = f"front3 contains {shown or 'no row'}"
         trial.expect(len(shown) == 1 and shown[0] in rankings, _misplaced(shown, rankings, empty), found, expected)
+        found = f"the press wasn't ready, and front3 contains {shown}"
+        trial.expect(ready or shown == rankings[:1], "not-ready", found, f"{rankings[:1]}, as before the vote")
+        ready = True
         trial.expect(attempt.number <= 60, "never", "the tasks never end", "success at the second attempt")
     shown = trial.rows("front3", "votes", "articles")
     trial.expect_equal(shown, rankings[1:], "gives-up", "all tasks are done, and front3 contains")
