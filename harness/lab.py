@@ -8,7 +8,7 @@ from contextlib import closing
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from harness.errors import BadRequestError, LabClosedError, NameRefusedError, quoted
+from harness.errors import BadRequestError, LabClosedError, NameRefusedError, QueueConfigError, SourceError, quoted
 from harness.records import Attempt, Overlap, Request, Response, TaskInfo, Trace
 from harness.show import Table, attempts_table, rows_table, tasks_table
 from harness.show.progress_bar import Meter
@@ -40,24 +40,16 @@ def current_lab() -> Lab:
     raise LabClosedError("no lab is open; make one first:\n    from harness import Lab\n    lab = Lab()")
 
 
-def last_written(path: str, app: str | None = None) -> str | None:
-    """Return the source that was last written to a file in any lab of this process, or None.
+def files_written() -> dict[tuple[str | None, str], str]:
+    """Return what was last written to each file in any lab of this process, even if the lab refused it.
 
     The lab may be closed. Only the most recent files are remembered.
 
-    Args:
-        path: for example "controllers/default.py", "routes.py" or "queue.yaml".
-        app: an application; None means the first application of the lab.
+    Returns:
+        The source of each file, by application and path ("controllers/default.py", "routes.py" or "queue.yaml"). None
+        as the application means the first application of the lab.
     """
-    return _written.get((app, path))
-
-
-def _remember(path: str, source: str, apps: Iterable[str | None]) -> None:
-    for key in [(app, path) for app in apps]:
-        _written.pop(key, None)
-        _written[key] = source
-    for key in list(_written)[:-_MOST_WRITTEN]:
-        del _written[key]
+    return dict(_written)
 
 
 class Lab:
@@ -96,8 +88,8 @@ class Lab:
         self._appengine = engine
         self._end = weakref.finalize(self, engine.close)
         _labs.append(weakref.ref(self, _labs.remove))
-        if queue_yaml is not None and self._is_learners:
-            _remember("queue.yaml", queue_yaml, [None])
+        if queue_yaml is not None:
+            self._remember("queue.yaml", queue_yaml, [None])
 
     @staticmethod
     def _make_engine(
@@ -123,9 +115,22 @@ class Lab:
             DiskError: the disk is full or read-only. The previous file is kept.
         """
         app, first = self._app(app), self._app(None)
-        self._engine.write(path, source, app)
+        apps = [app, None] if app == first or path in _WITHOUT_APP else [app]
+        try:
+            self._engine.write(path, source, app)
+        except (SourceError, QueueConfigError):
+            if isinstance(source, str):
+                self._remember(path, source, apps)  # so that a check judges this source, and not an older one
+            raise
+        self._remember(path, source, apps)
+
+    def _remember(self, path: str, source: str, apps: Iterable[str | None]) -> None:
         if self._is_learners:
-            _remember(path, source, [app, None] if app == first or path in _WITHOUT_APP else [app])
+            for key in [(app, path) for app in apps]:
+                _written.pop(key, None)
+                _written[key] = source
+            for key in list(_written)[:-_MOST_WRITTEN]:
+                del _written[key]
 
     def read(self, path: str, app: str | None = None) -> str:
         """Return the text of a file of an application, by default of the lab's first one.

@@ -102,7 +102,7 @@ def _with_check(source: str, names: dict[str, str]) -> str:
     if not isinstance(runs, ast.Assign) or not isinstance(runs.value, ast.Dict):
         raise CourseError("the lesson's module has no dict RUNS; add the check by hand")
     entries = [f'    "{ast.literal_eval(key)}": {ast.unparse(run)},' for key, run in _items(runs.value)]
-    entries.append(f'    "{names["number"]}": _check_{names["name"]},')
+    entries.append(f'    "{names["number"]}": (_check_{names["name"]}, (Scenario(),)),')
     lines = source.splitlines()
     before, after = lines[: runs.lineno - 1], lines[runs.end_lineno :]
     return "\n".join([*before, _filled("check.txt", names), "", "RUNS = {", *entries, "}", *after]) + "\n"

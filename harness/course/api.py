@@ -15,7 +15,7 @@ from harness.course.catalogue import (
 from harness.course.trial import check_answer
 from harness.course.verdict import CheckOutcome, Verdict, wrap
 from harness.errors import CheckError, CourseError, quoted
-from harness.lab import current_lab, last_written
+from harness.lab import current_lab, files_written
 from harness.show import Table, progress_table
 
 _headlines: deque[str] = deque(maxlen=1000)  # outside pytest, nothing drains it
@@ -167,13 +167,10 @@ def predict(name: str = "", choice: str | None = None, *, reveal: bool = False) 
 
 
 def _learners_files(exercise: Exercise) -> dict[str, str]:
-    """Return the last text that was written into each file of an exercise, without files that were never written."""
-    files = {}
-    for name in exercise.files:
-        app, _, path = name.rpartition(":")
-        source = last_written(path, app or None)
-        if source is not None:
-            files[name] = source
+    """Return the last text of each file that belongs to an exercise, without files that were never written."""
+    every = {f"{app}:{path}" if app else path: source for (app, path), source in files_written().items()}
+    first = f"{exercise.apps[0]}:"
+    files = {name: source for name, source in every.items() if exercise.owns(name) and not name.startswith(first)}
     if not files:
         current_lab()  # raises a LabClosedError that explains how to make a lab
     return files

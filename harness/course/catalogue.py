@@ -2,9 +2,10 @@
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from enum import StrEnum
 from functools import cache
 from importlib import import_module
 from itertools import groupby
@@ -18,8 +19,43 @@ from harness.notebooks.stubs import blank_regions, to_exercise
 
 # The data of lessons, exercises, misconceptions and predictions; two files per lesson contain them.
 
-# Takes a `harness.course.trial.Trial`, which needs an exercise itself, and returns if the answer is right.
-Run = Callable[[Any], None]
+
+class Pattern(StrEnum):
+    """What a plain run of the text's own example doesn't see."""
+
+    EQUAL_INPUT = "equal-input"  # the same values a second time, from the same user, another one, or on another day
+    SIZES = "sizes"  # 0, 1, exactly a batch and one more; gaps between ids
+    EACH_WRITE = "each-write"  # how often and when something is written, and not only the last state
+    FOREGROUND = "foreground"  # work that is done before the response, or in each request
+    DEATH = "death"  # a worker that stops between two statements
+    KEYS = "keys"  # a key within another key (1 and 17), and an older key that arrives after a newer one
+    TWO_USERS = "two-users"  # two requests before the first task runs
+    INSTANCES = "instances"  # what one process keeps, and another one doesn't have
+    CLOCK = "clock"  # times that aren't whole minutes or days
+    STRINGS = "strings"  # empty, blank, long or quoted texts, absent form keys, and a sentinel that somebody types
+    ATTACKER = "attacker"  # somebody who comes first, or sends what a task sends
+    UNCHANGED = "unchanged"  # what has to stay as it is: other functions, other addresses, the response
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One row of an exercise's table: what happens to an answer in a fresh lab. An exercise adds fields of its own.
+
+    Args:
+        what: the situation, for the learner ("two editors save the same headline"), or "" for the text's own example.
+        patterns: what the row is for.
+        lab: options of the fresh lab (`{"duplicates": 1.0}`).
+        models: models that the lab contains besides the learner's, by file name, for example to let an insert fail.
+    """
+
+    what: str = ""
+    patterns: frozenset[Pattern] = frozenset()
+    lab: Mapping[str, Any] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
+
+
+# Takes a `harness.course.trial.Trial`, which needs an exercise itself, and a row. It returns if the answer is right.
+Run = Callable[[Any, Any], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +94,9 @@ class Exercise:
         proves: what a correct answer shows, in one sentence.
         then: what to try next.
         mistakes: the misconceptions that the check recognises, by key.
-        run: runs the learner's files in a fresh lab. It calls `trial.wrong`, or returns if everything is right.
+        run: runs one scenario in a fresh lab that contains the learner's files. It calls `trial.wrong`, or returns if
+            everything is right.
+        scenarios: the table of the exercise, the plainest row first.
         explains: why the solution works, in three to five sentences.
         apps: the applications of the fresh lab. Relative paths belong to the first one.
     """
@@ -72,6 +110,7 @@ class Exercise:
     then: str
     mistakes: dict[str, Misconception]
     run: Run
+    scenarios: tuple[Scenario, ...]
     explains: str = ""
     apps: tuple[str, ...] = ("tutorial",)
 
@@ -79,6 +118,11 @@ class Exercise:
     def lesson(self) -> str:
         """Return the number of the lesson, in two digits ("01")."""
         return self.number.partition(".")[0].zfill(2)
+
+    def owns(self, name: str) -> bool:
+        """Return whether a file belongs to the exercise, because of its name: "views/ex3_4/mail.html" and so on."""
+        own = rf"(?:\w+:)?(?:controllers|models|views)/ex{self.number.replace('.', '_')}(?:_\w+)?[./]"
+        return name in self.files or re.match(own, name) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +168,17 @@ def _load(path: Path) -> Lesson:
     )
 
 
-def _exercise(number: str, fields: dict[str, Any], shared: dict[str, Misconception], runs: dict[str, Run]) -> Exercise:
+def _exercise(
+    number: str,
+    fields: dict[str, Any],
+    shared: dict[str, Misconception],
+    runs: dict[str, tuple[Run, tuple[Scenario, ...]]],
+) -> Exercise:
     own = {key: Misconception(**mistake) for key, mistake in fields.pop("mistakes", {}).items()}
     mistakes = {key: shared[key] for key in fields.pop("shared", ())} | own
     lists: dict[str, Any] = {name: tuple(fields.pop(name)) for name in ("files", "hints", "apps") if name in fields}
-    return Exercise(number=number, run=runs[number], mistakes=mistakes, **lists, **fields)
+    run, scenarios = runs[number]
+    return Exercise(number=number, run=run, scenarios=scenarios, mistakes=mistakes, **lists, **fields)
 
 
 def lesson_title(number: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, NoReturn, Self
 from urllib.parse import unquote_plus, urlencode
 
 from harness.course import verdict
-from harness.course.catalogue import Exercise, body, stub_cells
+from harness.course.catalogue import Exercise, Scenario, body, stub_cells
 from harness.course.verdict import Verdict, error, wrong
 from harness.errors import HarnessError, RunawayError, did_you_mean, quantity
 from harness.lab import Lab
@@ -44,23 +44,31 @@ class Trial:
         exercise: the exercise.
         lab: a fresh lab.
         files: the texts of the learner's files, named as in `Exercise.files`.
+        scenario: the row of the exercise's table.
 
     Attributes:
         called: the last call, for messages to the learner.
+        situation: the situation, for the same messages.
     """
 
-    def __init__(self, exercise: Exercise, lab: Lab, files: Mapping[str, str]) -> None:
+    def __init__(
+        self, exercise: Exercise, lab: Lab, files: Mapping[str, str], scenario: Scenario | None = None
+    ) -> None:
         self.exercise = exercise
         self.lab = lab
         self.called = "Running your cell"
         self._files = files
+        self._scenario = scenario or Scenario()
+        self.situation = self._scenario.what
 
     def install(self) -> None:
-        """Write the learner's files into the lab.
+        """Write the models of the scenario and the learner's files into the lab.
 
         Raises:
             HarnessError: the lab refuses a file.
         """
+        for name, source in self._scenario.models.items():
+            self.lab.write(f"models/{name}.py", source)
         for name, source in self._files.items():
             app, _, path = name.rpartition(":")
             self.lab.write(path, source, app or None)
@@ -69,7 +77,7 @@ class Trial:
     def again(self, **options: Any) -> Iterator[Self]:
         """Yield another trial of the same files, in a new lab with these options (`duplicates=1`, `seed=3`)."""
         with type(self.lab)(apps=self.exercise.apps, **options) as lab:
-            other = type(self)(self.exercise, lab, self._files)
+            other = type(self)(self.exercise, lab, self._files, self._scenario)
             other.install()
             yield other
 
@@ -227,7 +235,8 @@ class Trial:
             LookupError: the exercise doesn't define the mistake.
         """
         self._require_known(mistake)
-        raise Decided(wrong(self.exercise, mistake, called=self.called, happened=happened, expected=expected))
+        facts = {"called": self.called, "happened": happened, "expected": expected, "situation": self.situation}
+        raise Decided(wrong(self.exercise, mistake, **facts))
 
     def if_known(self, mistake: str) -> str | None:
         """Return the key of a misconception if this exercise defines it, else None.
@@ -250,7 +259,7 @@ class Trial:
             if mistake.explains(raised):
                 where = f" at {ticket.where}" if ticket.frames else ""
                 self.wrong(key, f"{raised}{where}", "no exception")
-        raise Decided(error(self.exercise, ticket, self.called))
+        raise Decided(error(self.exercise, ticket, self.called, self.situation))
 
     def _require_known(self, mistake: str | None) -> None:
         known = self.exercise.mistakes
@@ -305,7 +314,7 @@ def _responded(attempt: Attempt) -> str:
     return text
 
 
-# Check an answer: write the learner's files into a fresh lab, and let the exercise's `run` test what they do.
+# Check an answer: for each scenario, write the learner's files into a fresh lab, and let the exercise's `run` use it.
 
 
 def check_answer(
@@ -313,35 +322,40 @@ def check_answer(
     files: Mapping[str, str],
     stubs: Mapping[str, str] | None = None,
     make_lab: type[TrialLab] = TrialLab,
+    scenarios: Sequence[Scenario] | None = None,
 ) -> Verdict:
-    """Return the verdict on an answer.
+    """Return the verdict on an answer. The first scenario in which it is wrong decides.
 
     Args:
         exercise: the exercise.
-        files: the text of each file that the learner wrote, named as in `Exercise.files`.
+        files: the text of each file that the learner wrote, named as in `Exercise.files`. There may be more of them
+            than the exercise needs.
         stubs: the cells of the exercise notebook as the course delivers them; by default, they are looked up.
         make_lab: the class of the labs in which the answer runs.
+        scenarios: by default, those of the exercise.
     """
     missing = [name for name in exercise.files if name not in files]
     if missing:
         return verdict.not_attempted(exercise, f"Run the cell {_magic(missing[0])} first.")
     if is_stub(exercise, files, stub_cells(exercise) if stubs is None else stubs):
         return verdict.not_attempted(exercise)
-    with make_lab(apps=exercise.apps) as lab:
-        trial = Trial(exercise, lab, files)
-        try:
-            trial.install()
-            exercise.run(trial)
-        except Decided as decided:
-            return decided.verdict
-        except HarnessError as error:
-            return verdict.error_from_harness(exercise, error, trial.called)
+    for scenario in exercise.scenarios if scenarios is None else scenarios:
+        with make_lab(apps=exercise.apps, **scenario.lab) as lab:
+            trial = Trial(exercise, lab, files, scenario)
+            try:
+                trial.install()
+                exercise.run(trial, scenario)
+            except Decided as decided:
+                return decided.verdict
+            except HarnessError as error:
+                return verdict.error_from_harness(exercise, error, trial.called)
     return verdict.correct(exercise)
 
 
 def is_stub(exercise: Exercise, files: Mapping[str, str], stubs: Mapping[str, str]) -> bool:
     """Return whether the files still equal those of the exercise notebook, apart from comments and white space."""
-    return all(_meaning(files[name]) == _meaning(body(stubs[name])) for name in exercise.files)
+    same = all(_meaning(files[name]) == _meaning(body(stubs[name])) for name in exercise.files)
+    return same and len(files) == len(exercise.files)
 
 
 def _meaning(source: str) -> str:

@@ -119,8 +119,15 @@ def not_attempted(exercise: Exercise, because: str = "") -> Verdict:
     return Verdict(exercise.number, CheckOutcome.NOT_ATTEMPTED, summary, reason)
 
 
-def error(exercise: Exercise, ticket: Ticket, called: str) -> Verdict:
-    """Return the verdict on code that raised an exception, if the exercise defines no mistake for it."""
+def error(exercise: Exercise, ticket: Ticket, called: str, situation: str = "") -> Verdict:
+    """Return the verdict on code that raised an exception, if the exercise defines no mistake for it.
+
+    Args:
+        exercise: the exercise.
+        ticket: the exception.
+        called: what the check called.
+        situation: the situation in which it did that, or "".
+    """
     raised = cut(f"{ticket.exception}: {ticket.message}")
     name, advice = advise(ticket)
     source, where = [], ""
@@ -128,7 +135,7 @@ def error(exercise: Exercise, ticket: Ticket, called: str) -> Verdict:
         last = ticket.frames[-1]
         source, where = [cut(f"{last.where}:  {last.source.strip()}")], f" ({last.where})"
     reason = f"{one_line(raised)}{where}" + (f". {advice}" if advice else "")
-    paragraphs = [*source, raised, *filter(None, [advice])]
+    paragraphs = [*filter(None, [situation and f"Situation: {situation}."]), *source, raised, *filter(None, [advice])]
     return _error(exercise, f"{called} ended in an exception:", paragraphs, reason, name)
 
 
@@ -154,7 +161,9 @@ def _error(exercise: Exercise, summary: str, paragraphs: list[str], reason: str,
     return Verdict(exercise.number, CheckOutcome.ERROR, cut(summary), cut(reason), facts, advice)
 
 
-def wrong(exercise: Exercise, key: str | None, *, called: str, happened: str, expected: str) -> Verdict:
+def wrong(
+    exercise: Exercise, key: str | None, *, called: str, happened: str, expected: str, situation: str = ""
+) -> Verdict:
     """Return the verdict on code that ran and did something else than the exercise asks for.
 
     Args:
@@ -163,12 +172,14 @@ def wrong(exercise: Exercise, key: str | None, *, called: str, happened: str, ex
         called: what the check called.
         happened: what happened then.
         expected: what should have happened.
+        situation: the situation in which the check called it, or "".
 
     Returns:
         The verdict. It contains the beginning of a long text; see `cut`.
     """
     called, happened, expected = cut(called), cut(happened), cut(expected)
-    facts = [("We called", called), ("What happened", happened), ("Expected", expected)]
+    facts = [("Situation", situation)] if situation else []
+    facts += [("We called", called), ("What happened", happened), ("Expected", expected)]
     reason = f"{happened.rstrip('.')}; expected: {expected}"
     if key is not None:
         mistake = exercise.mistakes[key]

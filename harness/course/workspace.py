@@ -29,7 +29,7 @@ class Answer:
     """One answer.
 
     Args:
-        files: the text of each file that its cells write, named as in `Exercise.files`.
+        files: the text of each file that its cells write, named as in `Exercise.files`, and of the exercise's others.
         missing: why a file is missing and how to get its cell back, or "".
         remarks: other messages about the cells.
     """
@@ -82,7 +82,8 @@ def read_answer(notebook: Notebook, exercise: Exercise) -> Answer:
     places = list(_places(notebook))
     files = dict[str, str]()
     remarks = list[str]()
-    for name in exercise.files:
+    written = {place.writes(exercise): None for place in places if place.kind == "code"}
+    for name in dict.fromkeys([*exercise.files, *filter(exercise.owns, written)]):
         copies = [place for place in places if place.kind == "code" and place.writes(exercise) == name]
         if not copies:
             return Answer(files, _why_missing(places, exercise, name), tuple(remarks))

@@ -16,7 +16,7 @@ from harness.course.catalogue import body, exercises, find_exercise, lessons, so
 from harness.course.progress_file import Progress
 from harness.course.trial import Decided, Trial, check_answer
 from harness.course.verdict import WIDTH, CheckOutcome, Verdict, error, error_from_harness, wrap, wrong
-from harness.errors import CheckError, CourseError, LabClosedError, SourceError
+from harness.errors import CheckError, CourseError, LabClosedError, QueueConfigError, SourceError
 from harness.records import Frame, Ticket
 from harness.state import VARIABLE
 from tests.support.labs import deliver
@@ -99,11 +99,26 @@ def test_of_two_labs_the_one_written_last_counts(lab: Lab) -> None:
             check("1.1")
 
 
-def test_what_a_lab_refuses_does_not_replace_an_answer(lab: Lab) -> None:
+def test_a_check_judges_what_the_lab_refused_and_not_the_version_before_it(lab: Lab) -> None:
     write(lab, "1.1", solved=True)
-    with Lab() as newer, pytest.raises(SourceError):
-        newer.write("controllers/ex1_1.py", "def save(:")
-    check("1.1")
+    with pytest.raises(SourceError):
+        lab.write("controllers/ex1_1.py", "def save(:")
+    with pytest.raises(CheckError, match="error in your code"):
+        check("1.1")
+    with pytest.raises(QueueConfigError):
+        lab.write("queue.yaml", "queue:\n- name: partner\n  rate: fast")
+    with pytest.raises(CheckError, match=r"(?s)5.3 error in your code.*rate"):
+        check("5.3")
+
+
+def test_a_check_uses_further_files_that_are_named_after_the_exercise(lab: Lab) -> None:
+    exercise = find_exercise("1.2")
+    lab.write("controllers/ex1_2.py", source_of("1.2", exercise.files[0]).replace("db.mytable.insert(", "log_it("))
+    with pytest.raises(CheckError, match="log_it"):
+        check("1.2")
+    lab.write("models/ex1_2_log.py", "def log_it(**values): db.mytable.insert(**values)")
+    lab.write("models/ex1_21.py", "raise RuntimeError('not a file of 1.2')")
+    check("1.2")
 
 
 def test_the_files_of_one_answer_may_be_in_several_labs() -> None:
@@ -137,7 +152,8 @@ def test_the_memory_of_what_was_written_has_a_limit_and_keeps_no_lab(lab: Lab) -
     del other
     gc.collect()
     assert kept() is None
-    assert (harness.lab.last_written("views/f0.html"), harness.lab.last_written("views/f299.html")) == (None, "x" * 100)
+    written = harness.lab.files_written()
+    assert (written.get((None, "views/f0.html")), written[None, "views/f299.html"]) == (None, "x" * 100)
     check("1.1")
 
 

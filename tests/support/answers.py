@@ -3,6 +3,9 @@
 An answer begins with a line `=== KEY: what this learner did`. The key is the mistake that the check must name, `error`
 with the name of an advice, or `right`. The text below it is what a learner writes in place of the stub, or, if it
 begins with `%%`, whole cells.
+
+A wrong answer that shows a `Pattern` names it after the key: `=== fixed-name @equal-input: …`. If a pattern can't apply
+to the exercise, `=== without clock: …` says why, and no text follows.
 """
 
 from __future__ import annotations
@@ -10,12 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.course.catalogue import Exercise, body, file_key, solution_cells, stub_cells
+from harness.course.catalogue import Exercise, Pattern, body, file_key, solution_cells, stub_cells
 from harness.notebooks.cells import cell_target
 from harness.notebooks.stubs import BEGIN, END
 
 BANK = Path(__file__).parents[1] / "answers"
 RIGHT = "right"
+_WITHOUT = "without "
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,11 @@ class Answer:
 
     @property
     def key(self) -> str:
-        return self.title.partition(":")[0]
+        return self.title.partition(":")[0].partition(" @")[0]
+
+    @property
+    def patterns(self) -> set[Pattern]:
+        return {Pattern(name) for name in self.title.partition(":")[0].split(" @")[1:]}
 
     def __str__(self) -> str:
         return f"{self.exercise} {self.title}"
@@ -36,12 +44,18 @@ class Answer:
 
 def wrong_answers(exercise: str) -> list[Answer]:
     """Return the wrong answers to an exercise."""
-    return [answer for answer in _answers(exercise) if answer.key != RIGHT]
+    return [answer for answer in _answers(exercise) if answer.key != RIGHT and not answer.key.startswith(_WITHOUT)]
 
 
 def right_answers(exercise: str) -> list[Answer]:
     """Return the right answers to an exercise."""
     return [answer for answer in _answers(exercise) if answer.key == RIGHT]
+
+
+def patterns_without(exercise: str) -> dict[Pattern, str]:
+    """Return the patterns that can't apply to an exercise, each with the reason."""
+    entries = [answer for answer in _answers(exercise) if answer.key.startswith(_WITHOUT)]
+    return {Pattern(entry.key.removeprefix(_WITHOUT)): entry.title.partition(": ")[2] for entry in entries}
 
 
 def _answers(exercise: str) -> list[Answer]:

@@ -180,9 +180,7 @@ def _call_edits(node: ast.Call, text: str) -> Iterator[Edit]:
         yield f"`{text}` becomes `{ast.unparse(node.args[0])}`", _unwrap
 
 
-def _block_edits(
-    tree: ast.AST, index: int, field: str, place: int, statement: ast.stmt
-) -> Iterator[tuple[str, str]]:
+def _block_edits(tree: ast.AST, index: int, field: str, place: int, statement: ast.stmt) -> Iterator[tuple[str, str]]:
     """Yield the changes of a statement in its block."""
     text = ast.unparse(statement).splitlines()[0]
     where = f"`{text}` in line {statement.lineno}"

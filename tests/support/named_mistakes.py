@@ -104,6 +104,15 @@ def _assigned(name: str, place: Place) -> Iterator[ast.expr]:
                     yield from _bound(target, item, name)
 
 
+def _fields(name: str, place: Place) -> list[ast.expr]:
+    """Return each expression that a field of the lesson's rows gets, its default included."""
+    modules = sorted((_FOLDER / "lessons").glob(f"*{place[0][-2:]}.py"))
+    nodes = [node for path in modules for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
+    found = [node.value for node in nodes if isinstance(node, ast.keyword) and node.arg == name]
+    defaults = (node for node in nodes if isinstance(node, ast.AnnAssign) and node.value)
+    return found + [node.value for node in defaults if node.value and ast.unparse(node.target) == name]
+
+
 def _bound(target: ast.expr, value: ast.expr, name: str) -> Iterator[ast.expr]:
     """Yield what a name gets by `target = value`: its part of a tuple, or else all of the value."""
     match target, value:
@@ -181,6 +190,8 @@ class _Reader:
                 self._value(each, place)
             case ast.Name(name) if self._name(name, place):
                 pass
+            case ast.Attribute(ast.Name("row"), field) if fields := _fields(field, place):
+                self._values(fields, place)
             case _:
                 self.named.unreadable.append(f"{where}: {ast.unparse(value)}")
 

@@ -1,10 +1,11 @@
 """The checks of lesson 01, Your first background task. Their texts are in lesson01.toml."""
 
+from harness.course.catalogue import Scenario
 from harness.course.lessons.expectations import EDITS, by_text, expect_short_wait
 from harness.course.trial import Rows, Trial
 
 
-def _queue_it(trial: Trial) -> None:
+def _queue_it(trial: Trial, _: Scenario) -> None:
     for old, new in EDITS:
         before, task = trial.queue_task("ex1_1/save", {"old": old, "new": new})
         trial.expect_address(task, "log_edit")
@@ -22,7 +23,7 @@ def _expect_one_row(trial: Trial, rows: Rows, old: str, new: str) -> None:
     trial.expect_equal(rows, [(old, new)], key)
 
 
-def _write_the_worker(trial: Trial) -> None:
+def _write_the_worker(trial: Trial, _: Scenario) -> None:
     for old, new in EDITS:
         trial.get("ex1_2/save", old=old, new=new)
         before = trial.rows()
@@ -35,7 +36,7 @@ def _write_the_worker(trial: Trial) -> None:
         _expect_one_row(trial, rows, old, new)
 
 
-def _move_the_mail(trial: Trial) -> None:
+def _move_the_mail(trial: Trial, _: Scenario) -> None:
     for address in ("ada@example.com", "björn+news@example.com"):
         sent = _mails(trial)
         expect_short_wait(trial, trial.get("ex1_3/register", address=address), "still-slow")
@@ -59,7 +60,7 @@ def _mails(trial: Trial) -> Rows:
     return [row for row in trial.rows() if row[0] == "mail sent to"]
 
 
-def _two_tasks(trial: Trial) -> None:
+def _two_tasks(trial: Trial, _: Scenario) -> None:
     for first, second in (("Harbour", "Market"), ("Chess", "Choir"), ("Harbour", "Market")):
         before = trial.rows()
         trial.get("ex1_4/swap", first=first, second=second)
@@ -82,4 +83,9 @@ def _mistaken_swap(rows: Rows, first: str, second: str) -> str | None:
     return "same-twice" if len(set(rows)) == 1 else None
 
 
-RUNS = {"1.1": _queue_it, "1.2": _write_the_worker, "1.3": _move_the_mail, "1.4": _two_tasks}
+RUNS = {
+    "1.1": (_queue_it, (Scenario(),)),
+    "1.2": (_write_the_worker, (Scenario(),)),
+    "1.3": (_move_the_mail, (Scenario(),)),
+    "1.4": (_two_tasks, (Scenario(),)),
+}

@@ -5,6 +5,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from harness.course.catalogue import Scenario
 from harness.course.lessons.expectations import by_text, content_type, is_plain, work
 from harness.course.trial import Rows, Trial
 from harness.records import TaskInfo
@@ -27,7 +28,7 @@ _SMALL = 1000  # bytes of a task's body in 2.4
 _NEWS = (("Ferry cancelled", True), ("Möwen & Meer", False), ("Sturmflut: 100 % sicher", True), ("Chess club", False))
 
 
-def _repair_the_call(trial: Trial) -> None:
+def _repair_the_call(trial: Trial, _: Scenario) -> None:
     trial.lab.write("controllers/login.py", _LOGIN)
     for old, new in _EDITS:
         if (old, new) == _EDITS[-1]:
@@ -47,7 +48,7 @@ def _log_mistake(task: TaskInfo, rows: Rows, expected: tuple[str, str]) -> str |
     return "plain-payload" if is_plain(task) else known.get(rows[0], "fixed-values")
 
 
-def _round_trip(trial: Trial) -> None:
+def _round_trip(trial: Trial, _: Scenario) -> None:
     for stars, comment, sections in _VOTES:
         before = trial.rows(*_VOTED)
         trial.get("ex2_2/vote", stars=stars, comment=comment or "", sections=sections)
@@ -77,7 +78,7 @@ def _round_trip_mistake(rows: Rows, expected: Rows) -> str | None:
     return changes.get(arrived, None if sent else "none-text")
 
 
-def _json_payload(trial: Trial) -> None:
+def _json_payload(trial: Trial, _: Scenario) -> None:
     for tides in _TIDES:
         query = {**tides, "storm": "yes" if tides["storm"] else "no"}
         before, task = trial.queue_task("ex2_3/report", query, *_TIDE)
@@ -111,7 +112,7 @@ def _expect_json(trial: Trial, task: TaskInfo, tides: dict[str, Any]) -> None:
     trial.expect_equal(kind, "application/json", "no-header", "the task's Content-Type is")
 
 
-def _too_large(trial: Trial) -> None:
+def _too_large(trial: Trial, _: Scenario) -> None:
     letters = random.Random(2).choices("αβγδεζηθικλμνξοπρστυφχψω", k=24_000)
     long = " ".join("".join(letters[start : start + 6]) for start in range(0, len(letters), 6))
     work(trial, _save_story(trial, long))
@@ -154,7 +155,7 @@ def _expect_words(trial: Trial, stories: dict[int, int], known: dict[int, str] |
         trial.expect_equal(words, expected, mistake, f"after the task, words of story {number} is")
 
 
-def _silent_task(trial: Trial) -> None:
+def _silent_task(trial: Trial, _: Scenario) -> None:
     for title, urgent in _NEWS:
         before = trial.rows()
         trial.get("ex2_5/publish", title=title, urgent="on" if urgent else "")
@@ -181,4 +182,10 @@ def _mail_mistake(tasks: Sequence[TaskInfo], mails: Rows, title: str, urgent: bo
     return None if title in mails[0] else "no-values"
 
 
-RUNS = {"2.1": _repair_the_call, "2.2": _round_trip, "2.3": _json_payload, "2.4": _too_large, "2.5": _silent_task}
+RUNS = {
+    "2.1": (_repair_the_call, (Scenario(),)),
+    "2.2": (_round_trip, (Scenario(),)),
+    "2.3": (_json_payload, (Scenario(),)),
+    "2.4": (_too_large, (Scenario(),)),
+    "2.5": (_silent_task, (Scenario(),)),
+}

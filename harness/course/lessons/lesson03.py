@@ -2,6 +2,7 @@
 
 from urllib.parse import unquote
 
+from harness.course.catalogue import Scenario
 from harness.course.lessons.expectations import EDITS, letters
 from harness.course.trial import Rows, Trial
 from harness.records import Attempt, Outcome, TaskInfo
@@ -20,7 +21,7 @@ def catalogue():
 """
 
 
-def _another_controller(trial: Trial) -> None:
+def _another_controller(trial: Trial, _: Scenario) -> None:
     for file in trial.exercise.files:
         trial.lab.write(file, trial.lab.read(file), app="preview")
     for app in ("tutorial", "preview"):
@@ -54,7 +55,7 @@ def _misread_archive(app: str, task: TaskInfo) -> str:
     return known.get(path, "wrong-address")
 
 
-def _another_application(trial: Trial) -> None:
+def _another_application(trial: Trial, _: Scenario) -> None:
     addresses = {
         "/stats/ex3_2/count": "no-controller",
         "/tutorial/ex3_2_counter/count": "no-application",
@@ -79,7 +80,7 @@ def _another_application(trial: Trial) -> None:
         _expect_row(trial, before, count, None, "stats")
 
 
-def _args_and_params(trial: Trial) -> None:
+def _args_and_params(trial: Trial, _: Scenario) -> None:
     for number, headline in _ARTICLES:
         before, task = trial.queue_task("ex3_3/save", {"number": number, "headline": headline})
         attempt = trial.step()
@@ -109,7 +110,7 @@ def _lost(trial: Trial, before: Rows, row: tuple[str, str], args: list[str]) -> 
     return "whole-args" if number in old else "fixed-values"
 
 
-def _never_stops(trial: Trial) -> None:
+def _never_stops(trial: Trial, _: Scenario) -> None:
     for edit in EDITS:
         before = trial.rows()
         trial.get("ex3_4/save", old=edit[0], new=edit[1])
@@ -155,7 +156,7 @@ def _path(task: TaskInfo) -> str:
     return task.url.partition("?")[0]
 
 
-def _rewritten(trial: Trial) -> None:
+def _rewritten(trial: Trial, _: Scenario) -> None:
     """Require that the short address leads to the log, for old and new tasks, and that no other page has moved."""
     trial.lab.write("controllers/ex3_5_news.py", _NEWS)
     page = _visit(trial, "/tutorial/ex3_5_news/catalogue", "ex3_5_news/catalogue", "")
@@ -201,9 +202,9 @@ def _misrouted(trial: Trial, attempt: Attempt) -> str:
 
 
 RUNS = {
-    "3.1": _another_controller,
-    "3.2": _another_application,
-    "3.3": _args_and_params,
-    "3.4": _never_stops,
-    "3.5": _rewritten,
+    "3.1": (_another_controller, (Scenario(),)),
+    "3.2": (_another_application, (Scenario(),)),
+    "3.3": (_args_and_params, (Scenario(),)),
+    "3.4": (_never_stops, (Scenario(),)),
+    "3.5": (_rewritten, (Scenario(),)),
 }

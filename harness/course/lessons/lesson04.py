@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from harness.course.catalogue import Scenario
 from harness.course.lessons.expectations import REFUSES_ONCE, by_text, own_instance, step_without_slip
 from harness.course.trial import Rows, Trial
 from harness.errors import quantity
@@ -27,7 +28,7 @@ def _statuses(attempts: list[Attempt]) -> str:
     return f"{shown}, and so on" if len(attempts) > 8 else shown or "none"
 
 
-def _three_tries(trial: Trial) -> None:
+def _three_tries(trial: Trial, _: Scenario) -> None:
     trial.get("ex4_1/ask", day="never")
     trial.expect_address(trial.one_task(missing="not-queued"), "fetch")
     attempts = _attempts(trial, _LONG)
@@ -55,7 +56,7 @@ def _three_tries(trial: Trial) -> None:
     trial.expect(is_right, fixed, happened, "2 attempts, and the row ('Tuesday',)")
 
 
-def _idempotent(trial: Trial) -> None:
+def _idempotent(trial: Trial, _: Scenario) -> None:
     with trial.again(duplicates=1.0) as unlucky, own_instance(unlucky):
         expected = [("r1", "5"), ("r2", "5")]
         for number, stars in expected:
@@ -118,7 +119,7 @@ def _statements(both: Overlap) -> str:
     return ", ".join(f"{turn.statement.split(' ')[0]} ({turn.request})" for turn in both.turns[:6])
 
 
-def _no_rows(trial: Trial) -> None:
+def _no_rows(trial: Trial, _: Scenario) -> None:
     for pages in ("8", "16"):
         _order_pages(trial, pages, "committed", "")
     with trial.again() as other:
@@ -149,7 +150,7 @@ def _orders(trial: Trial) -> Rows:
     return trial.rows("print_order", "pages")
 
 
-def _dead_letter(trial: Trial) -> None:
+def _dead_letter(trial: Trial, _: Scenario) -> None:
     trial.get("ex4_4/send", letter="lost")
     attempts = _attempts(trial, _LONG)
     _expect_no_slip(trial, attempts)
@@ -211,7 +212,7 @@ def _dead_letters(trial: Trial) -> Rows:
     return trial.rows("dead_letter", "letter", "attempts")
 
 
-def _headers(trial: Trial) -> None:
+def _headers(trial: Trial, _: Scenario) -> None:
     for times in (3, 3, 2):
         done = len(_log(trial))
         trial.get("ex4_5/wake", times=times)
@@ -245,4 +246,10 @@ def _misread(rows: Rows, expected: Rows, done: int) -> str | None:
     return "same-number" if len({new for _, new in rows}) == 1 else None
 
 
-RUNS = {"4.1": _three_tries, "4.2": _idempotent, "4.3": _no_rows, "4.4": _dead_letter, "4.5": _headers}
+RUNS = {
+    "4.1": (_three_tries, (Scenario(),)),
+    "4.2": (_idempotent, (Scenario(),)),
+    "4.3": (_no_rows, (Scenario(),)),
+    "4.4": (_dead_letter, (Scenario(),)),
+    "4.5": (_headers, (Scenario(),)),
+}

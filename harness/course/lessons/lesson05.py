@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
+from harness.course.catalogue import Scenario
 from harness.course.lessons.expectations import NO_COOKIE, own_instance, work
 from harness.course.trial import Rows, Trial
 from harness.errors import quantity
@@ -50,7 +51,7 @@ _PATIENCE = 60  # attempts of a chain without a mail
 _REFUSAL = "choose another name"  # part of the message of both exceptions, which is meant for developers
 
 
-def _reminder(trial: Trial) -> None:
+def _reminder(trial: Trial, _: Scenario) -> None:
     for article, minutes in (("Tides", 10), ("Nebel über dem Hafen", 90)):
         answer = trial.get("ex5_1/later", article=article, minutes=minutes)
         happened = f"the reader waited {answer.elapsed:g} s for the response"
@@ -66,7 +67,7 @@ def _reminder(trial: Trial) -> None:
         trial.expect_equal(trial.rows("reminder", "article")[-1:], [(article,)], "no-values")
 
 
-def _once_a_day(trial: Trial) -> None:
+def _once_a_day(trial: Trial, _: Scenario) -> None:
     for day in ("2012-09-03", "2012-09-04"):
         with own_instance(trial):
             _press(trial, day, "the first request", "fixed-name" if day.endswith("04") else "not-queued")
@@ -105,7 +106,7 @@ def _gaps(attempts: Sequence[Attempt]) -> list[float]:
     return [(after.started - before.started).total_seconds() for before, after in pairwise(attempts)]
 
 
-def _fragile_partner(trial: Trial) -> None:
+def _fragile_partner(trial: Trial, _: Scenario) -> None:
     trial.lab.write("controllers/partner.py", _PARTNER)
     gaps = _gaps(_partner(trial, "quick", 8))
     steady = gaps[-1]
@@ -126,7 +127,7 @@ def _fragile_partner(trial: Trial) -> None:
     trial.expect(patient and waits[0] <= 600, "too-patient" if patient else "impatient", happened, expected)
 
 
-def _chain(trial: Trial) -> None:
+def _chain(trial: Trial, _: Scenario) -> None:
     trial.lab.write("controllers/readers.py", _READERS)
     trial.lab.write("models/z_mailings.py", _MAILINGS)
     trial.lab.get("readers/index")
@@ -160,7 +161,7 @@ def _people(trial: Trial) -> Rows:
     return trial.rows("person", "role", "state")
 
 
-def _batch(trial: Trial) -> None:
+def _batch(trial: Trial, _: Scenario) -> None:
     for count, least in ((120, 2), (30, 1)):
         known = len(trial.rows("copy_sent", "number"))
         with trial.counted_calls() as calls:
@@ -180,4 +181,10 @@ def _batch(trial: Trial) -> None:
         trial.expect(numbers == Counter(map(str, range(count))), mistake, happened, expected)
 
 
-RUNS = {"5.1": _reminder, "5.2": _once_a_day, "5.3": _fragile_partner, "5.4": _chain, "5.5": _batch}
+RUNS = {
+    "5.1": (_reminder, (Scenario(),)),
+    "5.2": (_once_a_day, (Scenario(),)),
+    "5.3": (_fragile_partner, (Scenario(),)),
+    "5.4": (_chain, (Scenario(),)),
+    "5.5": (_batch, (Scenario(),)),
+}

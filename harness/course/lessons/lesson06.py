@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from hashlib import new
 from urllib.parse import unquote_plus
 
+from harness.course.catalogue import Scenario
 from harness.course.lessons.expectations import NO_COOKIE, letters
 from harness.course.trial import Rows, Trial
 from harness.records import Response, TaskInfo
@@ -59,7 +60,7 @@ def _expect_admitted(trial: Trial, mistake: str, table: tuple[str, ...], expecte
     trial.expect_equal(trial.rows(*table), expected, trial.if_known("no-work"), f"{table[0]} contains")
 
 
-def _task_only(trial: Trial) -> None:
+def _task_only(trial: Trial, _: Scenario) -> None:
     trial.lab.write("queue.yaml", _TWO_QUEUES)
     trial.lab.write("controllers/sender.py", _SENDER)
     answer = trial.get("ex6_1/publish", article="Möwen")
@@ -98,7 +99,7 @@ def _replay(trial: Trial, task: TaskInfo, headers: Mapping[str, str]) -> Respons
     return trial.post(task.url, task.body, {**NO_COOKIE, **form, **headers})
 
 
-def _forged(trial: Trial) -> None:
+def _forged(trial: Trial, _: Scenario) -> None:
     trial.get("ex6_2/order", reader="Grüße")
     task = trial.one_task(missing=None)
     expected: Rows = [("Grüße",)]
@@ -132,7 +133,7 @@ def _encodings(text: str) -> tuple[str, ...]:
     return b64encode(raw).decode().rstrip("=")[:-1], raw.hex(), text[::-1], *hashes
 
 
-def _leaking(trial: Trial) -> None:
+def _leaking(trial: Trial, _: Scenario) -> None:
     tasks = _renewals(trial, _CARDS)
     with trial.again() as other:
         others = _renewals(other, _OTHER_CARDS)
@@ -191,4 +192,4 @@ def _expect_no_leak(trial: Trial, task: TaskInfo, email: str, token: str) -> Non
     trial.expect(leak is None, leak, carries, "neither the e-mail nor the token in it")
 
 
-RUNS = {"6.1": _task_only, "6.2": _forged, "6.3": _leaking}
+RUNS = {"6.1": (_task_only, (Scenario(),)), "6.2": (_forged, (Scenario(),)), "6.3": (_leaking, (Scenario(),))}

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from random import Random
 from typing import Any
 
+from harness.course.catalogue import Scenario
 from harness.course.lessons.expectations import REFUSES_ONCE, expect_short_wait, own_instance, step_without_slip
 from harness.course.trial import CAP, Rows, Trial
 from harness.errors import quantity
@@ -88,7 +89,7 @@ def _expect_popular(trial: Trial, table: str, truth: dict[str, list[int]], what:
     trial.expect_equal(found, right, key, f"{table} contains")
 
 
-def _right_whatever_comes(trial: Trial) -> None:
+def _right_whatever_comes(trial: Trial, _: Scenario) -> None:
     for seed in _SEEDS:
         with _chaos(trial, seed) as unlucky:
             random, truth = Random(seed), dict[str, list[int]]()
@@ -140,7 +141,7 @@ def _overlap(trial: Trial, path: str, turns: int) -> None:
     trial.called = f"your worker takes {quantity(turns, 'turn')}; then another instance stores a rating and counts"
 
 
-def _few_tasks(trial: Trial) -> None:
+def _few_tasks(trial: Trial, _: Scenario) -> None:
     for seed in _SEEDS[:2]:
         with _chaos(trial, seed) as unlucky:
             random, truth = Random(seed), dict[str, list[int]]()
@@ -181,7 +182,7 @@ def _expect_gathered(trial: Trial, article: str, mistake: str = "many-tasks") ->
     trial.expect(not late, "too-late", "a task is due more than a minute from now", "within a minute of the rating")
 
 
-def _top_three(trial: Trial) -> None:
+def _top_three(trial: Trial, _: Scenario) -> None:
     _rank_votes(trial, empty="empty")
     with trial.again() as permanent:
         permanent.lab.write("models/y_permanent.py", _PERMANENT)
@@ -255,4 +256,8 @@ def _misplaced(shown: Rows, rankings: list[_Ranking], empty: str) -> str:
     return "votes" if articles in (old, new) else "mixed"
 
 
-RUNS = {"7.1": _right_whatever_comes, "7.2": _few_tasks, "7.3": _top_three}
+RUNS = {
+    "7.1": (_right_whatever_comes, (Scenario(),)),
+    "7.2": (_few_tasks, (Scenario(),)),
+    "7.3": (_top_three, (Scenario(),)),
+}
