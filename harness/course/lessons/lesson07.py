@@ -89,7 +89,7 @@ def _expect_popular(trial: Trial, table: str, truth: dict[str, list[int]], what:
     trial.expect_equal(found, right, key, f"{table} contains")
 
 
-def _right_whatever_comes(trial: Trial, _: Scenario) -> None:
+def _right_whatever_comes(trial: Trial, row: Scenario) -> None:
     for seed in _SEEDS:
         with _chaos(trial, seed) as unlucky:
             random, truth = Random(seed), dict[str, list[int]]()
@@ -141,7 +141,7 @@ def _overlap(trial: Trial, path: str, turns: int) -> None:
     trial.called = f"your worker takes {quantity(turns, 'turn')}; then another instance stores a rating and counts"
 
 
-def _few_tasks(trial: Trial, _: Scenario) -> None:
+def _few_tasks(trial: Trial, row: Scenario) -> None:
     for seed in _SEEDS[:2]:
         with _chaos(trial, seed) as unlucky:
             random, truth = Random(seed), dict[str, list[int]]()
@@ -182,7 +182,7 @@ def _expect_gathered(trial: Trial, article: str, mistake: str = "many-tasks") ->
     trial.expect(not late, "too-late", "a task is due more than a minute from now", "within a minute of the rating")
 
 
-def _top_three(trial: Trial, _: Scenario) -> None:
+def _top_three(trial: Trial, row: Scenario) -> None:
     _rank_votes(trial, empty="empty")
     with trial.again() as permanent:
         permanent.lab.write("models/y_permanent.py", _PERMANENT)
