@@ -119,8 +119,7 @@ class Lab:
         try:
             self._engine.write(path, source, app)
         except (SourceError, QueueConfigError):
-            if isinstance(source, str):
-                self._remember(path, source, apps)  # so that a check judges this source, and not an older one
+            self._remember(path, str(source), apps)  # a check judges this source, and not the one before it
             raise
         self._remember(path, source, apps)
 
