@@ -279,7 +279,9 @@ class Trial:
             return self.if_known("failure")
         if "the view" in hint:
             return self.if_known("dict-without-view")
-        return self.if_known("arguments") if "takes arguments" in hint else mistake
+        if "takes arguments" in hint:
+            return self.if_known("arguments")
+        return None if "Write `def " in hint or "Write exactly `def " in hint or "is indented" in hint else mistake
 
     def _checked(self, response: Response) -> Response:
         if response.ticket is not None:

@@ -111,6 +111,14 @@ def test_a_check_judges_what_the_lab_refused_and_not_the_version_before_it(lab: 
         check("5.3")
 
 
+@pytest.mark.parametrize("line", ["def log_edit() -> None:", "async def log_edit():", "def log_edit ():"])
+def test_an_action_that_web2py_does_not_find_is_not_called_a_wrong_name(line: str) -> None:
+    source = source_of("1.2", "controllers/ex1_2.py").replace("def log_edit():", line)
+    verdict = check_answer(find_exercise("1.2"), {"controllers/ex1_2.py": source})
+    assert (verdict.outcome, verdict.mistake) == (CheckOutcome.WRONG, None)
+    assert "Write" in verdict.text
+
+
 def test_a_check_uses_further_files_that_are_named_after_the_exercise(lab: Lab) -> None:
     exercise = find_exercise("1.2")
     lab.write("controllers/ex1_2.py", source_of("1.2", exercise.files[0]).replace("db.mytable.insert(", "log_it("))

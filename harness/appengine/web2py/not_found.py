@@ -69,6 +69,11 @@ def _explain_definition(name: str, source: str) -> str | None:
             f"`def {name}({arguments})` takes arguments, but web2py's actions have no arguments. "
             f"Write `def {name}():`, and read request.args or request.vars in it."
         )
+    if found[-1].returns is not None:
+        return (
+            f"`def {name}() -> {ast.unparse(found[-1].returns)}` has an annotation, and web2py finds no action there. "
+            f"Write exactly `def {name}():`."
+        )
     return f"web2py searches the source for actions. Write exactly `def {name}():` on one line, without extra spaces."
 
 

@@ -45,7 +45,7 @@ def site() -> Iterator[Site]:
         ("/tutorial/default/with_arguments", "`def with_arguments(x, y=1)` takes arguments"),
         ("/tutorial/default/later", "`async def`"),
         ("/tutorial/default/__hidden", "two underscores"),
-        ("/tutorial/default/annotated", "Write exactly `def annotated():`"),
+        ("/tutorial/default/annotated", "`def annotated() -> str` has an annotation"),
         ("/tutorial/default/spaced", "Write exactly `def spaced():`"),
         ("/tutorial/default/send", "'send' is indented"),
         ("/tutorial/default/pi", "has no action 'pi'"),
