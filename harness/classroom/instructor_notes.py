@@ -61,7 +61,7 @@ def common_mistakes(bank: Path, exercise: Exercise) -> list[CommonMistake]:
     found = [
         CommonMistake(
             mistake.says,
-            tuple(title for key, _, title in titles if key == name),
+            tuple(title for key, _, title in titles if key.partition(" @")[0] == name),
             f"{mistake.reread} (lesson {mistake.lesson})" if mistake.lesson else mistake.reread,
         )
         for name, mistake in exercise.mistakes.items()

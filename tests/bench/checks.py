@@ -36,7 +36,7 @@ def rows() -> list[Row]:
     found = [
         Row("checks", 'the first check("1.1") of a kernel, after Lab()', loading, "s", note="loads Google's client"),
         Row("checks", 'check("1.1"), 95th percentile', percentile(first, 0.95), "s", 0.3),
-        Row("checks", "all but the capstone, 95th percentile", percentile(usual, 0.95), "s", 0.5),
+        Row("checks", "all but the capstone, 95th percentile", percentile(usual, 0.95), "s", 0.3),
     ]
     if capstone:
         found.append(Row("checks", "the capstone's, 95th percentile", percentile(capstone, 0.95), "s", 3.0))
