@@ -1,4 +1,4 @@
-"""Scaffold a new exercise in the three places where an exercise is written.
+"""Scaffold a new exercise in the four places where an exercise is written.
 
 The scaffold is a small exercise that works: its stub is not attempted, its solution passes, and each of its wrong
 answers gets its diagnosis. Every text that the author has to replace contains the word TODO, and
@@ -8,7 +8,6 @@ answers gets its diagnosis. Every text that the author has to replace contains t
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -21,6 +20,7 @@ from harness.notebooks.files import Cell, Node
 _TEMPLATES = Path(__file__).with_name("exercise_template")
 _ANSWERS = Path("tests", "answers")
 _LESSONS = Path("harness", "course", "lessons")
+_DRAWS = Path("tests", "support", "draws")
 
 
 def scaffold(root: Path, number: str) -> list[Path]:
@@ -45,10 +45,13 @@ def scaffold(root: Path, number: str) -> list[Path]:
     bank = root / _ANSWERS / f"{number}.txt"
     if bank.exists():
         raise CourseError(f"{bank.relative_to(root)} exists; remove it or choose another number")
-    names = {"number": number, "name": number.replace(".", "_"), "heading": _heading(root, lesson)}
+    draws = root / _DRAWS / f"lesson{lesson.number}.py"
+    name = number.replace(".", "_")
+    names = {"number": number, "name": name, "heading": _heading(root, lesson), "lesson": lesson.number}
     texts = {
         notebook: files.dump(_with_cells(files.read(notebook), names)),
         code: _with_check(code.read_text(encoding="utf-8"), names),
+        draws: _with_draws(draws.read_text(encoding="utf-8"), names),
         words: words.read_text(encoding="utf-8").rstrip("\n") + "\n\n" + _filled("texts.toml", names),
         bank: _filled("answers.txt", names),
     }
@@ -97,16 +100,47 @@ def _cell(kind: str, name: str, source: str, *, solution: bool = False, grade: b
 
 
 def _with_check(source: str, names: dict[str, str]) -> str:
-    """Insert the check function before `RUNS`, and its entry as the last one of `RUNS`."""
-    runs = next((node for node in ast.parse(source).body if ast.unparse(node).startswith("RUNS = {")), None)
-    if not isinstance(runs, ast.Assign) or not isinstance(runs.value, ast.Dict):
-        raise CourseError("the lesson's module has no dict RUNS; add the check by hand")
-    entries = [f'    "{ast.literal_eval(key)}": {ast.unparse(run)},' for key, run in _items(runs.value)]
-    entries.append(f'    "{names["number"]}": (_check_{names["name"]}, (Scenario(),)),')
+    """Insert the scenarios and the check function before `RUNS`, and their entry as the last one of `RUNS`."""
+    name = names["name"]
+    entry = f'"{names["number"]}": (_check_{name}, SCENARIOS{name}),'
+    source = _with_entry(source, "RUNS", entry, _filled("check.txt", names))
+    return _with_imports(source, "dataclasses import dataclass", "harness.course.catalogue import Pattern, Scenario")
+
+
+def _with_draws(source: str, names: dict[str, str]) -> str:
+    """Insert the strategy of the exercise as the last entry of `DRAWS`."""
+    source = _with_entry(source, "DRAWS", _filled("draw.txt", names).rstrip())
+    rows = f"harness.course.lessons.lesson{names['lesson']} import Saved{names['name']}"
+    return _with_imports(source, "hypothesis import strategies as st", rows)
+
+
+def _with_entry(source: str, table: str, entry: str, above: str = "") -> str:
+    """Insert an entry at the end of a module's dict, and a text above the dict."""
+    nodes = [node for node in ast.parse(source).body if isinstance(node, ast.Assign | ast.AnnAssign)]
+    found = next((node for node in nodes if ast.unparse(node).startswith((f"{table} = {{", f"{table}: "))), None)
+    if found is None or not isinstance(found.value, ast.Dict):
+        raise CourseError(f"the lesson's module has no dict {table}; add the exercise by hand")
+    pairs = zip(found.value.keys, found.value.values, strict=True)
+    kept = [[ast.get_source_segment(source, node) for node in pair if node] for pair in pairs]
+    entries = [*(f"    {': '.join(filter(None, pair))}," for pair in kept), f"    {entry}"]
     lines = source.splitlines()
-    before, after = lines[: runs.lineno - 1], lines[runs.end_lineno :]
-    return "\n".join([*before, _filled("check.txt", names), "", "RUNS = {", *entries, "}", *after]) + "\n"
+    begins = lines[found.lineno - 1].partition("{")[0]
+    before, after = lines[: found.lineno - 1], lines[found.end_lineno :]
+    return "\n".join([*before, *above.splitlines(), f"{begins}{{", *entries, "}", *after]) + "\n"
 
 
-def _items(mapping: ast.Dict) -> Iterator[tuple[ast.expr, ast.expr]]:
-    return ((key, value) for key, value in zip(mapping.keys, mapping.values, strict=True) if key is not None)
+def _with_imports(source: str, *imports: str) -> str:
+    """Insert imports ("dataclasses import dataclass") above the first one that isn't from __future__.
+
+    A name that the module imports already is left out.
+    """
+    found = [node for node in ast.parse(source).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    known = {alias.asname or alias.name for node in found for alias in node.names}
+    first = next(node for node in found if "__future__" not in ast.unparse(node))
+    wanted = []
+    for each in imports:
+        module, _, names = each.partition(" import ")
+        missing = [name for name in names.split(", ") if name.rpartition(" ")[2] not in known]
+        wanted += [f"from {module} import {', '.join(missing)}"] if missing else []
+    lines = source.splitlines()
+    return "\n".join([*lines[: first.lineno - 1], *wanted, *lines[first.lineno - 1 :]]) + "\n"

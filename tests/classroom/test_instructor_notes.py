@@ -138,7 +138,9 @@ def test_text_of_the_course_is_not_taken_for_markup(text):
 
 def test_a_new_wrong_answer_makes_the_notes_out_of_date(copied, text):
     bank = copied / "tests" / "answers" / "1.1.txt"
-    bank.write_text(bank.read_text(encoding="utf-8") + "=== not-queued @clock: waits for lunch\npass\n", encoding="utf-8")
+    bank.write_text(
+        bank.read_text(encoding="utf-8") + "=== not-queued @clock: waits for lunch\npass\n", encoding="utf-8"
+    )
     changed = guide(copied, copied / "tests" / "answers")
     assert changed != text
     assert "(3 in the bank)" in changed

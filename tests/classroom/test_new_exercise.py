@@ -39,12 +39,12 @@ def read_all(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_new_exercise_is_written_in_three_places_and_works_once_its_texts_are_written(copied: Path) -> None:
+def test_a_new_exercise_is_written_in_four_places_and_works_once_its_texts_are_written(copied: Path) -> None:
     made = run(copied, "harness", "exercise", NUMBER)
     assert made.returncode == 0, made.stderr
     written = [Path(line.removeprefix("wrote ")) for line in made.stdout.splitlines() if line.startswith("wrote ")]
     places = {str(path.parent) for path in written}
-    assert places == {"solutions", "harness/course/lessons", "tests/answers"}
+    assert places == {"solutions", "harness/course/lessons", "tests/answers", "tests/support/draws"}
     for path in written:
         text = (copied / path).read_text(encoding="utf-8")
         (copied / path).write_text(text.replace("TODO", "Written:"), encoding="utf-8")
@@ -52,7 +52,8 @@ def test_a_new_exercise_is_written_in_three_places_and_works_once_its_texts_are_
     built = run(copied, "harness", "build", notebook)
     assert "rebuilt exercises/" in built.stdout, built.stdout + built.stderr
     assert run(copied, "harness", "lint").stdout == "all notebooks follow the rules\n"
-    checks = ("-n", "0", "-p", "no:cacheprovider", "tests/course/test_exercises.py", "-k", NUMBER)
+    files = (f"tests/course/test_{name}.py" for name in ("exercises", "patterns", "generated", "mutants"))
+    checks = ("-n", "0", "-p", "no:cacheprovider", *files, "-k", NUMBER)
     finished = run(copied, "pytest", "-q", *checks)
     assert finished.returncode == 0, finished.stdout
 
