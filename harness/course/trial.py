@@ -9,6 +9,7 @@ from urllib.parse import unquote_plus, urlencode
 
 from harness.course import verdict
 from harness.course.catalogue import Exercise, Scenario, body, stub_cells
+from harness.course.process_memory import own_process
 from harness.course.verdict import Verdict, error, wrong
 from harness.errors import HarnessError, RunawayError, did_you_mean, quantity
 from harness.lab import Lab
@@ -342,7 +343,7 @@ def check_answer(
     if is_stub(exercise, files, stub_cells(exercise) if stubs is None else stubs):
         return verdict.not_attempted(exercise)
     for scenario in exercise.scenarios if scenarios is None else scenarios:
-        with make_lab(apps=exercise.apps, **scenario.lab) as lab:
+        with make_lab(apps=exercise.apps, **scenario.lab) as lab, own_process():
             trial = Trial(exercise, lab, files, scenario)
             try:
                 trial.install()

@@ -1,13 +1,11 @@
 """What the checks of several exercises require of a task, from the user's request to the worker."""
 
-import builtins
 import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
+from harness.course.process_memory import own_hash, own_process
 from harness.course.trial import SLIPS, Rows, Trial
 from harness.records import Attempt, Response, TaskInfo, find_header
 
@@ -23,20 +21,6 @@ def _refuse(*_):
 db.{table}._before_insert.append(_refuse)
 """
 _SHARED = ("databases", "errors", "sessions")  # on App Engine, the database contains them
-# The modules in which a controller can leave a value: what it finds in its names, and what it imports most often.
-_KEPT_IN = (
-    "builtins",
-    "sys",
-    "os",
-    "time",
-    "datetime",
-    "threading",
-    "json",
-    "gluon",
-    "gluon.globals",
-    "google.appengine.api.taskqueue",
-    "google.appengine.api.taskqueue.taskqueue",
-)
 _CLEAR_CACHES = "def index():\n    cache.ram.clear()\n    cache.disk.clear()\n"
 
 
@@ -98,30 +82,15 @@ def own_instance(trial: Trial) -> Iterator[None]:
     Afterwards, the values that the learner's code kept in memory or wrote to the disk are removed, because another
     instance, or the same one after a restart, wouldn't have them. The database, the sessions and the queue stay.
     """
-    modules, environ, files = set(sys.modules), dict(os.environ), _files(trial)
-    names = {module: set(vars(module)) for module in map(sys.modules.get, _KEPT_IN) if module}
-    hash_here = builtins.hash
-    builtins.hash = partial(_hash_elsewhere, hash_here, object())  # Python has another seed in each process
+    files = _files(trial)
     try:
-        yield
+        with own_process(), own_hash():
+            yield
     finally:
-        builtins.hash = hash_here
-        for name in set(sys.modules) - modules:
-            if getattr(sys.modules[name], "__spec__", None) is None:  # it was not imported
-                del sys.modules[name]
-        for module, known in names.items():
-            for name in set(vars(module)) - known:
-                delattr(module, name)
-        os.environ.clear()
-        os.environ.update(environ)
         for file in _files(trial) - files:
             file.unlink(missing_ok=True)
         trial.lab.write("controllers/instance.py", _CLEAR_CACHES)
         trial.lab.get("instance/index")
-
-
-def _hash_elsewhere(hash_here: Callable[[object], int], process: object, value: object) -> int:
-    return hash_here(value if isinstance(value, int | float) else (process, value))
 
 
 def _files(trial: Trial) -> set[Path]:

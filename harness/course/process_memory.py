@@ -1,0 +1,56 @@
+"""What a learner's code can leave in the memory of its Python process."""
+
+import builtins
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+# The modules in which a controller can leave a value: what it finds in its names, and what it imports most often.
+_KEPT_IN = (
+    "builtins",
+    "sys",
+    "os",
+    "time",
+    "datetime",
+    "threading",
+    "json",
+    "gluon",
+    "gluon.globals",
+    "google.appengine.api.taskqueue",
+    "google.appengine.api.taskqueue.taskqueue",
+)
+
+
+@contextmanager
+def own_process() -> Iterator[None]:
+    """Remove the values that the learner's code keeps in modules or in the environment in this scope."""
+    modules, environ = set(sys.modules), dict(os.environ)
+    names = {module: set(vars(module)) for module in map(sys.modules.get, _KEPT_IN) if module}
+    try:
+        yield
+    finally:
+        for name in set(sys.modules) - modules:
+            if getattr(sys.modules[name], "__spec__", None) is None:  # it was not imported
+                del sys.modules[name]
+        for module, known in names.items():
+            for name in set(vars(module)) - known:
+                delattr(module, name)
+        os.environ.clear()
+        os.environ.update(environ)
+
+
+@contextmanager
+def own_hash() -> Iterator[None]:
+    """Let `hash()` of a string differ from scope to scope, because Python has another seed in each process."""
+    hash_here = builtins.hash
+    builtins.hash = partial(_hash_elsewhere, hash_here, object())
+    try:
+        yield
+    finally:
+        builtins.hash = hash_here
+
+
+def _hash_elsewhere(hash_here: Callable[[object], int], process: object, value: object) -> int:
+    return hash_here(value if isinstance(value, int | float) else (process, value))
