@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from harness.course.process_memory import own_hash, own_process
 from harness.course.trial import SLIPS, Rows, Trial
+from harness.errors import quantity
 from harness.records import Attempt, Response, TaskInfo, find_header
 
 EDITS = (("Ferry late", "Ferry on time"), ("Nightfall", "Nächtlicher Nebel & Wind"))
@@ -98,3 +100,73 @@ def _files(trial: Trial) -> set[Path]:
     root = trial.lab._engine.site.root
     found = (Path(folder) / file for folder, _, files in os.walk(root) for file in files)
     return {file for file in found if not set(_SHARED) & set(file.relative_to(root).parts)}
+
+
+def instance(trial: Trial, elsewhere: bool) -> AbstractContextManager[None]:
+    """Return `own_instance(trial)` if `elsewhere` is true, or else a scope that does nothing."""
+    return own_instance(trial) if elsewhere else nullcontext()
+
+
+def tasks_of_request(
+    trial: Trial, path: str, other: bool, mistake: str | None = None, **query: Any
+) -> tuple[Response, list[TaskInfo], list[str]]:
+    """Send a user's request, and require that its status is below 400.
+
+    Args:
+        trial: the trial.
+        path: the path.
+        other: whether the request comes from another user, without the cookie of the earlier ones.
+        mistake: the mistake if the status is an error.
+        **query: the variables of the query string.
+
+    Returns:
+        The response, the tasks that it added, and the names of all tasks that it tried to add ("" for one without).
+    """
+    known = {task.identity for task in trial.lab.tasks()}
+    with _names_tried(trial) as names:
+        answer = trial.get(path, NO_COOKIE if other else None, **query)
+    happened = f"the status of the response is {answer.status}"
+    trial.expect(answer.status < 400, mistake, happened, "a response that isn't an error")
+    return answer, [task for task in trial.lab.tasks() if task.identity not in known], names
+
+
+@contextmanager
+def _names_tried(trial: Trial) -> Iterator[list[str]]:
+    names = list[str]()
+    listeners = trial.lab._engine.service.listeners
+    listeners.append(lambda call, request: names.extend(_names_in(request) if call == "BulkAdd" else ()))
+    try:
+        yield names
+    finally:
+        listeners.pop()
+
+
+def _names_in(request: Any) -> list[str]:
+    names = (each.task_name for each in request.add_request)
+    return [name.decode() if isinstance(name, bytes) else name for name in names]
+
+
+def expect_no_work(trial: Trial, table: str) -> None:
+    """Require that a table is still empty after the first request, because only a task may write into it."""
+    found = trial.rows(table, "id")
+    happened = f"before any task ran, the request itself added {quantity(len(found), 'row')} to {table}"
+    trial.expect(not found, "foreground", happened, "no row, because only a task adds one")
+
+
+def let_pass(trial: Trial, seconds: float) -> None:
+    """Let time pass in which no task runs."""
+    trial.lab._engine.clock.advance(seconds)
+
+
+def expect_rows(trial: Trial, found: Rows, right: Rows, mistake: str, what: str = "the workers wrote") -> None:
+    """Require that each task has added one row with its values, in any order; `mistake` explains wrong values."""
+    found, right = by_text(found), by_text(right)
+    if len(found) > len(right):
+        mistake = "extra-rows"
+    elif len(found) < len(right):
+        mistake = "lost-row"
+    elif any(value is None for row in found for value in row) and not trial.situation:
+        mistake = "no-values"
+    elif set(found) <= set(right):  # with other repetitions
+        mistake = "shared"
+    trial.expect_equal(found, right, mistake, what)

@@ -1,0 +1,226 @@
+"""The checks of exercises 5.4 and 5.5, of a chain of tasks and of batches. Their rows are in scenarios05.py."""
+
+import json
+import re
+from collections import Counter
+from itertools import pairwise
+
+from harness.course.lessons.expectations import expect_no_work, instance, let_pass, tasks_of_request
+from harness.course.lessons.scenarios05 import Editions, Mailing
+from harness.course.trial import Trial
+from harness.errors import quantity
+from harness.records import Attempt, Response, TaskInfo
+
+_BATCH = 100  # tasks
+_PART = 50  # readers
+_MANY = 10  # waiting tasks after so many attempts
+_PATIENCE = 70  # attempts of a chain without another mail
+_FEW = 20  # tasks of an edition; of more, a sample runs
+# Fills the table, and reports it with all mails. The people with an even id are not NULL in `state` at first.
+_PEOPLE = """
+import json
+
+def fill():
+    last = 0
+    for role, count in json.loads(request.vars.people):
+        if role:
+            db.executesql("WITH RECURSIVE n(i) AS (SELECT ? UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
+                          "INSERT INTO person(id, role, state) "
+                          "SELECT i, ?, CASE WHEN ? <> 'reader' AND i % 2 = 0 THEN 'away' END FROM n",
+                          (last + 1, last + count, role, role))
+        last += count
+    return report()
+
+def report():
+    return json.dumps([db.executesql('SELECT id, role, state FROM person ORDER BY id'),
+                       db.executesql('SELECT person, task FROM mailing ORDER BY id')])
+"""
+# Notes each mail, with the attempt that sent it. SQLite does it, so it doesn't matter how the worker writes.
+_MAILED = """
+db.define_table('mailing', Field('person', 'integer'), Field('task'))
+db._adapter.connection.create_function('sender', 0, lambda attempt='%s %s' % (
+    request.env.http_x_appengine_taskname or '', request.env.http_x_appengine_taskretrycount or ''): attempt.strip())
+db.executesql("CREATE TRIGGER IF NOT EXISTS mailed AFTER UPDATE OF state ON person WHEN NEW.state = 'mailed' "
+              "BEGIN INSERT INTO mailing(person, task) VALUES (NEW.id, sender()); END")
+"""
+
+
+# 5.4
+
+_Sent = list[tuple[int, str]]  # the id of each person who was mailed, and the attempt
+
+
+def chain(trial: Trial, row: Mailing) -> None:
+    trial.lab.write("models/z_mailed.py", _MAILED)
+    trial.lab.write("controllers/people.py", _PEOPLE)
+    before, _ = _people(trial, trial.get("people/fill", people=json.dumps(row.people)))
+    with instance(trial, row.elsewhere):
+        tasks_of_request(trial, "ex5_4/start", True)
+    _work_off(trial, row)
+    trial.called = "start, and lab.step() until the queue is empty"
+    people, mails = _people(trial, trial.lab.get("people/report"))
+    _expect_parts(trial, row, before, mails)
+    readers = [person for person, (role, _) in before.items() if role == "reader"]
+    mailed = {person for person, _ in mails} & {person for person, (_, state) in people.items() if state == "mailed"}
+    done = f"after {quantity(len(trial.lab.attempts), 'attempt')}, {len(mailed & set(readers))} of {len(readers)}"
+    endless = row.endless if mailed >= set(readers) or row.endless != "never-ends" else "stuck"
+    endless = "multiplies" if len(trial.lab.tasks()) > _MANY else endless
+    trial.expect_tasks(trial.lab.tasks(), 0, endless, f"{done} readers are mailed, and the chain hasn't ended: ")
+    others = [person for person in before if person not in readers and people.get(person) != before[person]]
+    happened = f"{quantity(len(others), 'row')} of other people changed; the role of one is {_role(before, others)!r}"
+    trial.expect(not others, row.wrongly, happened, "only readers are mailed")
+    changed = people.keys() != before.keys() or any(people[person][0] != role for person, (role, _) in before.items())
+    trial.expect(not changed, "changed", "rows of person were added or deleted, or roles changed", "the same people")
+    happened = f"the chain has ended: {done} readers are mailed"
+    missing = _missing(trial, row, readers, mailed) if mailed != set(readers) else None
+    trial.expect(not missing, missing, happened, f"all {len(readers)} readers")
+    twice = [person for person, times in Counter(person for person, _ in mails).items() if times > 1]
+    happened = f"{quantity(len(twice), 'reader')} of {len(readers)} got more than one mail"
+    trial.expect(not twice or row.kills, "twice", happened, "one mail for each reader")
+
+
+def _people(trial: Trial, answer: Response) -> tuple[dict[int, tuple[str, str | None]], _Sent]:
+    """Return the role and state of each person by id, and the mails."""
+    if answer.ticket is not None:
+        trial.failed(answer.ticket)
+    people, mails = json.loads(answer.text)
+    return {person: (role, state) for person, role, state in people}, [(person, task) for person, task in mails]
+
+
+def _work_off(trial: Trial, row: Mailing) -> None:
+    """Run attempts until the queue is empty, or until no other reader is mailed."""
+    known = -1
+    for number in range(_PATIENCE * _PATIENCE):
+        if not trial.lab.tasks():
+            return
+        if number % _PATIENCE == _PATIENCE - 1:
+            mailed = len({person for person, _ in _people(trial, trial.lab.get("people/report"))[1]})
+            if mailed == known:
+                return
+            known = mailed
+        with instance(trial, row.elsewhere):
+            if number in row.kills:
+                trial.lab.step(kill_after=row.kills[number])
+            else:
+                _succeed(trial, trial.step())
+
+
+def _succeed(trial: Trial, attempt: Attempt) -> None:
+    if attempt.response.hint:
+        trial.succeed(attempt, "wrong-address")
+    happened = "the queue tries the same task again, because the worker responded with"
+    trial.expect_ok(attempt, "failure", happened, ", and another task for the rest")
+
+
+def _expect_parts(trial: Trial, row: Mailing, before: dict[int, tuple[str, str | None]], mails: _Sent) -> None:
+    """Require that only tasks send mails, each at most fifty."""
+    parts = Counter(attempt for _, attempt in mails)
+    happened = f"the request for start itself mailed {quantity(parts[''], 'person')}"
+    trial.expect(not parts[""], "foreground", happened, "only tasks send mails")
+    most = max(parts.values(), default=0)
+    mistake = "all-at-once" if len(parts) == 1 else "too-many"
+    trial.expect(most <= _PART, mistake, f"one task sent {most} mails", "at most 50")
+    is_needed = any(role == "reader" for role, _ in before.values())
+    trial.expect(trial.lab.attempts or not is_needed, "not-queued", "start queued no task", "at least one task")
+
+
+def _role(before: dict[int, tuple[str, str | None]], others: list[int]) -> str:
+    return before[others[0]][0] if others else ""
+
+
+def _missing(trial: Trial, row: Mailing, readers: list[int], mailed: set[int]) -> str:
+    """Return why some readers aren't mailed, although the chain has ended."""
+    sent = [person in mailed for person in readers]
+    count = sum(sent)
+    left = [place for place, was_sent in enumerate(sent) if not was_sent]
+    if row.mistake:
+        return row.mistake
+    if not count:
+        return "none-found" if len(trial.lab.attempts) == 1 else "not-mailed"
+    if any(not re.fullmatch(r"task\d+", attempt.task.name) for attempt in trial.lab.attempts):
+        return "step-name"
+    if len(trial.lab.attempts) == 1:
+        return "no-next"
+    if len(left) > 1 and all(after - place > 1 for place, after in pairwise(left)):
+        return "boundary"
+    if sent != sorted(sent, reverse=True):
+        return "skips"
+    return "last-part" if left[0] % _PART == 0 and len(left) < _PART else "stops-early"
+
+
+# 5.5
+
+
+def send_edition(trial: Trial, row: Editions) -> None:
+    tried: list[str] = []
+    right = Counter[str]()
+    for number, count in enumerate(row.counts):
+        if row.mailed and number:
+            _post_all(trial, row, right)
+            right.clear()
+        let_pass(trial, row.pause)
+        with instance(trial, row.elsewhere), trial.counted_calls() as calls:
+            _, tasks, names = tasks_of_request(trial, "ex5_5/sunday", row.others, count=count)
+        if not row.what:
+            expect_no_work(trial, "copy_sent")
+        _expect_each(trial, row, tasks, names, tried, count)
+        tried += names
+        least = -(-count // _BATCH)
+        mistake = "loop" if len(calls) == count else "small-batches"
+        happened = f"{quantity(count, 'task')} were added with {quantity(len(calls), 'call')}"
+        trial.expect(len(calls) <= least, mistake, happened, quantity(least, "call"))
+        right += Counter(map(str, range(count)))
+    _post_all(trial, row, right)
+
+
+def _expect_each(
+    trial: Trial, row: Editions, tasks: list[TaskInfo], names: list[str], tried: list[str], count: int
+) -> None:
+    """Require one task for each subscriber; `tried` are the names that earlier requests tried to add."""
+    mistake = row.missing
+    if set(names) & set(tried) - {""}:
+        mistake = "fixed-names"
+    elif row.what:
+        mistake = row.missing if tried else "fixed-count"
+    elif not tasks:
+        mistake = "not-queued"
+    elif len(tasks) == -(-count // _BATCH) or len(tasks) == 1:
+        mistake = "one-task"
+    elif len(tasks) in (count - 1, count - count // _BATCH):
+        mistake = "one-missing"
+    elif len(tasks) > count:
+        mistake = "more-tasks"
+    trial.expect_tasks(tasks, count, mistake, "after this request: ")
+
+
+def _post_all(trial: Trial, row: Editions, right: Counter[str]) -> None:
+    """Run the waiting tasks, or some of them if there are many, and require that they post these numbers."""
+    tasks = list(trial.lab.tasks())
+    known, done = len(trial.rows("copy_sent", "number")), len(trial.lab.attempts)
+    is_sample = len(tasks) > _FEW and len({(task.url, task.body, task.headers) for task in tasks}) == len(tasks)
+    for place in range(2, len(tasks) - 2) if is_sample else ():
+        if place not in range(_BATCH - 2, _BATCH + 2):
+            task = tasks[place]
+            trial.lab._engine.service.queues[task.queue].delete(task.name, trial.lab.now.timestamp())
+    if tasks:
+        with instance(trial, row.elsewhere):
+            trial.succeed(trial.step(), "wrong-address")
+    with instance(trial, row.elsewhere):
+        trial.run()
+    found = [str(number) for (number,) in trial.rows("copy_sent", "number")[known:]]
+    ran = len(trial.lab.attempts) - done
+    mistake = "extra-rows" if len(found) > ran else "lost-row"
+    trial.expect(
+        len(found) == ran, mistake, f"{ran} tasks added {quantity(len(found), 'row')}", "one row for each task"
+    )
+    numbers = Counter(found)
+    if is_sample:
+        right = Counter({number: 1 for number in numbers if number in right})
+    is_late = str(max(row.counts)) in numbers and "0" not in numbers and len(numbers) > 1
+    happened = f"{quantity(len(numbers), 'different number')} posted, {ran} in all{_some(numbers)}"
+    expected = f"the numbers 0 to {max(row.counts) - 1}, each once for each request"
+    trial.expect(numbers == right, "from-one" if is_late else row.mistake, happened, expected)
+
+
+def _some(numbers: Counter[str]) -> str:
+    return f", such as {', '.join(list(numbers)[:3])}" if numbers else ""

@@ -1,0 +1,330 @@
+"""The tables of scenarios for the exercises of lesson 05. Their checks are in lesson05.py."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from harness.course.catalogue import Pattern, Scenario
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reminders(Scenario):
+    """5.1: requests for reminders.
+
+    Args:
+        wishes: the article and the minutes of each request, in order.
+        pause: the seconds before each request.
+        others: whether each request comes from another reader.
+        elsewhere: whether another instance serves each request and each task.
+        mistake: why the reminders are wrong, if the plain example is right.
+        time: why the time is wrong, if the plain example is right.
+    """
+
+    wishes: tuple[tuple[str, int], ...] = (("Tides", 10),)
+    pause: float = 0.0
+    others: bool = False
+    elsewhere: bool = False
+    mistake: str = "changed-text"
+    time: str = "other-time"
+
+
+REMINDERS = (
+    Reminders(),
+    Reminders(
+        what="readers choose other numbers of minutes, from none to a whole week",
+        patterns=frozenset({Pattern.SIZES}),
+        wishes=(("Tides", 1), ("Nightfall", 90), ("Ferry late", 3000), ("Regatta", 10_080), ("Harbour", 0)),
+        pause=1.5,
+        time="shortened",
+    ),
+    Reminders(
+        what="a reader marks an article shortly before a full hour, and not at a whole minute",
+        patterns=frozenset({Pattern.CLOCK}),
+        wishes=(("Tides", 10), ("Nightfall", 45)),
+        pause=3353.75,
+    ),
+    Reminders(
+        what="a reader marks the same article three times, the last time after the first reminder",
+        patterns=frozenset({Pattern.EQUAL_INPUT}),
+        wishes=(("Tides", 10), ("Tides", 10), ("Tides", 10)),
+        pause=400.5,
+    ),
+    Reminders(
+        what="two readers mark articles with similar titles, and the second reader wants to be reminded first",
+        patterns=frozenset({Pattern.KEYS, Pattern.TWO_USERS}),
+        wishes=(("Tides 1", 90), ("Tides 17", 10), ("Tides", 40)),
+        pause=1.5,
+        others=True,
+    ),
+    Reminders(
+        what="the title of the article has spaces at both ends, quotes or other special characters",
+        patterns=frozenset({Pattern.STRINGS}),
+        wishes=(
+            ("  Nebel über dem \"Hafen\" & 'Meer' + 100 % <b>?  ", 1),
+            ("None", 2),
+            ("0", 3),
+            ("the long way home from the outer harbour, and what the ferry's captain said about it", 4),
+        ),
+        pause=1.5,
+    ),
+    Reminders(
+        what="another instance of the application serves each request and each task",
+        patterns=frozenset({Pattern.INSTANCES}),
+        elsewhere=True,
+        mistake="own-memory",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digests(Scenario):
+    """5.2: requests for digests.
+
+    Args:
+        days: the day of each request, in order.
+        pause: the seconds before each request.
+        others: whether each request comes from another editor.
+        elsewhere: whether another instance serves each request and each task.
+        mailed: whether the tasks run before each later request.
+        again: why a day is queued again, if the rows above are right.
+        mistake: why the mailed days are wrong, if the plain example is right.
+    """
+
+    days: tuple[str, ...] = ("2012-09-03",)
+    pause: float = 1.0
+    others: bool = True
+    elsewhere: bool = False
+    mailed: bool = False
+    again: str = "every-time"
+    mistake: str = "no-values"
+
+
+DIGESTS = (
+    Digests(),
+    Digests(
+        what="an editor presses the button twice, and the task still waits",
+        patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.UNCHANGED}),
+        days=("2012-09-03", "2012-09-03"),
+        others=False,
+    ),
+    Digests(
+        what="two editors press the button, and the task still waits",
+        patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.UNCHANGED}),
+        days=("2012-09-03", "2012-09-03"),
+        again="own-session",
+    ),
+    Digests(
+        what="an editor presses the button after the task has ended",
+        patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.UNCHANGED}),
+        days=("2012-09-03", "2012-09-03"),
+        mailed=True,
+        again="after-the-mail",
+    ),
+    Digests(
+        what="another instance of the application receives each request and each task",
+        patterns=frozenset({Pattern.INSTANCES}),
+        days=("2012-09-03", "2012-09-03", "2012-09-03"),
+        elsewhere=True,
+        again="own-memory",
+        mistake="own-memory",
+    ),
+    Digests(
+        what="the editors request the digests of two days before the first task runs",
+        patterns=frozenset({Pattern.TWO_USERS}),
+        days=("2012-09-03", "2012-09-04"),
+    ),
+    Digests(
+        what="the task has ended, and twenty hours later, on the next day, an editor requests the same digest again",
+        patterns=frozenset({Pattern.CLOCK}),
+        days=("2012-09-03", "2012-09-03"),
+        pause=72_061.5,
+        mailed=True,
+        again="too-short",
+    ),
+    Digests(
+        what="the digests of several days are requested, and then the first of these days again",
+        patterns=frozenset({Pattern.KEYS, Pattern.SIZES}),
+        days=("2012-09-03", "2012-10-03", "2013-09-03", "2012-09-30", "2012-12-09", "2012-09-04", "2012-09-03"),
+        again="forgotten",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pages(Scenario):
+    """5.3: pages in a queue.
+
+    Args:
+        worker: which worker handles them: one that is quick, slow or fails.
+        count: the number of pages.
+        together: whether all of them are queued in one moment after a quiet hour, or one every ten seconds.
+        failures: for the worker that fails, how often.
+        queue: the queue to which they are added.
+    """
+
+    worker: str = "quick"
+    count: int = 3
+    together: bool = True
+    failures: int = 3
+    queue: str = "archive"
+
+
+PAGES = (
+    Pages(together=False),
+    Pages(
+        what="eight pages are queued after a quiet hour",
+        patterns=frozenset({Pattern.SIZES, Pattern.CLOCK}),
+        count=8,
+    ),
+    Pages(
+        what="each page takes longer than ten seconds",
+        patterns=frozenset({Pattern.SIZES}),
+        worker="slow",
+        count=4,
+    ),
+    Pages(
+        what="the archive fails for more than half a day, and then works again",
+        patterns=frozenset({Pattern.DEATH}),
+        worker="fails",
+        count=1,
+        failures=20,
+    ),
+    Pages(
+        what="other tasks are in the queue default",
+        patterns=frozenset({Pattern.UNCHANGED}),
+        worker="slow",
+        count=7,
+        queue="default",
+    ),
+    Pages(
+        what="another task, in the queue default, fails",
+        patterns=frozenset({Pattern.UNCHANGED}),
+        worker="fails",
+        count=1,
+        queue="default",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mailing(Scenario):
+    """5.4: one run of the chain.
+
+    Args:
+        people: the table from its beginning: a role and how many people in a row have it. For the role "", so many ids
+            are missing.
+        elsewhere: whether another instance serves each task.
+        kills: after how many turns the worker's instance is shut down, by the number of the attempt from 0.
+        mistake: why readers aren't mailed, if the plain example is right.
+        wrongly: why other people are mailed, if the plain example is right.
+        endless: why the chain doesn't end, if the plain example is right.
+    """
+
+    people: tuple[tuple[str, int], ...] = (("reader", 110), ("editor", 2))
+    elsewhere: bool = False
+    kills: Mapping[int, int] = field(default_factory=dict)
+    mistake: str = ""
+    wrongly: str = "others-too"
+    endless: str = "never-ends"
+
+
+MAILINGS = (
+    Mailing(),
+    Mailing(
+        what="nobody has the role reader, and some people have similar roles",
+        patterns=frozenset({Pattern.KEYS, Pattern.STRINGS, Pattern.SIZES}),
+        people=(
+            ("proofreader", 2),
+            ("reader emeritus", 2),
+            ("Reader", 2),
+            (" reader ", 2),
+            ("readers", 2),
+            ("editor", 2),
+        ),
+        wrongly="similar-roles",
+    ),
+    Mailing(
+        what="many ids are missing, and many other people have ids between those of the readers",
+        patterns=frozenset({Pattern.SIZES}),
+        people=(("", 60), ("reader", 30), ("editor", 120), ("", 120), ("reader", 21), ("", 3), ("editor", 1)),
+        mistake="gap",
+    ),
+    Mailing(
+        what="there are exactly a hundred readers, and another instance of the application serves each task",
+        patterns=frozenset({Pattern.INSTANCES, Pattern.SIZES}),
+        people=(("editor", 1), ("reader", 100)),
+        elsewhere=True,
+        mistake="own-memory",
+        endless="own-memory",
+    ),
+    Mailing(
+        what="the instance of a worker is shut down twice during the first task, and once during the second task",
+        patterns=frozenset({Pattern.DEATH}),
+        people=(("reader", 52),),
+        kills={0: 30, 1: 3, 3: 2},
+        mistake="lost",
+    ),
+    Mailing(
+        what="there are 251 readers",
+        patterns=frozenset({Pattern.SIZES}),
+        people=(("reader", 251),),
+        mistake="fixed-count",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Editions(Scenario):
+    """5.5: requests for the Sunday edition.
+
+    Args:
+        counts: the number of subscribers of each request, in order.
+        pause: the seconds before each request.
+        others: whether each request comes from another editor.
+        mailed: whether the tasks run before each later request.
+        elsewhere: whether another instance serves each request and each task.
+        mistake: why the numbers are wrong, if the plain example is right.
+        missing: why tasks are missing, if the plain example is right.
+    """
+
+    counts: tuple[int, ...] = (120,)
+    pause: float = 1.5
+    others: bool = False
+    mailed: bool = False
+    elsewhere: bool = False
+    mistake: str = "same-values"
+    missing: str = "some-missing"
+
+
+EDITIONS = (
+    Editions(),
+    Editions(
+        what="two editors send an edition each before the first task runs",
+        patterns=frozenset({Pattern.TWO_USERS, Pattern.EQUAL_INPUT, Pattern.CLOCK}),
+        counts=(3, 3, 5),
+        others=True,
+        mistake="shared",
+        missing="remembered",
+    ),
+    Editions(
+        what="the edition of the next Sunday has the same number of subscribers",
+        patterns=frozenset({Pattern.EQUAL_INPUT}),
+        counts=(3, 3),
+        pause=7 * 86_400.0,
+        mailed=True,
+        missing="remembered",
+    ),
+    Editions(
+        what="another instance of the application serves each request and each task",
+        patterns=frozenset({Pattern.INSTANCES}),
+        counts=(2,),
+        elsewhere=True,
+        mistake="own-memory",
+    ),
+    Editions(
+        what="there are other numbers of subscribers",
+        patterns=frozenset({Pattern.SIZES}),
+        counts=(0, 1, 100, 201),
+        mailed=True,
+        missing="fixed-count",
+    ),
+)
