@@ -64,7 +64,7 @@ def _remind(trial: Trial, row: Reminders) -> None:
             answer, tasks, names = tasks_of_request(trial, "ex5_1/later", row.others, article=article, minutes=minutes)
         happened = f"the reader waited {answer.elapsed:g} s for the response"
         trial.expect(answer.elapsed == 0, "waits-itself", happened, "no waiting")
-        if not row.what:
+        if not row.what and not trial.lab.attempts:
             expect_no_work(trial, "reminder")
         _expect_one(trial, tasks, names, tried, minutes)
         tried += names
@@ -115,7 +115,7 @@ def _once_a_day(trial: Trial, row: Digests) -> None:
             answer, tasks, names = tasks_of_request(
                 trial, "ex5_2/digest", row.others, "unkind" if day in first else None, day=day
             )
-        if not row.what:
+        if not row.what and not trial.lab.attempts:
             expect_no_work(trial, "digest")
         seen = (answer.status, answer.text, dict(answer.headers).get("Location"))
         if day in first:

@@ -249,9 +249,9 @@ MAILINGS = (
         mistake="gap",
     ),
     Mailing(
-        what="there are exactly a hundred readers, and another instance of the application serves each task",
+        what="there are exactly fifty readers, and another instance of the application serves each task",
         patterns=frozenset({Pattern.INSTANCES, Pattern.SIZES}),
-        people=(("editor", 1), ("reader", 100)),
+        people=(("editor", 1), ("reader", 50)),
         elsewhere=True,
         mistake="own-memory",
         endless="own-memory",
@@ -259,7 +259,7 @@ MAILINGS = (
     Mailing(
         what="the instance of a worker is shut down twice during the first task, and once during the second task",
         patterns=frozenset({Pattern.DEATH}),
-        people=(("reader", 52),),
+        people=(("reader", 51),),
         kills={0: 30, 1: 3, 3: 2},
         mistake="lost",
     ),
