@@ -105,12 +105,24 @@ def _assigned(name: str, place: Place) -> Iterator[ast.expr]:
 
 
 def _fields(name: str, place: Place) -> list[ast.expr]:
-    """Return each expression that a field of the lesson's rows gets, its default included."""
+    """Return each expression that a field of the rows gets, its default included.
+
+    The rows are those of the class that annotates the parameter `row`, or else all rows of the lesson.
+    """
     modules = sorted((_FOLDER / "lessons").glob(f"*{place[0][-2:]}.py"))
     nodes = [node for path in modules for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
-    found = [node.value for node in nodes if isinstance(node, ast.keyword) and node.arg == name]
-    defaults = (node for node in nodes if isinstance(node, ast.AnnAssign) and node.value)
-    return found + [node.value for node in defaults if node.value and ast.unparse(node.target) == name]
+    arguments = _function(place).args.args
+    kinds = {ast.unparse(each.annotation) for each in arguments if each.arg == "row" and each.annotation}
+    kinds &= {node.name for node in nodes if isinstance(node, ast.ClassDef)}
+    found = []
+    for node in nodes:
+        match node:
+            case ast.Call(ast.Name(kind), keywords=keywords) if kind in kinds or not kinds:
+                found += [keyword.value for keyword in keywords if keyword.arg == name]
+            case ast.ClassDef(kind, body=body) if kind in kinds or not kinds:
+                defaults = (each for each in body if isinstance(each, ast.AnnAssign) and each.value)
+                found += [each.value for each in defaults if each.value and ast.unparse(each.target) == name]
+    return found
 
 
 def _bound(target: ast.expr, value: ast.expr, name: str) -> Iterator[ast.expr]:

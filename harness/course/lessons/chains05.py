@@ -128,7 +128,7 @@ def _role(before: dict[int, tuple[str, str | None]], others: list[int]) -> str:
     return before[others[0]][0] if others else ""
 
 
-def _missing(trial: Trial, row: Mailing, readers: list[int], mailed: set[int]) -> str:
+def _missing(trial: Trial, row: Mailing, readers: list[int], mailed: set[int]) -> str | None:
     """Return why some readers aren't mailed, although the chain has ended."""
     sent = [person in mailed for person in readers]
     count = sum(sent)

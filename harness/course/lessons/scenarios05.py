@@ -222,7 +222,7 @@ class Mailing(Scenario):
     people: tuple[tuple[str, int], ...] = (("reader", 110), ("editor", 2))
     elsewhere: bool = False
     kills: Mapping[int, int] = field(default_factory=dict)
-    mistake: str = ""
+    mistake: str | None = None
     wrongly: str = "others-too"
     endless: str = "never-ends"
 
