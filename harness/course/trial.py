@@ -50,6 +50,7 @@ class Trial:
     Attributes:
         called: the last call, for messages to the learner.
         situation: the situation, for the same messages.
+        files: the texts of the learner's files, by name.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Trial:
         self.exercise = exercise
         self.lab = lab
         self.called = "Running your cell"
-        self._files = files
+        self.files = files
         self._scenario = scenario or Scenario()
         self.situation = self._scenario.what
 
@@ -70,7 +71,7 @@ class Trial:
         """
         for name, source in self._scenario.models.items():
             self.lab.write(f"models/{name}.py", source)
-        for name, source in self._files.items():
+        for name, source in self.files.items():
             app, _, path = name.rpartition(":")
             self.lab.write(path, source, app or None)
 
@@ -78,7 +79,7 @@ class Trial:
     def again(self, **options: Any) -> Iterator[Self]:
         """Yield another trial of the same files, in a new lab with these options (`duplicates=1`, `seed=3`)."""
         with type(self.lab)(apps=self.exercise.apps, **options) as lab:
-            other = type(self)(self.exercise, lab, self._files, self._scenario)
+            other = type(self)(self.exercise, lab, self.files, self._scenario)
             other.install()
             yield other
 

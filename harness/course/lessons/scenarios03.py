@@ -1,0 +1,179 @@
+"""The tables of scenarios of lesson 03's checks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.course.catalogue import Pattern, Scenario
+
+Pair = tuple[str, str]
+_SPACING = 75.5  # seconds; no two requests are in the same minute, unless a row is about that
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saves(Scenario):
+    """Requests for `save`, in rounds. The tasks of a round run after its last request.
+
+    Args:
+        rounds: the values of each request.
+        apps: the application of each request, in turn.
+        at: when each request is sent, in seconds from the beginning; by default, they are more than a minute apart.
+        instances: whether each request and each attempt has an instance of its own.
+        bystander: whether somebody also uses what the answer must not change: a page, or a worker.
+    """
+
+    rounds: tuple[tuple[Pair, ...], ...]
+    apps: tuple[str, ...] = ("tutorial",)
+    at: tuple[float, ...] = ()
+    instances: bool = False
+    bystander: bool = False
+
+    def sent_at(self, number: int) -> float:
+        """Return when the request of this number is sent, in seconds from the beginning."""
+        return self.at[number] if number < len(self.at) else number * _SPACING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses(Scenario):
+    """Addresses, and how they are rewritten.
+
+    Args:
+        headlines: the headline of the task that waits with the old address, and the one of a new correction.
+        pages: the application, the controller and the function of pages that keep their addresses.
+        strangers: addresses that don't lead to the log.
+    """
+
+    headlines: Pair = ("Nebel & Wind über Ærø", "Ferry on time")
+    pages: tuple[tuple[str, str, str], ...] = ()
+    strangers: tuple[str, ...] = ()
+
+
+def _saves(
+    user: str, does: str, pairs: Sequence[Pair], similar: tuple[Pair, ...], odd: tuple[Pair, ...]
+) -> list[Saves]:
+    """Return the rows that are the same for each exercise with a page `save`.
+
+    Args:
+        user: who uses the page ("editors").
+        does: what they do ("save the same correction").
+        pairs: two plain pairs of values.
+        similar: pairs that are easily taken for each other.
+        odd: pairs of unusual texts.
+    """
+    first, second = pairs
+    return [
+        Saves(
+            what=f"two {user} {does} within a second, and a third one does so at the same time on the next day",
+            patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.CLOCK}),
+            rounds=((pairs[0], pairs[0]), (pairs[0],)),
+            at=(0.25, 1.25, 86_400.25),
+        ),
+        Saves(
+            what="similar requests arrive before the first task runs",
+            patterns=frozenset({Pattern.TWO_USERS, Pattern.KEYS}),
+            rounds=(similar,),
+        ),
+        Saves(
+            what="the request and its task have different instances, which don't share memory, caches and files",
+            patterns=frozenset({Pattern.INSTANCES}),
+            rounds=((pairs[0],),),
+            instances=True,
+        ),
+        Saves(
+            what="the texts are unusual: empty, unchanged, long, or with spaces and special characters",
+            patterns=frozenset({Pattern.STRINGS}),
+            rounds=(odd,),
+        ),
+    ]
+
+
+_LONG = "Nächtlicher Nebel & Wind über den Inseln: " * 7
+_EDITS = (("Ferry late", "Ferry on time"), ("Nightfall", "Nächtlicher Nebel & Wind"))
+_ODD_EDITS = (
+    ("", " Ferry  on time "),
+    ("\"Nebel\" <b>&</b> 'Wind' + 50 %", "\"Nebel\" <b>&</b> 'Wind' + 50 %"),
+    ("None", "0"),
+    (_LONG, ""),
+)
+_SIMILAR_EDITS = (_EDITS[0], ("Ferry late.", "Ferry on time!"))
+_COUNTS = (("Ada", "Ferry on time"), ("Björn & Co.", "Sturm: 50 % mehr Möwen"))
+_ODD_COUNTS = (
+    ("", " Ferry  on time "),
+    ("\"Nebel\" <b>&</b> 'Wind' + 50 %", "\"Nebel\" <b>&</b> 'Wind' + 50 %"),
+    ("None", "0"),
+    ("Ada", _LONG),
+    ("Ada", ""),
+)
+_SIMILAR_COUNTS = (_COUNTS[0], ("Ada L.", "Ferry on time!"))
+_ARTICLES = (("17", "Fish & chips: 1/2 price?"), ("42", "Möwen über Ærø, 100 % sicher"))
+_ODD_ARTICLES = (
+    ("17", " Ferry  on time "),
+    ("18", "\"Nebel\" <b>&</b> 'Wind' + 1 %41_-"),
+    ("19", "None"),
+    ("20", _LONG),
+    ("21", ""),
+)
+_SIMILAR_ARTICLES = (_ARTICLES[0], ("17", "Fish & chips"), ("1", "Fish & chips"))
+
+ANOTHER_CONTROLLER = (
+    Saves(rounds=((_EDITS[0],), (_EDITS[1],)), apps=("tutorial", "preview")),
+    *_saves("editors", "save the same correction", _EDITS, _SIMILAR_EDITS, _ODD_EDITS),
+    Saves(
+        what="readers open the page ex3_1/log after each correction",
+        patterns=frozenset({Pattern.UNCHANGED, Pattern.FOREGROUND}),
+        rounds=((_EDITS[0],), (_EDITS[1],)),
+        bystander=True,
+    ),
+)
+ANOTHER_APPLICATION = (
+    Saves(rounds=((_COUNTS[0],), (_COUNTS[1],))),
+    *_saves("colleagues of the same name", "save the same headline", _COUNTS, _SIMILAR_COUNTS, _ODD_COUNTS),
+    Saves(
+        what="another page also adds a task for count, with the values editor and headline",
+        patterns=frozenset({Pattern.UNCHANGED}),
+        rounds=((_COUNTS[0],),),
+        bystander=True,
+    ),
+)
+ARGS_AND_PARAMS = (
+    Saves(rounds=((_ARTICLES[0],), (_ARTICLES[1],))),
+    *_saves("editors", "save the same headline of an article", _ARTICLES, _SIMILAR_ARTICLES, _ODD_ARTICLES),
+    Saves(
+        what="the numbers of the articles have one digit and seven digits",
+        patterns=frozenset({Pattern.SIZES}),
+        rounds=((("5", "Ferry on time"),), (("1234567", "Ferry late"),)),
+    ),
+)
+NEVER_STOPS = (
+    Saves(rounds=((_EDITS[0],), (_EDITS[1],))),
+    *_saves("editors", "save the same correction", _EDITS, _SIMILAR_EDITS, _ODD_EDITS),
+    Saves(
+        what="another page also adds a task for mail_editor, with the value new",
+        patterns=frozenset({Pattern.UNCHANGED}),
+        rounds=((_EDITS[0],),),
+        bystander=True,
+    ),
+)
+REWRITTEN = (
+    Addresses(),
+    Addresses(
+        what="other pages are requested, and linked with URL()",
+        patterns=frozenset({Pattern.UNCHANGED}),
+        pages=(
+            ("tutorial", "ex3_5", "save"),
+            ("tutorial", "ex3_5_news", "log"),
+            ("tutorial", "corrections", "index"),
+            ("stats", "ex3_5", "log"),
+        ),
+    ),
+    Addresses(
+        what="some addresses contain, or resemble, the address of the log",
+        patterns=frozenset({Pattern.KEYS}),
+        pages=(
+            ("tutorial", "ex3_5", "log_edit"),
+            ("tutorial", "ex3_5b", "log"),
+            ("tutorial", "corrections", "log"),
+            ("tutorial", "ex3_5", "catalog"),
+        ),
+        strangers=("/corrections/logbook", "/corrections/login", "/old/corrections/log", "/corrections/catalog"),
+    ),
+)
