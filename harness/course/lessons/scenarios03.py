@@ -71,6 +71,7 @@ def _saves(
             what="similar requests arrive before the first task runs",
             patterns=frozenset({Pattern.TWO_USERS, Pattern.KEYS}),
             rounds=(similar,),
+            at=(0.5, 1.5, 2.5),
         ),
         Saves(
             what="the request and its task have different instances, which don't share memory, caches and files",
