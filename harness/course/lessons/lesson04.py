@@ -1,255 +1,340 @@
-"""The checks of lesson 04, When a task fails. Their texts are in lesson04.toml."""
+"""The checks of lesson 04, When a task fails. Their texts are in lesson04.toml, and their rows in scenarios04.py."""
 
-from collections.abc import Sequence
-
-from harness.course.catalogue import Scenario
-from harness.course.lessons.expectations import REFUSES_ONCE, by_text, own_instance, step_without_slip
+from harness.course.lessons.expectations import by_text
+from harness.course.lessons.letters04 import run_letters, run_wakes
+from harness.course.lessons.scenarios04 import ASKS, LETTERS, ORDERS, RATINGS, WAKES, Asks, Orders, Ratings
+from harness.course.lessons.work04 import (
+    Leave,
+    add_task,
+    add_tasks,
+    first_instance,
+    is_changed,
+    is_form_of,
+    of_task,
+    replace_body,
+    run,
+    statuses,
+    step,
+)
 from harness.course.trial import Rows, Trial
 from harness.errors import quantity
-from harness.records import Attempt, Outcome, Overlap
+from harness.records import Attempt, Outcome, Overlap, TaskInfo
 
-_LONG = 30  # attempts; an answer that needs more has no limit
-# A model after which every statement is permanent immediately, and a rollback does nothing, as on Firestore (W03).
-_NO_TRANSACTIONS = "db._adapter.connection.isolation_level = None\n"
-_ORDERS = ("12", "1122", "112")  # in which two deliveries take turns
-_NO_INSTANCE = "def post():\n    raise HTTP(500)\n"  # stands in for App Engine when no instance takes the request
-
-
-def _attempts(trial: Trial, most: int, *, may_fail: bool = True) -> list[Attempt]:
-    """Run attempts until the queue is empty, but at most `most`."""
-    made: list[Attempt] = []
-    while trial.lab.tasks() and len(made) < most:
-        made.append(trial.step(may_fail=may_fail))
-    return made
+_LIMIT = 3  # attempts that 4.1 asks for
+_MOST = 8  # attempts of a task; an answer that needs more has no limit
+_OTHER_PAGE = """
+def second():
+    db.rating.insert(number=request.vars['number'], stars=request.vars['stars'])
+"""
 
 
-def _statuses(attempts: list[Attempt]) -> str:
-    shown = ", ".join(str(attempt.status) for attempt in attempts[:8])
-    return f"{shown}, and so on" if len(attempts) > 8 else shown or "none"
+# 4.1 Three tries, then stop
 
 
-def _three_tries(trial: Trial, _: Scenario) -> None:
-    trial.get("ex4_1/ask", day="never")
-    trial.expect_address(trial.one_task(missing="not-queued"), "fetch")
-    attempts = _attempts(trial, _LONG)
-    if attempts[0].response.hint:
-        trial.succeed(attempts[0], "wrong-address")
-    key = {1: "no-retry", 2: "one-retry"}.get(len(attempts), "off-by-one")
-    if trial.lab.tasks():
-        key = "no-limit"
-    elif "age" in attempts[-1].note:
-        key = "age-too"
-    elif attempts[-1].ok:
-        key = "no-values"
-    happened = f"{len(attempts)} attempts, with statuses {_statuses(attempts)}"
-    happened += ", and the task still waits" if trial.lab.tasks() else ""
-    trial.expect(len(attempts) == 3, key, happened, "3 attempts, after which the task is dropped")
-    happened = f"the third attempt ended with {attempts[-1].status} ({attempts[-1].outcome})"
-    expected = "a third attempt that also fails, after which the task is dropped"
-    trial.expect(attempts[-1].outcome is Outcome.DROPPED, "ends-itself", happened, expected)
-    trial.get("ex4_1/ask", day="Tuesday")
-    attempts = _attempts(trial, _LONG)
-    rows = trial.rows("tide", "day")
-    happened = f"the office recovered; {quantity(len(attempts), 'attempt')} left the rows {rows}"
-    is_right = len(attempts) == 2 and rows == [("Tuesday",)]
-    fixed = "fixed-day" if len(attempts) != 2 else None
-    trial.expect(is_right, fixed, happened, "2 attempts, and the row ('Tuesday',)")
+def _run_asks(trial: Trial, row: Asks) -> None:
+    with first_instance(trial, row) as leave:
+        tasks: list[TaskInfo] = []
+        for day in row.days:
+            tasks.append(add_task(trial, row, "ex4_1/ask", _tides, day=day))
+            if not row.together:
+                _expect_tries(trial, row, leave, tasks[-1:], (day,))
+        if row.together:
+            _expect_tries(trial, row, leave, tasks, row.days)
+    if row.has_other_task:
+        _expect_fetch(trial, row)
 
 
-def _idempotent(trial: Trial, _: Scenario) -> None:
-    with trial.again(duplicates=1.0) as unlucky, own_instance(unlucky):
-        expected = [("r1", "5"), ("r2", "5")]
-        for number, stars in expected:
-            unlucky.lab.get("ex4_2/rate", number=number, stars=stars)
-        attempts = _attempts(unlucky, 8, may_fail=False)
-        unlucky.called = "two ratings, each of whose tasks is delivered twice"
-        for attempt in attempts:
-            unlucky.expect_ok(attempt.response, "second-fails", "one of two deliveries ended with")
-        rows = _ratings(unlucky)
-        key = "twice" if len(rows) > len(set(rows)) else "too-few" if rows else "no-row"
-        unlucky.expect_equal(by_text(rows), by_text(expected), key, "the table contains")
-    with own_instance(trial):
-        _rate_once_more(trial)
-        _rate_once_more(trial, "remembers-names", "the same rating was queued again, in a new task")
-    _rate_once_more(trial, "own-memory", "the same rating was queued again, and another instance ran its task")
-    for order in _ORDERS:
-        with trial.again() as other:
-            _rate_together(other, order)
-    with trial.again() as refusing:
-        refusing.lab.write("models/z_refusing.py", REFUSES_ONCE.format(table="rating"))
-        refusing.get("ex4_2/rate", number="r9", stars="2")
-        _attempts(refusing, 4)
-        refusing.called = "a rating whose first insert fails, because the database is locked"
-        refusing.expect_equal(_ratings(refusing), [("r9", "2")], "swallowed", "after all attempts, the table contains")
+def _tides(trial: Trial) -> Rows:
+    return trial.rows("tide", "day")
+
+
+def _expect_tries(trial: Trial, row: Asks, leave: Leave, tasks: list[TaskInfo], days: tuple[str, ...]) -> None:
+    done = len(_tides(trial))
+    attempts = run(trial, row, leave, _MOST * len(tasks))
+    for task, day in zip(tasks, days, strict=True):
+        _expect_limit(trial, task, day, of_task(attempts, task))
+    rows: Rows = _tides(trial)[done:]
+    made = [of_task(attempts, task) for task in tasks]
+    expected: Rows = [(day,) for day, each in zip(days, made, strict=True) if _recovers(day, each) <= _LIMIT]
+    key = _why_rows(rows, expected, row.days)
+    trial.expect_equal(by_text(rows), by_text(expected), key, "the new rows of tide are")
+
+
+def _expect_limit(trial: Trial, task: TaskInfo, day: str, made: list[Attempt]) -> None:
+    trial.expect_address(task, "fetch")
+    if made[0].response.hint:
+        trial.succeed(made[0], "wrong-address")
+    waits = any(each.identity == task.identity for each in trial.lab.tasks())
+    happened = f"the task for {day!r} got {quantity(len(made), 'attempt')}, with statuses {statuses(made)}"
+    happened += ", and still waits" if waits else f"; its last outcome is “{made[-1].outcome}”"
+    first = _recovers(day, made)
+    if first > _LIMIT:
+        expected = "three attempts that fail, after which the queue drops the task"
+        right = len(made) == _LIMIT and made[-1].outcome is Outcome.DROPPED
+    else:
+        expected = f"{first} attempts, of which the last one succeeds"
+        right = len(made) == first and made[-1].ok
+    trial.expect(right, _why_tries(trial, task, day, made), happened, expected)
+
+
+def _recovers(day: str, made: list[Attempt]) -> int:
+    """Return the number of the first attempt in which `fetch` succeeds, if no attempt is missing."""
+    able = [each.task.retries + 1 for each in made if not each.response.killed and each.task.retries > 0]
+    return _MOST if day == "never" else min(able, default=_MOST)
+
+
+def _why_tries(trial: Trial, task: TaskInfo, day: str, made: list[Attempt]) -> str | None:
+    """Return the mistake by which a task got another number of attempts, or another end."""
+    route, retry = made[0].response.route, trial.lab._engine.task(task.name, task.queue).retry
+    got = route.vars.get("day") if route else None
+    if route is not None and route.function != "fetch":
+        return "wrong-worker"
+    if route is not None and got != day:
+        return "no-values" if got is None else "changed-day" if is_form_of(got, day) else "other-day"
+    if is_changed(trial, "controllers/ex4_1.py", "fetch"):
+        return "changed-fetch"
+    if retry is not None and retry.task_age_limit is not None:
+        return "age-too"
+    if retry is None or retry.task_retry_limit is None:
+        return "no-limit"
+    if retry.task_retry_limit == 0:
+        return "no-retry"
+    return "one-retry" if retry.task_retry_limit == 1 else "off-by-one"
+
+
+def _why_rows(rows: Rows, expected: Rows, days: tuple[str, ...]) -> str | None:
+    strange = [day for (day,) in rows if (day,) not in expected]
+    if not strange:
+        return "other-day" if len(set(rows)) < len(rows) == len(expected) else None
+    if strange[0] is None:
+        return "no-values"
+    lost = [day for (day,) in expected if (day,) not in rows]
+    is_form = strange[0] not in days and any(is_form_of(strange[0], day) for day in lost)
+    return "changed-day" if is_form else "other-day"
+
+
+def _expect_fetch(trial: Trial, row: Asks) -> None:
+    """Require that `fetch` itself never ends the task of a day for which the office doesn't respond."""
+    from google.appengine.api import taskqueue
+
+    taskqueue.add(url="/tutorial/ex4_1/fetch", params={"day": "never"})
+    made = run(trial, row, lambda: None, 5)
+    trial.called = "a task for /tutorial/ex4_1/fetch with day='never' and no limit"
+    happened = f"its attempts ended with {statuses(made)}"
+    right = len(made) == 5 and made[-1].outcome is Outcome.RETRY
+    trial.expect(right, "changed-fetch", happened, "each attempt fails, because fetch is as it was")
+
+
+# 4.2 Make it idempotent
+
+
+def _run_ratings(trial: Trial, row: Ratings) -> None:
+    tasks: dict[tuple[str, str, object], str] = {}
+    with first_instance(trial, row) as leave:
+        for index, (number, stars) in enumerate(row.ratings):
+            if number in tasks.values():  # a name that is made of the number may refuse a second task
+                new = add_tasks(trial, row, "ex4_2/rate", _ratings, number=number, stars=stars)
+            else:
+                new = [add_task(trial, row, "ex4_2/rate", _ratings, number=number, stars=stars)]
+            tasks |= {task.identity: number for task in new}
+            if row.orders:
+                _overlap(trial, new[0], row.orders[index])
+            kill_after = row.dies_after[index] if row.dies_after else None
+            if not row.together:
+                _deliver(trial, row, leave, tasks, kill_after)
+                _expect_ratings(trial, row, row.ratings[: index + 1])
+        _deliver(trial, row, leave, tasks, None)
+    _expect_ratings(trial, row, row.ratings)
+    if row.has_second_row:
+        _expect_unique(trial, *row.ratings[0])
 
 
 def _ratings(trial: Trial) -> Rows:
-    return trial.rows("rating", "number", "stars")
+    return [(number or "", stars or "") for number, stars in trial.rows("rating", "number", "stars")]
 
 
-def _rate_once_more(trial: Trial, mistake: str | None = None, what: str = "a rating was queued") -> None:
-    trial.get("ex4_2/rate", number="r7", stars="3")
-    for attempt in _attempts(trial, 2):
-        ticket = attempt.response.ticket
-        if ticket is not None and (mistake is None or ticket.exception != "IntegrityError"):
+def _deliver(
+    trial: Trial, row: Ratings, leave: Leave, tasks: dict[tuple[str, str, object], str], kill_after: int | None
+) -> None:
+    """Run attempts until the queue is empty; each must succeed if it can."""
+    for _ in range(4 * len(row.ratings)):
+        if not trial.lab.tasks():
+            return
+        stored = {number for number, _ in _ratings(trial)}
+        attempt = step(trial, row, leave, kill_after)
+        kill_after, ticket = None, attempt.response.ticket
+        if attempt.ok or attempt.response.killed or (row.is_refused and attempt.task.retries == 0):
+            continue
+        number = tasks.get(attempt.task.identity)
+        happened = f"the rating {number!r} was stored; another delivery of it ended with {attempt.status}"
+        happened += f" {ticket.exception}: {ticket.message}" if ticket is not None else ""
+        trial.expect(number not in stored, row.failure, happened, "a status of 200 to 299")
+        if ticket is not None:
             trial.failed(ticket)
-        happened = f"{what}; the worker ended with {attempt.status} {ticket.exception if ticket else ''}".rstrip()
-        trial.expect(attempt.ok, mistake or "second-fails", happened, "a status of 200 to 299")
-    trial.expect_equal(_ratings(trial), [("r7", "3")], mistake, f"{what}; the table contains")
+        trial.succeed(attempt)
 
 
-def _rate_together(trial: Trial, order: str) -> None:
+def _expect_ratings(trial: Trial, row: Ratings, ratings: tuple[tuple[str, str], ...]) -> None:
+    rows, first = _ratings(trial), {number: (number, stars) for number, stars in reversed(ratings)}
+    expected = [each if each in ratings else first[each[0]] for each in rows if each[0] in first]
+    expected = list(dict.fromkeys(expected)) + [first[number] for number in first if number not in dict(expected)]
+    key = _why_ratings(rows, expected) or row.mistake
+    if row.is_refused and key == row.mistake and any(each.response.ticket for each in trial.lab.attempts[-2:]):
+        key = "marked-first"
+    trial.expect_equal(by_text(rows), by_text(expected), key, "after all attempts, the table contains")
+
+
+def _why_ratings(rows: Rows, expected: Rows) -> str | None:
+    """Return the mistake that the rows themselves show; None if a rating is missing."""
+    numbers = [number for number, _ in rows]
+    if len(numbers) > len(set(numbers)):
+        return "twice"
+    strange = [each for each in rows if each not in expected]
+    if not strange:
+        return None
+    lost = [each for each in expected if each not in rows]
+    if any(all(map(is_form_of, strange[0], each)) for each in lost):
+        return "changed-values"
+    return "mixed-up" if len(expected) > 1 else "other-values"
+
+
+def _overlap(trial: Trial, task: TaskInfo, order: str) -> None:
     """Deliver a task twice at the same time, on two instances that take turns in this order."""
-    trial.get("ex4_2/rate", number="r3", stars="4")
-    task = trial.one_task(missing=None)
     both = trial.lab.overlap(task, task, order=order)
-    trial.called = "two deliveries of one task at the same time, on two instances"
+    trial.called = "lab.overlap(task, task)"
     deliveries = [each for each in (both.first, both.second) if isinstance(each, Attempt)]
     for ticket in (each.response.ticket for each in deliveries):
         refused = ticket is not None and ticket.exception == "IntegrityError"
         happened = f"both ran {_statements(both)}; the second row was refused with an IntegrityError"
-        trial.expect(not refused, "looks-first", happened, "a status of 200 to 299 for both deliveries")
+        looked = any(turn.statement.startswith("SELECT") for turn in both.turns)
+        key = "looks-first" if looked else "second-fails"
+        trial.expect(not refused, key, happened, "a status of 200 to 299 for both deliveries")
         if ticket is not None and ticket.exception != "OperationalError":  # the database may be locked
             trial.failed(ticket)
-    trial.run()
-    trial.expect_equal(_ratings(trial), [("r3", "4")], "looks-first", "two deliveries overlapped; the table contains")
 
 
 def _statements(both: Overlap) -> str:
     return ", ".join(f"{turn.statement.split(' ')[0]} ({turn.request})" for turn in both.turns[:6])
 
 
-def _no_rows(trial: Trial, _: Scenario) -> None:
-    for pages in ("8", "16"):
-        _order_pages(trial, pages, "committed", "")
-    with trial.again() as other:
-        other.lab.write("models/no_transactions.py", _NO_TRANSACTIONS)
-        _order_pages(other, "24", "needs-rollback", "on a database that can't roll back, ")
+def _expect_unique(trial: Trial, number: str, stars: str) -> None:
+    """Require that the database itself refuses a second row."""
+    trial.lab.write("controllers/other_page.py", _OTHER_PAGE)
+    trial.called = "another page: db.rating.insert(...) for the same number"
+    ticket = trial.lab.get("other_page/second", number=number, stars=stars).ticket
+    happened = f"the table now contains {_ratings(trial)}"
+    trial.expect(ticket is not None, "twice", happened, "the database refuses the row with an IntegrityError")
 
 
-def _order_pages(trial: Trial, pages: str, mistake: str, where: str) -> None:
-    """Order pages of an office that is busy twice; `mistake` means that a failed attempt left a row."""
-    done = _orders(trial)
-    trial.get("ex4_3/order", pages=pages)
-    for number in (1, 2):
-        attempt = step_without_slip(trial)
-        happened = f"attempt {number} took {attempt.elapsed:g} s"
-        expected = "an immediate failure, because the queue waits before the next attempt"
-        trial.expect(attempt.elapsed < 60, "waits", happened, expected)
-        happened = f"the office was busy, but attempt {number} succeeded with {attempt.status}"
-        expected = "a failure, so that the queue tries again"
-        trial.expect(attempt.outcome is Outcome.RETRY, "swallowed", happened, expected)
-        happened = f"{where}attempt {number} failed with {attempt.status} and left"
-        trial.expect_equal(_orders(trial)[len(done) :], [], mistake, happened)
-    trial.succeed(trial.step(), None)
-    found = f"{where}the office responded at the third attempt; the table contains"
-    trial.expect_equal(_orders(trial)[len(done) :], [(pages,)], "not-ordered", found)
+# 4.3 Fail without leaving rows
+
+
+def _run_orders(trial: Trial, row: Orders) -> None:
+    is_theirs = is_changed(trial, "controllers/ex4_3.py", "office_is_busy")
+    if row.busy is not None:
+        body = f"return int(request.env.http_x_appengine_taskretrycount) < {row.busy}"
+        replace_body(trial, "controllers/ex4_3.py", "office_is_busy", body, "changed-office")
+    with first_instance(trial, row) as leave:
+        tasks: list[TaskInfo] = []
+        for pages in row.pages:
+            tasks.append(add_task(trial, row, "ex4_3/order", _orders, pages=pages))
+            if not row.together:
+                _print(trial, row, leave, tasks[-1:], (pages,), is_theirs)
+        if row.together:
+            _print(trial, row, leave, tasks, row.pages, is_theirs)
 
 
 def _orders(trial: Trial) -> Rows:
-    return trial.rows("print_order", "pages")
+    return [(pages or "",) for (pages,) in trial.rows("print_order", "pages")]
 
 
-def _dead_letter(trial: Trial, _: Scenario) -> None:
-    trial.get("ex4_4/send", letter="lost")
-    attempts = _attempts(trial, _LONG)
-    _expect_no_slip(trial, attempts)
-    rows = _dead_letters(trial)
-    key = "too-early" if len(attempts) < 4 else "too-late" if len(attempts) > 4 else "no-letter"
-    if attempts[-1].outcome is Outcome.DROPPED:
-        key = "dropped"
-    elif len(rows) > 1:
-        key = "every-time"
-    elif any("the view" in attempt.response.hint for attempt in attempts):
-        key = "dict-without-view"
-    elif len(attempts) == _LONG:
-        key = "never-stops"
-    happened = f"attempts with statuses {_statuses(attempts)}; dead_letter contains {rows[:4]}"
-    expected = "four attempts, the last with status 200, and one row"
-    trial.expect(len(attempts) == 4 and len(rows) == 1, key, happened, expected)
-    trial.expect_equal(rows, [("lost", 4)], "wrong-row", "dead_letter contains")
-    _deliver_late(trial)
-    with trial.again() as other:
-        _skip_an_attempt(other)
+def _print(
+    trial: Trial, row: Orders, leave: Leave, tasks: list[TaskInfo], pages: tuple[str, ...], is_theirs: bool
+) -> None:
+    """Run all attempts of these tasks, and look at the table after each one.
+
+    `is_theirs` is whether the learner has changed `office_is_busy`.
+    """
+    before = _orders(trial)
+    ordered: Rows = []
+    for _ in range(len(tasks) * ((2 if row.busy is None else row.busy) + len(row.deaths) + 1)):
+        if not trial.lab.tasks():
+            break
+        attempt = step(trial, row, leave)
+        number = attempt.task.retries + 1
+        is_busy = number <= (2 if row.busy is None else row.busy)
+        if is_busy:
+            _expect_failure(trial, row, attempt, before + ordered, is_theirs)
+        elif attempt.response.killed:
+            _expect_no_new_row(trial, attempt, before + ordered, "early-commit", "its instance was shut down")
+        else:
+            _expect_success(trial, row, attempt)
+            mine = [each for task, each in zip(tasks, pages, strict=True) if task.identity == attempt.task.identity]
+            ordered += [(each,) for each in mine]
+            _expect_order(trial, row, attempt, before, ordered)
+    waiting = trial.lab.tasks()
+    happened = f"the order is in the table, and {quantity(len(waiting), 'task')} still waiting"
+    trial.expect(not waiting, "own-retry", happened, "an empty queue")
 
 
-def _deliver_late(trial: Trial) -> None:
-    trial.get("ex4_4/send", letter="late")
-    attempts = _attempts(trial, _LONG)
-    rows = _dead_letters(trial)
-    made = quantity(len(attempts), "attempt")
-    happened = f"the fourth attempt can deliver the letter; the queue made {made}, and dead_letter contains {rows[:4]}"
-    expected = "four attempts, and no new row in dead_letter"
-    key = "living-letter" if len(attempts) < 4 else "never-tries"
-    trial.expect(len(attempts) == 4 and len(rows) == 1, key, happened, expected)
+def _expect_success(trial: Trial, row: Orders, attempt: Attempt) -> None:
+    ticket, number = attempt.response.ticket, attempt.task.retries + 1
+    if ticket is not None and ticket.exception not in ("RuntimeError", "Exception", "HTTP"):
+        trial.failed(ticket)
+    happened = f"the office wasn't busy, but attempt {number} failed with {attempt.status}"
+    if row.busy is not None and number <= 2:
+        trial.expect(attempt.ok, "changed-office", happened, "a success")
+    trial.succeed(attempt)
 
 
-def _skip_an_attempt(trial: Trial) -> None:
-    """Let the fourth attempt of a letter fail before it reaches the worker."""
-    trial.get("ex4_4/send", letter="lost")
-    _attempts(trial, 3)
-    trial.lab.write("controllers/ex4_4.py", _NO_INSTANCE)
-    _attempts(trial, 1)
-    trial.install()
-    attempts = _attempts(trial, 4)
-    _expect_no_slip(trial, attempts)
-    letters = [letter for letter, _ in _dead_letters(trial)]
-    happened = "the fourth attempt didn't reach the worker, because no instance was free; "
-    happened += f"the next attempts ended with {_statuses(attempts)}; dead_letter contains {letters}"
-    expected = "the fifth attempt gives up, with status 200 and one row"
-    trial.expect(len(attempts) == 1 and letters == ["lost"], "exactly", happened, expected)
+def _expect_failure(trial: Trial, row: Orders, attempt: Attempt, rows: Rows, is_theirs: bool) -> None:
+    number = attempt.task.retries + 1
+    happened = f"attempt {number} took {attempt.elapsed:g} s"
+    expected = "an immediate failure, because the queue waits before the next attempt"
+    trial.expect(attempt.elapsed < 60, "waits", happened, expected)
+    happened = f"the office was busy, but attempt {number} succeeded with {attempt.status}"
+    if attempt.ok:
+        is_ignored = row.busy is not None and number > 2
+        key = "own-retry" if trial.lab.tasks() else "changed-office" if is_theirs or is_ignored else "swallowed"
+        trial.wrong(key, happened, "a failure, so that the queue tries again")
+    happened = f"attempt {number} failed with {attempt.status}, and the queue dropped the task"
+    trial.expect(attempt.outcome is Outcome.RETRY, "dropped", happened, "the queue tries again")
+    key = "committed"
+    if not row.has_rollback:
+        key = "needs-rollback"
+    elif attempt.response.killed or attempt.response.ticket is not None:
+        key = "early-commit"
+    ended = "its instance was shut down" if attempt.response.killed else f"failed with {attempt.status}"
+    _expect_no_new_row(trial, attempt, rows, key, ended)
 
 
-def _expect_no_slip(trial: Trial, attempts: Sequence[Attempt]) -> None:
-    """Require that no attempt ended with an exception other than that of the failed delivery."""
-    tickets = [attempt.response.ticket for attempt in attempts]
-    strange = [ticket for ticket in tickets if ticket is not None and ticket.exception != "RuntimeError"]
-    if strange:
-        trial.failed(strange[0])
+def _expect_no_new_row(trial: Trial, attempt: Attempt, rows: Rows, mistake: str, ended: str) -> None:
+    found = _orders(trial)
+    what = f"attempt {attempt.task.retries + 1}: {ended}; the table contains"
+    trial.expect_equal(found, rows, "deleted" if len(found) < len(rows) else mistake, what)
 
 
-def _dead_letters(trial: Trial) -> Rows:
-    return trial.rows("dead_letter", "letter", "attempts")
-
-
-def _headers(trial: Trial, _: Scenario) -> None:
-    for times in (3, 3, 2):
-        done = len(_log(trial))
-        trial.get("ex4_5/wake", times=times)
-        task = trial.one_task(missing=None)
-        _attempts(trial, times, may_fail=False)
-        rows: Rows = _log(trial)[done:]
-        expected: Rows = [(task.name, str(number)) for number in range(1, times + 1)]
-        trial.expect_equal(rows, expected, _misread(rows, expected, done), "these rows were logged:")
-
-
-def _log(trial: Trial) -> Rows:
-    return trial.rows("attempt_log", "task", "number")
-
-
-def _misread(rows: Rows, expected: Rows, done: int) -> str | None:
-    """Return the mistake in a log to which earlier tasks added `done` rows."""
-    name = expected[0][0]
-    if len(rows) < len(expected):
-        return "no-row"
-    if rows == [(name, str(number)) for number in range(len(expected))]:
-        return "from-zero"
-    if done and rows == [(name, str(done + int(number))) for _, number in expected]:
-        return "counts-rows"
-    if rows == [(number, name) for name, number in expected]:
-        return "swapped"
-    names = {task for task, _ in rows}
-    if names == {None}:
-        return "no-name"
-    if names != {name}:
-        return "wrong-name"
-    return "same-number" if len({new for _, new in rows}) == 1 else None
+def _expect_order(trial: Trial, row: Orders, attempt: Attempt, before: Rows, ordered: Rows) -> None:
+    rows = _orders(trial)
+    expected = before + ordered
+    key = "not-ordered"
+    if not set(before) <= set(rows):
+        key = "deleted"
+    elif len(rows) > len(expected):
+        key = "two-rows"
+    elif len(rows) == len(expected):
+        is_form = rows[-1][0] not in row.pages and is_form_of(rows[-1][0], ordered[-1][0])
+        key = "changed-pages" if is_form else "other-pages"
+    elif any(ordered[-1][0] and ordered[-1][0] in pages for (pages,) in before + ordered[:-1]):
+        key = "other-order"
+    what = f"attempt {attempt.task.retries + 1} succeeded; the table contains"
+    trial.expect_equal(by_text(rows), by_text(expected), key, what)
 
 
 RUNS = {
-    "4.1": (_three_tries, (Scenario(),)),
-    "4.2": (_idempotent, (Scenario(),)),
-    "4.3": (_no_rows, (Scenario(),)),
-    "4.4": (_dead_letter, (Scenario(),)),
-    "4.5": (_headers, (Scenario(),)),
+    "4.1": (_run_asks, ASKS),
+    "4.2": (_run_ratings, RATINGS),
+    "4.3": (_run_orders, ORDERS),
+    "4.4": (run_letters, LETTERS),
+    "4.5": (run_wakes, WAKES),
 }

@@ -1,0 +1,359 @@
+"""The scenarios of lesson 04: for each exercise, the fields of a row, and the table. The checks are in lesson04.py."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from harness.course.catalogue import Pattern, Scenario
+from harness.course.lessons.expectations import REFUSES_ONCE
+
+_DAY = 86_400.0  # seconds
+# A model after which every statement is permanent immediately, and a rollback does nothing, as on Firestore (W03).
+_NO_TRANSACTIONS = "db._adapter.connection.isolation_level = None\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work(Scenario):
+    """What the rows of all exercises have.
+
+    Args:
+        pause: the virtual seconds after each request of a user.
+        gap: the virtual seconds that the queue lets pass before each further attempt.
+        together: whether all requests come before the first task runs.
+        elsewhere: whether another instance serves the attempts of each task from this number on, the user's request
+            being number 0.
+        deaths: for the number of an attempt, the turns after which its instance is shut down; 0 means before the first.
+    """
+
+    pause: float = 1.25
+    gap: float = 0.0
+    together: bool = False
+    elsewhere: int | None = None
+    deaths: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asks(Work):
+    """Readers ask for tide tables.
+
+    Args:
+        days: the days that they ask for; the office never responds for the day "never".
+        has_other_task: whether another page also adds a task for `fetch`, which has no limit.
+    """
+
+    days: tuple[str, ...] = ("never",)
+    has_other_task: bool = False
+
+
+ASKS = (
+    Asks(days=("never", "Tuesday")),
+    Asks(
+        what="a reader asks for Tuesday, and asks for Tuesday again after the first task is done",
+        patterns=frozenset({Pattern.EQUAL_INPUT}),
+        days=("Tuesday", "Tuesday"),
+    ),
+    Asks(
+        what="within one minute, one reader asks for May 17, and another one for May 1",
+        patterns=frozenset({Pattern.TWO_USERS, Pattern.KEYS, Pattern.CLOCK}),
+        days=("May 17", "May 1"),
+        together=True,
+        pause=12.4,
+    ),
+    Asks(
+        what="more than an hour passes before each further attempt",
+        patterns=frozenset({Pattern.CLOCK}),
+        days=("never",),
+        gap=4000.5,
+    ),
+    Asks(
+        what="the instance of the worker is shut down in each attempt",
+        patterns=frozenset({Pattern.DEATH}),
+        days=("Thursday",),
+        deaths={1: 0, 2: 0, 3: 0},
+    ),
+    Asks(
+        what="one instance adds the task, and another one runs it",
+        patterns=frozenset({Pattern.INSTANCES}),
+        days=("Friday",),
+        elsewhere=1,
+    ),
+    Asks(
+        what="the day is empty, or has spaces, quotation marks and umlauts in it",
+        patterns=frozenset({Pattern.STRINGS}),
+        days=("", " Never ", "März 3, 'Tag & Nacht' " + "und " * 15),
+    ),
+    Asks(
+        what="another page adds a task for fetch without a limit, and its first three attempts never reach the worker",
+        patterns=frozenset({Pattern.UNCHANGED}),
+        days=(),
+        deaths={1: 0, 2: 0, 3: 0},
+        has_other_task=True,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ratings(Work):
+    """Readers rate stories.
+
+    Args:
+        ratings: the number and the stars of each rating.
+        dies_after: for each rating, the turns after which the first attempt's instance is shut down.
+        orders: for each rating, the order in which two deliveries of its task take turns.
+        is_refused: whether the first insert of each rating fails.
+        has_second_row: whether another page then inserts a second row for the first rating.
+        mistake: the mistake if a rating is missing.
+        failure: the mistake if a later delivery of a stored rating fails.
+    """
+
+    ratings: tuple[tuple[str, str], ...] = (("r1", "5"),)
+    dies_after: tuple[int, ...] = ()
+    orders: tuple[str, ...] = ()
+    is_refused: bool = False
+    has_second_row: bool = False
+    mistake: str | None = "too-few"
+    failure: str = "second-fails"
+
+
+RATINGS = (
+    Ratings(lab={"duplicates": 1.0}, mistake="no-row"),
+    Ratings(
+        what="a rating is queued again, in a new task and then with other stars, and another reader gives as many stars",
+        patterns=frozenset({Pattern.EQUAL_INPUT}),
+        ratings=(("r7", "3"), ("r7", "3"), ("r7", "5"), ("r8", "3")),
+        failure="by-task",
+    ),
+    Ratings(
+        what="the ratings r41, r4 and R4 wait when the first of their tasks runs",
+        patterns=frozenset({Pattern.TWO_USERS, Pattern.KEYS}),
+        ratings=(("r41", "4"), ("r4", "5"), ("R4", "2")),
+        together=True,
+    ),
+    Ratings(
+        what="the same rating is queued again after ten days",
+        patterns=frozenset({Pattern.CLOCK}),
+        ratings=(("r37", "3"), ("r37", "3")),
+        pause=10 * _DAY + 0.5,
+        failure="expires",
+    ),
+    Ratings(
+        what="the same rating is queued again, and another instance runs its task",
+        patterns=frozenset({Pattern.INSTANCES}),
+        ratings=(("r27", "3"), ("r27", "3")),
+        elsewhere=2,
+        failure="own-memory",
+    ),
+    Ratings(
+        what="two deliveries of one task run at the same time, on two instances",
+        patterns=frozenset({Pattern.EACH_WRITE}),
+        ratings=(("r50", "4"), ("r51", "4"), ("r52", "1")),
+        orders=("12", "1122", "112"),
+    ),
+    Ratings(
+        what="the first insert of each rating fails, because the database is locked",
+        patterns=frozenset({Pattern.DEATH, Pattern.KEYS}),
+        ratings=(("r67", "2"), ("r6", "2")),
+        models={"z_refusing": REFUSES_ONCE.format(table="rating")},
+        is_refused=True,
+        mistake="swallowed",
+    ),
+    Ratings(
+        what="the worker's instance is shut down in the first attempt, so the queue tries again",
+        patterns=frozenset({Pattern.DEATH}),
+        ratings=(("r70", "1"), ("r71", "2"), ("r72", "3")),
+        dies_after=(1, 2, 9),
+        mistake="marked-first",
+    ),
+    Ratings(
+        what="numbers and stars contain spaces, quotation marks or more than 50 characters, or are '0' or 'None'",
+        patterns=frozenset({Pattern.STRINGS}),
+        ratings=((" a'1 ", ""), ("0", "0"), ("None", "five"), ("x" * 60 + "1", "5"), ("x" * 60 + "2", "4")),
+        together=True,
+    ),
+    Ratings(
+        what="another page of the application inserts a second row for a stored rating",
+        patterns=frozenset({Pattern.UNCHANGED}),
+        ratings=(("r80", "5"),),
+        has_second_row=True,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders(Work):
+    """Customers order pages.
+
+    Args:
+        pages: the pages of each order.
+        busy: for how many attempts the office is busy, or None to use the learner's `office_is_busy` as it is.
+        has_rollback: whether the database can roll back.
+    """
+
+    pages: tuple[str, ...] = ("8",)
+    busy: int | None = None
+    has_rollback: bool = True
+
+
+ORDERS = (
+    Orders(),
+    Orders(
+        what="the database can't roll back",
+        patterns=frozenset({Pattern.EACH_WRITE}),
+        pages=("24",),
+        models={"no_transactions": _NO_TRANSACTIONS},
+        has_rollback=False,
+    ),
+    Orders(
+        what="page 8 is ordered, printed, and ordered again, and the office is busy once for each order",
+        patterns=frozenset({Pattern.EQUAL_INPUT}),
+        pages=("8", "8"),
+        busy=1,
+    ),
+    Orders(
+        what="orders for page 17 and for page 1 wait, and the office is busy once for each of them",
+        patterns=frozenset({Pattern.TWO_USERS, Pattern.KEYS}),
+        pages=("17", "1"),
+        busy=1,
+        together=True,
+    ),
+    Orders(
+        what="the office is busy once, and another instance runs the second attempt",
+        patterns=frozenset({Pattern.INSTANCES}),
+        pages=("9",),
+        busy=1,
+        elsewhere=2,
+    ),
+    Orders(
+        what="the worker's instance is shut down in each of the first three attempts",
+        patterns=frozenset({Pattern.DEATH}),
+        pages=("11",),
+        deaths={1: 1, 2: 2, 3: 1},
+    ),
+    Orders(
+        what="orders for '0', for no pages, and for pages with spaces and quotation marks, while the office isn't busy",
+        patterns=frozenset({Pattern.STRINGS}),
+        pages=("0", "", " 12–14 & \"back\" "),
+        busy=0,
+    ),
+    Orders(
+        what="the office isn't busy when the first attempt asks it",
+        patterns=frozenset({Pattern.SIZES}),
+        busy=0,
+    ),
+    Orders(
+        what="the office is busy four times",
+        patterns=frozenset({Pattern.SIZES, Pattern.UNCHANGED}),
+        busy=4,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letters(Work):
+    """Letters are sent to partners.
+
+    Args:
+        letters: the letters.
+        delivered: for each letter that can be delivered, the number of the first attempt that can do it.
+    """
+
+    letters: tuple[str, ...] = ("lost",)
+    delivered: Mapping[str, int] = field(default_factory=dict)
+
+
+LETTERS = (
+    Letters(),
+    Letters(
+        what="one letter can be delivered at the fourth attempt, and another one at the first",
+        patterns=frozenset({Pattern.SIZES}),
+        letters=("late", "prompt"),
+        delivered={"late": 4, "prompt": 1},
+    ),
+    Letters(
+        what="the letter lost is sent twice, the letter lost at sea can be delivered, and the worker sees only the attempts "
+        "from the third on",
+        patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.TWO_USERS, Pattern.KEYS}),
+        letters=("lost", "lost at sea", "lost"),
+        delivered={"lost at sea": 4},
+        deaths={1: 0, 2: 0},
+        together=True,
+    ),
+    Letters(
+        what="attempts 1, 2 and 4 never reach the worker, because no instance is free",
+        patterns=frozenset({Pattern.DEATH}),
+        deaths={1: 0, 2: 0, 4: 0},
+    ),
+    Letters(
+        what="attempts 1 and 2 never reach the worker, and its instance is shut down in attempt 4, before it commits",
+        patterns=frozenset({Pattern.DEATH}),
+        deaths={1: 0, 2: 0, 4: 1},
+    ),
+    Letters(
+        what="one instance runs the first three attempts, and another one runs the fourth",
+        patterns=frozenset({Pattern.INSTANCES}),
+        elsewhere=4,
+    ),
+    Letters(
+        what="more than an hour passes before the first attempt, and attempts 1 and 2 never reach the worker",
+        patterns=frozenset({Pattern.CLOCK}),
+        pause=4000.5,
+        deaths={1: 0, 2: 0},
+    ),
+    Letters(
+        what="a letter without text, and a long one with spaces and quotation marks, can't be delivered, and the worker "
+        "sees only the attempts from the third on",
+        patterns=frozenset({Pattern.STRINGS}),
+        letters=("", " Dear 'Editor' & \"friends\", " + "very " * 12),
+        deaths={1: 0, 2: 0},
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wakes(Work):
+    """The night desk wakes people.
+
+    Args:
+        times: for each task that `wake` adds, the attempts that it needs.
+        names: names of tasks that another page adds, each of which needs one attempt.
+    """
+
+    times: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+WAKES = (
+    Wakes(times=(3,)),
+    Wakes(
+        what="a second task needs as many attempts as the first one",
+        patterns=frozenset({Pattern.EQUAL_INPUT}),
+        times=(2, 2),
+    ),
+    Wakes(
+        what="one task needs one attempt, and another one needs twelve",
+        patterns=frozenset({Pattern.SIZES}),
+        times=(1, 12),
+    ),
+    Wakes(
+        what="two tasks wait when the first one runs",
+        patterns=frozenset({Pattern.TWO_USERS}),
+        times=(3, 2),
+        together=True,
+    ),
+    Wakes(
+        what="one instance runs the first two attempts, and another one runs the third",
+        patterns=frozenset({Pattern.INSTANCES}),
+        times=(3,),
+        elsewhere=3,
+    ),
+    Wakes(
+        what="the second attempt never reaches the worker, because no instance is free",
+        patterns=frozenset({Pattern.DEATH}),
+        times=(3,),
+        deaths={2: 0},
+    ),
+    Wakes(
+        what="other pages add tasks whose names contain each other, are long, or consist of digits",
+        patterns=frozenset({Pattern.KEYS, Pattern.STRINGS}),
+        names=("Night_Bell-2", "Night_Bell", "0017", "None", "n" * 60),
+    ),
+)
