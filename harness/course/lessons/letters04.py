@@ -86,7 +86,9 @@ def _expect_post(trial: Trial, row: Letters, made: list[Attempt], letter: str, b
         if attempt.ok or calls == 0:
             happened += f"; dead_letter contains {rows}"
             trial.expect(rows == before, key, happened, "the letter is delivered, and leaves no row")
-            trial.expect(attempt.ok and calls, "never-tries", f"{happened}; deliver was not called", "a call of deliver")
+            trial.expect(
+                attempt.ok and calls, "never-tries", f"{happened}; deliver was not called", "a call of deliver"
+            )
         trial.succeed(attempt)
     elif gives_up:
         _expect_letter(trial, row, made, letter, before)
@@ -128,7 +130,8 @@ def _expect_letter(trial: Trial, row: Letters, made: list[Attempt], letter: str,
         trial.wrong(key, happened, expected)
     key = "two-rows" if new else "equal-letter" if letter in [each for each, _ in before] else "no-letter"
     trial.expect(len(new) == 1, key, f"{happened}; its new rows in dead_letter are {new or 'missing'}", expected)
-    key = _why_row(*new[0], letter, number, row.letters)
+    found, attempts = new[0]
+    key = _why_row(found, attempts, letter, number, row.letters)
     trial.expect_equal(new, [(letter, number)], key, f"attempt {number} gave up; the new row of dead_letter is")
 
 

@@ -117,7 +117,7 @@ class Ratings(Work):
 RATINGS = (
     Ratings(lab={"duplicates": 1.0}, mistake="no-row"),
     Ratings(
-        what="a rating is queued again, in a new task and then with other stars, and another reader gives as many stars",
+        what="a rating is queued again, then with other stars, and another reader gives as many stars",
         patterns=frozenset({Pattern.EQUAL_INPUT}),
         ratings=(("r7", "3"), ("r7", "3"), ("r7", "5"), ("r8", "3")),
         failure="by-task",
@@ -231,7 +231,7 @@ ORDERS = (
     Orders(
         what="orders for '0', for no pages, and for pages with spaces and quotation marks, while the office isn't busy",
         patterns=frozenset({Pattern.STRINGS}),
-        pages=("0", "", " 12–14 & \"back\" "),
+        pages=("0", "", ' 12–14 & "back" '),
         busy=0,
     ),
     Orders(
@@ -269,8 +269,7 @@ LETTERS = (
         delivered={"late": 4, "prompt": 1},
     ),
     Letters(
-        what="the letter lost is sent twice, the letter lost at sea can be delivered, and the worker sees only the attempts "
-        "from the third on",
+        what="two equal letters and one that can be delivered are waiting, and attempts 1 and 2 never reach the worker",
         patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.TWO_USERS, Pattern.KEYS}),
         letters=("lost", "lost at sea", "lost"),
         delivered={"lost at sea": 4},
@@ -299,8 +298,7 @@ LETTERS = (
         deaths={1: 0, 2: 0},
     ),
     Letters(
-        what="a letter without text, and a long one with spaces and quotation marks, can't be delivered, and the worker "
-        "sees only the attempts from the third on",
+        what="a letter is empty, or long with spaces and quotation marks, and attempts 1 and 2 never reach the worker",
         patterns=frozenset({Pattern.STRINGS}),
         letters=("", " Dear 'Editor' & \"friends\", " + "very " * 12),
         deaths={1: 0, 2: 0},

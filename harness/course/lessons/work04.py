@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from harness.course.catalogue import body, stub_cells
 from harness.course.lessons.expectations import letters, own_instance
@@ -24,7 +25,7 @@ def first_instance(trial: Trial, row: Work) -> Iterator[Leave]:
         yield instance.close
 
 
-def add_task(trial: Trial, row: Work, path: str, table: Callable[[Trial], Rows], **query: str) -> TaskInfo:
+def add_task(trial: Trial, row: Work, path: str, table: Callable[[Trial], Rows], **query: Any) -> TaskInfo:
     """Send a user's request, require that it adds one task and writes no row, and return the task."""
     new = add_tasks(trial, row, path, table, **query)
     happened = f"the request added {quantity(len(new), 'task')}"
@@ -32,7 +33,7 @@ def add_task(trial: Trial, row: Work, path: str, table: Callable[[Trial], Rows],
     return new[0]
 
 
-def add_tasks(trial: Trial, row: Work, path: str, table: Callable[[Trial], Rows], **query: str) -> list[TaskInfo]:
+def add_tasks(trial: Trial, row: Work, path: str, table: Callable[[Trial], Rows], **query: Any) -> list[TaskInfo]:
     """Send a user's request, require that it writes no row, and return the tasks that it has added."""
     before, known = table(trial), {task.identity for task in trial.lab.tasks()}
     trial.get(path, **query)
@@ -101,7 +102,7 @@ def _functions(source: str, name: str) -> list[ast.FunctionDef]:
 
 
 def replace_body(trial: Trial, file: str, name: str, line: str, mistake: str) -> None:
-    """Replace the body, by one line, of a function that the learner has to leave as it is; the lines of all others stay."""
+    """Replace the body of a function that the learner has to leave as it is by one line; no other line moves."""
     source = trial.lab.read(file)
     found = _functions(source, name)
     expected = f"a function {name} at the top level of the file, as the exercise has it"
