@@ -1,191 +1,221 @@
-"""The checks of lesson 02, Passing data. Their texts are in lesson02.toml."""
+"""The checks of lesson 02, Passing data. Their texts are in lesson02.toml, and their scenarios in scenarios02.py."""
 
 import json
-import random
 from collections.abc import Sequence
-from typing import Any
 
-from harness.course.catalogue import Scenario
-from harness.course.lessons.expectations import by_text, content_type, is_plain, work
-from harness.course.trial import Rows, Trial
+from harness.course.lessons.delivery02 import Job, Outcome, Visit, row_mistake, send, text_mistake, what_happened, work
+from harness.course.lessons.expectations import by_text, content_type, is_plain
+from harness.course.lessons.scenarios02 import (
+    EDITS,
+    LIKE_NONE,
+    NEWS,
+    REPORTS,
+    STORIES,
+    VOTES,
+    Article,
+    Edits,
+    News,
+    Report,
+    Reports,
+    Vote,
+    Votes,
+)
+from harness.course.lessons.stories02 import too_large
+from harness.course.trial import Trial
+from harness.errors import quantity
 from harness.records import TaskInfo
 
-_EDITS = (("Ferry late", "Ferry on time"), ("Nacht & Nebel, 100 %", "Ночь + туман = 夜"), ("Ebb", "Flood"))
-_VOTES: tuple[tuple[int, str | None, list[str]], ...] = (
-    (4, "Mehr Möwen!", ["sport", "tides"]),
-    (5, None, ["tides"]),
-    (2, "None", ["chess", "sport", "tides"]),
-    (3, None, []),
-)
-_TIDES: tuple[dict[str, Any], ...] = (
-    {"port": "Rødvig", "metres": [9.25, 10.5, 9.75], "storm": True},
-    {"port": "Ærø & Als", "metres": [-1.5], "storm": False},
-)
 _LOGIN = "from gluon.storage import Storage\ndef index(): session.auth = Storage(hmac_key='secret')\n"
-_VOTED = ("section_vote", "section", "points", "comment")
-_TIDE = ("tide", "port", "highest", "storm")
-_SMALL = 1000  # bytes of a task's body in 2.4
-_NEWS = (("Ferry cancelled", True), ("Möwen & Meer", False), ("Sturmflut: 100 % sicher", True), ("Chess club", False))
+_LOG = Job("ex2_1/save", "log_edit", "mytable", ("old", "new"), {"old": "Ferry late", "new": "Ferry on time"}, True)
+_VOTED = Job(
+    "ex2_2/vote",
+    "count_vote",
+    "section_vote",
+    ("section", "points", "comment"),
+    {"section": "sport", "points": 80, "comment": "Mehr Möwen!"},
+)
+_TIDE = Job(
+    "ex2_3/report",
+    "save_tides",
+    "tide",
+    ("port", "highest", "storm"),
+    {"port": "Gedser", "highest": 1.5, "storm": False},
+    True,
+)
+_MAIL = Job("ex2_5/publish", "mail_news", "mytable", ("old", "new"), {"old": "urgent mail", "new": "Ferry cancelled"})
 
 
-def _repair_the_call(trial: Trial, _: Scenario) -> None:
-    trial.lab.write("controllers/login.py", _LOGIN)
-    for old, new in _EDITS:
-        if (old, new) == _EDITS[-1]:
-            trial.lab.get("login/index")  # from now on, URL(user_signature=True) signs
-        before, task = trial.queue_task("ex2_1/save", {"old": old, "new": new})
-        trial.expect_address(task, "log_edit")
-        work(trial, task)
-        trial.expect_no_echo()
-        rows = trial.rows()[len(before) :]
-        trial.expect_equal(rows, [(old, new)], _log_mistake(task, rows, (old, new)))
+def _repair_the_call(trial: Trial, row: Edits) -> None:
+    if row.logged_in:
+        trial.lab.write("controllers/login.py", _LOGIN)
+        trial.lab.get("login/index")  # from now on, URL(user_signature=True) signs
+    for sent in send(trial, row, _LOG, [Visit({"old": old, "new": new}, [(old, new)]) for old, new in row.edits]):
+        found = work(trial, row, _LOG, sent)
+        if not found.is_right:
+            mistake = row_mistake(row, found) or _log_mistake(found)
+            trial.expect_equal(by_text(found.rows), by_text(found.expected), mistake, what_happened(found))
 
 
-def _log_mistake(task: TaskInfo, rows: Rows, expected: tuple[str, str]) -> str | None:
-    if not rows:
-        return None
-    known = {(None, None): "no-values", expected[::-1]: "swapped"}
-    return "plain-payload" if is_plain(task) else known.get(rows[0], "fixed-values")
-
-
-def _round_trip(trial: Trial, _: Scenario) -> None:
-    for stars, comment, sections in _VOTES:
-        before = trial.rows(*_VOTED)
-        trial.get("ex2_2/vote", stars=stars, comment=comment or "", sections=sections)
-        trial.expect_nothing_new(before, *_VOTED)
-        for task in trial.lab.tasks():
-            trial.expect_address(task, "count_vote")
-            work(trial, task)
-        rows = trial.rows(*_VOTED)[len(before) :]
-        expected = [(section, 20 * stars, comment) for section in sections]
-        happened = f"for {stars} stars, comment {comment!r}, sections {sections}, the workers wrote"
-        trial.expect_equal(by_text(rows), by_text(expected), _round_trip_mistake(rows, expected), happened)
-
-
-def _round_trip_mistake(rows: Rows, expected: Rows) -> str | None:
-    """Return the mistake in the first wrong column, sections first."""
-    if not rows:
+def _log_mistake(found: Outcome) -> str | None:
+    if not found.rows:
         return "no-row"
-    sections, points, comments = zip(*rows, strict=True)
+    if not found.extra or not found.missing:
+        return None
+    wrong, right = found.extra[0], found.missing[0]
+    if set(wrong) == {None}:
+        return "plain-payload" if is_plain(found.tasks[0]) else "no-values"
+    if wrong == right[::-1]:
+        return "swapped"
+    if wrong == ("old", "new"):
+        return "fixed-values"
+    if any(value is None and sent for sent, value in zip(right, wrong, strict=True)):
+        return "no-values"
+    place = 0 if wrong[0] != right[0] else 1
+    return text_mistake(right[place], wrong[place])
+
+
+def _round_trip(trial: Trial, row: Votes) -> None:
+    for sent in send(trial, row, _VOTED, [_vote(vote) for vote in row.votes]):
+        found = work(trial, row, _VOTED, sent)
+        if not found.is_right:
+            mistake = row_mistake(row, found) or _vote_mistake(found)
+            trial.expect_equal(by_text(found.rows), by_text(found.expected), mistake, what_happened(found))
+
+
+def _vote(vote: Vote) -> Visit:
+    query = {"stars": vote.stars, "sections": list(vote.sections)}
+    query |= {} if vote.comment is None else {"comment": vote.comment}
+    return Visit(query, [(section, 20 * vote.stars, vote.comment or None) for section in vote.sections])
+
+
+def _vote_mistake(found: Outcome) -> str | None:
+    """Return the mistake in the first wrong column, sections first."""
+    if not found.rows:
+        return "no-row"
+    rows, expected = found.rows, found.expected
+    sections, points, _ = zip(*rows, strict=True)
     if len(rows) > len(expected) and max(map(len, map(str, sections))) == 1:
         return "letters"
     if len(rows) != len(expected):
-        return "none-text" if "None" in sections else "lists-in-one"
+        return "none-text" if "None" in sections else "by-hand" if _is_part(found) else "lists-in-one"
     if set(points) != {row[1] for row in expected}:
         return "text-number" if len(str(points[0])) > 9 else "points"
-    sent, arrived = expected[0][2], comments[0]
-    changes = {None: "none-lost" if sent == "None" else "comment-lost", "": "empty-text"}
-    return changes.get(arrived, None if sent else "none-text")
+    if not found.missing or not found.extra:
+        return None
+    (section, _, sent), (found_section, _, arrived) = found.missing[0], found.extra[0]
+    if found_section != section:
+        return text_mistake(section, found_section)
+    if sent is None:
+        return "empty-text" if arrived == "" else "none-text"
+    if arrived is None:
+        return "none-lost" if sent in LIKE_NONE else "comment-lost"
+    return text_mistake(sent, arrived)
 
 
-def _json_payload(trial: Trial, _: Scenario) -> None:
-    for tides in _TIDES:
-        query = {**tides, "storm": "yes" if tides["storm"] else "no"}
-        before, task = trial.queue_task("ex2_3/report", query, *_TIDE)
-        trial.expect_address(task, "save_tides")
-        _expect_json(trial, task, tides)
-        work(trial, task)
-        trial.expect_no_echo()
-        rows = trial.rows(*_TIDE)[len(before) :]
-        expected = (tides["port"], max(tides["metres"]), tides["storm"])
-        trial.expect_equal(rows, [expected], _tide_mistake(rows, expected))
+def _is_part(found: Outcome) -> bool:
+    """Return whether a wrong row has a part of a section's name, or of the comment, as its section."""
+    texts = [text for section, _, comment in found.expected for text in (section, comment or "")]
+    wrong = [str(section).strip() for section, _, _ in found.extra]
+    return any(section and section in text for section in wrong for text in texts)
 
 
-def _tide_mistake(rows: Rows, expected: tuple[Any, ...]) -> str | None:
-    if not rows:
+def _json_payload(trial: Trial, row: Reports) -> None:
+    for sent in send(trial, row, _TIDE, [_report(report) for report in row.reports]):
+        for task, report in zip(
+            sent.tasks, [each for each in row.reports if _report(each) in sent.visits], strict=False
+        ):
+            _expect_json(trial, task, report, row.reports)
+        found = work(trial, row, _TIDE, sent)
+        if not found.is_right:
+            mistake = row_mistake(row, found) or _tide_mistake(found)
+            trial.expect_equal(by_text(found.rows), by_text(found.expected), mistake, what_happened(found))
+
+
+def _report(report: Report) -> Visit:
+    query = {"port": report.port, "metres": list(report.metres), "storm": "yes" if report.storm else "no"}
+    return Visit(query, [(report.port, max(report.metres), report.storm)])
+
+
+def _tide_mistake(found: Outcome) -> str | None:
+    if not found.rows:
         return "no-row"
-    if set(rows[0]) <= {None, False}:
+    if set(found.rows[0]) <= {None, False}:
         return "no-values"
-    if len(rows) > 1 or rows[0][1] != expected[1]:
-        return "not-highest"
-    return "storm-lost" if rows[0][0] == expected[0] else None
+    if len(found.rows) > len(found.expected):
+        return "row-each"
+    if not found.missing or not found.extra:
+        return None
+    port, highest, _ = found.missing[0]
+    wrong = found.extra[0]
+    if wrong[0] != port:
+        return text_mistake(port, wrong[0])
+    return "not-highest" if wrong[1] != highest else "storm-lost"
 
 
-def _expect_json(trial: Trial, task: TaskInfo, tides: dict[str, Any]) -> None:
-    kind = content_type(task)
+def _expect_json(trial: Trial, task: TaskInfo, report: Report, reports: Sequence[Report]) -> None:
+    kind, right = content_type(task), report.tides
     try:
         sent = json.loads(task.body)
     except ValueError:
-        mistake = "in-a-form" if kind.endswith("form-urlencoded") else "not-json"
+        in_form = "in-a-form" if kind.endswith("form-urlencoded") else "not-json"
+        mistake = "by-hand" if task.text.startswith('{"') else in_form
         trial.wrong(mistake, f"the task's body is {task.text[:60]!r}", "JSON")
-    trial.expect_equal(sent, tides, "encoded-twice" if isinstance(sent, str) else "not-tides", "the JSON is")
+    if sent != right:
+        is_other = sent in [other.tides for other in reports]
+        by_hand = isinstance(sent, dict) and '"' in report.port
+        mistake = "mixed-up" if is_other else "by-hand" if by_hand else _sent_mistake(sent)
+        trial.expect_equal(sent, right, mistake, "the JSON is")
     trial.expect_equal(kind, "application/json", "no-header", "the task's Content-Type is")
 
 
-def _too_large(trial: Trial, _: Scenario) -> None:
-    letters = random.Random(2).choices("αβγδεζηθικλμνξοπρστυφχψω", k=24_000)
-    long = " ".join("".join(letters[start : start + 6]) for start in range(0, len(letters), 6))
-    work(trial, _save_story(trial, long))
-    trial.expect_no_echo()
-    _expect_words(trial, {1: 4000})
-    task, other = _save_story(trial, "The ferry is late."), _save_story(trial, "Ebb and flood.")
-    trial.post("ex2_4/correct", {"id": 2, "body": "The ferry is on time again."})
-    work(trial, task)
-    work(trial, other)
-    _expect_words(trial, {2: 6, 3: 3, 1: 4000}, {4: "as-it-was"})
-    _save_story(trial, "The ferry is gone.")
-    trial.post("ex2_4/delete", {"id": 4})
-    happened = "the story was deleted, and its task failed with"
-    trial.expect_ok(trial.step(may_fail=True), "deleted", happened, ", because nothing is left to do")
-    work(trial, _save_story(trial, "It is back."))
-    _expect_words(trial, {5: 3})
+def _sent_mistake(sent: object) -> str:
+    return "encoded-twice" if isinstance(sent, str) else "not-tides"
 
 
-def _save_story(trial: Trial, body: str) -> TaskInfo:
-    known = {task.name for task in trial.lab.tasks()}
-    trial.post("ex2_4/save", {"body": body})
-    trial.called = f"as a user: POST /ex2_4/save with a story of {len(body.split()):,} words"
-    new = [task for task in trial.lab.tasks() if task.name not in known]
-    trial.expect_tasks(new, 1, "several-tasks" if new else "not-queued", "apart from earlier tasks, ")
-    trial.expect_address(new[0], "count_words")
-    size = len(new[0].body)
-    happened = f"the body of the task has {size:,} bytes"
-    trial.expect(size < _SMALL, "still-the-text", happened, f"less than {_SMALL:,} bytes")
-    return new[0]
+def _silent_task(trial: Trial, row: News) -> None:
+    visits = {article.title: article for article in row.articles}
+    for sent in send(trial, row, _MAIL, [_article(article) for article in row.articles]):
+        first = visits[sent.visits[0].query["title"]]
+        if sent.visits[0].rows and sent.tasks:
+            due = min(task.eta - task.created for task in sent.tasks)
+            happened = f"the task of an urgent article is due {due.total_seconds():g} s after it was added"
+            trial.expect(not due, "delayed", happened, "a task that is due immediately")
+        found = work(trial, row, _MAIL, sent)
+        if not found.is_right:
+            mistake = row_mistake(row, found) or _mail_mistake(found)
+            kind = "an urgent" if first.urgent == "on" else "an ordinary"
+            led = f"{quantity(len(sent.tasks), 'task')} of {kind} article, {first.title!r}, led to"
+            happened = led if len(sent.visits) == 1 else what_happened(found)
+            trial.expect_equal(by_text(found.rows), by_text(found.expected), mistake, happened)
 
 
-def _expect_words(trial: Trial, stories: dict[int, int], known: dict[int, str] | None = None) -> None:
-    """Require that these stories have these numbers of words; `known` are the mistakes by wrong number."""
-    rows = {row["id"]: row["words"] for row in trial.lab.table("story")}
-    for number, expected in stories.items():
-        words = rows[number]
-        others = [count for story, count in stories.items() if story != number]
-        missing = "other-story" if number != max(rows) else "not-counted"
-        mistake = missing if words is None else "other-story" if words in others else (known or {}).get(words)
-        trial.expect_equal(words, expected, mistake, f"after the task, words of story {number} is")
+def _article(article: Article) -> Visit:
+    query = {"title": article.title} | ({} if article.urgent is None else {"urgent": article.urgent})
+    return Visit(query, [("urgent mail", article.title)] * (article.urgent == "on"))
 
 
-def _silent_task(trial: Trial, _: Scenario) -> None:
-    for title, urgent in _NEWS:
-        before = trial.rows()
-        trial.get("ex2_5/publish", title=title, urgent="on" if urgent else "")
-        trial.expect_nothing_new(before)
-        tasks = trial.lab.tasks()
-        for task in tasks:
-            trial.expect_address(task, "mail_news")
-            work(trial, task)
-        mails = trial.rows()[len(before) :]
-        happened = f"{'an urgent' if urgent else 'an ordinary'} article, {title!r}, led to"
-        expected = [("urgent mail", title)] * urgent
-        trial.expect_equal(mails, expected, _mail_mistake(tasks, mails, title, urgent), happened)
-
-
-def _mail_mistake(tasks: Sequence[TaskInfo], mails: Rows, title: str, urgent: bool) -> str | None:
-    if not urgent:
+def _mail_mistake(found: Outcome) -> str | None:
+    titles = [visit.query["title"] for visit in found.visits if not visit.rows]
+    if any(new in titles for _, new in found.extra):
         return "always-true"
-    if any(map(is_plain, tasks)):
+    if not found.expected:
+        return "by-hand" if "&" in titles[0] or '"' in titles[0] else "always-true"
+    if any(map(is_plain, found.tasks)) and not found.rows:
         return "plain-payload"
-    if not mails:
-        return "never-true" if tasks else "not-queued"
-    if len(mails) > 1:
-        return "several-tasks"
-    return None if title in mails[0] else "no-values"
+    if not found.rows:
+        return "never-true"
+    if not found.extra or not found.missing:
+        return None
+    wrong, right = found.extra[0], found.missing[0]
+    if wrong[1] is None:
+        return "no-values"
+    return text_mistake(right[1], wrong[1]) if wrong[1] != right[1] else "not-urgent-mail"
 
 
 RUNS = {
-    "2.1": (_repair_the_call, (Scenario(),)),
-    "2.2": (_round_trip, (Scenario(),)),
-    "2.3": (_json_payload, (Scenario(),)),
-    "2.4": (_too_large, (Scenario(),)),
-    "2.5": (_silent_task, (Scenario(),)),
+    "2.1": (_repair_the_call, EDITS),
+    "2.2": (_round_trip, VOTES),
+    "2.3": (_json_payload, REPORTS),
+    "2.4": (too_large, STORIES),
+    "2.5": (_silent_task, NEWS),
 }

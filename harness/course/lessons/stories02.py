@@ -1,0 +1,146 @@
+"""The check of exercise 2.4, Too large. Its texts are in lesson02.toml, and its scenarios in scenarios02.py."""
+
+import re
+from collections.abc import Mapping
+from contextlib import nullcontext
+
+from harness.course.lessons.delivery02 import attempt, pass_a_second, was_shut_down
+from harness.course.lessons.expectations import own_instance
+from harness.course.lessons.scenarios02 import Stories
+from harness.course.trial import Trial
+from harness.records import Attempt, TaskInfo
+
+_SMALL = 1000  # bytes of a task's body
+_OTHER = 99  # words of a story that isn't part of the scenario
+_UNUSED = 3  # ids
+_Rows = Mapping[int, tuple[str, int | None]]  # the body and the words of each story, by id
+
+
+def too_large(trial: Trial, row: Stories) -> None:
+    if row.earlier:
+        _insert_stories(trial, row.earlier + _UNUSED, f"db(db.story.id > {row.earlier}).delete()")
+    ids, numbers = list[int](), dict[str, int]()
+    for body in row.bodies:
+        task = _save_story(trial, row, body, bool(ids))
+        ids.append(max(_stories(trial)))
+        numbers[task.name] = ids[-1]
+    if row.later:
+        _insert_stories(trial, row.later)
+    for place, body in row.corrected.items():
+        _edit(trial, "correct", ids[place], body)
+    for place in sorted(row.deleted):
+        _edit(trial, "delete", ids[place], None)
+    saved = dict(zip(ids, row.bodies, strict=True))
+    attempts = list[Attempt]()
+    if row.dies is not None:
+        attempts.append(trial.lab.step(kill_after=row.dies))
+    for _ in numbers:
+        if trial.lab.tasks():
+            attempts.append(_count(trial, row, numbers, saved, was_shut_down(attempts)))
+    _expect_all_counted(trial, saved, attempts)
+    trial.expect_no_echo()
+
+
+def _insert_stories(trial: Trial, count: int, then: str = "") -> None:
+    """Insert stories whose words have been counted already."""
+    source = f"def index():\n    for _ in range({count}): db.story.insert(body='Other.', words={_OTHER})\n    {then}\n"
+    trial.lab.write("controllers/stories.py", source)
+    trial.lab.get("stories/index")
+
+
+def _stories(trial: Trial) -> _Rows:
+    return {row["id"]: (row["body"], row["words"]) for row in trial.lab.table("story")}
+
+
+def _save_story(trial: Trial, row: Stories, body: str, is_later: bool) -> TaskInfo:
+    known, before = {task.name for task in trial.lab.tasks()}, _stories(trial)
+    with own_instance(trial) if row.elsewhere else nullcontext():
+        trial.post("ex2_4/save", {"body": body})
+    trial.called = f"as a user: POST /ex2_4/save with a story of {len(body.split()):,} words"
+    stories = _stories(trial)
+    new = [story for number, story in stories.items() if number not in before]
+    trial.expect_equal(len(new), 1, "not-saved", "the number of new rows in story is")
+    trial.expect(new[0][0] == body, "not-saved", f"body of the new row is {str(new[0][0])[:60]!r}", repr(body[:60]))
+    words, right = new[0][1], len(body.split())
+    trial.expect(not words or words != right, "called-directly", f"before any task ran, words is {words}", "None")
+    tasks = [task for task in trial.lab.tasks() if task.name not in known]
+    missing = "request-lost" if is_later else "not-queued"
+    trial.expect_tasks(tasks, 1, "several-tasks" if tasks else missing, "apart from earlier tasks, ")
+    trial.expect_address(tasks[0], "count_words")
+    size = len(tasks[0].body)
+    happened = f"the body of the task has {size:,} bytes"
+    trial.expect(size < _SMALL, "still-the-text", happened, f"less than {_SMALL:,} bytes")
+    pass_a_second(trial)
+    return tasks[0]
+
+
+def _edit(trial: Trial, action: str, number: int, body: str | None) -> None:
+    """Correct a story, or delete it. The queue, its words and all other stories must stay as they are."""
+    before, waiting = dict(_stories(trial)), [task.name for task in trial.lab.tasks()]
+    trial.post(f"ex2_4/{action}", {"id": number} | ({} if body is None else {"body": body}))
+    if body is None:
+        del before[number]
+    else:
+        before[number] = (body, before[number][1])
+    trial.expect_equal(_stories(trial), before, "edits-changed", "the id, body and words of the stories are now")
+    names = [task.name for task in trial.lab.tasks()]
+    happened = f"before the request, {len(waiting)} tasks waited, and now {len(names)}"
+    trial.expect(names == waiting, "edits-changed", happened, "the same tasks")
+
+
+def _count(trial: Trial, row: Stories, numbers: Mapping[str, int], saved: Mapping[int, str], again: bool) -> Attempt:
+    """Run a task, and require that it counts the words of its story and changes no other story."""
+    before = _stories(trial)
+    if row.deleted:
+        done = trial.step(may_fail=True)
+        if numbers.get(done.task.name) not in before:
+            happened = "the story was deleted, and its task failed with"
+            trial.expect_ok(done, "deleted", happened, ", because nothing is left to do")
+    else:
+        done = attempt(trial, row)
+    number, after = numbers.get(done.task.name), _stories(trial)
+    if number is None:
+        return done
+    trial.expect(
+        set(after) <= set(before) | {number},
+        "itself" if done.request.url.endswith("/save") else "inserted" if number not in before else None,
+        f"the task for {done.request.url} inserted another story",
+        "no new story",
+    )
+    for other in before.keys() | after.keys():
+        if other != number:
+            happened = f"the task of story {number} changed story {other} to"
+            trial.expect_equal(after.get(other), before.get(other), "other-story", happened)
+    if number not in before:
+        trial.expect(number not in after, "inserted", f"story {number}, which was deleted, is back", "no such story")
+    else:
+        body, words = before[number][0], after.get(number, (None, None))[1]
+        mistake = _words_mistake(row, words, body, saved[number], after, again)
+        trial.expect_equal(words, len(body.split()), mistake, f"after its task, words of story {number} is")
+        trial.expect_equal(after[number][0], body, "edits-lost", "after the task, body of the story is")
+    return done
+
+
+def _words_mistake(row: Stories, words: int | None, body: str, saved: str, after: _Rows, again: bool) -> str | None:
+    if row.elsewhere:
+        return "other-instance"
+    if again:
+        return "retry-lost"
+    others = [len(text.split()) for text, _ in after.values()]
+    if words is None and not body.split():
+        return "zero"
+    if words is None:
+        return "other-story" if len(others) > 1 else "not-counted"
+    if body != saved and words == len(saved.split()):
+        return "as-it-was"
+    if words in (len(body.split(" ")), body.count(" ") + 1, len(body), len(re.findall(r"\w+", body))):
+        return "not-words"
+    return "other-story" if words in others else None
+
+
+def _expect_all_counted(trial: Trial, saved: Mapping[int, str], attempts: list[Attempt]) -> None:
+    """Require that the task whose first attempt was cut off has run again."""
+    for number, (body, words) in _stories(trial).items():
+        if number in saved:
+            happened = f"after {len(attempts)} attempts, words of story {number} is"
+            trial.expect_equal(words, len(body.split()), "retry-limit", happened)
