@@ -283,7 +283,8 @@ class Trial:
             return self.if_known("dict-without-view")
         if "takes arguments" in hint:
             return self.if_known("arguments")
-        return None if "Write `def " in hint or "Write exactly `def " in hint or "is indented" in hint else mistake
+        is_unusual = "Write `def " in hint or "Write exactly `def " in hint or "is indented" in hint
+        return self.if_known("plain-function") if is_unusual else mistake
 
     def _checked(self, response: Response) -> Response:
         if response.ticket is not None:

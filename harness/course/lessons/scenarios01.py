@@ -1,0 +1,220 @@
+"""The scenarios of lesson 01's exercises, as data. Their checks are in lesson01.py."""
+
+from dataclasses import dataclass
+
+from harness.course.catalogue import Pattern, Scenario
+
+_DAY = 24 * 3600.0  # seconds
+Values = tuple[str, ...]  # what one request sends: two headlines, or an address
+ELSEWHERE = "the task runs on another instance than the user's request"
+LOCKED = "the server is down"  # the message of an insert that fails
+# This model lets the first attempt of a task fail when it inserts its row, as if the database or a server was down.
+_REFUSES = f"""
+def _refuse(fields):
+    if int(request.env.http_x_appengine_taskretrycount or 9) < 1 and (fields['old'] == 'mail sent to' or {{every}}):
+        raise RuntimeError('{LOCKED}')
+
+db.mytable._before_insert.append(_refuse)
+"""
+_AWKWARD = (
+    ("  Fog\u00a0 ", "None"),
+    ("O'Neill's \"best\" <b>&amp;</b> 100% + 1; a\\b", "Die Fähre nach Rødvig fährt heute leider nicht. " * 4),
+    ("FERRY late", "0"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requests(Scenario):
+    """Requests of users to the action of an exercise, and the attempts of their tasks.
+
+    Args:
+        requests: the values of each request.
+        at_once: whether all requests are sent before the first task runs. Otherwise, the tasks of each request run
+            before the next request.
+        pause: the virtual seconds before each request, in which no task runs.
+        browsers: whether each request comes from a browser of its own, without cookies.
+        elsewhere: whether the tasks run on another instance than the requests.
+        earlier: rows that mytable contains already.
+        deleted: the number of rows that were deleted from mytable, so that the ids have a gap.
+        kill_after: the turns after which the instance of the first attempt is shut down, or None.
+        fails: whether the first attempt fails, because a model refuses its row.
+        other_page: whether another action calls send_mail, too (1.3).
+    """
+
+    requests: tuple[Values, ...]
+    at_once: bool = False
+    pause: float = 1.0
+    browsers: bool = False
+    elsewhere: bool = False
+    earlier: tuple[Values, ...] = ()
+    deleted: int = 0
+    kill_after: int | None = None
+    fails: bool = False
+    other_page: bool = False
+
+    @property
+    def rounds(self) -> tuple[tuple[Values, ...], ...]:
+        """Return the requests between which no task runs."""
+        return (self.requests,) if self.at_once else tuple((values,) for values in self.requests)
+
+
+def _edits(plain: Values, other: Values) -> tuple[Requests, ...]:
+    """Return the rows of 1.1, 1.2 and 1.4: requests with two headlines."""
+    return (
+        Requests(requests=(plain,)),
+        Requests(
+            what="an editor sends the same values twice before the first task runs",
+            patterns=frozenset({Pattern.EQUAL_INPUT}),
+            requests=(plain, plain),
+            at_once=True,
+        ),
+        Requests(
+            what="another editor sends the same values at the same time on the next day",
+            patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.CLOCK}),
+            requests=(plain, plain),
+            pause=_DAY,
+            browsers=True,
+        ),
+        Requests(
+            what="two editors save within one minute, before the first task runs",
+            patterns=frozenset({Pattern.TWO_USERS, Pattern.CLOCK}),
+            requests=(plain, other),
+            at_once=True,
+            pause=7.25,
+            browsers=True,
+        ),
+        Requests(
+            what=ELSEWHERE,
+            patterns=frozenset({Pattern.INSTANCES}),
+            requests=(plain,),
+            elsewhere=True,
+        ),
+        Requests(
+            what="one edit's values are parts of another edit's",
+            patterns=frozenset({Pattern.KEYS}),
+            requests=(("Fog 17", "ferries"), ("Fog 1", "7ferries")),
+        ),
+        Requests(
+            what="editors send unusual headlines",
+            patterns=frozenset({Pattern.STRINGS}),
+            requests=_AWKWARD,
+        ),
+        Requests(
+            what="an editor sends two empty headlines",
+            patterns=frozenset({Pattern.STRINGS}),
+            requests=(("", ""),),
+        ),
+        Requests(
+            what="mytable already contains rows",
+            patterns=frozenset({Pattern.UNCHANGED}),
+            requests=(plain,),
+            earlier=((plain[0], "Ferry cancelled"), other, plain),
+        ),
+    )
+
+
+QUEUE_IT = _edits(("Ferry late", "Ferry on time"), ("Nightfall", "Nächtlicher Nebel & Wind"))
+
+WRITE_THE_WORKER = (
+    *(row for row in QUEUE_IT if row.patterns != {Pattern.EQUAL_INPUT, Pattern.CLOCK}),
+    Requests(
+        what="the database refuses the row in the first attempt",
+        patterns=frozenset({Pattern.DEATH}),
+        models={"refuses": _REFUSES.format(every=True)},
+        requests=(("Ferry late", "Ferry on time"),),
+        fails=True,
+    ),
+    Requests(
+        what="the worker's instance is shut down after two turns (a database statement or a commit is a turn)",
+        patterns=frozenset({Pattern.DEATH}),
+        requests=(("Ferry late", "Ferry on time"),),
+        kill_after=2,
+    ),
+)
+
+MOVE_THE_MAIL = (
+    Requests(requests=(("ada@example.com",),)),
+    Requests(
+        what="the same address registers twice before the first task runs",
+        patterns=frozenset({Pattern.EQUAL_INPUT}),
+        requests=(("ada@example.com",), ("ada@example.com",)),
+        at_once=True,
+    ),
+    Requests(
+        what="the same address registers again at the same time on the next day",
+        patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.CLOCK}),
+        requests=(("ada@example.com",), ("ada@example.com",)),
+        pause=_DAY - 3,  # the worker takes 3 s
+        browsers=True,
+    ),
+    Requests(
+        what="two readers register within one minute, before the first task runs",
+        patterns=frozenset({Pattern.TWO_USERS, Pattern.CLOCK}),
+        requests=(("ada@example.com",), ("grace@example.org",)),
+        at_once=True,
+        pause=7.25,
+        browsers=True,
+    ),
+    Requests(
+        what=ELSEWHERE,
+        patterns=frozenset({Pattern.INSTANCES}),
+        requests=(("ada@example.com",),),
+        elsewhere=True,
+    ),
+    Requests(
+        what="one reader's address is part of another reader's",
+        patterns=frozenset({Pattern.KEYS}),
+        requests=(("jo.anna@example.com",), ("joanna@example.com",), ("anna@example.com",)),
+    ),
+    Requests(
+        what="readers have unusual addresses",
+        patterns=frozenset({Pattern.STRINGS}),
+        requests=(
+            ("björn+news@example.com",),
+            ("Mary.O'Hara@Example.com",),
+            ('"the front desk & co = 100%"@a-very-long-name-of-a-very-small-harbour.example.com',),
+        ),
+    ),
+    Requests(
+        what="mytable already contains rows, and the ids have a gap",
+        patterns=frozenset({Pattern.SIZES}),
+        requests=(("ada@example.com",),),
+        earlier=(("registered", "old@example.com"),),
+        deleted=12,
+    ),
+    Requests(
+        what="send_mail raises an exception in the first attempt",
+        patterns=frozenset({Pattern.DEATH}),
+        models={"refuses": _REFUSES.format(every=False)},
+        requests=(("ada@example.com",),),
+        fails=True,
+    ),
+    Requests(
+        what="another action of your controller calls send_mail, too",
+        patterns=frozenset({Pattern.UNCHANGED}),
+        requests=(),
+        other_page=True,
+    ),
+)
+
+TWO_TASKS = (
+    *_edits(("Harbour", "Market"), ("Chess", "Choir")),
+    Requests(
+        what="two editors swap headlines within one second",
+        patterns=frozenset({Pattern.CLOCK}),
+        requests=(("Harbour", "Market"), ("Chess", "Choir")),
+        at_once=True,
+        pause=0.25,
+        browsers=True,
+    ),
+    Requests(
+        what="an editor swaps two headlines, and then swaps them back",
+        patterns=frozenset({Pattern.EQUAL_INPUT}),
+        requests=(("Harbour", "Market"), ("Market", "Harbour")),
+    ),
+    Requests(
+        what="both articles have the same headline",
+        patterns=frozenset({Pattern.EQUAL_INPUT}),
+        requests=(("Harbour", "Harbour"),),
+    ),
+)
