@@ -1,147 +1,107 @@
-"""The checks of lesson 06, Who may call `task_do`? Their texts are in lesson06.toml."""
+"""The checks of lesson 06, Who may call `task_do`? Their texts are in lesson06.toml; guard06.py checks 6.1 and 6.2."""
 
 from base64 import b64encode
-from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from hashlib import new
+from itertools import cycle
 from urllib.parse import unquote_plus
 
-from harness.course.catalogue import Scenario
-from harness.course.lessons.expectations import NO_COOKIE, letters
+from harness.course.lessons.expectations import by_text, letters, own_instance
+from harness.course.lessons.guard06 import forged, task_only
+from harness.course.lessons.scenarios06 import FORGED, RENEWALS, TASK_ONLY, Card, Renewal
 from harness.course.trial import Rows, Trial
-from harness.records import Response, TaskInfo
+from harness.records import TaskInfo
 from harness.show.text import shorten
 
-_AGENT = {"User-Agent": "AppEngine-Google; (+http://code.google.com/appengine)"}
-_ADDRESS = {"X-Forwarded-For": "0.1.0.2"}
-_QUEUE = {
-    "X-AppEngine-QueueName": "default",
-    "X-AppEngine-TaskName": "task1",
-    "X-AppEngine-TaskRetryCount": "0",
-    "X-AppEngine-TaskExecutionCount": "0",
-}
-_FORGERIES = (
-    ("GET", None, "a user's plain request", "wide-open"),
-    ("POST", None, "a user's plain request", "wide-open"),
-    ("GET", NO_COOKIE, "a user's request without a cookie", "cookie"),
-    ("GET", _AGENT, "with the queue's User-Agent", "user-agent"),
-    ("GET", _ADDRESS, "with X-Forwarded-For: 0.1.0.2", "address"),
-)
-_TWO_QUEUES = "queue:\n- name: default\n  rate: 5/s\n- name: letters\n  rate: 5/s\n"
-_SENDER = """
-from google.appengine.api import taskqueue
-
-def index():
-    taskqueue.add(url=URL('ex6_1', 'mail'), params=dict(article=request.vars['article']), queue_name='letters')
-    return 'added'
-"""
 _SUBSCRIBERS = """
-def index():
-    for email, token in {cards!r}:
-        db.subscriber.insert(email=email, token=token)
-    db(db.subscriber.id == 2).delete()
+def fill():
+    for id, (email, token) in {cards!r}.items():
+        db.subscriber.insert(id=id, email=email, token=token)
     return 'filled'
 
 def change():
-    number = int(request.vars.id) - 1
-    subscriber = db(db.subscriber.id == request.vars.id)
-    subscriber.update(email='vera%s@example.org' % number, token='tok-%s' % (8150 + number))
+    db(db.subscriber.id == request.vars.id).update(email=request.vars.email, token=request.vars.token)
+    return 'changed'
 """
-_MAILED = ("mailing", "article")  # a table, and the fields that a check reads
-_GIFTS = ("free_month", "reader")
+_AUDIT = """
+
+def audit_of_the_check():
+    charge_card('audit@example.org', 'tok-audit-5u7r')
+    charge_card(email='Audit@example.org', token='0k3p')
+    return 'audited'
+"""
+_AUDITED: Rows = [("audit@example.org", "5u7r"), ("Audit@example.org", "0k3p")]
 _CHARGED = ("charged", "email", "card")
-_CARDS = [(f"ebbe{number}.larsen@example.com", f"tok-zq{number}-{4711 + number}") for number in range(4)]
-_OTHER_CARDS = [(f"Kim-{number}@mail.test", f"XK{number}_{90536 - 7 * number}") for number in range(4)]  # other letters
+_MOST = 20  # attempts
 
 
-def _expect_admitted(trial: Trial, mistake: str, table: tuple[str, ...], expected: Rows) -> None:
-    """Run the task that waits, and require that its worker succeeds and that the table then contains these rows."""
-    attempt = trial.step()
-    trial.expect_ok(attempt, mistake, f"the task of the queue {attempt.task.queue} ended with")
-    trial.expect_equal(trial.rows(*table), expected, trial.if_known("no-work"), f"{table[0]} contains")
+@dataclass(slots=True)
+class _Book:
+    """The subscribers of one lab.
+
+    Args:
+        cards: the current card of each, by id.
+        old: the cards from before.
+        due: the ids whose tasks wait.
+        charged: the rows that the workers should have written.
+    """
+
+    cards: dict[int, Card]
+    old: list[Card] = field(default_factory=list)
+    due: list[int] = field(default_factory=list)
+    charged: Rows = field(default_factory=list)
+
+    def change(self, trial: Trial, number: int) -> None:
+        """Give a subscriber a new e-mail address and a new card."""
+        self.old.append(self.cards[number])
+        changes = len(self.old)
+        self.cards[number] = (f"vera{changes}.{number}@example.org", f"tok-new-{8150 + 37 * changes + number}")
+        email, token = self.cards[number]
+        trial.lab.get("subscribers/change", id=number, email=email, token=token)
 
 
-def _task_only(trial: Trial, _: Scenario) -> None:
-    trial.lab.write("queue.yaml", _TWO_QUEUES)
-    trial.lab.write("controllers/sender.py", _SENDER)
-    answer = trial.get("ex6_1/publish", article="Möwen")
-    trial.expect_ok(answer, "at-definition", "a user's request to publish got", ", and a task in the queue")
-    _expect_admitted(trial, "shut-out", _MAILED, [("Möwen",)])
-    _expect_refused(trial, {}, "wide-open")
-    forged = ((NO_COOKIE, "cookie"), (_QUEUE, "wide-open"), (_AGENT, "user-agent"), (_ADDRESS, "address"))
-    for headers, mistake in forged:
-        _expect_refused(trial, headers, mistake)
-    trial.get("sender/index", article="Ebbe")
-    _expect_admitted(trial, "one-queue", _MAILED, [("Möwen",), ("Ebbe",)])
+def _leaking(trial: Trial, row: Renewal) -> None:
+    if row.audited:
+        _expect_same_charge_card(trial)
+    book = _Book(dict(zip(row.ids, row.cards, strict=False)), charged=trial.rows(*_CHARGED))
+    tasks = _renewals(trial, row, book)
+    if row.others:
+        _expect_same_tasks(trial, row, tasks)
+    _run(trial, row, book)
 
 
-def _expect_refused(trial: Trial, headers: Mapping[str, str], mistake: str) -> None:
-    without = "a user without a cookie" if headers else "a user"
-    sender = f"a user who sends {', '.join(headers)}" if any(headers.values()) else without
-    for method in ("GET", "POST"):
-        answer = _send(trial, method, "ex6_1/mail", {"article": "forged"}, headers)
-        worked = len(trial.rows(*_MAILED)) > 1
-        key = mistake if answer.ok and worked else "too-late" if worked else "other-status"
-        happened = f"{sender} got {answer.status}, and the article was {'' if worked else 'not '}mailed"
-        trial.expect(answer.status == 403 and not worked, key, happened, "403, and no mail")
+def _expect_same_charge_card(trial: Trial) -> None:
+    """Require that `charge_card` is as it was."""
+    trial.called = "charge_card, with an e-mail address and a token"
+    trial.lab.write("controllers/ex6_3.py", trial.lab.read("controllers/ex6_3.py") + _AUDIT)
+    ticket = trial.lab.get("ex6_3/audit_of_the_check").ticket
+    raised = f"it ended with {ticket.exception}: {ticket.message}" if ticket else ""
+    rows = trial.rows(*_CHARGED)
+    happened = raised or f"{_CHARGED[0]} contains {rows or 'no row'}"
+    trial.expect(rows == _AUDITED, "charge-card", happened, str(_AUDITED))
 
 
-def _send(
-    trial: Trial, method: str, path: str, values: Mapping[str, str], headers: Mapping[str, str] | None = None
-) -> Response:
-    return trial.get(path, headers, **values) if method == "GET" else trial.post(path, values, headers)
+def _expect_same_tasks(trial: Trial, row: Renewal, tasks: list[TaskInfo]) -> None:
+    """Require that other cards lead to the same tasks, except for a random name."""
+    others = _other_tasks(trial, row, row.others)
+    for place, task in enumerate(tasks):
+        for part, first in _contents(task).items():
+            second = _contents(others[place])[part]
+            if first == second:
+                continue
+            third = _contents(_other_tasks(trial, row, row.cards)[place])[part]
+            is_random = first != third
+            texts = f"{shorten(str(first), 60)} and {shorten(str(third if is_random else second), 60)}"
+            cards = "twice the same card" if is_random else "two different cards"
+            happened = f"for the same id and {cards}, {part} of the task differs: {texts}"
+            mistake = "random" if is_random else "disguised"
+            trial.expect(part == "the name" and is_random, mistake, happened, "two equal tasks")
 
 
-def _replay(trial: Trial, task: TaskInfo, headers: Mapping[str, str]) -> Response:
-    """Send, as a user, the same request as the task."""
-    if task.method == "GET":
-        return trial.get(task.url, {**NO_COOKIE, **headers})
-    form = {"Content-Type": "application/x-www-form-urlencoded"}
-    return trial.post(task.url, task.body, {**NO_COOKIE, **form, **headers})
-
-
-def _forged(trial: Trial, _: Scenario) -> None:
-    trial.get("ex6_2/order", reader="Grüße")
-    task = trial.one_task(missing=None)
-    expected: Rows = [("Grüße",)]
-    _expect_admitted(trial, "shut-out", _GIFTS, expected)
-    own = {name: value for name, value in task.headers if not name.lower().startswith("x-appengine-")}
-    own = {name: value for name, value in own.items() if name.lower() not in ("content-type", "host", "user-agent")}
-    for method, headers, request, mistake in _FORGERIES:
-        answer = _send(trial, method, "ex6_2/gift", {"reader": "me"}, headers)
-        _expect_no_gift(trial, answer, request, mistake, expected)
-    everything = {**own, **_AGENT, **_ADDRESS, **_QUEUE}
-    copies = (
-        (dict[str, str](), "a copy of the task's URL and params", "secret"),
-        (own, f"a copy with the headers {', '.join(own)}", "custom-header"),
-        (everything, "a copy with all headers", "together"),
-    )
-    for copied, request, mistake in copies:
-        _expect_no_gift(trial, _replay(trial, task, copied), request, mistake, expected)
-    trial.get("ex6_2/order", reader="Ebbe")
-    copy = _replay(trial, trial.one_task(missing=None), own)
-    _expect_no_gift(trial, copy, "a copy of a task that still waits", "secret", expected)
-
-
-def _expect_no_gift(trial: Trial, answer: Response, request: str, mistake: str | None, rows: Rows) -> None:
-    happened = f"{request} got {answer.status} and recorded a free month"
-    trial.expect(trial.rows(*_GIFTS) == rows, mistake, happened, "403, and no free month")
-
-
-def _encodings(text: str) -> tuple[str, ...]:
-    raw = text.encode()
-    hashes = (new(name, raw).hexdigest() for name in ("md5", "sha1", "sha256"))
-    return b64encode(raw).decode().rstrip("=")[:-1], raw.hex(), text[::-1], *hashes
-
-
-def _leaking(trial: Trial, _: Scenario) -> None:
-    tasks = _renewals(trial, _CARDS)
+def _other_tasks(trial: Trial, row: Renewal, cards: tuple[Card, ...]) -> list[TaskInfo]:
     with trial.again() as other:
-        others = _renewals(other, _OTHER_CARDS)
-    for task, same in zip(tasks, others, strict=True):
-        for (part, first), second in zip(_contents(task).items(), _contents(same).values(), strict=True):
-            texts = f"{shorten(str(first), 60)} and {shorten(str(second), 60)}"
-            happened = f"for the same id and two different cards, {part} of the task differs: {texts}"
-            trial.expect(first == second, "disguised", happened, "two equal tasks")
+        return _renewals(other, row, _Book(dict(zip(row.ids, cards, strict=False))))
 
 
 def _contents(task: TaskInfo) -> dict[str, object]:
@@ -158,27 +118,94 @@ def _contents(task: TaskInfo) -> dict[str, object]:
     }
 
 
-def _renewals(trial: Trial, cards: list[tuple[str, str]]) -> list[TaskInfo]:
-    """Require that three subscribers' cards are charged as they are at that moment; return the tasks."""
-    trial.lab.write("controllers/subscribers.py", _SUBSCRIBERS.format(cards=cards))
-    trial.lab.get("subscribers/index")
-    charged: Rows = []
-    tasks = []
-    for number, row_id in ((2, 3), (0, 1), (3, 4)):
-        email, token = cards[number]
-        trial.get("ex6_3/renew", id=row_id)
-        trial.expect_nothing_new(charged, *_CHARGED)
-        task = trial.one_task(missing="not-queued")
+def _renewals(trial: Trial, row: Renewal, book: _Book) -> list[TaskInfo]:
+    """Send the requests of all subscribers, and return their tasks. If each is due, they run."""
+    trial.lab.write("controllers/subscribers.py", _SUBSCRIBERS.format(cards=book.cards))
+    trial.lab.get("subscribers/fill")
+    tasks = list[TaskInfo]()
+    for number, pause in zip(row.renewals, cycle(row.pauses), strict=False):
+        task = _renew(trial, row, number)
         tasks.append(task)
-        _expect_no_leak(trial, task, email, token)
-        trial.lab.get("subscribers/change", id=row_id)
-        trial.succeed(trial.step(), "wrong-address")
-        trial.called = "renew, a change of the subscriber's e-mail and card, and lab.step()"
-        stale = [*charged, (email, token[-4:])]
-        charged.append((f"vera{number}@example.org", str(8150 + number)))
-        rows = trial.rows(*_CHARGED)
-        trial.expect_equal(rows, charged, "disguised" if rows == stale else "wrong-card", "the charged cards are")
+        book.due.append(number)
+        if row.others:
+            _expect_no_leak(trial, task, *book.cards[number])
+        if row.each:
+            _run(trial, row, book)
+        trial.lab._engine.clock.advance(pause)
     return tasks
+
+
+def _renew(trial: Trial, row: Renewal, number: int) -> TaskInfo:
+    """Send the request of a subscriber, and return the task that it added."""
+    before = trial.rows(*_CHARGED)
+    known = [task.identity for task in trial.lab.tasks()]
+    with own_instance(trial) if row.elsewhere else nullcontext():
+        trial.get("ex6_3/renew", id=number)
+    trial.expect_nothing_new(before, *_CHARGED)
+    added = [task for task in trial.lab.tasks() if task.identity not in known]
+    trial.expect_tasks(added, 1, None if added else row.lost, "the request added a task: ")
+    return added[0]
+
+
+def _run(trial: Trial, row: Renewal, book: _Book) -> None:
+    """Change the cards, run all tasks, and require that the new cards are charged."""
+    for number in dict.fromkeys(book.due) if row.changes else ():
+        book.change(trial, number)
+    for turns in row.shutdowns:
+        happened = "the instance was shut down in an attempt, and the task isn't in the queue any more"
+        trial.expect(trial.lab.tasks(), "retry-limit", happened, "another attempt")
+        trial.lab.step(kill_after=turns)
+    for _ in range(_MOST):
+        if trial.lab.tasks():
+            _attempt(trial, row)
+    trial.called = "renew, a change of the subscriber's e-mail and card, and lab.step()"
+    happened = f"after {_MOST} attempts, a task for {[task.url for task in trial.lab.tasks()]} still waits"
+    trial.expect(not trial.lab.tasks(), None, happened, "the queue becomes empty")
+    for number in book.due:
+        email, token = book.cards[number]
+        book.charged.append((email, token[-4:]))
+    book.due.clear()
+    found = trial.rows(*_CHARGED)
+    is_right = set(found) == set(book.charged) if row.shutdowns else by_text(found) == by_text(book.charged)
+    happened = f"the charged cards are {found[:5] or 'none'}"
+    trial.expect(is_right, _wrong_charge(trial, row, book, found), happened, str(book.charged[:5]))
+
+
+def _attempt(trial: Trial, row: Renewal) -> None:
+    """Run one attempt. It may fail if the scenario lets it fail."""
+    attempt = trial.step(may_fail=True)
+    ticket = attempt.response.ticket
+    if row.fails and attempt.task.retries == 0 and not attempt.ok:
+        happened = f"the first attempt ended with {attempt.status}, and no task waits"
+        trial.expect(trial.lab.tasks(), "retry-limit", happened, "another attempt")
+    elif row.what and not attempt.ok and not attempt.response.hint:
+        raised = f"{ticket.exception}: {shorten(ticket.message, 200)}" if ticket else f"the status {attempt.status}"
+        trial.wrong(row.uncharged, f"the worker ended with {raised}", "the card is charged")
+    elif ticket is not None:
+        trial.failed(ticket)
+    else:
+        trial.succeed(attempt, "wrong-address")
+
+
+def _wrong_charge(trial: Trial, row: Renewal, book: _Book, found: Rows) -> str | None:
+    """Return the mistake by which these cards were charged."""
+    old = {value for email, token in book.old for value in (email, token[-4:])}
+    if any(value in old for email, card in found for value in (email, card)):
+        return "stale"
+    is_complete = all(found.count(each) >= book.charged.count(each) for each in book.charged)
+    if is_complete and (not row.what or set(found) <= set(book.charged)):
+        return "charged-twice"
+    if row.fails and all(attempt.ok for attempt in trial.lab.attempts):
+        return "swallowed"
+    if row.what:
+        return row.uncharged
+    return "wrong-card" if found else "not-charged"
+
+
+def _encodings(text: str) -> tuple[str, ...]:
+    raw = text.encode()
+    hashes = (new(name, raw).hexdigest() for name in ("md5", "sha1", "sha256"))
+    return b64encode(raw).decode().rstrip("=")[:-1], raw.hex(), text[::-1], *hashes
 
 
 def _expect_no_leak(trial: Trial, task: TaskInfo, email: str, token: str) -> None:
@@ -192,4 +219,4 @@ def _expect_no_leak(trial: Trial, task: TaskInfo, email: str, token: str) -> Non
     trial.expect(leak is None, leak, carries, "neither the e-mail nor the token in it")
 
 
-RUNS = {"6.1": (_task_only, (Scenario(),)), "6.2": (_forged, (Scenario(),)), "6.3": (_leaking, (Scenario(),))}
+RUNS = {"6.1": (task_only, TASK_ONLY), "6.2": (forged, FORGED), "6.3": (_leaking, RENEWALS)}

@@ -1,0 +1,211 @@
+"""The checks of 6.1 and 6.2: a worker's guard admits each task, and no user."""
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+from harness.course.lessons.expectations import NO_COOKIE, by_text, own_instance
+from harness.course.lessons.scenarios06 import Guarded, Sender
+from harness.course.trial import Rows, Trial
+from harness.errors import quantity
+from harness.records import Attempt, Response, TaskInfo
+from harness.show.text import shorten
+
+_AGENT = {"User-Agent": "AppEngine-Google; (+http://code.google.com/appengine)"}
+_ADDRESS = {"X-Forwarded-For": "0.1.0.2"}
+_CLOUD = {"X-CloudTasks-QueueName": "default", "X-CloudTasks-TaskName": "task1", "X-CloudTasks-TaskRetryCount": "0"}
+_QUEUE = {
+    "X-AppEngine-QueueName": "default",
+    "X-AppEngine-TaskName": "task1",
+    "X-AppEngine-TaskRetryCount": "0",
+    "X-AppEngine-TaskExecutionCount": "0",
+}
+_ALL = {**_AGENT, **_ADDRESS, **_CLOUD, **_QUEUE}
+_Forgery = tuple[Mapping[str, str], str, str]  # headers, who sends them, and the mistake if the worker does its work
+_FORGERIES: tuple[_Forgery, ...] = (
+    ({}, "a user", "wide-open"),
+    (NO_COOKIE, "a user without a cookie", "cookie"),
+    (_AGENT, f"a user who sends the header User-Agent: {_AGENT['User-Agent']}", "user-agent"),
+    (_ADDRESS, "a user who sends the header X-Forwarded-For: 0.1.0.2", "address"),
+)
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+_NAMESPACE = "x-appengine-current-namespace"  # the client of the task queue adds it
+_QUEUES = "queue:\n- name: default\n  rate: 50/s\n- name: letters\n  rate: 50/s\n- name: default-2\n  rate: 50/s\n"
+_SENDER = """
+from google.appengine.api import taskqueue
+
+def index():
+    for number, (queue, method) in enumerate({tasks!r}):
+        article = '%s %s' % (queue, method)
+        url = URL('ex6_1', 'mail')
+        taskqueue.add(url=url, params=dict(article=article), queue_name=queue, method=method, countdown=number)
+    return 'added'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an exercise's actions and rows are, and whether the text requires the status 403."""
+
+    controller: str
+    action: str
+    worker: str
+    table: str
+    field: str
+    needs_403: bool
+
+
+def task_only(trial: Trial, row: Guarded) -> None:
+    """Check 6.1."""
+    _check(trial, row, _Place("ex6_1", "publish", "mail", "mailing", "article", needs_403=True))
+    if row.senders:
+        trial.lab.write("queue.yaml", _QUEUES)
+        tasks = [(sender.queue, sender.method) for sender in row.senders]
+        trial.lab.write("controllers/sender.py", _SENDER.format(tasks=tasks))
+        trial.lab.get("sender/index")
+    for sender in row.senders:
+        _expect_sender_admitted(trial, sender)
+
+
+def forged(trial: Trial, row: Guarded) -> None:
+    """Check 6.2."""
+    _check(trial, row, _Place("ex6_2", "order", "gift", "free_month", "reader", needs_403=False))
+
+
+def _check(trial: Trial, row: Guarded, place: _Place) -> None:
+    for number, value in enumerate(row.values):
+        _request(trial, row, place, value, number)
+    trial.expect_nothing_new([], place.table, place.field)
+    tasks = list(trial.lab.tasks())
+    if row.attacked:
+        for task in tasks:
+            _expect_no_copy(trial, place, task, [])
+    trial.lab._engine.clock.advance(row.wait)
+    for turns in row.shutdowns:
+        trial.expect(trial.lab.tasks(), None, "the instance was shut down, and no task waits", "another attempt")
+        trial.called = "lab.step()"
+        trial.lab.step(kill_after=turns)
+    while trial.lab.tasks():
+        _expect_admitted(trial, row, place)
+    expected: Rows = [(value,) for value in row.values]
+    _expect_work(trial, row, place, expected)
+    _expect_no_user(trial, row, place, tasks)
+
+
+def _request(trial: Trial, row: Guarded, place: _Place, value: str, number: int) -> None:
+    """Send the user's request that adds a task."""
+    with own_instance(trial) if row.elsewhere else nullcontext():
+        response = trial.get(f"{place.controller}/{place.action}", None, **{place.field: value})
+    happened = f"the user got {response.status}"
+    trial.expect(response.status < 400, "at-definition", happened, "a status of 200 to 399, and a task in the queue")
+    waiting = trial.lab.tasks()
+    missing = "not-queued" if not row.what else "lost"
+    trial.expect_tasks(waiting, number + 1, missing if len(waiting) <= number else None)
+    trial.lab._engine.clock.advance(row.pause)
+
+
+def _expect_admitted(trial: Trial, row: Guarded, place: _Place) -> None:
+    """Run the next task, and require that it is admitted."""
+    attempt = trial.step()
+    if attempt.response.hint or attempt.request.url.startswith("/_ah/"):
+        trial.succeed(attempt, None)
+    mistake = row.refused if row.what or attempt.ok else _why_refused(trial, row, place, attempt)
+    happened = f"the task of the queue {attempt.task.queue} got {attempt.status}"
+    trial.called = "lab.step()"
+    trial.expect(attempt.ok, mistake, happened, "a status of 200 to 299")
+
+
+def _why_refused(trial: Trial, row: Guarded, place: _Place, attempt: Attempt) -> str | None:
+    """Return the mistake by which the first task of all was refused."""
+    if trial.lab.table(place.table):
+        return None
+    own = [name.lower() for name, _ in attempt.task.headers]
+    if any(name.startswith("x-appengine-") and name != _NAMESPACE for name in own):
+        return "reserved-header"
+    trial.lab.post(f"{place.controller}/{place.worker}", data={place.field: row.values[0]})
+    if trial.lab.table(place.table):
+        return "inverted"
+    return "first-attempt" if trial.lab.tasks() and trial.lab.step().ok else "shut-out"
+
+
+def _expect_work(trial: Trial, row: Guarded, place: _Place, expected: Rows) -> None:
+    """Require that the tasks, which all were admitted, have done their work once each.
+
+    If an instance was shut down after the COMMIT, the next attempt does the work again.
+    """
+    found = trial.rows(place.table, place.field)
+    right = set(found) == set(expected) if row.shutdowns else by_text(found) == by_text(expected)
+    is_missing = any(found.count(each) < expected.count(each) for each in expected)
+    mistake = (
+        row.refused if row.what and is_missing else "twice" if not is_missing else "no-work" if not found else None
+    )
+    happened = f"{place.table} contains {shorten(str(found), 110) if found else 'no row'}"
+    trial.expect(right, mistake, happened, shorten(str(expected), 110))
+
+
+def _expect_sender_admitted(trial: Trial, row: Sender) -> None:
+    """Require of 6.1 that the task of another action is admitted."""
+    attempt = trial.step()
+    worked = trial.rows("mailing", "article")[-1:] == [(f"{row.queue} {row.method}",)]
+    happened = f"the {row.method} task of the queue {row.queue} got {attempt.status}"
+    happened += f", and its article was {'' if worked else 'not '}mailed"
+    trial.expect(attempt.ok and worked, row.closed, happened, "a status of 200 to 299, and a mail")
+
+
+def _expect_no_user(trial: Trial, row: Guarded, place: _Place, tasks: list[TaskInfo]) -> None:
+    """Require that users can't call the worker, whatever headers they send."""
+    before = trial.rows(place.table, place.field)
+    if not row.what:
+        for headers, sender, mistake in _FORGERIES:
+            for method in ("POST",) if headers else ("GET", "POST"):
+                response = _send(trial, place, method, headers)
+                _expect_refused(trial, place, response, f"{sender}, with {method},", mistake, before)
+    for task in tasks if row.attacked else ():
+        response = _replay(trial, task, _ALL)
+        _expect_refused(trial, place, response, "a copy of the task with all headers", "together", before)
+        response = _send(trial, place, "GET", {**NO_COOKIE, **_ALL})
+        _expect_refused(trial, place, response, "a user's GET request with all headers", "together", before)
+    left = trial.lab.tasks()
+    if left:
+        trial.run(may_fail=True)
+        happened = f"a user's request added {quantity(len(left), 'task')}, which wrote a row"
+        trial.expect(trial.rows(place.table, place.field) == before, "requeued", happened, "no row for a user")
+
+
+def _send(trial: Trial, place: _Place, method: str, headers: Mapping[str, str]) -> Response:
+    path, values = f"{place.controller}/{place.worker}", {place.field: "forged"}
+    return trial.get(path, headers, **values) if method == "GET" else trial.post(path, values, headers)
+
+
+def _expect_no_copy(trial: Trial, place: _Place, task: TaskInfo, before: Rows) -> None:
+    """Require that users who send the same request as a task are refused."""
+    own = {name: value for name, value in task.headers if not name.lower().startswith("x-appengine-")}
+    own = {name: value for name, value in own.items() if name.lower() not in ("content-type", "host", "user-agent")}
+    copies: tuple[tuple[Mapping[str, str], str, str], ...] = (
+        ({}, "a copy of the task's URL and params", "secret"),
+        (own, f"a copy of the task with its header {', '.join(own)}", "custom-header"),
+        ({**own, **_CLOUD}, f"a copy of the task with the headers {', '.join(_CLOUD)}", "cloud-tasks"),
+        ({**own, **_ALL}, "a copy of the task with all headers", "together"),
+    )
+    for headers, request, mistake in copies:
+        if headers or mistake == "secret":
+            _expect_refused(trial, place, _replay(trial, task, headers), request, mistake, before)
+
+
+def _replay(trial: Trial, task: TaskInfo, headers: Mapping[str, str]) -> Response:
+    """Send, as a user, the same request as the task."""
+    if task.method == "GET":
+        return trial.get(task.url, {**NO_COOKIE, **headers})
+    types = {name: value for name, value in task.headers if name.lower() == "content-type"}
+    return trial.post(task.url, task.body, {**NO_COOKIE, **(types or _FORM), **headers})
+
+
+def _expect_refused(trial: Trial, place: _Place, response: Response, sender: str, mistake: str, before: Rows) -> None:
+    """Require that a user's request was refused, and that no row is new."""
+    wrote = any("INSERT" in statement.upper() for statement in response.sql)
+    worked = wrote and trial.rows(place.table, place.field) != before
+    happened = f"{sender} got {response.status}, and the worker wrote {'a row' if worked else 'nothing'}"
+    expected = "403, and no row" if place.needs_403 else "no row"
+    trial.expect(not worked, mistake if response.ok else "too-late", happened, expected)
+    if place.needs_403:
+        trial.expect(response.status == 403, trial.if_known("other-status"), happened, expected)

@@ -1,0 +1,255 @@
+"""The scenarios of lesson 06: for each exercise, the fields of a row, and the table. The checks are in two modules:
+guard06.py (6.1 and 6.2) and lesson06.py (6.3).
+"""
+
+from dataclasses import dataclass
+
+from harness.course.catalogue import Pattern, Scenario
+from harness.course.lessons.expectations import REFUSES_ONCE
+
+Card = tuple[str, str]  # a subscriber's e-mail address, and the token of the card
+_DAY = 86_400.0  # seconds
+_EDGES = (" 'Möwe' ", "", "None", '"Ebbe" & <i>%40</i>' * 9)
+# An instance is shut down after each of the first statements, and twice before the first one.
+_SHUTDOWNS = (1, 2, 3, 0, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """A task that another action of the application adds.
+
+    Args:
+        queue: its queue.
+        method: its method.
+        closed: the mistake if its worker isn't admitted.
+    """
+
+    queue: str = "default"
+    method: str = "POST"
+    closed: str = "only-publish"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guarded(Scenario):
+    """Users' requests add tasks, whose worker has a guard, and users try to call the worker themselves.
+
+    Args:
+        values: what the users send, one request each, before the first task runs.
+        refused: the mistake if one of these tasks isn't admitted.
+        pause: the virtual seconds after each request of a user.
+        wait: the virtual seconds before the first task runs.
+        elsewhere: whether another instance runs the tasks.
+        shutdowns: for each of the first attempts, the turns after which its instance is shut down.
+        attacked: whether a user copies the tasks before they run and after it.
+        senders: the tasks of other actions.
+    """
+
+    values: tuple[str, ...] = ("Möwen",)
+    refused: str = "shut-out"
+    pause: float = 1.25
+    wait: float = 0.0
+    elsewhere: bool = False
+    shutdowns: tuple[int, ...] = ()
+    attacked: bool = False
+    senders: tuple[Sender, ...] = ()
+
+
+TASK_ONLY = (
+    Guarded(),
+    Guarded(
+        what="two users publish articles before the first task runs",
+        patterns=frozenset({Pattern.TWO_USERS}),
+        values=("Ferry late", "Nightfall"),
+        refused="shared",
+    ),
+    Guarded(
+        what="two users publish the same article",
+        patterns=frozenset({Pattern.EQUAL_INPUT}),
+        values=("Ferry late", "Ferry late"),
+        refused="once",
+    ),
+    Guarded(
+        what="the instance is shut down in each of the first five attempts",
+        patterns=frozenset({Pattern.DEATH, Pattern.SIZES}),
+        shutdowns=_SHUTDOWNS,
+        refused="one-attempt",
+    ),
+    Guarded(
+        what="one instance adds the task, and another one runs it",
+        patterns=frozenset({Pattern.INSTANCES}),
+        elsewhere=True,
+        refused="memory",
+    ),
+    Guarded(
+        what="the task waits for a day and a half before it runs",
+        patterns=frozenset({Pattern.CLOCK}),
+        wait=1.5 * _DAY + 2.75,
+        refused="too-old",
+    ),
+    Guarded(
+        what="the article is empty, has spaces or quotation marks, or is very long",
+        patterns=frozenset({Pattern.STRINGS}),
+        values=_EDGES,
+        refused="value",
+    ),
+    Guarded(
+        what="a user copies the request of a task, before the task runs and after it",
+        patterns=frozenset({Pattern.ATTACKER}),
+        attacked=True,
+    ),
+    Guarded(
+        what="another action adds tasks to three queues, with POST and with GET",
+        patterns=frozenset({Pattern.KEYS}),
+        values=(),
+        senders=(
+            Sender(),
+            Sender(queue="letters", closed="one-queue"),
+            Sender(queue="default-2", closed="one-queue"),
+            Sender(method="GET", closed="one-method"),
+        ),
+    ),
+)
+
+FORGED = (
+    Guarded(values=("Grüße",)),
+    Guarded(
+        what="two readers order before the first task runs",
+        patterns=frozenset({Pattern.TWO_USERS}),
+        values=("Kim", "Ebbe"),
+        refused="shared",
+    ),
+    Guarded(
+        what="a reader orders twice, and another reader's name is a part of the first one's",
+        patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.KEYS}),
+        values=("Ebbesen", "Ebbesen", "Ebbe"),
+        refused="once",
+    ),
+    Guarded(
+        what="the instance is shut down in each of the first five attempts",
+        patterns=frozenset({Pattern.DEATH, Pattern.SIZES}),
+        shutdowns=_SHUTDOWNS,
+        refused="one-attempt",
+    ),
+    Guarded(
+        what="one instance adds the task, and another one runs it",
+        patterns=frozenset({Pattern.INSTANCES}),
+        elsewhere=True,
+        refused="memory",
+    ),
+    Guarded(
+        what="the task waits for a day and a half before it runs",
+        patterns=frozenset({Pattern.CLOCK}),
+        wait=1.5 * _DAY + 2.75,
+        refused="too-old",
+    ),
+    Guarded(
+        what="the reader's name is empty, has spaces or quotation marks, or is very long",
+        patterns=frozenset({Pattern.STRINGS}),
+        values=_EDGES,
+        refused="value",
+    ),
+    Guarded(
+        what="a user copies the request of a task, before the task runs and after it",
+        patterns=frozenset({Pattern.ATTACKER}),
+        attacked=True,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewal(Scenario):
+    """Subscribers renew their subscriptions, and get a new card while the task waits.
+
+    Args:
+        ids: the ids of all subscribers.
+        cards: the e-mail address and the token of each.
+        others: the same in a second lab, or () for no second lab.
+        renewals: the ids in the users' requests.
+        changes: whether the subscribers get a new e-mail address and a new card before their tasks run.
+        pauses: the virtual seconds after each request; it is repeated.
+        each: whether each task runs before the next request.
+        elsewhere: whether another instance runs the tasks.
+        shutdowns: for each of the first attempts, the turns after which its instance is shut down.
+        fails: whether the first insert of a task's first attempt fails.
+        audited: whether another action calls `charge_card`.
+        lost: the mistake if a request adds no task.
+        uncharged: the mistake if the right card isn't charged.
+    """
+
+    ids: tuple[int, ...] = (1, 2, 3)
+    cards: tuple[Card, ...] = (
+        ("ebbe0.larsen@example.com", "tok-zq0-4z1q"),
+        ("vigga1.holm@example.com", "tok-zq1-8w2y"),
+        ("runa2.krag@example.com", "tok-zq2-6v3x"),
+    )
+    others: tuple[Card, ...] = ()
+    renewals: tuple[int, ...] = (3,)
+    pauses: tuple[float, ...] = (1.25,)
+    changes: bool = True
+    each: bool = False
+    elsewhere: bool = False
+    shutdowns: tuple[int, ...] = ()
+    fails: bool = False
+    audited: bool = False
+    lost: str = "not-queued"
+    uncharged: str = "wrong-card"
+
+
+_OTHER_CARDS = (("Kim-0@mail.test", "XK0_90zq"), ("Pia-11@mail.test", "XK11_7j2w"), ("Ole-5@mail.test", "XK5_1y9k"))
+RENEWALS = (
+    Renewal(others=_OTHER_CARDS),
+    Renewal(
+        what="the ids of the subscribers are 1, 11 and 111",
+        patterns=frozenset({Pattern.SIZES, Pattern.KEYS}),
+        ids=(111, 11, 1),
+        renewals=(11,),
+        uncharged="other-id",
+    ),
+    Renewal(
+        what="two subscribers renew before the first task runs",
+        patterns=frozenset({Pattern.TWO_USERS}),
+        renewals=(2, 3),
+        uncharged="shared",
+    ),
+    Renewal(
+        what="a subscriber renews again two seconds later, and exactly a day after the first time",
+        patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.CLOCK}),
+        renewals=(2, 2, 2),
+        pauses=(2.0, _DAY - 2.0),
+        each=True,
+        lost="lost-renewal",
+    ),
+    Renewal(
+        what="the instance is shut down in each of the first four attempts",
+        patterns=frozenset({Pattern.DEATH}),
+        shutdowns=(1, 2, 3, 4),
+        uncharged="early-mark",
+    ),
+    Renewal(
+        what="the database is locked during the first attempt, so the insert raises an exception",
+        patterns=frozenset({Pattern.DEATH}),
+        models={"locked": REFUSES_ONCE.format(table="charged")},
+        fails=True,
+        uncharged="early-mark",
+    ),
+    Renewal(
+        what="one instance adds the task, and another one runs it",
+        patterns=frozenset({Pattern.INSTANCES}),
+        elsewhere=True,
+        uncharged="memory",
+    ),
+    Renewal(
+        what="e-mail addresses have capital letters and an apostrophe, and tokens begin with zeros or are short",
+        patterns=frozenset({Pattern.STRINGS}),
+        cards=(("Ebbe.O'Hara+news@Example.COM", "00000042"), (f"{'vigga.' * 12}@example.com", "07a"), ("Ä@ö.dk", "Zz")),
+        renewals=(1, 2, 3),
+        changes=False,
+        uncharged="changed",
+    ),
+    Renewal(
+        what="another action of the controller calls charge_card",
+        patterns=frozenset({Pattern.UNCHANGED}),
+        renewals=(),
+        audited=True,
+    ),
+)
