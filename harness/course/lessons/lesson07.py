@@ -1,263 +1,414 @@
-"""The checks of lesson 07, the capstone, under seeded chaos. Their texts are in lesson07.toml."""
+"""The checks of lesson 07, the capstone. Their scenarios are in scenarios07.py and votes07.py."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from random import Random
+import re
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 
-from harness.course.catalogue import Scenario
-from harness.course.lessons.expectations import REFUSES_ONCE, expect_short_wait, own_instance, step_without_slip
-from harness.course.trial import CAP, Rows, Trial
+from harness.appengine.taskqueue import Task
+from harness.appengine.turns import Schedule
+from harness.course.lessons.expectations import NO_COOKIE, expect_short_wait, own_instance
+from harness.course.lessons.scenarios07 import MINUTES, RATINGS, Minutes, Rating, Ratings
+from harness.course.lessons.votes07 import VOTES, Votes
+from harness.course.trial import SLIPS, Rows, Trial
 from harness.errors import quantity
+from harness.records import Attempt, Outcome, Response, TaskInfo
 
-_SEEDS = (1, 2, 3)
-_WEEK = 7 * 24 * 3600  # seconds; the queue keeps a name for nine days
-_ARTICLES = ("ferry", "chess", "harbour")
-# A model runs before each action. This one lets a third of the tasks fail once, before they begin.
-_CHAOS = """
-_retries = request.env.http_x_appengine_taskretrycount
-if _retries is not None:
-    _name = request.env.http_x_appengine_taskname
-    if int(_retries) < sum(map(ord, _name)) % 3 - 1:
-        raise HTTP(500, 'chaos')
+# A controller that stands in for earlier users. It stores ratings or votes, with gaps between their ids.
+_EARLIER = """
+def index():
+    numbers = 'WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})'
+    db.executesql(numbers + 'INSERT INTO {table}(id, article{columns}) SELECT {first} + n * 60, ?{values} FROM numbers',
+                  ({article!r},))
 """
 # A controller of another instance, which stores a rating and counts it, as the solution of 7.1 does.
 _MEANWHILE = """
 def index():
-    article, table = request.vars.article, db[request.vars.table]
-    db[request.vars.ratings].insert(article=article, stars=request.vars.stars)
+    db.vote1.insert(article='ferry', stars=5)
     db.commit()
-    stars = [row.stars for row in db(db[request.vars.ratings].article == article).select()]
+    stars = [row.stars for row in db(db.vote1.article == 'ferry').select()]
     try:
-        table.insert(article=article, votes=len(stars), stars=sum(stars))
+        db.popular1.insert(article='ferry', votes=len(stars), stars=sum(stars))
     except Exception:
         db.rollback()
-        db((table.article == article) & (table.votes < len(stars))).update(votes=len(stars), stars=sum(stars))
+        older = (db.popular1.votes == None) | (db.popular1.votes < len(stars))
+        db((db.popular1.article == 'ferry') & older).update(votes=len(stars), stars=sum(stars))
 """
 _MEANWHILE_RANKED = """
 def index():
-    db.vote3.insert(article=request.vars.article)
+    db.vote3.insert(article='ferry')
     db.commit()
     rows = db(db.vote3).select()
     db(db.front3.votes < len(rows)).update(votes=len(rows), articles=best(rows))
 """
-# This model makes each write to front3 permanent at once, as a database without transactions does.
-_PERMANENT = """
-for _after in (db.front3._after_insert, db.front3._after_update, db.front3._after_delete):
-    _after.append(lambda *_: db.commit())
-"""
-# This model stops the first two attempts of a task after a write to front3, as if the instance was shut down.
-_STOPPED = """
-_writes = []
-
-def _stop(*_):
-    _writes.append(1)
-    if int(request.env.http_x_appengine_taskretrycount or 9) < 2 and len(_writes) == {writes}:
-        raise RuntimeError('chaos: stopped in the middle')
-
-for _after in (db.front3._after_insert, db.front3._after_update, db.front3._after_delete):
-    _after.append(_stop)
-"""
-_TURNS = "2" * 12  # more than the request of the other instance takes
+_MOST_TASKS = 10  # of an article in a minute
+_MOST_ATTEMPTS = 60  # of a round of votes
 _Ranking = tuple[int, list[str]]  # the number of votes, and the three best articles
 
 
-@contextmanager
-def _chaos(trial: Trial, seed: int) -> Iterator[Trial]:
-    """Yield a trial in which tasks are delivered twice, fail at first, and run in any order."""
-    with trial.again(seed=seed, shuffle=True, duplicates=0.3) as unlucky:
-        unlucky.lab.write("models/a_chaos.py", _CHAOS)
-        yield unlucky
+def _elsewhere(trial: Trial, apart: bool) -> AbstractContextManager[None]:
+    return own_instance(trial) if apart else nullcontext()
 
 
-def _rate(trial: Trial, path: str, article: str, stars: int, truth: dict[str, list[int]]) -> None:
-    response = trial.get(path, article=article, stars=stars)
-    truth.setdefault(article, []).append(stars)
+def _let_pass(trial: Trial, seconds: float) -> None:
+    """Let time pass in which no task runs."""
+    trial.lab._engine.clock.advance(seconds)
+
+
+def _store(trial: Trial, table: str, stored: Sequence[tuple[str, int]]) -> None:
+    """Store ratings with three stars each, or votes."""
+    for place, (article, count) in enumerate(stored):
+        columns, values = (", stars", ", 3") if table == "vote1" else ("", "")
+        parts = {"columns": columns, "values": values, "first": place * 100_000}
+        trial.lab.write("controllers/earlier.py", _EARLIER.format(table=table, count=count, article=article, **parts))
+        trial.lab.get("earlier/index")
+
+
+def _expect_no_totals(trial: Trial, response: Response, totals: str) -> None:
+    """Require that an action doesn't make its user wait, and writes no totals. It may prepare a row without votes."""
     expect_short_wait(trial, response, "waits")
+    updates = _statements(response, rf"UPDATE {totals} SET .*(votes|stars)=")
+    trial.expect(not updates, "foreground", f"the action ran {updates[:1]}", "only the worker writes totals")
+    if not trial.lab.attempts and _statements(response, rf".*\b{totals}\b"):
+        counted = [row for row in trial.rows(totals, "article", "votes", "stars") if row[1]]
+        happened = f"before the task ran, {totals} contained {counted}"
+        trial.expect(not counted, "foreground", happened, "only the worker writes totals")
 
 
-def _expect_popular(trial: Trial, table: str, truth: dict[str, list[int]], what: str) -> None:
-    trial.called = what
-    found = sorted(trial.rows(table, "article", "votes", "stars"))
-    right = sorted((article, len(stars), sum(stars)) for article, stars in truth.items())
-    votes, due = sum(row[1] or 0 for row in found), sum(row[1] for row in right)
-    key = trial.if_known("too-much") if votes > due else trial.if_known("wrong-sum")
-    if votes < due:
-        key = "too-little"
-    elif len(found) > len(right):
-        key = "two-rows"
-    trial.expect_equal(found, right, key, f"{table} contains")
+def _expect_no_counting(trial: Trial, response: Response, votes: str) -> None:
+    """Require that an action doesn't read all votes of an article."""
+    reads = _statements(response, rf"SELECT (?!.* LIMIT ).*\b{votes}\b")
+    happened = f"the action counted or read these rows: {''.join(reads[:1])[:90]}"
+    trial.expect(not reads, "foreground", happened, "only the worker counts")
 
 
-def _right_whatever_comes(trial: Trial, row: Scenario) -> None:
-    for seed in _SEEDS:
-        with _chaos(trial, seed) as unlucky:
-            random, truth = Random(seed), dict[str, list[int]]()
-            for _ in range(20):
-                _rate(unlucky, "ex7_1/rate", random.choice(_ARTICLES), random.randint(1, 5), truth)
-            counted = unlucky.rows("popular1", "article", "votes", "stars")
-            unlucky.expect_equal(counted, [], "waits", "before any worker could count, popular1 contains")
-            unlucky.run()
-            _expect_popular(unlucky, "popular1", truth, f"20 ratings, with their tasks under chaos (seed {seed})")
-            for article in _ARTICLES:
-                _rate(unlucky, "ex7_1/rate", article, random.randint(1, 5), truth)
-            unlucky.run()
-            _expect_popular(unlucky, "popular1", truth, "20 ratings and, after they were counted, three more")
-    for turns in (1, 2, 3, 4):
-        _count_together(trial, turns)
-    with trial.again() as refusing:
-        refusing.lab.write("models/z_refusing.py", REFUSES_ONCE.format(table="popular1"))
-        refusing.get("ex7_1/rate", article="ferry", stars=4)
-        refusing.run(may_fail=True)
-        refusing.called = "a rating whose first count fails, because the database is locked"
-        found = refusing.rows("popular1", "article", "votes", "stars")
-        refusing.expect_equal(found, [("ferry", 1, 4)], "swallowed", "after all attempts, popular1 contains")
+def _statements(response: Response, pattern: str) -> list[str]:
+    """Return the statements of a request that begin with a pattern, without quotes."""
+    statements = (" ".join(sql.replace('"', "").split()) for sql in response.sql)
+    return [sql for sql in statements if re.match(pattern, sql, re.IGNORECASE)]
 
 
-def _count_together(trial: Trial, turns: int) -> None:
-    """Let another instance store a rating and count, after the worker has taken so many turns."""
-    with trial.again() as other:
-        other.lab.write("controllers/meanwhile.py", _MEANWHILE)
-        truth = dict[str, list[int]]()
-        for stars in (4, 2):  # first there is no row, and then there is one
-            _rate(other, "ex7_1/rate", "ferry", stars, truth)
-            _overlap(other, "meanwhile/index?ratings=vote1&table=popular1&article=ferry&stars=5", turns)
-            truth["ferry"].append(5)
-            found = other.rows("popular1", "article", "votes", "stars")
-            right = [("ferry", len(truth["ferry"]), sum(truth["ferry"]))]
-            other.expect_equal(found, right, "older", "popular1 contains")
+def _expect_stored(trial: Trial, table: str, fields: Sequence[str], right: Rows) -> None:
+    """Require that each rating is still stored, once."""
+    found = Counter(trial.rows(table, *fields))
+    missing, more = Counter(right) - found, found - Counter(right)
+    happened = f"{quantity(missing.total(), 'row')} of {table} disappeared or changed: {list(missing)[:3]}"
+    trial.expect(not missing, "not-stored", happened, f"each rating stays in {table}, as its user gave it")
+    happened = f"{table} contains rows that no user's request stored: {list(more)[:3]}"
+    trial.expect(not more, "not-stored", happened, f"each rating is stored once in {table}")
 
 
-def _overlap(trial: Trial, path: str, turns: int) -> None:
-    """Let a worker and a request on another instance overlap, and run the other tasks; any of them may fail at first.
+def _turns(first: int, second: int = 12) -> str:
+    """Return an order of turns: so many of the worker, so many of the other request, and then the others."""
+    return "1" * first + "2" * second + "1" * 12 + "2" * 12
 
-    The worker takes so many turns, then the request takes all of its turns, and then the worker goes on.
-    """
-    trial.lab.overlap(trial.lab.tasks()[0], path, order="1" * turns + _TURNS)
-    for _ in range(CAP):
+
+def _identities(trial: Trial) -> set[tuple[str, str, Any]]:
+    return {task.identity for task in trial.lab.tasks()}
+
+
+def _run_all(trial: Trial, dies_after: int | None = None, may_fail: bool = False, apart: bool = False) -> list[Attempt]:
+    """Run all tasks; shut the instance of each task's first attempt down if `dies_after` is given."""
+    done = len(trial.lab.attempts)
+    while apart and trial.lab.tasks() and len(trial.lab.attempts) < done + 20:
+        with own_instance(trial):
+            _without_slip(trial, trial.step(may_fail=True))
+    for _ in trial.lab.tasks() if dies_after is not None else ():
+        trial.lab.step(kill_after=dies_after)
+    trial.run(may_fail=may_fail or apart)
+    attempts = list(trial.lab.attempts)[done:]
+    for attempt in attempts:
+        _without_slip(trial, attempt)
+    return attempts
+
+
+def _without_slip(trial: Trial, attempt: Attempt) -> Attempt:
+    """Require that an attempt that may fail didn't end in an exception such as a NameError."""
+    ticket = attempt.response.ticket
+    if ticket is not None and ticket.exception in SLIPS:
+        trial.failed(ticket)
+    return attempt
+
+
+def _gave_up(trial: Trial) -> bool:
+    """Return whether a task was removed after an attempt that failed."""
+    return any(attempt.outcome is Outcome.DROPPED for attempt in trial.lab.attempts)
+
+
+# 7.1
+
+
+def _count_ratings(trial: Trial, row: Ratings) -> None:
+    _store(trial, "vote1", row.stored)
+    ratings: list[Rating] = [(article, 3) for article, count in row.stored for _ in range(count)]
+    untasked = set[str]()  # articles of which a rating added no task
+    trial.lab.write("controllers/meanwhile.py", _MEANWHILE)
+    for batch in row.rounds:
+        for article, stars in batch:
+            _let_pass(trial, row.pause)
+            waiting = _identities(trial)
+            if row.early:
+                _rate_early(trial, article, stars)
+            else:
+                _rate(trial, row, article, stars)
+                untasked |= set() if _identities(trial) - waiting else {article}
+            ratings.append((article, stars))
+        if row.meanwhile is not None and trial.lab.tasks():
+            trial.lab.overlap(trial.lab.tasks()[0], "meanwhile/index", order=_turns(*row.meanwhile))
+            ratings.append(("ferry", 5))
+        _run_all(trial, row.dies_after, row.may_fail, row.apart)
+        trial.called = f"{quantity(len(ratings), 'rating')}, and then lab.run()"
+        found = sorted(trial.rows("popular1", "article", "votes", "stars"), key=str)
+        right = _totals(ratings)
+        trial.expect_equal(found, right, _miscounted(trial, row, found, right, untasked), "popular1 contains")
+    _expect_stored(trial, "vote1", ("article", "stars"), ratings)
+
+
+def _rate(trial: Trial, row: Ratings, article: str, stars: int) -> None:
+    with _elsewhere(trial, row.apart):
+        response = trial.get("ex7_1/rate", article=article, stars=stars)
+    _expect_no_totals(trial, response, "popular1")
+    _expect_no_counting(trial, response, "vote1")
+
+
+def _rate_early(trial: Trial, article: str, stars: int) -> None:
+    """Rate; the task starts as soon as it is added, and ends before the action continues."""
+    path = f"ex7_1/rate?{urlencode({'article': article, 'stars': stars})}"
+    trial.called = f"as a user: GET /{path}"
+    response = trial.lab.overlap(path, order="2").first
+    assert isinstance(response, Response)
+    if response.ticket is not None:
+        trial.failed(response.ticket)
+
+
+def _totals(ratings: Sequence[Rating]) -> Rows:
+    articles = {article for article, _ in ratings}
+    stars = {article: [stars for each, stars in ratings if each == article] for article in articles}
+    return sorted(((article, len(each), sum(each)) for article, each in stars.items()), key=str)
+
+
+def _miscounted(trial: Trial, row: Ratings, found: Rows, right: Rows, untasked: set[str]) -> str:
+    """Return the mistake by which the totals differ from the right ones."""
+    votes = {article: count or 0 for article, count, _ in found}
+    due = {article: count for article, count, _ in right}
+    fewer = {article for article, count in due.items() if votes.get(article, 0) < count}
+    more = {article for article, count in due.items() if votes.get(article, 0) > count}
+    if set(votes) - set(due):
+        return "renamed"
+    if len(found) > len(votes):
+        return "two-rows"
+    if fewer and _gave_up(trial):
+        return "retry-limit"
+    if fewer & untasked:
+        return "no-task"
+    if not row.what and len(due) > 1 and any(votes[article] == sum(due.values()) for article in more):
+        return "all-articles"
+    if fewer and not row.what and not fewer & set(votes):
+        return "no-row"
+    if fewer:
+        return row.lost
+    return row.extra if more else row.sums
+
+
+# 7.2
+
+
+def _share_tasks(trial: Trial, row: Minutes) -> None:
+    ratings = list[Rating]()
+    owners = dict[tuple[str, str, Any], str]()  # the article whose rating added a task
+    added = list[tuple[float, str]]()
+    removed = False  # whether a request removed a task that waited
+    for place, (later, article, stars) in enumerate(row.ratings):
+        trial.called = "lab.advance()"
+        trial.lab.advance(later)
+        attempts = list(trial.lab.attempts)
+        for attempt in attempts:
+            _without_slip(trial, attempt)
+        ratings.append((article, stars))
+        is_last = place + 1 == len(row.ratings)
+        if is_last and (row.crosses or row.meanwhile is not None):
+            _rate_meanwhile(trial, row, f"ex7_2/rate?{urlencode({'article': article, 'stars': stars})}")
+            continue
+        waiting = _identities(trial)
+        _rate_shared(trial, row, article, stars)
+        new, removed = _identities(trial) - waiting, removed or bool(waiting - _identities(trial))
+        owners |= dict.fromkeys(new, article)
+        now = trial.lab.now.timestamp()
+        added += [(now, article)] * len(new)
+        _expect_gathered(trial, row, article, [task for task in trial.lab.tasks() if owners[task.identity] == article])
+        in_a_minute = sum(article == each and now - at < 60 for at, each in added)
+        happened = f"within a minute, the ratings of {article!r} added {in_a_minute} tasks"
+        trial.expect(in_a_minute <= _MOST_TASKS, "too-many", happened, f"at most {_MOST_TASKS}")
+    _run_all(trial, row.dies_after, may_fail=row.dies_after is not None)
+    trial.called = f"{quantity(len(ratings), 'rating')}, and then lab.run()"
+    _expect_stored(trial, "vote2", ("article", "stars"), ratings)
+    found = sorted(trial.rows("popular2", "article", "votes", "stars"), key=str)
+    right = _totals(ratings)
+    trial.expect_equal(found, right, _overlooked(trial, row, found, right, removed), "popular2 contains")
+
+
+def _rate_meanwhile(trial: Trial, row: Minutes, path: str) -> None:
+    """Rate while the article's worker runs."""
+    trial.called = f"as a user, while the worker runs: GET /{path}"
+    engine = trial.lab._engine
+    if not trial.lab.tasks():
+        response = trial.lab.get(path)
+    elif row.meanwhile is not None:
+        response = trial.lab.overlap(trial.lab.tasks()[0], path, order=_turns(row.meanwhile)).second
+    else:
+        task, request = engine.waiting(None)[0], engine.user_client.request("GET", path)
+
+        started = list[Task]()
+
+        def due() -> Task | None:
+            started.extend([task] if task.eta <= engine.clock.timestamp else [])
+            return started[0] if started else None
+
+        deliver = partial(engine.dispatcher.deliver, [request], due, Schedule(order="2"))
+        response = engine.work(deliver, lambda: None)[0]
+    assert isinstance(response, Response)
+    if response.ticket is not None:
+        trial.failed(response.ticket)
+
+
+def _rate_shared(trial: Trial, row: Minutes, article: str, stars: int) -> None:
+    with _elsewhere(trial, row.apart):
+        headers = NO_COOKIE if row.strangers else None
+        response = trial.get("ex7_2/rate", headers=headers, article=article, stars=stars)
+    _expect_no_totals(trial, response, "popular2")
+    happened = "after this rating no task waits, so no task will count it"
+    trial.expect(trial.lab.tasks(), "no-task", happened, "a task that waits")
+    _expect_no_counting(trial, response, "vote2")
+
+
+def _expect_gathered(trial: Trial, row: Minutes, article: str, tasks: list[TaskInfo]) -> None:
+    fresh = [task for task in tasks if task.first_try is None and task.eta >= trial.lab.now]  # the others are overdue
+    late = [task for task in fresh if (task.eta - trial.lab.now).total_seconds() > 60.001]
+    trial.expect(not late, "too-late", "a task is due more than a minute from now", "within a minute of the rating")
+    trial.expect(len(fresh) <= 1, row.many, f"{len(fresh)} tasks are waiting for {article!r}", "at most one")
+
+
+def _overlooked(trial: Trial, row: Minutes, found: Rows, right: Rows, removed: bool) -> str:
+    """Return the mistake by which the totals of 7.2 differ from the right ones."""
+    votes = {article: count or 0 for article, count, _ in found}
+    if None in votes:
+        return "no-article"
+    if set(votes) - {article for article, _, _ in right}:
+        return "renamed"
+    if _gave_up(trial):
+        return "retry-limit"
+    if any(votes.get(article, 0) > count for article, count, _ in right):
+        return "too-much"
+    if removed:
+        return "removed"
+    return row.missing
+
+
+# 7.3
+
+
+def _top_three(trial: Trial, row: Votes) -> None:
+    trial.get("ex7_3/start")
+    shown = _expect_shown(trial, row, [(0, [])], "the action `start` ended")
+    _store(trial, "vote3", row.archive)
+    votes = [article for article, count in row.archive for _ in range(count)]
+    trial.lab.write("controllers/meanwhile.py", _MEANWHILE_RANKED)
+    for batch in row.ballots:
+        untasked = False
+        for article in batch:
+            _let_pass(trial, row.gap)
+            waiting = _identities(trial)
+            _vote(trial, row, article, shown)
+            votes.append(article)
+            untasked |= not _identities(trial) - waiting
+        shown = _rank(trial, row, votes, shown)
+        right = _best(votes)
+        key = "no-task" if untasked else "votes-missing" if shown[0][1] == right[1] else row.unranked
+        key = "retry-limit" if _gave_up(trial) else key
+        trial.expect_equal(shown, [right], key, "all tasks are done, and front3 contains")
+    _expect_stored(trial, "vote3", ("article",), [(article,) for article in votes])
+
+
+def _vote(trial: Trial, row: Votes, article: str, before: Rows) -> None:
+    with _elsewhere(trial, row.apart):
+        response = trial.get("ex7_3/vote", article=article)
+    expect_short_wait(trial, response, "waits")
+    if any("front3" in sql for sql in response.sql):
+        shown = trial.rows("front3", "votes", "articles")
+        happened = f"before the task ran, front3 changed from {before} to {shown}"
+        trial.expect(shown == before, "foreground", happened, "only the worker changes front3")
+
+
+def _rank(trial: Trial, row: Votes, votes: list[str], shown: Rows) -> Rows:
+    """Run all tasks, and require a complete ranking after each attempt, which isn't older than the previous one."""
+    for number in range(_MOST_ATTEMPTS + 1):
         if not trial.lab.tasks():
             break
-        step_without_slip(trial)
-    trial.called = f"your worker takes {quantity(turns, 'turn')}; then another instance stores a rating and counts"
+        happened = f"after {number} attempts, tasks still wait"
+        trial.expect(number < _MOST_ATTEMPTS, row.endless, happened, "success at the second attempt of each task")
+        before, earlier = shown, sum(count for _, count in row.archive)
+        counts = {shown[0][0], *range(max(earlier, shown[0][0]), len(votes) + 1)}
+        task = trial.lab.tasks()[0]
+        trial.called = "lab.step()"
+        if row.meanwhile is not None and task.retries == 1:
+            trial.lab.overlap(task, "meanwhile/index", order=_turns(*row.meanwhile))
+            votes.append("ferry")
+            attempt, counts = trial.lab.attempts[-1], {len(votes)}  # the other instance ranks all votes
+        else:
+            with _elsewhere(trial, row.apart):
+                attempt = trial.lab.step(kill_after=row.stops_after if task.retries == 1 else None)
+        _without_slip(trial, attempt)
+        if attempt.task.retries == 0:
+            shown = trial.rows("front3", "votes", "articles")
+            happened = f"at a task's first attempt, the press isn't ready, and front3 changed from {before} to {shown}"
+            rankings = [_best(votes)]
+            key = "not-ready" if len(shown) == 1 and shown[0][1] else _misplaced(row, shown, rankings, votes)
+            trial.expect(shown == before, key, happened, "front3 doesn't change")
+        else:
+            ended = "was shut down" if attempt.response.killed else f"ended with {attempt.status}"
+            rankings = [_best(votes[:count]) for count in sorted(counts)]
+            shown = _expect_shown(trial, row, rankings, f"an attempt {ended}", votes)
+    return shown
 
 
-def _few_tasks(trial: Trial, row: Scenario) -> None:
-    for seed in _SEEDS[:2]:
-        with _chaos(trial, seed) as unlucky:
-            random, truth = Random(seed), dict[str, list[int]]()
-            for number in range(30):
-                article = random.choice(_ARTICLES[:2])
-                _rate(unlucky, "ex7_2/rate", article, random.randint(1, 5), truth)
-                _expect_gathered(unlucky, article)
-                unlucky.lab.advance(seconds=1 if number < 20 else 25)
-            unlucky.run()
-            _expect_popular(unlucky, "popular2", truth, f"30 ratings in five minutes, under chaos (seed {seed})")
-            ratings = [(4, "chess", _until_next_minute(unlucky) + 10), (5, "ferry", 1), (1, "ferry", 20)]
-            for stars, article, later in ratings:
-                unlucky.lab.advance(seconds=later)
-                _rate(unlucky, "ex7_2/rate", article, stars, truth)
-            rated = unlucky.lab.now
-            unlucky.run()
-            _expect_popular(unlucky, "popular2", truth, "three more ratings within half a minute, much later")
-            unlucky.lab.advance(seconds=_WEEK - (unlucky.lab.now - rated).total_seconds())
-            with own_instance(unlucky):
-                _rate(unlucky, "ex7_2/rate", "ferry", 2, truth)
-            _rate(unlucky, "ex7_2/rate", "ferry", 3, truth)
-            _expect_gathered(unlucky, "ferry", "own-memory")
-            unlucky.run()
-            _expect_popular(unlucky, "popular2", truth, "two more ratings in the same minute of the week, a week later")
+def _expect_shown(trial: Trial, row: Votes, rankings: list[_Ranking], ended: str, votes: Sequence[str] = ()) -> Rows:
+    """Require that front3 has one row, with one of these rankings, and return its rows."""
+    shown = trial.rows("front3", "votes", "articles")
+    expected = f"one row, {rankings[-1]}" + (f", or still {rankings[0]}" if len(rankings) > 1 else "")
+    is_right = len(shown) == 1 and shown[0] in rankings
+    key = None if is_right else _misplaced(row, shown, rankings, votes)
+    trial.expect(is_right, key, f"{ended}, and front3 contains {shown or 'no row'}", expected)
+    return shown
 
 
-def _until_next_minute(trial: Trial) -> float:
-    """Return the seconds until the beginning of a minute, more than five minutes from now."""
-    return 360 - trial.lab.now.timestamp() % 60
-
-
-def _expect_gathered(trial: Trial, article: str, mistake: str = "many-tasks") -> None:
-    tasks: list[Any] = [task for task in trial.lab.tasks() if f"article={article}" in f"{task.url} {task.text}&"]
-    waiting = [task for task in tasks if task.eta >= trial.lab.now]  # the others are overdue
-    fresh = [task for task in waiting if task.retries == 0 and task.first_try is None]
-    trial.expect(len(fresh) <= 1, mistake, f"{len(fresh)} tasks are waiting for {article!r}", "at most one")
-    late = [task for task in fresh if (task.eta - trial.lab.now).total_seconds() > 60]
-    trial.expect(not late, "too-late", "a task is due more than a minute from now", "within a minute of the rating")
-
-
-def _top_three(trial: Trial, row: Scenario) -> None:
-    _rank_votes(trial, empty="empty")
-    with trial.again() as permanent:
-        permanent.lab.write("models/y_permanent.py", _PERMANENT)
-        _rank_votes(permanent, empty="rolled-back")
-    for turns in (1, 2, 3):
-        _rank_together(trial, turns)
-
-
-def _rank_together(trial: Trial, turns: int) -> None:
-    """Let another instance store a vote and rank, after the worker has taken so many turns."""
-    with trial.again() as other:
-        other.lab.write("controllers/meanwhile.py", _MEANWHILE_RANKED)
-        other.get("ex7_3/start")
-        other.get("ex7_3/vote", article="tides")
-        step_without_slip(other)  # the press isn't ready
-        if other.lab.tasks():
-            _overlap(other, "meanwhile/index?article=ferry", turns)
-            shown = other.rows("front3", "votes", "articles")
-            other.expect_equal(shown, [_best(["tides", "ferry"])], "older", "front3 contains")
-
-
-def _rank_votes(trial: Trial, empty: str) -> None:
-    """Require a right front page after each attempt; `empty` is the mistake if a ranking disappears."""
-    trial.get("ex7_3/start")
-    votes = ["ferry", "chess", "choir", "ferry", "tides", "ferry", "chess", "tides", "tides", "tides", "choir", "choir"]
-    rankings: list[_Ranking] = [(0, [])]
-    for number, article in enumerate(votes, 1):
-        rankings.append(_best(votes[:number]))
-        _vote(trial, article, rankings[-2:], quantity(number, "vote"), empty)
-    for writes, article in enumerate(("chess", "ferry", "choir"), 1):
-        trial.lab.write("models/z_stopped.py", _STOPPED.format(writes=writes))
-        votes.append(article)
-        rankings.append(_best(votes))
-        what = f"a vote whose worker is stopped just after its {('first', 'second', 'third')[writes - 1]} write"
-        _vote(trial, article, rankings[-2:], what, empty)
+def _misplaced(row: Votes, shown: Rows, rankings: Sequence[Any], votes: Sequence[str]) -> str:
+    """Return the mistake by which the rows of the front page are none of these rankings."""
+    if len(shown) > 1:
+        return "two-rows"
+    count, articles = shown[0] if shown else (0, [])
+    if not articles and not count:
+        return row.blank
+    if set(articles) - set(votes):
+        return "renamed"
+    known = [_best(list(votes)[:number]) for number in range(max(0, len(votes) - 20), len(votes) + 1)]
+    if shown[0] in known:
+        return "older"
+    if any(count == each[0] and sorted(articles) == sorted(each[1]) for each in rankings):
+        return row.misranked if row.misranked == "other-article" else "places"
+    if not articles or any(articles == each[1] for each in (*known, *rankings)):
+        return "votes"
+    if len(articles) > 3:
+        return "too-long"
+    if count == rankings[-1][0] and set(articles) < set(rankings[-1][1]):
+        return "mixed"
+    return row.misranked
 
 
 def _best(votes: list[str]) -> _Ranking:
     return len(votes), sorted(set(votes), key=lambda name: (-votes.count(name), name))[:3]
 
 
-def _vote(trial: Trial, article: str, rankings: list[_Ranking], what: str, empty: str) -> None:
-    """Vote, and require that the front page shows one of two rankings after each attempt, and finally the second."""
-    trial.get("ex7_3/vote", article=article)
-    ready = False
-    while trial.lab.tasks():
-        attempt = step_without_slip(trial)
-        trial.called = f"{what}, and an attempt that ended with {attempt.status}"
-        shown = trial.rows("front3", "votes", "articles")
-        expected = f"one row, {rankings[0]} or {rankings[1]}"
-        found = f"front3 contains {shown or 'no row'}"
-        trial.expect(len(shown) == 1 and shown[0] in rankings, _misplaced(shown, rankings, empty), found, expected)
-        found = f"the press wasn't ready, and front3 contains {shown}"
-        trial.expect(ready or shown == rankings[:1], "not-ready", found, f"{rankings[:1]}, as before the vote")
-        ready = True
-        trial.expect(attempt.number <= 60, "never", "the tasks never end", "success at the second attempt")
-    shown = trial.rows("front3", "votes", "articles")
-    trial.expect_equal(shown, rankings[1:], "gives-up", "all tasks are done, and front3 contains")
-
-
-def _misplaced(shown: Rows, rankings: list[_Ranking], empty: str) -> str:
-    """Return the mistake by which the rows of the front page are neither the old ranking nor the new one."""
-    if len(shown) > 1:
-        return "two-rows"
-    votes, articles = shown[0] if shown else (0, [])
-    if not articles:
-        return empty
-    (_, old), (count, new) = rankings
-    if votes == count and sorted(articles) == sorted(new):
-        return "places"
-    return "votes" if articles in (old, new) else "mixed"
-
-
-RUNS = {
-    "7.1": (_right_whatever_comes, (Scenario(),)),
-    "7.2": (_few_tasks, (Scenario(),)),
-    "7.3": (_top_three, (Scenario(),)),
-}
+RUNS = {"7.1": (_count_ratings, RATINGS), "7.2": (_share_tasks, MINUTES), "7.3": (_top_three, VOTES)}
