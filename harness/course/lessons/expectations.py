@@ -123,7 +123,7 @@ def tasks_of_request(
         The response, the tasks that it added, and the names of all tasks that it tried to add ("" for one without).
     """
     known = {task.identity for task in trial.lab.tasks()}
-    with _names_tried(trial) as names:
+    with names_tried(trial) as names:
         answer = trial.get(path, NO_COOKIE if other else None, **query)
     happened = f"the status of the response is {answer.status}"
     trial.expect(answer.status < 400, mistake, happened, "a response that isn't an error")
@@ -131,7 +131,8 @@ def tasks_of_request(
 
 
 @contextmanager
-def _names_tried(trial: Trial) -> Iterator[list[str]]:
+def names_tried(trial: Trial) -> Iterator[list[str]]:
+    """Yield a list to which the name of each task is added that the application tries to add, "" if it has none."""
     names = list[str]()
     listeners = trial.lab._engine.service.listeners
     listeners.append(lambda call, request: names.extend(_names_in(request) if call == "BulkAdd" else ()))

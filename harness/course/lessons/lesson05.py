@@ -119,7 +119,7 @@ def _once_a_day(trial: Trial, row: Digests) -> None:
             expect_no_work(trial, "digest")
         seen = (answer.status, answer.text, dict(answer.headers).get("Location"))
         if day in first:
-            _expect_nothing_queued(trial, row, tasks, [*tried[day], *names])
+            _expect_nothing_queued(trial, row, tasks, tried[day], names)
             mistake = "unkind" if _REFUSAL in answer.text else "other-response"
             happened = f"the response to a later request was {answer.status}: {shorten(answer.text, 90)}"
             expected = f"the same response as before: {first[day][0]}: {shorten(str(first[day][1]), 90)}"
@@ -148,13 +148,16 @@ def _expect_queued(trial: Trial, tasks: list[TaskInfo], names: list[str], tried:
     trial.expect(len(tasks) == 1, "several-tasks" if tasks else mistake, happened, "one task")
 
 
-def _expect_nothing_queued(trial: Trial, row: Digests, tasks: list[TaskInfo], names: list[str]) -> None:
-    """Require that a later request for a day queued nothing; `names` are those of all tasks for that day."""
+def _expect_nothing_queued(
+    trial: Trial, row: Digests, tasks: list[TaskInfo], tried: list[str], names: list[str]
+) -> None:
+    """Require that a later request for a day queued nothing; `tried` are the names of the earlier tasks for it."""
     if not tasks:
         return
     also, mistake = "", row.again
-    if all(names) and len(set(names)) > 1:
-        mistake, also = "new-name", f"; the names of the tasks are {', '.join(map(repr, dict.fromkeys(names)))}"
+    if all([*tried, *names]) and not set(tried) & set(names):
+        mistake = "new-name"
+        also = f"; the names of the tasks are {', '.join(map(repr, dict.fromkeys([*tried, *names])))}"
     elif row.again == "every-time" and _is_late(trial, row):
         mistake = "late-row"
     happened = f"a later request for this day queued {quantity(len(tasks), 'more task')}{also}"
@@ -212,9 +215,11 @@ def _expect_speed(trial: Trial, longest: float, seconds: float) -> None:
 
 def _expect_steady(trial: Trial, gaps: list[float]) -> None:
     """Require that tasks start every ten seconds, from the first one on."""
-    rate = trial.lab._engine.service.queues["archive"].config.rate
+    queues = trial.lab._engine.service.queues
+    rate = queues["archive"].config.rate
+    mistake = "default-too" if queues["default"].config.rate < 5 else "too-fast"
     happened = f"in the long run, a task starts every {1 / rate:g} s"
-    trial.expect(min(gaps) >= 10 or rate <= 0.1001, "too-fast", happened, "every 10 s")
+    trial.expect(min(gaps) >= 10 or rate <= 0.1001, mistake, happened, "every 10 s")
     happened = f"the tasks started after {', '.join(f'{gap:g}' for gap in [0.0, *gaps])} s"
     trial.expect(min(gaps) >= 10, "burst", happened, "one at a time, 10 s apart, from the beginning")
 

@@ -249,9 +249,14 @@ MAILINGS = (
         mistake="gap",
     ),
     Mailing(
-        what="there are exactly fifty readers, and another instance of the application serves each task",
-        patterns=frozenset({Pattern.INSTANCES, Pattern.SIZES}),
+        what="there are exactly fifty readers",
+        patterns=frozenset({Pattern.SIZES}),
         people=(("editor", 1), ("reader", 50)),
+    ),
+    Mailing(
+        what="another instance of the application serves each request and each task",
+        patterns=frozenset({Pattern.INSTANCES}),
+        people=(("reader", 53),),
         elsewhere=True,
         mistake="own-memory",
         endless="own-memory",
