@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import count
 
 # The modules in which a controller can leave a value: what it finds in its names, and what it imports most often.
 _KEPT_IN = (
@@ -21,6 +22,7 @@ _KEPT_IN = (
     "google.appengine.api.taskqueue",
     "google.appengine.api.taskqueue.taskqueue",
 )
+_seeds = count()  # of `hash`; an object() would do only as long as it exists
 
 
 @contextmanager
@@ -45,12 +47,12 @@ def own_process() -> Iterator[None]:
 def own_hash() -> Iterator[None]:
     """Let `hash()` of a string differ from scope to scope, because Python has another seed in each process."""
     hash_here = builtins.hash
-    builtins.hash = partial(_hash_elsewhere, hash_here, object())
+    builtins.hash = partial(_hash_elsewhere, hash_here, next(_seeds))
     try:
         yield
     finally:
         builtins.hash = hash_here
 
 
-def _hash_elsewhere(hash_here: Callable[[object], int], process: object, value: object) -> int:
-    return hash_here(value if isinstance(value, int | float) else (process, value))
+def _hash_elsewhere(hash_here: Callable[[object], int], seed: int, value: object) -> int:
+    return hash_here(value if isinstance(value, int | float) else (seed, value))
