@@ -59,10 +59,10 @@ def _dead_letters(trial: Trial) -> Rows:
 def _post(trial: Trial, row: Letters, leave: Leave, tasks: list[TaskInfo], letters: tuple[str, ...]) -> None:
     """Run all attempts of these tasks, and look at the calls of `deliver` and at the table after each one."""
     made: list[Attempt] = []
+    rows = _dead_letters(trial)
     for _ in range(_MOST * len(tasks)):
         if not trial.lab.tasks():
             return
-        before = _dead_letters(trial)
         attempt = step(trial, row, leave)
         made.append(attempt)
         happened = f"attempt {attempt.task.retries + 1} didn't end, and the queue dropped the task"
@@ -70,11 +70,11 @@ def _post(trial: Trial, row: Letters, leave: Leave, tasks: list[TaskInfo], lette
         trial.expect(not dropped, "dropped", happened, "the queue tries again, and the worker then gives up")
         if not attempt.response.killed:
             index = [task.identity for task in tasks].index(attempt.task.identity)
-            _expect_post(trial, row, of_task(made, tasks[index]), letters[index], before)
+            rows = _expect_post(trial, row, of_task(made, tasks[index]), letters[index], rows)
 
 
-def _expect_post(trial: Trial, row: Letters, made: list[Attempt], letter: str, before: Rows) -> None:
-    """Require that the last attempt of a letter ended as it should."""
+def _expect_post(trial: Trial, row: Letters, made: list[Attempt], letter: str, before: Rows) -> Rows:
+    """Require that the last attempt of a letter ended as it should, and return the rows of dead_letter."""
     attempt, number = made[-1], made[-1].task.retries + 1
     rows, calls = _dead_letters(trial), attempt.response.output.count(_CALLED)
     is_delivered = row.delivered.get(letter, _MOST) <= number
@@ -91,7 +91,7 @@ def _expect_post(trial: Trial, row: Letters, made: list[Attempt], letter: str, b
             )
         trial.succeed(attempt)
     elif gives_up:
-        _expect_letter(trial, row, made, letter, before)
+        _expect_letter(trial, row, made, letter, before, rows)
     else:
         if attempt.ok:
             key = "swallowed" if calls and rows == before else "too-early"
@@ -104,6 +104,7 @@ def _expect_post(trial: Trial, row: Letters, made: list[Attempt], letter: str, b
     trial.expect(calls == 1, key, f"attempt {number} called deliver {calls} times", "one call in each attempt")
     call, called = f"deliver({letter!r}, {number - 1})", attempt.response.output.partition(_CALLED)[2].splitlines()[0]
     trial.expect(called == call, "other-call", f"attempt {number} called {called}", call)
+    return rows
 
 
 def _expect_only_task(trial: Trial, attempt: Attempt) -> None:
@@ -114,10 +115,10 @@ def _expect_only_task(trial: Trial, attempt: Attempt) -> None:
     trial.expect(not new, "requeued", happened, "the queue itself tries again, with the same task")
 
 
-def _expect_letter(trial: Trial, row: Letters, made: list[Attempt], letter: str, before: Rows) -> None:
+def _expect_letter(trial: Trial, row: Letters, made: list[Attempt], letter: str, before: Rows, rows: Rows) -> None:
     """Require that the worker gave up in the last attempt."""
     attempt, number = made[-1], made[-1].task.retries + 1
-    new = _dead_letters(trial)[len(before) :]
+    new = rows[len(before) :]
     happened = f"attempt {number} of the letter {letter!r} ended with {attempt.status}"
     expected = "the worker writes one row to dead_letter, and responds with a status of 200 to 299"
     if not attempt.ok:
@@ -195,17 +196,17 @@ def _add_named(trial: Trial, row: Wakes, needed: dict[object, int]) -> None:
 
 def _ring(trial: Trial, row: Wakes, leave: Leave, needed: dict[object, int]) -> None:
     """Run attempts until the queue is empty, and look at the log after each one."""
+    rows = _log(trial)
     for _ in range(4 * sum(needed.values()) + 4):
         if not trial.lab.tasks():
             return
-        before = _log(trial)
         attempt = step(trial, row, leave)
         if attempt.task.identity not in needed:
             trial.wrong(None, f"the worker added a task for {attempt.request.url}", "only wake adds tasks")
         _expect_no_ticket(trial, attempt)
         if not attempt.response.killed:
-            _expect_logged(trial, attempt, before)
-            is_awake = len(_log(trial)) % needed[attempt.task.identity] == 0
+            rows = _expect_logged(trial, attempt, rows)
+            is_awake = len(rows) % needed[attempt.task.identity] == 0
             happened = f"attempt {attempt.task.retries + 1} wrote its row and ended with {attempt.status}"
             expected = f"the status {200 if is_awake else 500}, as the lines below your code choose it"
             trial.expect(attempt.ok == is_awake, "last-lines", happened, expected)
@@ -220,12 +221,13 @@ def _expect_no_ticket(trial: Trial, attempt: Attempt) -> None:
         trial.failed(ticket)
 
 
-def _expect_logged(trial: Trial, attempt: Attempt, before: Rows) -> None:
+def _expect_logged(trial: Trial, attempt: Attempt, before: Rows) -> Rows:
     name, number = attempt.task.name, str(attempt.task.retries + 1)
     rows = _log(trial)
     key = _misread(rows[len(before) :], before, rows, attempt)
     what = f"attempt {number} of the task {name} ended with {attempt.status}; the last rows of the log are"
     trial.expect(rows == [*before, (name, number)], key, f"{what} {rows[-3:]}", str([*before, (name, number)][-3:]))
+    return rows
 
 
 def _misread(new: Rows, before: Rows, rows: Rows, attempt: Attempt) -> str | None:

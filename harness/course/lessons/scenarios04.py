@@ -21,7 +21,8 @@ class Work(Scenario):
         together: whether all requests come before the first task runs.
         elsewhere: whether another instance serves the attempts of each task from this number on, the user's request
             being number 0.
-        deaths: for the number of an attempt, the turns after which its instance is shut down; 0 means before the first.
+        deaths: for the number of an attempt, the turns after which its instance is shut down; 0 means that the attempt
+            never reaches the worker.
     """
 
     pause: float = 1.25
@@ -65,7 +66,7 @@ ASKS = (
         gap=4000.5,
     ),
     Asks(
-        what="the instance of the worker is shut down in each attempt",
+        what="no attempt reaches the worker, because no instance is free",
         patterns=frozenset({Pattern.DEATH}),
         days=("Thursday",),
         deaths={1: 0, 2: 0, 3: 0},
@@ -166,7 +167,7 @@ RATINGS = (
     Ratings(
         what="numbers and stars contain spaces, quotation marks or more than 50 characters, or are '0' or 'None'",
         patterns=frozenset({Pattern.STRINGS}),
-        ratings=((" a'1 ", ""), ("0", "0"), ("None", "five"), ("x" * 60 + "1", "5"), ("x" * 60 + "2", "4")),
+        ratings=((" a'1 ", ""), ("0", "None"), ("x" * 60 + "1", "0"), ("x" * 60 + "2", "4")),
         together=True,
     ),
     Ratings(

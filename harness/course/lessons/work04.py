@@ -10,7 +10,7 @@ from harness.course.lessons.expectations import letters, own_instance
 from harness.course.lessons.scenarios04 import Work
 from harness.course.trial import SLIPS, Rows, Trial
 from harness.errors import quantity
-from harness.records import Attempt, TaskInfo
+from harness.records import Attempt, Response, TaskInfo
 
 Leave = Callable[[], None]
 _SHOWN = 8  # statuses in a message
@@ -59,11 +59,23 @@ def step(trial: Trial, row: Work, leave: Leave, kill_after: int | None = None) -
     trial.called = "lab.step()"
     if row.gap and trial.lab.attempts:
         trial.lab._engine.clock.advance(row.gap)
-    attempt = trial.lab.step(row.deaths.get(trial.lab.tasks()[0].retries + 1, kill_after))
+    turns = row.deaths.get(trial.lab.tasks()[0].retries + 1, kill_after)
+    attempt = _step_without_instance(trial) if turns == 0 else trial.lab.step(turns)
     ticket = attempt.response.ticket
     if ticket is not None and ticket.exception in SLIPS:
         trial.failed(ticket)
     return attempt
+
+
+def _step_without_instance(trial: Trial) -> Attempt:
+    """Run one attempt that never reaches the worker, and so gets no response."""
+    dispatcher = trial.lab._engine.dispatcher
+    send = dispatcher._send_together
+    dispatcher._send_together = lambda *_: [Response(0, killed=True)]
+    try:
+        return trial.lab.step(0)
+    finally:
+        dispatcher._send_together = send
 
 
 def run(trial: Trial, row: Work, leave: Leave, most: int) -> list[Attempt]:
