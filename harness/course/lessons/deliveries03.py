@@ -11,6 +11,7 @@ from harness.course.lessons.scenarios03 import Pair, Saves
 from harness.course.trial import Rows, Trial
 from harness.records import Attempt, Outcome, TaskInfo
 
+_SENTINELS = ("", "None", "0")  # texts that code may take for no text
 _ALIKE = 0.5  # ratio of the letters of two texts from which one is taken for a changed copy of the other
 _OTHER = """
 def index():
@@ -173,30 +174,33 @@ def expect_row(trial: Trial, row: Saves, done: Done, values: Pair, mistake: str 
 def _misread(trial: Trial, row: Saves, done: Done, values: Pair) -> str | None:
     """Return the mistake that left other new rows than one with these values."""
     new = done.new
+    if row.instances:
+        return trial.if_known("memory")  # the same values are right on one instance
     if not new and done.before and any(each.startswith(("UPDATE", "DELETE")) for each in done.attempt.response.sql):
         return trial.if_known("overwritten")
     if not new:
         return trial.if_known("ignored") if row.what or done.before else trial.if_known("not-written")
     if len(new) > 1:
         return trial.if_known("written-twice")
-    differing = [(found, right) for found, right in zip(new[0], values, strict=True) if found != right]
-    if row.instances and all(found is None or found in done.save.others for found, _ in differing):
-        return trial.if_known("memory")
     if new[0] == values[::-1]:
         return trial.if_known("exchanged")
-    if any(found in done.save.others and found for found, _ in differing):
+    differing = [(found, right) for found, right in zip(new[0], values, strict=True) if found != right]
+    plain = [found for found, right in differing if right.strip() not in _SENTINELS]
+    if any(found in done.save.others for found in plain):
         return "shared"
-    if any(found is None and right.strip() for found, right in differing):
-        plain = is_plain(done.task) and done.task.body
-        return trial.if_known("plain-payload") if plain else trial.if_known("no-values")
+    if row.what:  # the values of the plain row arrived
+        return None if None in plain else "altered"
+    if None in plain:
+        is_unread = is_plain(done.task) and done.task.body
+        return trial.if_known("plain-payload") if is_unread else trial.if_known("no-values")
     return "altered" if all(_is_altered(found, right) for found, right in differing) else "fixed-values"
 
 
-def _is_altered(found: str | None, right: str) -> bool:
+def _is_altered(found: str, right: str) -> bool:
     """Return whether a text is the right one with a change, such as fewer spaces."""
-    one, other = letters(found or "").lower(), letters(right).lower()
+    one, other = letters(found).lower(), letters(right).lower()
     alike = SequenceMatcher(None, one, other, autojunk=False).ratio() >= _ALIKE
-    return not other or bool(one) and (one in other or other in one or alike)
+    return bool(one) and (one in other or other in one or alike)
 
 
 def ask_as_other(trial: Trial, url: str, query: dict[str, Any], values: Pair, app: str) -> None:

@@ -147,7 +147,7 @@ def _lost(row: Saves, done: Done, args: list[str]) -> str | None:
     """Return the mistake that left the new row and has to do with args, or None."""
     number, headline = done.save.values
     new = done.new
-    if len(new) != 1 or new[0] in ((number, headline), (headline, number)) or row.instances:
+    if row.what or len(new) != 1 or new[0] in ((number, headline), (headline, number)):
         return None
     old, text = new[0]
     if len(args) > 1 and letters(headline) and letters(headline)[:8] in letters("".join(args)):

@@ -95,7 +95,7 @@ _ODD_EDITS = (
     ("None", "0"),
     (_LONG, ""),
 )
-_SIMILAR_EDITS = (_EDITS[0], ("Ferry late.", "Ferry on time!"))
+_SIMILAR_EDITS = (_EDITS[0], ("Ferry late again", "Ferry on time at last"))
 _COUNTS = (("Ada", "Ferry on time"), ("Björn & Co.", "Sturm: 50 % mehr Möwen"))
 _ODD_COUNTS = (
     ("", " Ferry  on time "),
@@ -104,7 +104,7 @@ _ODD_COUNTS = (
     ("Ada", _LONG),
     ("Ada", ""),
 )
-_SIMILAR_COUNTS = (_COUNTS[0], ("Ada L.", "Ferry on time!"))
+_SIMILAR_COUNTS = (_COUNTS[0], ("Ada Lund", "Ferry on time at last"))
 _ARTICLES = (("17", "Fish & chips: 1/2 price?"), ("42", "Möwen über Ærø, 100 % sicher"))
 _ODD_ARTICLES = (
     ("17", " Ferry  on time "),

@@ -18,9 +18,9 @@ NAMES = st.text(string.ascii_lowercase, min_size=1, max_size=6) | st.sampled_fro
 
 
 def rounds(pairs: st.SearchStrategy[Pair]) -> st.SearchStrategy[tuple[tuple[Pair, ...], ...]]:
-    """Return a strategy for one or two rounds of one to three requests, some of which are often equal."""
+    """Return a strategy for one or two rounds of one or two requests, which are often equal."""
     few = st.lists(pairs, min_size=1, max_size=2).flatmap(
-        lambda some: st.lists(st.sampled_from(some), min_size=1, max_size=3).map(tuple)
+        lambda some: st.lists(st.sampled_from(some), min_size=1, max_size=2).map(tuple)
     )
     return st.lists(few, min_size=1, max_size=2).map(tuple)
 
