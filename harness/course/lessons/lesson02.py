@@ -197,7 +197,8 @@ def _article(article: Article) -> Visit:
 def _mail_mistake(found: Outcome) -> str | None:
     titles = [visit.query["title"] for visit in found.visits if not visit.rows]
     if any(new in titles for _, new in found.extra):
-        return "always-true"
+        is_off = found.visits[0].query.get("urgent", "") not in ("", "on")
+        return "mixed-up" if len(found.visits) > 1 else "not-on" if is_off else "always-true"
     if not found.expected:
         return "by-hand" if "&" in titles[0] or '"' in titles[0] else "always-true"
     if any(map(is_plain, found.tasks)) and not found.rows:

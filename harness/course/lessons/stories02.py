@@ -16,28 +16,45 @@ _UNUSED = 3  # ids
 _Rows = Mapping[int, tuple[str, int | None]]  # the body and the words of each story, by id
 
 
+class _Stories:
+    """The rows of the table `story`, as they were when `read` was called last."""
+
+    def __init__(self, trial: Trial) -> None:
+        self._trial = trial
+        self.rows: _Rows = {}
+
+    def read(self) -> _Rows:
+        """Return the rows as they are now."""
+        self.rows = {row["id"]: (row["body"], row["words"]) for row in self._trial.lab.table("story")}
+        return self.rows
+
+
 def too_large(trial: Trial, row: Stories) -> None:
+    stories = _Stories(trial)
     if row.earlier:
         _insert_stories(trial, row.earlier + _UNUSED, f"db(db.story.id > {row.earlier}).delete()")
+        stories.read()
     ids, numbers = list[int](), dict[str, int]()
     for body in row.bodies:
-        task = _save_story(trial, row, body, bool(ids))
-        ids.append(max(_stories(trial)))
+        task = _save_story(trial, row, stories, body, bool(ids))
+        ids.append(max(stories.rows))
         numbers[task.name] = ids[-1]
     if row.later:
         _insert_stories(trial, row.later)
+        stories.read()
     for place, body in row.corrected.items():
-        _edit(trial, "correct", ids[place], body)
+        _edit(trial, stories, "correct", ids[place], body)
     for place in sorted(row.deleted):
-        _edit(trial, "delete", ids[place], None)
+        _edit(trial, stories, "delete", ids[place], None)
     saved = dict(zip(ids, row.bodies, strict=True))
     attempts = list[Attempt]()
     if row.dies is not None:
         attempts.append(trial.lab.step(kill_after=row.dies))
+        stories.read()
     for _ in numbers:
         if trial.lab.tasks():
-            attempts.append(_count(trial, row, numbers, saved, was_shut_down(attempts)))
-    _expect_all_counted(trial, saved, attempts)
+            attempts.append(_count(trial, row, stories, numbers, saved, was_shut_down(attempts)))
+    _expect_all_counted(trial, stories.rows, saved, attempts)
     trial.expect_no_echo()
 
 
@@ -48,17 +65,12 @@ def _insert_stories(trial: Trial, count: int, then: str = "") -> None:
     trial.lab.get("stories/index")
 
 
-def _stories(trial: Trial) -> _Rows:
-    return {row["id"]: (row["body"], row["words"]) for row in trial.lab.table("story")}
-
-
-def _save_story(trial: Trial, row: Stories, body: str, is_later: bool) -> TaskInfo:
-    known, before = {task.name for task in trial.lab.tasks()}, _stories(trial)
+def _save_story(trial: Trial, row: Stories, stories: _Stories, body: str, is_later: bool) -> TaskInfo:
+    known, before = {task.name for task in trial.lab.tasks()}, stories.rows
     with own_instance(trial) if row.elsewhere else nullcontext():
         trial.post("ex2_4/save", {"body": body})
     trial.called = f"as a user: POST /ex2_4/save with a story of {len(body.split()):,} words"
-    stories = _stories(trial)
-    new = [story for number, story in stories.items() if number not in before]
+    new = [story for number, story in stories.read().items() if number not in before]
     trial.expect_equal(len(new), 1, "not-saved", "the number of new rows in story is")
     trial.expect(new[0][0] == body, "not-saved", f"body of the new row is {str(new[0][0])[:60]!r}", repr(body[:60]))
     words, right = new[0][1], len(body.split())
@@ -74,23 +86,25 @@ def _save_story(trial: Trial, row: Stories, body: str, is_later: bool) -> TaskIn
     return tasks[0]
 
 
-def _edit(trial: Trial, action: str, number: int, body: str | None) -> None:
+def _edit(trial: Trial, stories: _Stories, action: str, number: int, body: str | None) -> None:
     """Correct a story, or delete it. The queue, its words and all other stories must stay as they are."""
-    before, waiting = dict(_stories(trial)), [task.name for task in trial.lab.tasks()]
+    before, waiting = dict(stories.rows), [task.name for task in trial.lab.tasks()]
     trial.post(f"ex2_4/{action}", {"id": number} | ({} if body is None else {"body": body}))
     if body is None:
         del before[number]
     else:
         before[number] = (body, before[number][1])
-    trial.expect_equal(_stories(trial), before, "edits-changed", "the id, body and words of the stories are now")
+    trial.expect_equal(stories.read(), before, "edits-changed", "the id, body and words of the stories are now")
     names = [task.name for task in trial.lab.tasks()]
     happened = f"before the request, {len(waiting)} tasks waited, and now {len(names)}"
     trial.expect(names == waiting, "edits-changed", happened, "the same tasks")
 
 
-def _count(trial: Trial, row: Stories, numbers: Mapping[str, int], saved: Mapping[int, str], again: bool) -> Attempt:
+def _count(
+    trial: Trial, row: Stories, stories: _Stories, numbers: Mapping[str, int], saved: Mapping[int, str], again: bool
+) -> Attempt:
     """Run a task, and require that it counts the words of its story and changes no other story."""
-    before = _stories(trial)
+    before = stories.rows
     if row.deleted:
         done = trial.step(may_fail=True)
         if numbers.get(done.task.name) not in before:
@@ -98,7 +112,7 @@ def _count(trial: Trial, row: Stories, numbers: Mapping[str, int], saved: Mappin
             trial.expect_ok(done, "deleted", happened, ", because nothing is left to do")
     else:
         done = attempt(trial, row)
-    number, after = numbers.get(done.task.name), _stories(trial)
+    number, after = numbers.get(done.task.name), stories.read()
     if number is None:
         return done
     trial.expect(
@@ -138,9 +152,9 @@ def _words_mistake(row: Stories, words: int | None, body: str, saved: str, after
     return "other-story" if words in others else None
 
 
-def _expect_all_counted(trial: Trial, saved: Mapping[int, str], attempts: list[Attempt]) -> None:
+def _expect_all_counted(trial: Trial, rows: _Rows, saved: Mapping[int, str], attempts: list[Attempt]) -> None:
     """Require that the task whose first attempt was cut off has run again."""
-    for number, (body, words) in _stories(trial).items():
+    for number, (body, words) in rows.items():
         if number in saved:
             happened = f"after {len(attempts)} attempts, words of story {number} is"
             trial.expect_equal(words, len(body.split()), "retry-limit", happened)

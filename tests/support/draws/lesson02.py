@@ -75,7 +75,7 @@ DRAWS = {
             st.builds(
                 Report,
                 port=_TEXT,
-                metres=st.lists(st.floats(-20, 20), min_size=1, max_size=5).map(tuple),
+                metres=st.lists(st.integers(-80, 80).map(lambda number: number / 4), min_size=1, max_size=5).map(tuple),
                 storm=st.booleans(),
             ),
             min_size=1,
