@@ -343,6 +343,8 @@ def _mistaken_values(
         return trial.if_known("empty")
     if any(None in values for values in wrong):
         return "no-values"
+    if any("None" in values for values in wrong) and not any("None" in values for values in lost):
+        return trial.if_known("none-text") or "fixed-values"
     if len(row.requests) == 1 and _is_same_twice(found, expected):
         return trial.if_known("same-twice")
     if any(old == new for old, new in wrong):
