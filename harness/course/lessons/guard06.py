@@ -100,7 +100,7 @@ def _request(trial: Trial, row: Guarded, place: _Place, value: str, number: int)
     trial.expect(response.status < 400, "at-definition", happened, "a status of 200 to 399, and a task in the queue")
     waiting = trial.lab.tasks()
     missing = "not-queued" if not row.what else "lost"
-    trial.expect_tasks(waiting, number + 1, missing if len(waiting) <= number else None)
+    trial.expect_tasks(waiting, number + 1, missing if len(waiting) <= number else "two-tasks")
     trial.lab._engine.clock.advance(row.pause)
 
 
@@ -168,7 +168,7 @@ def _expect_no_user(trial: Trial, row: Guarded, place: _Place, tasks: list[TaskI
     left = trial.lab.tasks()
     if left:
         trial.run(may_fail=True)
-        happened = f"a user's request added {quantity(len(left), 'task')}, which wrote a row"
+        happened = f"users' requests added {quantity(len(left), 'task')}, which wrote rows"
         trial.expect(trial.rows(place.table, place.field) == before, "requeued", happened, "no row for a user")
 
 

@@ -11,6 +11,7 @@ from harness.course.lessons.expectations import by_text, letters, own_instance
 from harness.course.lessons.guard06 import forged, task_only
 from harness.course.lessons.scenarios06 import FORGED, RENEWALS, TASK_ONLY, Card, Renewal
 from harness.course.trial import Rows, Trial
+from harness.errors import quantity
 from harness.records import TaskInfo
 from harness.show.text import shorten
 
@@ -45,18 +46,20 @@ class _Book:
         old: the cards from before.
         due: the ids whose tasks wait.
         charged: the rows that the workers should have written.
+        found: the rows that they have written.
     """
 
     cards: dict[int, Card]
     old: list[Card] = field(default_factory=list)
     due: list[int] = field(default_factory=list)
     charged: Rows = field(default_factory=list)
+    found: Rows = field(default_factory=list)
 
     def change(self, trial: Trial, number: int) -> None:
         """Give a subscriber a new e-mail address and a new card."""
         self.old.append(self.cards[number])
         changes = len(self.old)
-        self.cards[number] = (f"vera{changes}.{number}@example.org", f"tok-new-{8150 + 37 * changes + number}")
+        self.cards[number] = (f"vera{changes}.{number}@example.org", f"tok-new-{number}-q{changes:02}z")
         email, token = self.cards[number]
         trial.lab.get("subscribers/change", id=number, email=email, token=token)
 
@@ -64,7 +67,8 @@ class _Book:
 def _leaking(trial: Trial, row: Renewal) -> None:
     if row.audited:
         _expect_same_charge_card(trial)
-    book = _Book(dict(zip(row.ids, row.cards, strict=False)), charged=trial.rows(*_CHARGED))
+    before = _AUDITED if row.audited else []
+    book = _Book(dict(zip(row.ids, row.cards, strict=False)), charged=list(before), found=list(before))
     tasks = _renewals(trial, row, book)
     if row.others:
         _expect_same_tasks(trial, row, tasks)
@@ -124,7 +128,7 @@ def _renewals(trial: Trial, row: Renewal, book: _Book) -> list[TaskInfo]:
     trial.lab.get("subscribers/fill")
     tasks = list[TaskInfo]()
     for number, pause in zip(row.renewals, cycle(row.pauses), strict=False):
-        task = _renew(trial, row, number)
+        task = _renew(trial, row, number, book.found)
         tasks.append(task)
         book.due.append(number)
         if row.others:
@@ -135,20 +139,22 @@ def _renewals(trial: Trial, row: Renewal, book: _Book) -> list[TaskInfo]:
     return tasks
 
 
-def _renew(trial: Trial, row: Renewal, number: int) -> TaskInfo:
+def _renew(trial: Trial, row: Renewal, number: int, before: Rows) -> TaskInfo:
     """Send the request of a subscriber, and return the task that it added."""
-    before = trial.rows(*_CHARGED)
     known = [task.identity for task in trial.lab.tasks()]
     with own_instance(trial) if row.elsewhere else nullcontext():
         trial.get("ex6_3/renew", id=number)
     trial.expect_nothing_new(before, *_CHARGED)
     added = [task for task in trial.lab.tasks() if task.identity not in known]
-    trial.expect_tasks(added, 1, None if added else row.lost, "the request added a task: ")
+    happened = f"the request added {quantity(len(added), 'task')}"
+    trial.expect(len(added) == 1, "two-tasks" if added else row.lost, happened, "each request adds exactly one task")
     return added[0]
 
 
 def _run(trial: Trial, row: Renewal, book: _Book) -> None:
     """Change the cards, run all tasks, and require that the new cards are charged."""
+    if not book.due:
+        return
     for number in dict.fromkeys(book.due) if row.changes else ():
         book.change(trial, number)
     for turns in row.shutdowns:
@@ -156,16 +162,20 @@ def _run(trial: Trial, row: Renewal, book: _Book) -> None:
         trial.expect(trial.lab.tasks(), "retry-limit", happened, "another attempt")
         trial.lab.step(kill_after=turns)
     for _ in range(_MOST):
+        for task in trial.lab.tasks() if row.others else ():  # a worker may add another task
+            for number in book.due:
+                _expect_no_leak(trial, task, *book.cards[number])
         if trial.lab.tasks():
             _attempt(trial, row)
     trial.called = "renew, a change of the subscriber's e-mail and card, and lab.step()"
     happened = f"after {_MOST} attempts, a task for {[task.url for task in trial.lab.tasks()]} still waits"
-    trial.expect(not trial.lab.tasks(), None, happened, "the queue becomes empty")
+    itself = any(task.url.startswith("/tutorial/ex6_3/renew") for task in trial.lab.tasks())
+    trial.expect(not trial.lab.tasks(), "itself" if itself else None, happened, "the queue becomes empty")
     for number in book.due:
         email, token = book.cards[number]
         book.charged.append((email, token[-4:]))
     book.due.clear()
-    found = trial.rows(*_CHARGED)
+    found = book.found = trial.rows(*_CHARGED)
     is_right = set(found) == set(book.charged) if row.shutdowns else by_text(found) == by_text(book.charged)
     happened = f"the charged cards are {found[:5] or 'none'}"
     trial.expect(is_right, _wrong_charge(trial, row, book, found), happened, str(book.charged[:5]))
@@ -199,7 +209,8 @@ def _wrong_charge(trial: Trial, row: Renewal, book: _Book, found: Rows) -> str |
         return "swallowed"
     if row.what:
         return row.uncharged
-    return "wrong-card" if found else "not-charged"
+    known = [(email, token[-4:]) for email, token in book.cards.values()]
+    return "not-charged" if not found else "wrong-card" if set(found) <= set(known) else "changed"
 
 
 def _encodings(text: str) -> tuple[str, ...]:
@@ -209,14 +220,15 @@ def _encodings(text: str) -> tuple[str, ...]:
 
 
 def _expect_no_leak(trial: Trial, task: TaskInfo, email: str, token: str) -> None:
-    carried = unquote_plus(" ".join((task.name, task.url, task.text, repr(task.headers), task.tag or "")))
-    hidden = any(text in carried for secret in (email, token) for text in _encodings(secret))
-    leak = "token" if token in carried else "email" if email in carried else "disguised" if hidden else None
-    parts = [token[-4:], *map(letters, email.split("@"))]
-    if leak is None and any(part in text for part in parts for text in (carried, letters(carried))):
-        leak = "part"
-    carries = f"the task carries {task.text or task.url}"
-    trial.expect(leak is None, leak, carries, "neither the e-mail nor the token in it")
+    """Require that no part of a task contains an e-mail address or a token, as it is or in a usual encoding."""
+    for part, value in _contents(task).items():
+        text = unquote_plus(str(value))
+        hidden = any(each in text for secret in (email, token) for each in _encodings(secret))
+        leak = "token" if token in text else "email" if email in text else "disguised" if hidden else None
+        parts = [token[-4:], *map(letters, email.split("@"))]
+        if leak is None and any(each in carried for each in parts for carried in (text, letters(text))):
+            leak = "part"
+        trial.expect(leak is None, leak, f"{part} of the task: {text}", "neither the e-mail nor the token in it")
 
 
 RUNS = {"6.1": (task_only, TASK_ONLY), "6.2": (forged, FORGED), "6.3": (_leaking, RENEWALS)}

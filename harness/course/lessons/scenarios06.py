@@ -178,12 +178,12 @@ class Renewal(Scenario):
 
     ids: tuple[int, ...] = (1, 2, 3)
     cards: tuple[Card, ...] = (
-        ("ebbe0.larsen@example.com", "tok-zq0-4z1q"),
+        ("ebbe0.larsen@example.com", "tok-aq0-4z1q"),
+        ("runa2.krag@example.com", "tok-mq2-6v3x"),
         ("vigga1.holm@example.com", "tok-zq1-8w2y"),
-        ("runa2.krag@example.com", "tok-zq2-6v3x"),
     )
     others: tuple[Card, ...] = ()
-    renewals: tuple[int, ...] = (3,)
+    renewals: tuple[int, ...] = (2,)
     pauses: tuple[float, ...] = (1.25,)
     changes: bool = True
     each: bool = False
