@@ -254,6 +254,7 @@ def _rate_meanwhile(trial: Trial, row: Minutes, path: str) -> None:
     """Rate while the article's worker runs."""
     trial.called = f"as a user, while the worker runs: GET /{path}"
     engine = trial.lab._engine
+    response: Attempt | Response | None
     if not trial.lab.tasks():
         response = trial.lab.get(path)
     elif row.meanwhile is not None:
@@ -398,6 +399,8 @@ def _misplaced(row: Votes, shown: Rows, rankings: Sequence[Any], votes: Sequence
         return "older"
     if any(count == each[0] and sorted(articles) == sorted(each[1]) for each in rankings):
         return row.misranked if row.misranked == "other-article" else "places"
+    if count == rankings[-1][0] and row.misranked != "wrong-ranking":
+        return row.misranked
     if not articles or any(articles == each[1] for each in (*known, *rankings)):
         return "votes"
     if len(articles) > 3:
