@@ -87,37 +87,19 @@ def _saves(
     ]
 
 
-_LONG = "Nächtlicher Nebel & Wind über den Inseln: " * 7
+_LONG = "  \"Nebel\"  <b>&</b> 'Wind' + 50 % %41_- " * 2
+_ODD = (("0", ""), ("", "None"), (_LONG, _LONG))
 _EDITS = (("Ferry late", "Ferry on time"), ("Nightfall", "Nächtlicher Nebel & Wind"))
-_ODD_EDITS = (
-    ("", " Ferry  on time "),
-    ("\"Nebel\" <b>&</b> 'Wind' + 50 %", "\"Nebel\" <b>&</b> 'Wind' + 50 %"),
-    ("None", "0"),
-    (_LONG, ""),
-)
 _SIMILAR_EDITS = (_EDITS[0], ("Ferry late again", "Ferry on time at last"))
 _COUNTS = (("Ada", "Ferry on time"), ("Björn & Co.", "Sturm: 50 % mehr Möwen"))
-_ODD_COUNTS = (
-    ("", " Ferry  on time "),
-    ("\"Nebel\" <b>&</b> 'Wind' + 50 %", "\"Nebel\" <b>&</b> 'Wind' + 50 %"),
-    ("None", "0"),
-    ("Ada", _LONG),
-    ("Ada", ""),
-)
 _SIMILAR_COUNTS = (_COUNTS[0], ("Ada Lund", "Ferry on time at last"))
 _ARTICLES = (("17", "Fish & chips: 1/2 price?"), ("42", "Möwen über Ærø, 100 % sicher"))
-_ODD_ARTICLES = (
-    ("17", " Ferry  on time "),
-    ("18", "\"Nebel\" <b>&</b> 'Wind' + 1 %41_-"),
-    ("19", "None"),
-    ("20", _LONG),
-    ("21", ""),
-)
+_ODD_ARTICLES = (("17", _LONG), ("18", "None"), ("19", "0"), ("20", ""))
 _SIMILAR_ARTICLES = (_ARTICLES[0], ("17", "Fish & chips"), ("1", "Fish & chips"))
 
 ANOTHER_CONTROLLER = (
     Saves(rounds=((_EDITS[0],), (_EDITS[1],)), apps=("tutorial", "preview")),
-    *_saves("editors", "save the same correction", _EDITS, _SIMILAR_EDITS, _ODD_EDITS),
+    *_saves("editors", "save the same correction", _EDITS, _SIMILAR_EDITS, _ODD),
     Saves(
         what="readers open the page ex3_1/log after each correction",
         patterns=frozenset({Pattern.UNCHANGED, Pattern.FOREGROUND}),
@@ -127,7 +109,7 @@ ANOTHER_CONTROLLER = (
 )
 ANOTHER_APPLICATION = (
     Saves(rounds=((_COUNTS[0],), (_COUNTS[1],))),
-    *_saves("colleagues of the same name", "save the same headline", _COUNTS, _SIMILAR_COUNTS, _ODD_COUNTS),
+    *_saves("colleagues of the same name", "save the same headline", _COUNTS, _SIMILAR_COUNTS, _ODD),
     Saves(
         what="another page also adds a task for count, with the values editor and headline",
         patterns=frozenset({Pattern.UNCHANGED}),
@@ -146,7 +128,7 @@ ARGS_AND_PARAMS = (
 )
 NEVER_STOPS = (
     Saves(rounds=((_EDITS[0],), (_EDITS[1],))),
-    *_saves("editors", "save the same correction", _EDITS, _SIMILAR_EDITS, _ODD_EDITS),
+    *_saves("editors", "save the same correction", _EDITS, _SIMILAR_EDITS, _ODD),
     Saves(
         what="another page also adds a task for mail_editor, with the value new",
         patterns=frozenset({Pattern.UNCHANGED}),
