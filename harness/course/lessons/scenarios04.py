@@ -270,11 +270,11 @@ LETTERS = (
         delivered={"late": 4, "prompt": 1},
     ),
     Letters(
-        what="two equal letters and one that can be delivered are waiting, and attempts 1 and 2 never reach the worker",
+        what="two equal letters and one that can be delivered are waiting, and attempt 1 never reaches the worker",
         patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.TWO_USERS, Pattern.KEYS}),
         letters=("lost", "lost at sea", "lost"),
-        delivered={"lost at sea": 4},
-        deaths={1: 0, 2: 0},
+        delivered={"lost at sea": 2},
+        deaths={1: 0},
         together=True,
     ),
     Letters(
