@@ -11,39 +11,12 @@ from urllib.parse import urlencode
 from harness.appengine.taskqueue import Task
 from harness.appengine.turns import Schedule
 from harness.course.lessons.expectations import NO_COOKIE, expect_short_wait, own_instance
-from harness.course.lessons.scenarios07 import MINUTES, RATINGS, Minutes, Rating, Ratings
-from harness.course.lessons.votes07 import VOTES, Votes
+from harness.course.lessons.scenarios07 import EARLIER, MEANWHILE, MINUTES, RATINGS, Minutes, Rating, Ratings
+from harness.course.lessons.votes07 import MEANWHILE_RANKED, VOTES, Votes
 from harness.course.trial import SLIPS, Rows, Trial
 from harness.errors import quantity
 from harness.records import Attempt, Outcome, Response, TaskInfo
 
-# A controller that stands in for earlier users. It stores ratings or votes, with gaps between their ids.
-_EARLIER = """
-def index():
-    numbers = 'WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})'
-    db.executesql(numbers + 'INSERT INTO {table}(id, article{columns}) SELECT {first} + n * 60, ?{values} FROM numbers',
-                  ({article!r},))
-"""
-# A controller of another instance, which stores a rating and counts it, as the solution of 7.1 does.
-_MEANWHILE = """
-def index():
-    db.vote1.insert(article='ferry', stars=5)
-    db.commit()
-    stars = [row.stars for row in db(db.vote1.article == 'ferry').select()]
-    try:
-        db.popular1.insert(article='ferry', votes=len(stars), stars=sum(stars))
-    except Exception:
-        db.rollback()
-        older = (db.popular1.votes == None) | (db.popular1.votes < len(stars))
-        db((db.popular1.article == 'ferry') & older).update(votes=len(stars), stars=sum(stars))
-"""
-_MEANWHILE_RANKED = """
-def index():
-    db.vote3.insert(article='ferry')
-    db.commit()
-    rows = db(db.vote3).select()
-    db(db.front3.votes < len(rows)).update(votes=len(rows), articles=best(rows))
-"""
 _MOST_TASKS = 10  # of an article in a minute
 _MOST_ATTEMPTS = 60  # of a round of votes
 _Ranking = tuple[int, list[str]]  # the number of votes, and the three best articles
@@ -63,7 +36,7 @@ def _store(trial: Trial, table: str, stored: Sequence[tuple[str, int]]) -> None:
     for place, (article, count) in enumerate(stored):
         columns, values = (", stars", ", 3") if table == "vote1" else ("", "")
         parts = {"columns": columns, "values": values, "first": place * 100_000}
-        trial.lab.write("controllers/earlier.py", _EARLIER.format(table=table, count=count, article=article, **parts))
+        trial.lab.write("controllers/earlier.py", EARLIER.format(table=table, count=count, article=article, **parts))
         trial.lab.get("earlier/index")
 
 
@@ -145,7 +118,7 @@ def _count_ratings(trial: Trial, row: Ratings) -> None:
     _store(trial, "vote1", row.stored)
     ratings: list[Rating] = [(article, 3) for article, count in row.stored for _ in range(count)]
     untasked = set[str]()  # articles of which a rating added no task
-    trial.lab.write("controllers/meanwhile.py", _MEANWHILE)
+    trial.lab.write("controllers/meanwhile.py", MEANWHILE)
     for batch in row.rounds:
         for article, stars in batch:
             _let_pass(trial, row.pause)
@@ -316,7 +289,7 @@ def _top_three(trial: Trial, row: Votes) -> None:
     shown = _expect_shown(trial, row, [(0, [])], "the action `start` ended")
     _store(trial, "vote3", row.archive)
     votes = [article for article, count in row.archive for _ in range(count)]
-    trial.lab.write("controllers/meanwhile.py", _MEANWHILE_RANKED)
+    trial.lab.write("controllers/meanwhile.py", MEANWHILE_RANKED)
     for batch in row.ballots:
         untasked = False
         for article in batch:

@@ -26,6 +26,26 @@ import time
 if request.env.http_x_appengine_taskname is None and time.time() % 60 > 57:
     db.vote2._before_insert.append(lambda *_: time.sleep(5))
 """
+# A controller that stands in for earlier users. It stores ratings or votes, with gaps between their ids.
+EARLIER = """
+def index():
+    numbers = 'WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})'
+    db.executesql(numbers + 'INSERT INTO {table}(id, article{columns}) SELECT {first} + n * 60, ?{values} FROM numbers',
+                  ({article!r},))
+"""
+# A controller of another instance, which stores a rating and counts it, as the solution of 7.1 does.
+MEANWHILE = """
+def index():
+    db.vote1.insert(article='ferry', stars=5)
+    db.commit()
+    stars = [row.stars for row in db(db.vote1.article == 'ferry').select()]
+    try:
+        db.popular1.insert(article='ferry', votes=len(stars), stars=sum(stars))
+    except Exception:
+        db.rollback()
+        older = (db.popular1.votes == None) | (db.popular1.votes < len(stars))
+        db((db.popular1.article == 'ferry') & older).update(votes=len(stars), stars=sum(stars))
+"""
 LONG = "the-most-beautiful-lighthouse-of-the-northern-coast-"  # more than 50 characters
 
 

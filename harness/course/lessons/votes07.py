@@ -10,6 +10,14 @@ _PERMANENT = """
 for _after in (db.front3._after_insert, db.front3._after_update, db.front3._after_delete):
     _after.append(lambda *_: db.commit())
 """
+# A controller of another instance, which stores a vote and ranks.
+MEANWHILE_RANKED = """
+def index():
+    db.vote3.insert(article='ferry')
+    db.commit()
+    rows = db(db.vote3).select()
+    db(db.front3.votes < len(rows)).update(votes=len(rows), articles=best(rows))
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
