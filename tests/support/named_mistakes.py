@@ -109,7 +109,7 @@ def _fields(name: str, place: Place) -> list[ast.expr]:
 
     The rows are those of the class that annotates the parameter `row`, or else all rows of the lesson.
     """
-    modules = sorted((_FOLDER / "lessons").glob(f"*{place[0][-2:]}.py"))
+    modules = sorted(_FOLDER.glob(f"*/*{place[0][-2:]}.py"))
     nodes = [node for path in modules for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
     arguments = _function(place).args.args
     kinds = {ast.unparse(each.annotation) for each in arguments if each.arg == "row" and each.annotation}

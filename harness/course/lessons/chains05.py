@@ -5,7 +5,7 @@ from collections import Counter
 from itertools import pairwise
 
 from harness.course.lessons.expectations import expect_no_work, instance, let_pass, names_tried, tasks_of_request
-from harness.course.lessons.scenarios05 import Editions, Mailing
+from harness.course.scenarios.scenarios05 import Editions, Mailing
 from harness.course.trial import Trial
 from harness.errors import quantity
 from harness.records import Attempt, Response, TaskInfo

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 from harness.course.lessons.expectations import NO_COOKIE, by_text, own_instance
-from harness.course.lessons.scenarios06 import Guarded, Sender
+from harness.course.scenarios.scenarios06 import Guarded, Sender
 from harness.course.trial import Rows, Trial
 from harness.errors import quantity
 from harness.records import Attempt, Response, TaskInfo

@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from harness.course.lessons.expectations import NO_COOKIE, by_text, expect_short_wait, letters, own_instance
-from harness.course.lessons.scenarios01 import (
+from harness.course.scenarios.scenarios01 import (
     LOCKED,
     MOVE_THE_MAIL,
     QUEUE_IT,

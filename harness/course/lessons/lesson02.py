@@ -3,9 +3,19 @@
 import json
 from collections.abc import Sequence
 
-from harness.course.lessons.delivery02 import Job, Outcome, Visit, row_mistake, send, text_mistake, what_happened, work
 from harness.course.lessons.expectations import by_text, content_type, is_plain
-from harness.course.lessons.scenarios02 import (
+from harness.course.lessons.stories02 import too_large
+from harness.course.scenarios.delivery02 import (
+    Delivered,
+    Job,
+    Visit,
+    row_mistake,
+    send,
+    text_mistake,
+    what_happened,
+    work,
+)
+from harness.course.scenarios.scenarios02 import (
     EDITS,
     LIKE_NONE,
     NEWS,
@@ -17,10 +27,9 @@ from harness.course.lessons.scenarios02 import (
     News,
     Report,
     Reports,
-    Vote,
-    Votes,
+    SectionVote,
+    SectionVotes,
 )
-from harness.course.lessons.stories02 import too_large
 from harness.course.trial import Trial
 from harness.errors import quantity
 from harness.records import TaskInfo
@@ -56,7 +65,7 @@ def _repair_the_call(trial: Trial, row: Edits) -> None:
             trial.expect_equal(by_text(found.rows), by_text(found.expected), mistake, what_happened(found))
 
 
-def _log_mistake(found: Outcome) -> str | None:
+def _log_mistake(found: Delivered) -> str | None:
     if not found.rows:
         return "no-row"
     if not found.extra or not found.missing:
@@ -74,7 +83,7 @@ def _log_mistake(found: Outcome) -> str | None:
     return text_mistake(right[place], wrong[place])
 
 
-def _round_trip(trial: Trial, row: Votes) -> None:
+def _round_trip(trial: Trial, row: SectionVotes) -> None:
     for sent in send(trial, row, _VOTED, [_vote(vote) for vote in row.votes]):
         found = work(trial, row, _VOTED, sent)
         if not found.is_right:
@@ -82,13 +91,13 @@ def _round_trip(trial: Trial, row: Votes) -> None:
             trial.expect_equal(by_text(found.rows), by_text(found.expected), mistake, what_happened(found))
 
 
-def _vote(vote: Vote) -> Visit:
+def _vote(vote: SectionVote) -> Visit:
     query = {"stars": vote.stars, "sections": list(vote.sections)}
     query |= {} if vote.comment is None else {"comment": vote.comment}
     return Visit(query, [(section, 20 * vote.stars, vote.comment or None) for section in vote.sections])
 
 
-def _vote_mistake(found: Outcome) -> str | None:
+def _vote_mistake(found: Delivered) -> str | None:
     """Return the mistake in the first wrong column, sections first."""
     if not found.rows:
         return "no-row"
@@ -112,7 +121,7 @@ def _vote_mistake(found: Outcome) -> str | None:
     return text_mistake(sent, arrived)
 
 
-def _is_part(found: Outcome) -> bool:
+def _is_part(found: Delivered) -> bool:
     """Return whether a wrong row has a part of a section's name, or of the comment, as its section."""
     texts = [text for section, _, comment in found.expected for text in (section, comment or "")]
     wrong = [str(section).strip() for section, _, _ in found.extra]
@@ -136,7 +145,7 @@ def _report(report: Report) -> Visit:
     return Visit(query, [(report.port, max(report.metres), report.storm)])
 
 
-def _tide_mistake(found: Outcome) -> str | None:
+def _tide_mistake(found: Delivered) -> str | None:
     if not found.rows:
         return "no-row"
     if set(found.rows[0]) <= {None, False}:
@@ -194,7 +203,7 @@ def _article(article: Article) -> Visit:
     return Visit(query, [("urgent mail", article.title)] * (article.urgent == "on"))
 
 
-def _mail_mistake(found: Outcome) -> str | None:
+def _mail_mistake(found: Delivered) -> str | None:
     titles = [visit.query["title"] for visit in found.visits if not visit.rows]
     if any(new in titles for _, new in found.extra):
         is_off = found.visits[0].query.get("urgent", "") not in ("", "on")

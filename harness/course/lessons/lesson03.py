@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote, unquote_plus
 
-from harness.course.lessons.deliveries03 import (
+from harness.course.lessons.expectations import letters
+from harness.course.scenarios.deliveries03 import (
     Done,
     Save,
     ask_as_other,
@@ -15,8 +16,7 @@ from harness.course.lessons.deliveries03 import (
     path_of,
     succeed,
 )
-from harness.course.lessons.expectations import letters
-from harness.course.lessons.scenarios03 import (
+from harness.course.scenarios.scenarios03 import (
     ANOTHER_APPLICATION,
     ANOTHER_CONTROLLER,
     ARGS_AND_PARAMS,

@@ -2,8 +2,8 @@
 
 from harness.course.lessons.expectations import by_text
 from harness.course.lessons.letters04 import run_letters, run_wakes
-from harness.course.lessons.scenarios04 import ASKS, LETTERS, ORDERS, RATINGS, WAKES, Asks, Orders, Ratings
-from harness.course.lessons.work04 import (
+from harness.course.scenarios.scenarios04 import ASKS, LETTERS, ORDERS, RATINGS, WAKES, Asks, NumberedRatings, Orders
+from harness.course.scenarios.work04 import (
     Leave,
     add_task,
     add_tasks,
@@ -128,7 +128,7 @@ def _expect_fetch(trial: Trial, row: Asks) -> None:
 # 4.2 Make it idempotent
 
 
-def _run_ratings(trial: Trial, row: Ratings) -> None:
+def _run_ratings(trial: Trial, row: NumberedRatings) -> None:
     tasks: dict[tuple[str, str, object], str] = {}
     with first_instance(trial, row) as leave:
         for index, (number, stars) in enumerate(row.ratings):
@@ -155,7 +155,7 @@ def _ratings(trial: Trial) -> Rows:
 
 
 def _deliver(
-    trial: Trial, row: Ratings, leave: Leave, tasks: dict[tuple[str, str, object], str], kill_after: int | None
+    trial: Trial, row: NumberedRatings, leave: Leave, tasks: dict[tuple[str, str, object], str], kill_after: int | None
 ) -> None:
     """Run attempts until the queue is empty; each must succeed if it can."""
     done = {tasks.get(attempt.task.identity) for attempt in trial.lab.attempts if attempt.ok}
@@ -177,7 +177,7 @@ def _deliver(
         trial.succeed(attempt)
 
 
-def _expect_ratings(trial: Trial, row: Ratings, ratings: tuple[tuple[str, str], ...]) -> None:
+def _expect_ratings(trial: Trial, row: NumberedRatings, ratings: tuple[tuple[str, str], ...]) -> None:
     rows, first = _ratings(trial), {number: (number, stars) for number, stars in reversed(ratings)}
     expected = [each if each in ratings else first[each[0]] for each in rows if each[0] in first]
     expected = list(dict.fromkeys(expected)) + [first[number] for number in first if number not in dict(expected)]

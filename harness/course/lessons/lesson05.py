@@ -13,7 +13,7 @@ from harness.course.lessons.expectations import (
     tasks_of_request,
     work,
 )
-from harness.course.lessons.scenarios05 import (
+from harness.course.scenarios.scenarios05 import (
     DIGESTS,
     EDITIONS,
     MAILINGS,

@@ -9,7 +9,7 @@ from urllib.parse import unquote_plus
 
 from harness.course.lessons.expectations import by_text, letters, own_instance
 from harness.course.lessons.guard06 import forged, task_only
-from harness.course.lessons.scenarios06 import FORGED, RENEWALS, TASK_ONLY, Card, Renewal
+from harness.course.scenarios.scenarios06 import FORGED, RENEWALS, TASK_ONLY, Card, Renewal
 from harness.course.trial import Rows, Trial
 from harness.errors import quantity
 from harness.records import TaskInfo

@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 from harness.appengine.taskqueue import Task
 from harness.appengine.turns import Schedule
 from harness.course.lessons.expectations import NO_COOKIE, expect_short_wait, own_instance
-from harness.course.lessons.scenarios07 import EARLIER, MEANWHILE, MINUTES, RATINGS, Minutes, Rating, Ratings
-from harness.course.lessons.votes07 import MEANWHILE_RANKED, VOTES, Votes
+from harness.course.scenarios.scenarios07 import EARLIER, MEANWHILE, MINUTES, RATINGS, Minutes, Rating, Ratings
+from harness.course.scenarios.votes07 import MEANWHILE_RANKED, VOTES, Votes
 from harness.course.trial import SLIPS, Rows, Trial
 from harness.errors import quantity
 from harness.records import Attempt, Outcome, Response, TaskInfo

@@ -1,7 +1,7 @@
 """The checks of 4.4 (a dead-letter table) and 4.5 (read the headers)."""
 
-from harness.course.lessons.scenarios04 import Letters, Wakes
-from harness.course.lessons.work04 import (
+from harness.course.scenarios.scenarios04 import Letters, Wakes
+from harness.course.scenarios.work04 import (
     Leave,
     add_task,
     first_instance,

@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping
 from contextlib import nullcontext
 
-from harness.course.lessons.delivery02 import attempt, pass_a_second, was_shut_down
 from harness.course.lessons.expectations import own_instance
-from harness.course.lessons.scenarios02 import Stories
+from harness.course.scenarios.delivery02 import attempt, pass_a_second, was_shut_down
+from harness.course.scenarios.scenarios02 import Stories
 from harness.course.trial import Trial
 from harness.records import Attempt, TaskInfo
 

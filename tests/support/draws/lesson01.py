@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from harness.course.catalogue import Scenario
-from harness.course.lessons.scenarios01 import MOVE_THE_MAIL, WRITE_THE_WORKER, Requests
+from harness.course.scenarios.scenarios01 import MOVE_THE_MAIL, WRITE_THE_WORKER, Requests
 
 HEADLINES = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=80) | st.sampled_from(
     ["", " ", "None", "0", "null", "Ferry late", "Ferry late ", "1", "17", "a=1&b=2+3%20"]

@@ -2,15 +2,15 @@
 
 from hypothesis import strategies as st
 
-from harness.course.lessons.scenarios02 import (
+from harness.course.scenarios.scenarios02 import (
     Article,
     Edits,
     News,
     Report,
     Reports,
+    SectionVote,
+    SectionVotes,
     Stories,
-    Vote,
-    Votes,
 )
 
 _LETTERS = st.characters(exclude_categories=("Cs", "Cc"))  # a browser sends no others in one line
@@ -54,11 +54,11 @@ DRAWS = {
         **_FLAGS,
     ),
     "2.2": st.builds(
-        Votes,
+        SectionVotes,
         what=st.just("a generated scenario"),
         votes=st.lists(
             st.builds(
-                Vote,
+                SectionVote,
                 stars=st.integers(1, 5),
                 comment=st.none() | _TEXT,
                 sections=st.lists(_FULL, max_size=4, unique=True).map(tuple),

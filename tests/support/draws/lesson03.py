@@ -7,7 +7,7 @@ import string
 from hypothesis import strategies as st
 
 from harness.course.catalogue import Scenario
-from harness.course.lessons.scenarios03 import Addresses, Pair, Saves
+from harness.course.scenarios.scenarios03 import Addresses, Pair, Saves
 
 TEXTS = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), max_size=60)
 WORDS = st.sampled_from(["", " ", "Ferry", "Ferry late", " Ferry", "ferry", "None", "0", "%41", "Möwen & Wind", "a+b"])

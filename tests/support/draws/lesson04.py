@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from harness.course.catalogue import Scenario
 from harness.course.lessons.expectations import REFUSES_ONCE
-from harness.course.lessons.scenarios04 import Asks, Letters, Orders, Ratings, Wakes
+from harness.course.scenarios.scenarios04 import Asks, Letters, NumberedRatings, Orders, Wakes
 
 _TEXT = st.text(
     st.characters(min_codepoint=32, max_codepoint=0x2FFF, exclude_categories=["Cs", "Cn", "Co", "Zl", "Zp"])
@@ -27,7 +27,7 @@ def _deaths(most: int) -> st.SearchStrategy[dict[int, int]]:
     return st.sets(st.integers(1, most), max_size=2).map(lambda attempts: dict.fromkeys(attempts, 0))
 
 
-def _ratings(is_refused: bool) -> st.SearchStrategy[Ratings]:
+def _ratings(is_refused: bool) -> st.SearchStrategy[NumberedRatings]:
     # A number that is sent again has the same stars here; the table has a row for other ones.
     numbers = st.lists(st.integers(0, 2), min_size=1, max_size=4)
     pool = st.lists(st.tuples(TEXTS.filter(str.strip), TEXTS), min_size=3, max_size=3, unique_by=lambda each: each[0])
@@ -35,18 +35,20 @@ def _ratings(is_refused: bool) -> st.SearchStrategy[Ratings]:
     unique = drawn.map(lambda ratings: tuple(dict.fromkeys(ratings)))
     if is_refused:
         models = {"z_refusing": REFUSES_ONCE.format(table="rating")}
-        return st.builds(Ratings, ratings=unique, pause=_PAUSE, models=st.just(models), is_refused=st.just(True))
+        return st.builds(
+            NumberedRatings, ratings=unique, pause=_PAUSE, models=st.just(models), is_refused=st.just(True)
+        )
     return st.one_of(
-        st.builds(Ratings, ratings=drawn, pause=_PAUSE, together=st.booleans(), deaths=_deaths(2)),
-        st.builds(Ratings, ratings=drawn, pause=_PAUSE, lab=st.just({"duplicates": 1.0})),
-        st.builds(Ratings, ratings=drawn, elsewhere=st.integers(1, 3)),
+        st.builds(NumberedRatings, ratings=drawn, pause=_PAUSE, together=st.booleans(), deaths=_deaths(2)),
+        st.builds(NumberedRatings, ratings=drawn, pause=_PAUSE, lab=st.just({"duplicates": 1.0})),
+        st.builds(NumberedRatings, ratings=drawn, elsewhere=st.integers(1, 3)),
         st.builds(
-            Ratings,
+            NumberedRatings,
             ratings=unique.map(lambda ratings: ratings[:2]),
             dies_after=st.lists(st.integers(0, 9), min_size=2, max_size=2).map(tuple),
         ),
         st.builds(
-            Ratings,
+            NumberedRatings,
             ratings=unique.map(lambda ratings: ratings[:2]),
             orders=st.lists(st.text("12", min_size=1, max_size=6), min_size=2, max_size=2).map(tuple),
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from harness.course.catalogue import Scenario
-from harness.course.lessons.scenarios05 import Digests, Editions, Mailing, Pages, Reminders
+from harness.course.scenarios.scenarios05 import Digests, Editions, Mailing, Pages, Reminders
 
 _TITLES = st.text(st.characters(categories=("L", "N", "P", "S", "Zs")), min_size=1, max_size=60)
 _PAUSES = st.floats(1, 5000).map(lambda seconds: round(seconds, 3))  # from one second, so that clocks differ

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from harness.course.catalogue import Scenario
-from harness.course.lessons.scenarios06 import Card, Guarded, Renewal, Sender
+from harness.course.scenarios.scenarios06 import Card, Guarded, Renewal, Sender
 
 # Characters that a browser can send and that a database can store.
 _TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=80)

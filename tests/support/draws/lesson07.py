@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from harness.course.catalogue import Scenario
-from harness.course.lessons.scenarios07 import Minutes, Ratings
-from harness.course.lessons.votes07 import Votes
+from harness.course.scenarios.scenarios07 import Minutes, Ratings
+from harness.course.scenarios.votes07 import Votes
 
 # Characters that web2py, SQLite or a URL might treat in a special way.
 _TEXTS = st.text(st.sampled_from("aAbB 17'\"%_&?#+/\\äß€"), min_size=1, max_size=60).filter(str.strip)

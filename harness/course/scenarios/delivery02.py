@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from harness.course.lessons.expectations import by_text, is_plain, own_instance
-from harness.course.lessons.scenarios02 import Delivery, Stories
+from harness.course.scenarios.scenarios02 import Delivery, Stories
 from harness.course.trial import Rows, Trial
 from harness.records import Attempt, TaskInfo
 
@@ -41,7 +41,7 @@ class Visit:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Delivered:
     """The visits whose tasks have run, these tasks, the attempts, and the new rows of the table.
 
     `is_later` means that another request was handled correctly before, in this scenario or in the plainest one.
@@ -103,7 +103,7 @@ def send(trial: Trial, row: Delivery, job: Job, visits: Sequence[Visit]) -> Iter
         before = [*before, *(right for visit in batch for right in visit.rows)]
 
 
-def work(trial: Trial, row: Delivery, job: Job, sent: Sent) -> Outcome:
+def work(trial: Trial, row: Delivery, job: Job, sent: Sent) -> Delivered:
     """Run the tasks, and return what they wrote."""
     attempts, rows, tasks = list[Attempt](), sent.before, sent.tasks
     if row.dies is not None and tasks:
@@ -119,7 +119,7 @@ def work(trial: Trial, row: Delivery, job: Job, sent: Sent) -> Outcome:
     if tasks:
         trial.expect_no_echo()
     is_later = bool(row.what or sent.before)
-    return Outcome(sent.visits, tasks, attempts, rows[len(sent.before) :], is_later)
+    return Delivered(sent.visits, tasks, attempts, rows[len(sent.before) :], is_later)
 
 
 def _called(calls: Sequence[str]) -> str:
@@ -175,7 +175,7 @@ def was_shut_down(attempts: Sequence[Attempt]) -> bool:
     return bool(attempts) and attempts[0].response.killed
 
 
-def row_mistake(row: Delivery, found: Outcome) -> str | None:
+def row_mistake(row: Delivery, found: Delivered) -> str | None:
     """Return the mistake that the number and the origin of the rows show, in any exercise, or None."""
     missing, extra = found.missing, found.extra
     if not extra and was_shut_down(found.attempts):
@@ -190,7 +190,7 @@ def row_mistake(row: Delivery, found: Outcome) -> str | None:
     return "row-lost" if are_lost and found.is_later else None
 
 
-def _is_mixed(found: Outcome, row: tuple[Any, ...]) -> bool:
+def _is_mixed(found: Delivered, row: tuple[Any, ...]) -> bool:
     """Return whether each value of a row belongs to some row that was expected."""
     columns = zip(*found.expected, strict=True)
     return all(value in column for value, column in zip(row, columns, strict=True))
@@ -206,7 +206,7 @@ def text_mistake(sent: str, arrived: object) -> str:
     return "by-hand" if is_cut and end and end in "&=+%,;'\"" else "text-changed"
 
 
-def what_happened(found: Outcome) -> str:
+def what_happened(found: Delivered) -> str:
     """Return what introduces the wrong rows in a message: the attempts, or how a text differs."""
     if was_shut_down(found.attempts):
         return f"after {len(found.attempts)} attempts, of which the first was cut off, the table has"

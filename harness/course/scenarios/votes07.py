@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from harness.course.catalogue import Pattern, Scenario
-from harness.course.lessons.scenarios07 import LONG, REFUSES
+from harness.course.scenarios.scenarios07 import LONG, REFUSES
 
 # This model makes each write to front3 permanent immediately, as a database without transactions does.
 _PERMANENT = """

@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from harness.course.lessons.expectations import is_plain, letters, own_instance
-from harness.course.lessons.scenarios03 import Pair, Saves
+from harness.course.scenarios.scenarios03 import Pair, Saves
 from harness.course.trial import Rows, Trial
 from harness.records import Attempt, Outcome, TaskInfo
 

@@ -45,7 +45,7 @@ class Edits(Delivery):
 
 
 @dataclass(frozen=True, slots=True)
-class Vote:
+class SectionVote:
     """2.2: one vote; None as the comment means that the form has no such key."""
 
     stars: int
@@ -54,10 +54,10 @@ class Vote:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Votes(Delivery):
+class SectionVotes(Delivery):
     """2.2: the votes of readers."""
 
-    votes: tuple[Vote, ...] = (Vote(4, "Mehr Möwen!", ("sport", "tides")),)
+    votes: tuple[SectionVote, ...] = (SectionVote(4, "Mehr Möwen!", ("sport", "tides")),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,61 +163,63 @@ EDITS = (
 )
 
 VOTES = (
-    Votes(),
-    Votes(
+    SectionVotes(),
+    SectionVotes(
         what="readers choose many sections, one section, or none",
         patterns=frozenset({Pattern.SIZES, Pattern.EACH_WRITE}),
         votes=(
-            Vote(5, "Fine", ("chess", "sport", "tides", "letters", "weather")),
-            Vote(1, "Fine", ("tides",)),
-            Vote(2, "Fine", ()),
+            SectionVote(5, "Fine", ("chess", "sport", "tides", "letters", "weather")),
+            SectionVote(1, "Fine", ("tides",)),
+            SectionVote(2, "Fine", ()),
         ),
     ),
-    Votes(
+    SectionVotes(
         what="a reader writes no comment",
         patterns=_STRINGS,
-        votes=(Vote(5, "", ("tides", "chess")), Vote(3, None, ("tides", "chess"))),
+        votes=(SectionVote(5, "", ("tides", "chess")), SectionVote(3, None, ("tides", "chess"))),
     ),
-    Votes(
+    SectionVotes(
         what="a reader writes a comment that looks like a missing value",
         patterns=_STRINGS,
         together=True,
-        votes=tuple(Vote(2, comment, (f"section {number}",)) for number, comment in enumerate(LIKE_NONE)),
+        votes=tuple(SectionVote(2, comment, (f"section {number}",)) for number, comment in enumerate(LIKE_NONE)),
     ),
-    Votes(
+    SectionVotes(
         what="a comment contains spaces at its ends, quotes and letters of other alphabets, or it is long",
         patterns=_STRINGS,
-        votes=(Vote(4, AWKWARD, ("tides", "chess")), Vote(4, LONG, ("夜",))),
+        votes=(SectionVote(4, AWKWARD, ("tides", "chess")), SectionVote(4, LONG, ("夜",))),
     ),
-    Votes(
+    SectionVotes(
         what="the names of sections contain spaces, commas and quotes",
         patterns=_STRINGS,
-        votes=(Vote(4, "Fine", ("Arts, music & more", " 'Sport' ")), Vote(4, "Fine", ("Local news",))),
+        votes=(SectionVote(4, "Fine", ("Arts, music & more", " 'Sport' ")), SectionVote(4, "Fine", ("Local news",))),
     ),
-    Votes(
+    SectionVotes(
         what="a comment contains something that looks like another value",
         patterns=_ATTACKER,
-        votes=(Vote(4, "Bad&stars=1&sections=chess", ("sport", "tides")),),
+        votes=(SectionVote(4, "Bad&stars=1&sections=chess", ("sport", "tides")),),
     ),
-    Votes(
+    SectionVotes(
         what="two readers send the same vote",
         patterns=_SAME_TWICE,
-        votes=(Vote(4, "Fine", ("sport", "tides")), Vote(4, "Fine", ("sport", "tides"))),
+        votes=(SectionVote(4, "Fine", ("sport", "tides")), SectionVote(4, "Fine", ("sport", "tides"))),
     ),
-    Votes(
+    SectionVotes(
         what="two readers vote in the same minute, before the first task runs",
         patterns=_TWO_USERS,
         together=True,
-        votes=(Vote(4, "Fine", ("sport", "tides")), Vote(1, "Bad", ("chess", "letters"))),
+        votes=(SectionVote(4, "Fine", ("sport", "tides")), SectionVote(1, "Bad", ("chess", "letters"))),
     ),
-    Votes(what="`section_vote` contains earlier votes", patterns=frozenset({Pattern.UNCHANGED}), earlier=True),
-    Votes(
+    SectionVotes(what="`section_vote` contains earlier votes", patterns=frozenset({Pattern.UNCHANGED}), earlier=True),
+    SectionVotes(
         what="the name of a section is a part of another name",
         patterns=_KEYS,
-        votes=(Vote(4, "Fine", ("water sport", "sport")), Vote(5, "Fine", ("sport", "port"))),
+        votes=(SectionVote(4, "Fine", ("water sport", "sport")), SectionVote(5, "Fine", ("sport", "port"))),
     ),
-    Votes(what=IS_CUT_OFF, patterns=_DEATH, dies=2, votes=(Vote(4, "Fine", ("chess", "sport", "tides")),)),
-    Votes(what=ELSEWHERE, patterns=_INSTANCES, elsewhere=True),
+    SectionVotes(
+        what=IS_CUT_OFF, patterns=_DEATH, dies=2, votes=(SectionVote(4, "Fine", ("chess", "sport", "tides")),)
+    ),
+    SectionVotes(what=ELSEWHERE, patterns=_INSTANCES, elsewhere=True),
 )
 
 REPORTS = (

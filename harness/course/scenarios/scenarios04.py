@@ -93,7 +93,7 @@ ASKS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ratings(Work):
+class NumberedRatings(Work):
     """Readers rate stories.
 
     Args:
@@ -116,40 +116,40 @@ class Ratings(Work):
 
 
 RATINGS = (
-    Ratings(lab={"duplicates": 1.0}, mistake="no-row"),
-    Ratings(
+    NumberedRatings(lab={"duplicates": 1.0}, mistake="no-row"),
+    NumberedRatings(
         what="a rating is queued again, then with other stars, and another reader gives as many stars",
         patterns=frozenset({Pattern.EQUAL_INPUT}),
         ratings=(("r7", "3"), ("r7", "3"), ("r7", "5"), ("r8", "3")),
         failure="by-task",
     ),
-    Ratings(
+    NumberedRatings(
         what="the ratings r41, r4 and R4 wait when the first of their tasks runs",
         patterns=frozenset({Pattern.TWO_USERS, Pattern.KEYS}),
         ratings=(("r41", "4"), ("r4", "5"), ("R4", "2")),
         together=True,
     ),
-    Ratings(
+    NumberedRatings(
         what="the same rating is queued again after ten days",
         patterns=frozenset({Pattern.CLOCK}),
         ratings=(("r37", "3"), ("r37", "3")),
         pause=10 * _DAY + 0.5,
         failure="expires",
     ),
-    Ratings(
+    NumberedRatings(
         what="the same rating is queued again, and another instance runs its task",
         patterns=frozenset({Pattern.INSTANCES}),
         ratings=(("r27", "3"), ("r27", "3")),
         elsewhere=2,
         failure="own-memory",
     ),
-    Ratings(
+    NumberedRatings(
         what="two deliveries of one task run at the same time, on two instances",
         patterns=frozenset({Pattern.EACH_WRITE}),
         ratings=(("r50", "4"), ("r51", "4"), ("r52", "1")),
         orders=("12", "1122", "112"),
     ),
-    Ratings(
+    NumberedRatings(
         what="the first insert of each rating fails, because the database is locked",
         patterns=frozenset({Pattern.DEATH, Pattern.KEYS}),
         ratings=(("r67", "2"), ("r6", "2")),
@@ -157,20 +157,20 @@ RATINGS = (
         is_refused=True,
         mistake="swallowed",
     ),
-    Ratings(
+    NumberedRatings(
         what="the worker's instance is shut down in the first attempt, so the queue tries again",
         patterns=frozenset({Pattern.DEATH}),
         ratings=(("r70", "1"), ("r71", "2"), ("r72", "3")),
         dies_after=(1, 2, 9),
         mistake="marked-first",
     ),
-    Ratings(
+    NumberedRatings(
         what="numbers and stars contain spaces, quotation marks or more than 50 characters, or are '0' or 'None'",
         patterns=frozenset({Pattern.STRINGS}),
         ratings=((" a'1 ", ""), ("0", "None"), ("x" * 60 + "1", "0"), ("x" * 60 + "2", "4")),
         together=True,
     ),
-    Ratings(
+    NumberedRatings(
         what="another page of the application inserts a second row for a stored rating",
         patterns=frozenset({Pattern.UNCHANGED}),
         ratings=(("r80", "5"),),

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.course.catalogue import body, stub_cells
 from harness.course.lessons.expectations import letters, own_instance
-from harness.course.lessons.scenarios04 import Work
+from harness.course.scenarios.scenarios04 import Work
 from harness.course.trial import SLIPS, Rows, Trial
 from harness.errors import quantity
 from harness.records import Attempt, Response, TaskInfo
