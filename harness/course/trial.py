@@ -283,8 +283,7 @@ class Trial:
             return self.if_known("dict-without-view")
         if "takes arguments" in hint:
             return self.if_known("arguments")
-        is_unusual = "Write `def " in hint or "Write exactly `def " in hint or "is indented" in hint
-        return self.if_known("plain-function") if is_unusual else mistake
+        return None if "Write `def " in hint or "Write exactly `def " in hint or "is indented" in hint else mistake
 
     def _checked(self, response: Response) -> Response:
         if response.ticket is not None:
