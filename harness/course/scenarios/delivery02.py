@@ -44,7 +44,8 @@ class Visit:
 class Delivered:
     """The visits whose tasks have run, these tasks, the attempts, and the new rows of the table.
 
-    `is_later` means that another request was handled correctly before, in this scenario or in the plainest one.
+    `is_later` means that another request was handled correctly before, in this scenario or in the plainest one, and
+    `has_gap` that the table lacks an id, because a row was deleted.
     """
 
     visits: Sequence[Visit]
@@ -52,6 +53,7 @@ class Delivered:
     attempts: Sequence[Attempt]
     rows: Rows
     is_later: bool
+    has_gap: bool
 
     @property
     def expected(self) -> Rows:
@@ -105,21 +107,23 @@ def send(trial: Trial, row: Delivery, job: Job, visits: Sequence[Visit]) -> Iter
 
 def work(trial: Trial, row: Delivery, job: Job, sent: Sent) -> Delivered:
     """Run the tasks, and return what they wrote."""
-    attempts, rows, tasks = list[Attempt](), sent.before, sent.tasks
+    attempts, tasks = list[Attempt](), sent.tasks
     if row.dies is not None and tasks:
         attempts.append(trial.lab.step(kill_after=row.dies if len(tasks) == 1 else 1))
-        rows = trial.rows(job.table, *job.fields)
     for _ in range(len(tasks) if job.is_one else _MOST):
-        if trial.lab.tasks():
-            attempts.append(attempt(trial, row))
-            trial.called = _called(sent.calls)
-            before, rows = rows, trial.rows(job.table, *job.fields)
-            kept = rows[: len(before)]
-            trial.expect_equal(kept, before, "earlier-changed", f"after the task, the earlier rows of {job.table} are")
+        if not trial.lab.tasks():
+            break
+        attempts.append(attempt(trial, row))
+    trial.called = _called(sent.calls)
     if tasks:
         trial.expect_no_echo()
+    table = trial.lab.table(job.table)
+    rows = [tuple(each[field] for field in job.fields) for each in table]
+    kept = rows[: len(sent.before)]
+    trial.expect_equal(kept, sent.before, "earlier-changed", f"after the task, the earlier rows of {job.table} are")
+    has_gap = bool(rows) and table[-1]["id"] > len(rows)
     is_later = bool(row.what or sent.before)
-    return Delivered(sent.visits, tasks, attempts, rows[len(sent.before) :], is_later)
+    return Delivered(sent.visits, tasks, attempts, rows[len(sent.before) :], is_later, has_gap)
 
 
 def _called(calls: Sequence[str]) -> str:
@@ -186,6 +190,8 @@ def row_mistake(row: Delivery, found: Delivered) -> str | None:
         return "written-twice"
     if len(found.visits) > 1 and missing and extra and all(_is_mixed(found, each) for each in extra):
         return "mixed-up"
+    if missing and found.has_gap:
+        return "earlier-changed"
     are_lost = not extra and any(visit.rows and set(visit.rows) <= set(missing) for visit in found.visits)
     return "row-lost" if are_lost and found.is_later else None
 

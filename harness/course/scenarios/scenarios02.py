@@ -12,7 +12,7 @@ _WORDS = ("".join(_RANDOM.choices("αβγδεζηθικλμνξοπρστυφχ�
 GREEK = " ".join(_WORDS)  # 3,000 words, which don't fit into a task even if they are compressed
 LONG = "Die Fähre fährt heute nicht. " * 2
 AWKWARD = "  \"½\" + 'e\u0301' & <i>100 %</i>; a\\b=夜  "  # e and an accent, as macOS writes it
-LIKE_NONE = ("None", "0", "-", "null", "none", "False", "undefined", "nothing")
+LIKE_NONE = ("None", "0", "-", "null", "none", "False")
 IS_CUT_OFF = "App Engine shuts down the worker's instance during the first attempt"
 ELSEWHERE = "another instance of the application runs the task"
 
@@ -185,14 +185,14 @@ VOTES = (
         votes=tuple(SectionVote(2, comment, (f"section {number}",)) for number, comment in enumerate(LIKE_NONE)),
     ),
     SectionVotes(
-        what="a comment contains spaces at its ends, quotes and letters of other alphabets, or it is long",
+        what="a comment contains spaces at its ends, quotes and letters of other alphabets",
         patterns=_STRINGS,
-        votes=(SectionVote(4, AWKWARD, ("tides", "chess")), SectionVote(4, LONG, ("夜",))),
+        votes=(SectionVote(4, AWKWARD, ("tides", "chess")),),
     ),
     SectionVotes(
-        what="the names of sections contain spaces, commas and quotes",
+        what="the names of sections contain spaces, commas and quotes, or a comment is long",
         patterns=_STRINGS,
-        votes=(SectionVote(4, "Fine", ("Arts, music & more", " 'Sport' ")), SectionVote(4, "Fine", ("Local news",))),
+        votes=(SectionVote(4, "Fine", ("Arts, music & more", " 'Sport' ")), SectionVote(4, LONG, ("Local news",))),
     ),
     SectionVotes(
         what="a comment contains something that looks like another value",
@@ -234,10 +234,10 @@ REPORTS = (
         ),
     ),
     Reports(
-        what="two ports report the same heights in the same minute, before the first task runs",
+        what="two ports report in the same minute, before the first task runs",
         patterns=_TWO_USERS,
         together=True,
-        reports=(Report("Rødvig", (1.25, 2.5), True), Report("Gedser", (1.25, 2.5), False)),
+        reports=(Report("Rødvig", (1.25, 2.5), True), Report("Gedser", (3.5, 0.5), False)),
     ),
     Reports(
         what="the same report arrives twice",
@@ -253,6 +253,7 @@ REPORTS = (
     Reports(
         what="the name of a port is a part of another name",
         patterns=_KEYS,
+        together=True,
         reports=(
             Report("Ærø & Als", (1.5, 9.75), True),
             Report("Als", (1.5, 2.0), False),
@@ -262,7 +263,7 @@ REPORTS = (
     Reports(
         what="the name of a port contains quotes, a backslash and spaces at its ends",
         patterns=_STRINGS,
-        reports=(Report(AWKWARD, (0.5, 1.5), True), Report("None", (0.5,), False), Report(LONG, (0.5, 0.0), True)),
+        reports=(Report(AWKWARD, (0.5, 1.5), True), Report(LONG, (0.5, 0.0), True)),
     ),
     Reports(
         what="the name of a port contains something that looks like another value",
@@ -300,9 +301,9 @@ STORIES = (
         corrected={1: "The ferry is late again."},
     ),
     Stories(
-        what="a story has no words, or one word",
+        what="a story has no words, or words that are separated by several spaces, tabs and line breaks",
         patterns=frozenset({Pattern.SIZES, Pattern.STRINGS}),
-        bodies=("", "Ebb"),
+        bodies=("", "  Don't  wait:\tthe\nferry's\r\n100 % late, o'clock-wise  "),
     ),
     Stories(
         what="there are earlier stories, and some ids aren't used",
@@ -316,14 +317,9 @@ STORIES = (
         later=11,
         bodies=("The ferry is late.",),
     ),
-    Stories(
-        what="words are separated by several spaces, tabs and line breaks",
-        patterns=_STRINGS,
-        bodies=("  Don't  wait:\tthe\nferry's\r\n100 % late, o'clock-wise  ", " \n "),
-    ),
     Stories(what=IS_CUT_OFF, patterns=_DEATH, dies=1, bodies=("The ferry is late.",)),
-    Stories(what=f"{IS_CUT_OFF}, at its end", patterns=_DEATH, dies=3, bodies=("The ferry is late.", "Ebb")),
-    Stories(what=ELSEWHERE, patterns=_INSTANCES, elsewhere=True),
+    Stories(what=f"{IS_CUT_OFF}, at its end", patterns=_DEATH, dies=3, bodies=("The ferry is late.",)),
+    Stories(what=ELSEWHERE, patterns=_INSTANCES, elsewhere=True, bodies=("The ferry is late.",)),
 )
 
 NEWS = (
@@ -343,6 +339,7 @@ NEWS = (
     News(
         what="the title of an urgent article is a part of another title",
         patterns=_KEYS,
+        together=True,
         articles=(
             Article("Ferry cancelled again", "on"),
             Article("Ferry cancelled", "on"),
@@ -357,7 +354,7 @@ NEWS = (
     News(
         what="titles contain spaces at their ends, quotes, and letters of other alphabets",
         patterns=_STRINGS,
-        articles=(Article(AWKWARD, "on"), Article("0", "on"), Article("False", "on"), Article(LONG, "on")),
+        articles=(Article(AWKWARD, "on"), Article("0", "on"), Article(LONG, "on")),
     ),
     News(
         what="a title contains something that looks like another value",
