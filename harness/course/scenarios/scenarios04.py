@@ -273,7 +273,7 @@ LETTERS = (
         what="two equal letters and one that can be delivered are waiting, and attempt 1 never reaches the worker",
         patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.TWO_USERS, Pattern.KEYS}),
         letters=("lost", "lost at sea", "lost"),
-        delivered={"lost at sea": 2},
+        delivered={"lost at sea": 3},
         deaths={1: 0},
         together=True,
     ),
