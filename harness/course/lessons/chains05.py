@@ -36,7 +36,7 @@ def report():
 """
 # Notes each mail, with the attempt that sent it. SQLite does it, so it doesn't matter how the worker writes.
 _MAILED = """
-db.define_table('mailing', Field('person', 'integer'), Field('task'))
+db.executesql('CREATE TABLE IF NOT EXISTS mailing(id INTEGER PRIMARY KEY, person INTEGER, task TEXT)')
 db._adapter.connection.create_function('sender', 0, lambda attempt='%s %s' % (
     request.env.http_x_appengine_taskname or '', request.env.http_x_appengine_taskretrycount or ''): attempt.strip())
 db.executesql("CREATE TRIGGER IF NOT EXISTS mailed AFTER UPDATE OF state ON person WHEN NEW.state = 'mailed' "

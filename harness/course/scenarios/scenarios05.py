@@ -243,15 +243,10 @@ MAILINGS = (
         wrongly="similar-roles",
     ),
     Mailing(
-        what="many ids are missing, and many other people have ids between those of the readers",
+        what="there are fifty readers, many ids are missing, and many other people have ids between theirs",
         patterns=frozenset({Pattern.SIZES}),
-        people=(("", 60), ("reader", 30), ("editor", 120), ("", 120), ("reader", 21), ("", 3), ("editor", 1)),
+        people=(("", 60), ("reader", 30), ("editor", 120), ("", 120), ("reader", 20), ("", 3), ("editor", 1)),
         mistake="gap",
-    ),
-    Mailing(
-        what="there are exactly fifty readers",
-        patterns=frozenset({Pattern.SIZES}),
-        people=(("editor", 1), ("reader", 50)),
     ),
     Mailing(
         what="another instance of the application serves each request and each task",
