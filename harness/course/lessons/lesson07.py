@@ -367,6 +367,8 @@ def _misplaced(row: Votes, shown: Rows, rankings: Sequence[Any], votes: Sequence
         return row.blank
     if set(articles) - set(votes):
         return "renamed"
+    if len(articles) > 3:
+        return "too-long"
     known = [_best(list(votes)[:number]) for number in range(max(0, len(votes) - 20), len(votes) + 1)]
     if shown[0] in known:
         return "older"
@@ -376,8 +378,6 @@ def _misplaced(row: Votes, shown: Rows, rankings: Sequence[Any], votes: Sequence
         return row.misranked
     if not articles or any(articles == each[1] for each in (*known, *rankings)):
         return "votes"
-    if len(articles) > 3:
-        return "too-long"
     if count == rankings[-1][0] and set(articles) < set(rankings[-1][1]):
         return "mixed"
     return row.misranked

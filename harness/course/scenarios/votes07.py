@@ -101,7 +101,7 @@ VOTES = (
     Votes(
         what="five articles get votes, and two of them have the same number",
         patterns=frozenset({Pattern.SIZES}),
-        ballots=(("ferry", "chess", "choir", "ferry"), ("tides", "ferry", "chess", "tides", "harbour"), ("tides",)),
+        ballots=(("ferry", "chess", "choir", "tides", "tides"), ("harbour", "ferry")),
     ),
     Votes(
         what="1,100 votes exist already, with gaps between their ids",
@@ -150,7 +150,7 @@ VOTES = (
         ballots=(("ferry",), ("chess", "chess")),
         blank="rolled-back",
     ),
-    *(_stops(turns, permanent) for permanent, most in ((False, 3), (True, 5)) for turns in range(1, most + 1)),
+    *(_stops(turns, permanent) for permanent, most in ((False, 2), (True, 4)) for turns in range(1, most + 1)),
     Votes(
         what="a write to front3 fails in each task's second attempt, because the database is locked",
         patterns=frozenset({Pattern.DEATH}),
