@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from urllib.parse import parse_qs
 
 from harness.course.lessons.expectations import by_text, content_type, is_plain
 from harness.course.lessons.stories02 import too_large
@@ -9,6 +10,7 @@ from harness.course.scenarios.delivery02 import (
     Delivered,
     Job,
     Visit,
+    again_mistake,
     row_mistake,
     send,
     text_mistake,
@@ -58,10 +60,12 @@ def _repair_the_call(trial: Trial, row: Edits) -> None:
     if row.logged_in:
         trial.lab.write("controllers/login.py", _LOGIN)
         trial.lab.get("login/index")  # from now on, URL(user_signature=True) signs
-    for sent in send(trial, row, _LOG, [Visit({"old": old, "new": new}, [(old, new)]) for old, new in row.edits]):
+    visits = [Visit({"old": old, "new": new}, [(old, new)], row.is_form) for old, new in row.edits]
+    for sent in send(trial, row, _LOG, visits):
         found = work(trial, row, _LOG, sent)
         if not found.is_right:
-            mistake = row_mistake(row, found) or _log_mistake(found)
+            is_lost = row.is_form and any(None in each for each in found.extra)
+            mistake = "only-get" if is_lost else row_mistake(row, found) or _log_mistake(found)
             trial.expect_equal(by_text(found.rows), by_text(found.expected), mistake, what_happened(found))
 
 
@@ -87,7 +91,7 @@ def _round_trip(trial: Trial, row: SectionVotes) -> None:
     for sent in send(trial, row, _VOTED, [_vote(vote) for vote in row.votes]):
         found = work(trial, row, _VOTED, sent)
         if not found.is_right:
-            mistake = row_mistake(row, found) or _vote_mistake(found)
+            mistake = again_mistake(found) or row_mistake(row, found) or _vote_mistake(found)
             trial.expect_equal(by_text(found.rows), by_text(found.expected), mistake, what_happened(found))
 
 
@@ -108,10 +112,13 @@ def _vote_mistake(found: Delivered) -> str | None:
     if len(rows) != len(expected):
         return "none-text" if "None" in sections else "by-hand" if _is_part(found) else "lists-in-one"
     if set(points) != {row[1] for row in expected}:
-        return "text-number" if len(str(points[0])) > 9 else "points"
+        numeric = "other-stars" if _carries_other_stars(found) else "points"
+        return "text-number" if len(str(points[0])) > 9 else numeric
     if not found.missing or not found.extra:
         return None
     (section, _, sent), (found_section, _, arrived) = found.missing[0], found.extra[0]
+    if found_section is None and not found.is_later:
+        return "no-section"
     if found_section != section:
         return text_mistake(section, found_section)
     if sent is None:
@@ -119,6 +126,12 @@ def _vote_mistake(found: Delivered) -> str | None:
     if arrived is None:
         return "none-lost" if sent in LIKE_NONE else "comment-lost"
     return text_mistake(sent, arrived)
+
+
+def _carries_other_stars(found: Delivered) -> bool:
+    """Return whether a form carries neither the stars that the reader sent nor their points."""
+    right = {str(factor * visit.query["stars"]) for visit in found.visits for factor in (1, 20)}
+    return any(stars not in right for task in found.tasks for stars in parse_qs(task.text).get("stars", []))
 
 
 def _is_part(found: Delivered) -> bool:
@@ -156,6 +169,8 @@ def _tide_mistake(found: Delivered) -> str | None:
         return None
     port, highest, _ = found.missing[0]
     wrong = found.extra[0]
+    if wrong[0] is None and not found.is_later:
+        return "no-port"
     if wrong[0] != port:
         return text_mistake(port, wrong[0])
     return "not-highest" if wrong[1] != highest else "storm-lost"
@@ -167,18 +182,26 @@ def _expect_json(trial: Trial, task: TaskInfo, report: Report, reports: Sequence
         sent = json.loads(task.body)
     except ValueError:
         in_form = "in-a-form" if kind.endswith("form-urlencoded") else "not-json"
-        mistake = "by-hand" if task.text.startswith('{"') else in_form
+        is_cut = '"' in report.port and task.text.startswith('{"')
+        mistake = "by-hand" if is_cut else in_form
         trial.wrong(mistake, f"the task's body is {task.text[:60]!r}", "JSON")
     if sent != right:
         is_other = sent in [other.tides for other in reports]
-        by_hand = isinstance(sent, dict) and '"' in report.port
-        mistake = "mixed-up" if is_other else "by-hand" if by_hand else _sent_mistake(sent)
+        mistake = "mixed-up" if is_other else _sent_mistake(sent, report)
         trial.expect_equal(sent, right, mistake, "the JSON is")
     trial.expect_equal(kind, "application/json", "no-header", "the task's Content-Type is")
 
 
-def _sent_mistake(sent: object) -> str:
-    return "encoded-twice" if isinstance(sent, str) else "not-tides"
+def _sent_mistake(sent: object, report: Report) -> str:
+    """Return the mistake in JSON that isn't the report's."""
+    if not isinstance(sent, dict):
+        return "encoded-twice" if isinstance(sent, str) else "not-tides"
+    port, metres = sent.get("port"), sent.get("metres")
+    if isinstance(metres, list) and any(isinstance(height, str) for height in metres):
+        return "text-heights"
+    if isinstance(port, str) and sent == report.tides | {"port": port}:
+        return text_mistake(report.port, port)
+    return "by-hand" if '"' in report.port else "not-tides"
 
 
 def _silent_task(trial: Trial, row: News) -> None:
@@ -191,7 +214,7 @@ def _silent_task(trial: Trial, row: News) -> None:
             trial.expect(not due, "delayed", happened, "a task that is due immediately")
         found = work(trial, row, _MAIL, sent)
         if not found.is_right:
-            mistake = row_mistake(row, found) or _mail_mistake(found)
+            mistake = again_mistake(found) or row_mistake(row, found) or _mail_mistake(found)
             kind = "an urgent" if first.urgent == "on" else "an ordinary"
             led = f"{quantity(len(sent.tasks), 'task')} of {kind} article, {first.title!r}, led to"
             happened = led if len(sent.visits) == 1 else what_happened(found)

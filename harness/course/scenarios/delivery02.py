@@ -34,10 +34,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A request: its query string, and the rows that its tasks must write."""
+    """A request: its query string, or its form if `is_form`, and the rows that its tasks must write."""
 
     query: Mapping[str, Any]
     rows: Rows
+    is_form: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +136,16 @@ def _visit(trial: Trial, row: Delivery, job: Job, visit: Visit, before: Rows, *,
     """Send a request, and return the tasks that it added. `is_later` means that an earlier request did its work."""
     known = {task.name for task in trial.lab.tasks()}
     with own_instance(trial) if row.elsewhere else nullcontext():
-        trial.get(job.path, **visit.query)
+        if visit.is_form:
+            trial.post(job.path, dict(visit.query))
+        else:
+            trial.get(job.path, **visit.query)
     tasks = [task for task in trial.lab.tasks() if task.name not in known]
     missing = "request-lost" if is_later else "not-queued"
     if not tasks and (visit.rows or job.is_one):
         trial.expect_nothing_new(before, job.table, *job.fields)
         happened = "the request added no task"
-        trial.expect(tasks, missing, happened + ", but an earlier request did" * is_later, "a task for each request")
+        trial.expect(tasks, missing, happened + ", but other requests did" * is_later, "a task for each request")
     if job.is_one:
         trial.expect_tasks(tasks, 1, trial.if_known("several-tasks"), "apart from earlier tasks, ")
     pass_a_second(trial)
@@ -179,6 +183,12 @@ def was_shut_down(attempts: Sequence[Attempt]) -> bool:
     return bool(attempts) and attempts[0].response.killed
 
 
+def again_mistake(found: Delivered) -> str | None:
+    """Return the mistake if the attempt that was cut off left rows that the next attempt wrote again, or None."""
+    is_again = was_shut_down(found.attempts) and not found.missing and set(found.extra) <= set(found.expected)
+    return "done-again" if is_again else None
+
+
 def row_mistake(row: Delivery, found: Delivered) -> str | None:
     """Return the mistake that the number and the origin of the rows show, in any exercise, or None."""
     missing, extra = found.missing, found.extra
@@ -205,7 +215,8 @@ def _is_mixed(found: Delivered, row: tuple[Any, ...]) -> bool:
 def text_mistake(sent: str, arrived: object) -> str:
     """Return the mistake by which a string arrived changed."""
     text = str(arrived or "")
-    if sent and sent in (unquote_plus(text), html.unescape(text), text[1:-1]):
+    quoted = text[1:-1] if text[:1] in ("'", '"') else None
+    if sent and sent in (unquote_plus(text), html.unescape(text), quoted):
         return "encoded"
     end = sent[len(text) : len(text) + 1]
     is_cut = text not in ("", sent.strip()) and (sent.startswith(text) or unquote_plus(sent).startswith(text))

@@ -38,10 +38,11 @@ class Delivery(Scenario):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edits(Delivery):
-    """2.1: each edit is an old and a new headline."""
+    """2.1: each edit is an old and a new headline. If `is_form`, it is sent as a form, by POST."""
 
     edits: tuple[tuple[str, str], ...] = (("Ferry late", "Ferry on time"),)
     logged_in: bool = False
+    is_form: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,7 @@ EDITS = (
         edits=(("Ferry late again", "Ferry late"), ("Ferry late", "Ferry late!"), ("Ferry late", "Ferry late?")),
     ),
     Edits(what="an editor is logged in", patterns=frozenset({Pattern.UNCHANGED}), logged_in=True),
+    Edits(what="an editor sends the form by POST", patterns=frozenset({Pattern.UNCHANGED}), is_form=True),
     Edits(
         what="headlines contain spaces at their ends, quotes, and letters of other alphabets",
         patterns=_STRINGS,
