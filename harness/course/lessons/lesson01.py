@@ -5,7 +5,9 @@ scenarios01.py.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from datetime import datetime
 from typing import Any
+from urllib.parse import unquote_plus
 
 from harness.course.lessons.expectations import NO_COOKIE, by_text, expect_short_wait, letters, own_instance
 from harness.course.scenarios.scenarios01 import (
@@ -66,14 +68,14 @@ def _write_the_worker(trial: Trial, row: Requests) -> None:
 def _write_each(trial: Trial, row: Requests, known: Rows, requests: Sequence[Values]) -> None:
     found: Rows = []
     for _ in requests:
-        waiting = len(trial.lab.tasks())
+        waiting = _waiting(trial)
         attempt = trial.step()
         rows = _new(trial, known)
         if attempt.status != 404:
             mistake = "empty" if not rows and any("" in values for values in requests) else "failure"
             trial.expect_ok(attempt, mistake, f"the worker wrote {rows or 'no row'} and responded with")
         trial.succeed(attempt, "no-action")
-        _expect_no_echo(trial, waiting)
+        trial.expect_no_echo(waiting)
         found += rows
     _expect_rows(trial, row, found, requests)
 
@@ -142,10 +144,10 @@ def _register(trial: Trial, row: Requests, before: Rows, address: str) -> tuple[
 def _send_each(trial: Trial, row: Requests, requests: Sequence[Values]) -> None:
     before = _mails(trial)
     for count, _ in enumerate(requests, 1):
-        waiting = len(trial.lab.tasks())
+        waiting = _waiting(trial)
         attempt = trial.step()
         trial.succeed(attempt, "wrong-address")
-        _expect_no_echo(trial, waiting)
+        trial.expect_no_echo(waiting)
         mails = _mails(trial)[len(before) :]
         happened = f"the worker took {attempt.elapsed:g} s and sent {mails[count - 1 :] or 'no mail'}"
         expected = "the worker calls send_mail, which takes 3 s"
@@ -197,6 +199,11 @@ def _two_tasks(trial: Trial, row: Requests) -> None:
             few = "one-task-of-equal" if first == second and added == 1 and not refused else few
             _expect_added(trial, added, 2, "several-tasks" if added > 2 else few)
         _work(trial, row, known, [pair for values in requests for pair in (values, values[::-1])])
+    for attempt in trial.lab.attempts:
+        action = attempt.request.url.partition("?")[0].split("/")[3:4]
+        right = [name.partition(".")[0] for name in action] == ["log_edit"]
+        happened = f"a task was for {attempt.request.url}"
+        trial.expect(right, "other-worker", happened, "both tasks are for the worker log_edit")
 
 
 # What the exercises share: the requests, the attempts, and the mistakes that rows show.
@@ -274,17 +281,16 @@ def _expect_added(trial: Trial, added: int, count: int, mistake: str | None) -> 
 def _work(trial: Trial, row: Requests, known: Rows, expected: Sequence[Values]) -> None:
     """Run the waiting tasks, and require that they write these rows."""
     found: Rows = []
-    for waiting in range(len(expected), 0, -1):
+    for _ in expected:
+        waiting = _waiting(trial)
         trial.succeed(trial.step(), "wrong-address")
-        _expect_no_echo(trial, waiting)
+        trial.expect_no_echo(waiting)
         found += _new(trial, known)
     _expect_rows(trial, row, found, expected)
 
 
-def _expect_no_echo(trial: Trial, waiting: int) -> None:
-    """Require that the task that ran last is gone and left no other; `waiting` is the number from before it ran."""
-    if len(trial.lab.tasks()) >= waiting:
-        trial.expect_no_echo()
+def _waiting(trial: Trial) -> list[tuple[str, str, datetime]]:
+    return [task.identity for task in trial.lab.tasks()]
 
 
 def _new(trial: Trial, known: Rows) -> Rows:
@@ -342,7 +348,8 @@ def _mistaken_values(
     if any("" in values for values in lost):
         return trial.if_known("empty")
     if any(None in values for values in wrong):
-        return "no-values"
+        is_left_out = any(map(_is_left_out, by_text(list(wrong)), by_text(list(lost))))
+        return (trial.if_known("left-out") if is_left_out else None) or "no-values"
     if any("None" in values for values in wrong) and not any("None" in values for values in lost):
         return trial.if_known("none-text") or "fixed-values"
     if len(row.requests) == 1 and _is_same_twice(found, expected):
@@ -353,8 +360,21 @@ def _mistaken_values(
         return "shared"
     if any(values[::-1] in lost for values in wrong):
         return trial.if_known("swapped")
+    if any(map(_is_unencoded, by_text(list(wrong)), by_text(list(lost)))):
+        return trial.if_known("unencoded") or "altered"
     is_altered = any(_is_altered(*pair) for pair in zip(by_text(list(wrong)), by_text(list(lost)), strict=False))
     return "altered" if row.what or is_altered else "fixed-values"
+
+
+def _is_left_out(found: Values, right: Values) -> bool:
+    """Return whether a row has no value in one column, and the right value in the other one."""
+    pairs = list(zip(found, right, strict=True))
+    return any(one == other for one, other in pairs) and all(one in (None, other) for one, other in pairs)
+
+
+def _is_unencoded(found: Values, right: Values) -> bool:
+    """Return whether web2py found these values because the right ones were written into a query string as they are."""
+    return found != right and found == tuple(unquote_plus(value.partition("&")[0]) for value in right)
 
 
 def _is_altered(found: Values, right: Values) -> bool:

@@ -1,6 +1,7 @@
 """The checks of lesson 06, Who may call `task_do`? Their texts are in lesson06.toml; guard06.py checks 6.1 and 6.2."""
 
 from base64 import b64encode
+from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from hashlib import new
@@ -200,7 +201,8 @@ def _attempt(trial: Trial, row: Renewal) -> None:
 def _wrong_charge(trial: Trial, row: Renewal, book: _Book, found: Rows) -> str | None:
     """Return the mistake by which these cards were charged."""
     old = {value for email, token in book.old for value in (email, token[-4:])}
-    if any(value in old for email, card in found for value in (email, card)):
+    excess = Counter(found) - Counter(book.charged)
+    if any(value in old for email, card in excess for value in (email, card)):
         return "stale"
     is_complete = all(found.count(each) >= book.charged.count(each) for each in book.charged)
     if is_complete and (not row.what or set(found) <= set(book.charged)):

@@ -198,7 +198,7 @@ MOVE_THE_MAIL = (
 )
 
 TWO_TASKS = (
-    *_edits(("Harbour", "Market"), ("Chess", "Choir")),
+    *_edits(("Harbour", "Market"), ("Chess & cards", "Choir")),
     Requests(
         what="two editors swap headlines within one second",
         patterns=frozenset({Pattern.CLOCK}),

@@ -192,7 +192,7 @@ class Renewal(Scenario):
     fails: bool = False
     audited: bool = False
     lost: str = "not-queued"
-    uncharged: str = "wrong-card"
+    uncharged: str = "not-charged"
 
 
 _OTHER_CARDS = (("Kim-0@mail.test", "XK0_90zq"), ("Pia-11@mail.test", "XK11_7j2w"), ("Ole-5@mail.test", "XK5_1y9k"))
