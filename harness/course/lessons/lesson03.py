@@ -139,7 +139,7 @@ def _args_and_params(trial: Trial, row: Saves) -> None:
         trial.expect("?" not in url, "in-query", happened, expected)
         args = unquote(done.path).rstrip("/").partition("/rename")[2].split("/")[1:]
         expect_row(trial, row, done, done.save.values, _lost(row, done, args))
-        mistake = "headline-in-args" if number in args else "number-in-params"
+        mistake = "headline-in-args" if _is_headline_in(args, headline) else "number-in-params"
         trial.expect(args[-1:] == [number], mistake, happened, expected)
 
 
@@ -150,7 +150,7 @@ def _lost(row: Saves, done: Done, args: list[str]) -> str | None:
     if row.what or len(new) != 1 or new[0] in ((number, headline), (headline, number)):
         return None
     old, text = new[0]
-    if len(args) > 1 and letters(headline) and letters(headline)[:8] in letters("".join(args)):
+    if len(args) > 1 and _is_headline_in(args, headline):
         return "headline-in-args"
     missing = [value for found, value in ((old, number), (text, headline)) if found is None and value]
     if missing and all(_carries(done.task, value) for value in missing):
@@ -162,6 +162,11 @@ def _lost(row: Saves, done: Done, args: list[str]) -> str | None:
     if isinstance(old, str) and number in old and not old.replace(number, "", 1).strip("<List:>[]()|{}'\", _number"):
         return "whole-args"
     return None
+
+
+def _is_headline_in(args: list[str], headline: str) -> bool:
+    """Return whether args contain a headline, or at least its first letters."""
+    return bool(letters(headline)) and letters(headline)[:8] in letters("".join(args))
 
 
 def _carries(task: TaskInfo, value: str) -> bool:
@@ -177,6 +182,10 @@ def _never_stops(trial: Trial, row: Saves) -> None:
             mistake = known.get(done.path)
             succeed(trial, done.attempt, mistake or "wrong-address")
             expect_row(trial, row, done, ("mail sent", done.save.values[1]), mistake)
+            route = done.attempt.response.route
+            is_mailer = route is not None and route.action == "tutorial/ex3_4/mail_editor"
+            happened = f"the second task called {done.task.url}"
+            trial.expect(is_mailer, mistake or "no-mail", happened, "a second task for mail_editor")
             expect_no_other(trial, done)
             continue
         succeed(trial, done.attempt, "wrong-address")

@@ -245,6 +245,14 @@ ORDERS = (
         patterns=frozenset({Pattern.SIZES, Pattern.UNCHANGED}),
         busy=4,
     ),
+    Orders(
+        what="the database can't roll back, and the worker's instance can be shut down while the office is busy",
+        patterns=frozenset({Pattern.EACH_WRITE, Pattern.DEATH}),
+        pages=("25",),
+        models={"no_transactions": _NO_TRANSACTIONS},
+        deaths={1: 1, 2: 1},
+        has_rollback=False,
+    ),
 )
 
 

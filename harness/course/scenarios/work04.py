@@ -47,7 +47,7 @@ def add_tasks(trial: Trial, row: Work, path: str, table: Callable[[Trial], Rows]
 def _why_not_one(trial: Trial, count: int) -> str | None:
     if count:
         return trial.if_known("several-tasks")
-    if trial.lab.attempts or trial.lab.tasks():
+    if trial.situation or trial.lab.attempts or trial.lab.tasks():
         return trial.if_known("lost-request")
     return trial.if_known("not-queued")
 
@@ -89,6 +89,12 @@ def run(trial: Trial, row: Work, leave: Leave, most: int) -> list[Attempt]:
 def of_task(attempts: list[Attempt], task: TaskInfo) -> list[Attempt]:
     """Return the attempts of one task."""
     return [attempt for attempt in attempts if attempt.task.identity == task.identity]
+
+
+def added_by(trial: Trial, attempt: Attempt) -> list[TaskInfo]:
+    """Return the tasks that an attempt has added and that still wait."""
+    own = attempt.task.identity
+    return [task for task in trial.lab.tasks() if task.identity != own and task.created >= attempt.started]
 
 
 def is_form_of(found: object, given: str) -> bool:
