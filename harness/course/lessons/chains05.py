@@ -63,7 +63,7 @@ def chain(trial: Trial, row: Mailing) -> None:
     readers = [person for person, (role, _) in before.items() if role == "reader"]
     mailed = {person for person, _ in mails} & {person for person, (_, state) in people.items() if state == "mailed"}
     done = f"after {quantity(len(trial.lab.attempts), 'attempt')}, {len(mailed & set(readers))} of {len(readers)}"
-    endless = row.endless if mailed >= set(readers) or row.endless != "never-ends" else "stuck"
+    endless = _endless(trial, row, mailed >= set(readers), mails) if trial.lab.tasks() else row.endless
     endless = "multiplies" if len(trial.lab.tasks()) > _MANY else endless
     trial.expect_tasks(trial.lab.tasks(), 0, endless, f"{done} readers are mailed, and the chain hasn't ended: ")
     others = [person for person in before if person not in readers and people.get(person) != before[person]]
@@ -73,6 +73,10 @@ def chain(trial: Trial, row: Mailing) -> None:
     trial.expect(not changed, "changed", "rows of person were added or deleted, or roles changed", "the same people")
     happened = f"the chain has ended: {done} readers are mailed"
     missing = _missing(trial, row, readers, mailed, names) if mailed != set(readers) else None
+    states = {state for person in readers if (state := people[person][1]) != before[person][1]} - {"mailed"}
+    if missing in ("none-found", "not-mailed") and states:
+        missing = "other-state"
+        happened += f", and the state of others is {min(map(str, states))!r}"
     trial.expect(not missing, missing, happened, f"all {len(readers)} readers")
     twice = [person for person, times in Counter(person for person, _ in mails).items() if times > 1]
     happened = f"{quantity(len(twice), 'reader')} of {len(readers)} got more than one mail"
@@ -118,7 +122,8 @@ def _expect_parts(trial: Trial, row: Mailing, before: dict[int, tuple[str, str |
     happened = f"the request for start itself mailed {quantity(parts[''], 'person')}"
     trial.expect(not parts[""], "foreground", happened, "only tasks send mails")
     most = max(parts.values(), default=0)
-    mistake = "all-at-once" if len(parts) == 1 else "too-many"
+    readers = {person for person, (role, _) in before.items() if role == "reader"}
+    mistake = "all-at-once" if len(parts) == 1 and readers <= {person for person, _ in mails} else "too-many"
     trial.expect(most <= _PART, mistake, f"one task sent {most} mails", "at most 50")
     is_needed = any(role == "reader" for role, _ in before.values())
     trial.expect(trial.lab.attempts or not is_needed, "not-queued", "start queued no task", "at least one task")
@@ -126,6 +131,16 @@ def _expect_parts(trial: Trial, row: Mailing, before: dict[int, tuple[str, str |
 
 def _role(before: dict[int, tuple[str, str | None]], others: list[int]) -> str:
     return before[others[0]][0] if others else ""
+
+
+def _endless(trial: Trial, row: Mailing, all_mailed: bool, mails: _Sent) -> str:
+    """Return why the chain hasn't ended."""
+    if row.endless != "never-ends":
+        return row.endless
+    if not all_mailed:
+        return "stuck"
+    last = trial.lab.attempts[-1].task.name
+    return "selected-again" if mails[-1:] and mails[-1][1].startswith(f"{last} ") else "never-ends"
 
 
 def _missing(trial: Trial, row: Mailing, readers: list[int], mailed: set[int], names: list[str]) -> str | None:
@@ -141,6 +156,8 @@ def _missing(trial: Trial, row: Mailing, readers: list[int], mailed: set[int], n
         return "step-name"
     if len(trial.lab.attempts) == 1:
         return "no-next"
+    if left == [0]:
+        return "first-reader"
     if len(left) > 1 and all(after - place > 1 for place, after in pairwise(left)):
         return "boundary"
     if sent != sorted(sent, reverse=True):
@@ -163,7 +180,7 @@ def send_edition(trial: Trial, row: Editions) -> None:
             _, tasks, names = tasks_of_request(trial, "ex5_5/sunday", row.others, count=count)
         if not row.what and not trial.lab.attempts:
             expect_no_work(trial, "copy_sent")
-        _expect_each(trial, row, tasks, names, tried, count)
+        _expect_each(trial, row, tasks, names, tried, count, len(calls))
         tried += names
         least = -(-count // _BATCH)
         mistake = "loop" if len(calls) == count else "small-batches"
@@ -174,7 +191,7 @@ def send_edition(trial: Trial, row: Editions) -> None:
 
 
 def _expect_each(
-    trial: Trial, row: Editions, tasks: list[TaskInfo], names: list[str], tried: list[str], count: int
+    trial: Trial, row: Editions, tasks: list[TaskInfo], names: list[str], tried: list[str], count: int, calls: int
 ) -> None:
     """Require one task for each subscriber; `tried` are the names that earlier requests tried to add."""
     mistake = row.missing
@@ -184,6 +201,8 @@ def _expect_each(
         mistake = row.missing if tried else "fixed-count"
     elif not tasks:
         mistake = "not-queued"
+    elif len(tasks) == calls == -(-count // _BATCH):
+        mistake = "short-slices"
     elif len(tasks) == -(-count // _BATCH) or len(tasks) == 1:
         mistake = "one-task"
     elif len(tasks) in (count - 1, count - count // _BATCH):

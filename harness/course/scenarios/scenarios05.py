@@ -85,6 +85,8 @@ class Digests(Scenario):
         others: whether each request comes from another editor.
         elsewhere: whether another instance serves each request and each task.
         mailed: whether the tasks run before each later request.
+        orders: for each day, the order in which two requests for it take turns (see `Lab.overlap`), or nothing if the
+            requests don't overlap.
         again: why a day is queued again, if the rows above are right.
         mistake: why the mailed days are wrong, if the plain example is right.
     """
@@ -94,6 +96,7 @@ class Digests(Scenario):
     others: bool = True
     elsewhere: bool = False
     mailed: bool = False
+    orders: tuple[str, ...] = ()
     again: str = "every-time"
     mistake: str = "no-values"
 
@@ -145,6 +148,12 @@ DIGESTS = (
         patterns=frozenset({Pattern.KEYS, Pattern.SIZES}),
         days=("2012-09-03", "2012-10-03", "2013-09-03", "2012-09-30", "2012-12-09", "2012-09-04", "2012-09-03"),
         again="forgotten",
+    ),
+    Digests(
+        what="two editors request the digest of a day at the same time, and two instances serve them",
+        patterns=frozenset({Pattern.INSTANCES, Pattern.TWO_USERS}),
+        days=("2012-09-03", "2012-09-04"),
+        orders=("1" + "2" * 40, "12"),
     ),
 )
 
