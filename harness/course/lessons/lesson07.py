@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
@@ -119,7 +119,7 @@ def _count_ratings(trial: Trial, row: Ratings) -> None:
     ratings: list[Rating] = [(article, 3) for article, count in row.stored for _ in range(count)]
     untasked = set[str]()  # articles of which a rating added no task
     trial.lab.write("controllers/meanwhile.py", MEANWHILE)
-    for batch in row.rounds:
+    for number, batch in enumerate(row.rounds, 1):
         for article, stars in batch:
             _let_pass(trial, row.pause)
             waiting = _identities(trial)
@@ -133,7 +133,7 @@ def _count_ratings(trial: Trial, row: Ratings) -> None:
             trial.lab.overlap(trial.lab.tasks()[0], "meanwhile/index", order=_turns(*row.meanwhile))
             ratings.append(("ferry", 5))
         _run_all(trial, row.dies_after, row.may_fail, row.apart)
-        trial.called = f"{quantity(len(ratings), 'rating')}, and then lab.run()"
+        trial.called = "; ".join(f"{quantity(len(each), 'rating')}, then all tasks" for each in row.rounds[:number])
         found = sorted(trial.rows("popular1", "article", "votes", "stars"), key=str)
         right = _totals(ratings)
         trial.expect_equal(found, right, _miscounted(trial, row, found, right, untasked), "popular1 contains")
@@ -169,6 +169,8 @@ def _miscounted(trial: Trial, row: Ratings, found: Rows, right: Rows, untasked: 
     due = {article: count for article, count, _ in right}
     fewer = {article for article, count in due.items() if votes.get(article, 0) < count}
     more = {article for article, count in due.items() if votes.get(article, 0) > count}
+    if None in votes:
+        return "no-article"
     if set(votes) - set(due):
         return "renamed"
     if len(found) > len(votes):
@@ -181,6 +183,8 @@ def _miscounted(trial: Trial, row: Ratings, found: Rows, right: Rows, untasked: 
         return "all-articles"
     if fewer and not row.what and not fewer & set(votes):
         return "no-row"
+    if fewer and not row.what and [each[::2] for each in found] == [each[::2] for each in right]:
+        return "wrong-votes"
     if fewer:
         return row.lost
     return row.extra if more else row.sums
@@ -194,6 +198,7 @@ def _share_tasks(trial: Trial, row: Minutes) -> None:
     owners = dict[tuple[str, str, Any], str]()  # the article whose rating added a task
     added = list[tuple[float, str]]()
     removed = False  # whether a request removed a task that waited
+    overdue = dict[str, bool]()  # whether the last task of an article was due before its rating
     for place, (later, article, stars) in enumerate(row.ratings):
         trial.called = "lab.advance()"
         trial.lab.advance(later)
@@ -205,10 +210,11 @@ def _share_tasks(trial: Trial, row: Minutes) -> None:
         if is_last and (row.crosses or row.meanwhile is not None):
             _rate_meanwhile(trial, row, f"ex7_2/rate?{urlencode({'article': article, 'stars': stars})}")
             continue
-        waiting = _identities(trial)
-        _rate_shared(trial, row, article, stars)
+        waiting, before = _identities(trial), trial.lab.now
+        _rate_shared(trial, row, article, stars, overdue)
         new, removed = _identities(trial) - waiting, removed or bool(waiting - _identities(trial))
         owners |= dict.fromkeys(new, article)
+        overdue |= {article: any(task.eta < before for task in trial.lab.tasks() if task.identity in new)} if new else {}
         now = trial.lab.now.timestamp()
         added += [(now, article)] * len(new)
         _expect_gathered(trial, row, article, [task for task in trial.lab.tasks() if owners[task.identity] == article])
@@ -216,7 +222,7 @@ def _share_tasks(trial: Trial, row: Minutes) -> None:
         happened = f"within a minute, the ratings of {article!r} added {in_a_minute} tasks"
         trial.expect(in_a_minute <= _MOST_TASKS, "too-many", happened, f"at most {_MOST_TASKS}")
     _run_all(trial, row.dies_after, may_fail=row.dies_after is not None)
-    trial.called = f"{quantity(len(ratings), 'rating')}, and then lab.run()"
+    trial.called = f"{quantity(len(ratings), 'rating')}, each after lab.advance(); then all tasks"
     _expect_stored(trial, "vote2", ("article", "stars"), ratings)
     found = sorted(trial.rows("popular2", "article", "votes", "stars"), key=str)
     right = _totals(ratings)
@@ -234,7 +240,6 @@ def _rate_meanwhile(trial: Trial, row: Minutes, path: str) -> None:
         response = trial.lab.overlap(trial.lab.tasks()[0], path, order=_turns(row.meanwhile)).second
     else:
         task, request = engine.waiting(None)[0], engine.user_client.request("GET", path)
-
         started = list[Task]()
 
         def due() -> Task | None:
@@ -248,13 +253,14 @@ def _rate_meanwhile(trial: Trial, row: Minutes, path: str) -> None:
         trial.failed(response.ticket)
 
 
-def _rate_shared(trial: Trial, row: Minutes, article: str, stars: int) -> None:
+def _rate_shared(trial: Trial, row: Minutes, article: str, stars: int, overdue: Mapping[str, bool]) -> None:
     with _elsewhere(trial, row.apart):
         headers = NO_COOKIE if row.strangers else None
         response = trial.get("ex7_2/rate", headers=headers, article=article, stars=stars)
     _expect_no_totals(trial, response, "popular2")
     happened = "after this rating no task waits, so no task will count it"
-    trial.expect(trial.lab.tasks(), "no-task", happened, "a task that waits")
+    key = ("past-eta" if overdue[article] else "name-used") if article in overdue else "no-task"
+    trial.expect(trial.lab.tasks(), key, happened, "a task that waits")
     _expect_no_counting(trial, response, "vote2")
 
 
@@ -272,10 +278,12 @@ def _overlooked(trial: Trial, row: Minutes, found: Rows, right: Rows, removed: b
         return "no-article"
     if set(votes) - {article for article, _, _ in right}:
         return "renamed"
-    if _gave_up(trial):
-        return "retry-limit"
     if any(votes.get(article, 0) > count for article, count, _ in right):
         return "too-much"
+    if sorted(each[:2] for each in found) == sorted(each[:2] for each in right):
+        return "wrong-sum"
+    if _gave_up(trial):
+        return "retry-limit"
     if removed:
         return "removed"
     return row.missing
@@ -321,8 +329,10 @@ def _rank(trial: Trial, row: Votes, votes: list[str], shown: Rows) -> Rows:
     for number in range(_MOST_ATTEMPTS + 1):
         if not trial.lab.tasks():
             break
-        happened = f"after {number} attempts, tasks still wait"
-        trial.expect(number < _MOST_ATTEMPTS, row.endless, happened, "success at the second attempt of each task")
+        if number == _MOST_ATTEMPTS:
+            last = trial.lab.attempts[-1]
+            happened = f"after {number} attempts, tasks still wait. The last attempt ended with {last.status}"
+            trial.wrong("adds-tasks" if last.ok else row.endless, happened, "success at each task's second attempt")
         before, earlier = shown, sum(count for _, count in row.archive)
         counts = {shown[0][0], *range(max(earlier, shown[0][0]), len(votes) + 1)}
         task = trial.lab.tasks()[0]
@@ -354,7 +364,7 @@ def _expect_shown(trial: Trial, row: Votes, rankings: list[_Ranking], ended: str
     shown = trial.rows("front3", "votes", "articles")
     expected = f"one row, {rankings[-1]}" + (f", or still {rankings[0]}" if len(rankings) > 1 else "")
     is_right = len(shown) == 1 and shown[0] in rankings
-    key = None if is_right else _misplaced(row, shown, rankings, votes)
+    key = None if is_right else _misplaced(row, shown, rankings, votes) if votes else "not-started"
     trial.expect(is_right, key, f"{ended}, and front3 contains {shown or 'no row'}", expected)
     return shown
 
@@ -363,7 +373,7 @@ def _misplaced(row: Votes, shown: Rows, rankings: Sequence[Any], votes: Sequence
     """Return the mistake by which the rows of the front page are none of these rankings."""
     if len(shown) > 1:
         return "two-rows"
-    count, articles = shown[0] if shown else (0, [])
+    count, articles = (shown[0][0], shown[0][1] or []) if shown else (0, [])
     if not articles and not count:
         return row.blank
     if set(articles) - set(votes):
@@ -375,6 +385,8 @@ def _misplaced(row: Votes, shown: Rows, rankings: Sequence[Any], votes: Sequence
         return "older"
     if any(count == each[0] and sorted(articles) == sorted(each[1]) for each in rankings):
         return row.misranked if row.misranked == "other-article" else "places"
+    if len(articles) > 3:
+        return "too-long"
     if count == rankings[-1][0] and row.misranked != "wrong-ranking":
         return row.misranked
     if not articles or any(articles == each[1] for each in (*known, *rankings)):
