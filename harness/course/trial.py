@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, NoReturn, Self
 from urllib.parse import unquote_plus, urlencode
 
+from harness.appengine.web2py.tickets import without_snapshots
 from harness.course import verdict
 from harness.course.catalogue import Exercise, Scenario, body, stub_cells
 from harness.course.process_memory import own_process
@@ -345,7 +346,7 @@ def check_answer(
     if is_stub(exercise, files, stub_cells(exercise) if stubs is None else stubs):
         return verdict.not_attempted(exercise)
     for scenario in exercise.scenarios if scenarios is None else scenarios:
-        with make_lab(apps=exercise.apps, **scenario.lab) as lab, own_process():
+        with make_lab(apps=exercise.apps, **scenario.lab) as lab, own_process(), without_snapshots():
             trial = Trial(exercise, lab, files, scenario)
             try:
                 trial.install()

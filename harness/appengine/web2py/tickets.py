@@ -1,14 +1,32 @@
 """Make a Ticket of an exception that shows only the frames in the learner's files."""
 
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+from harness.appengine.web2py.boot import boot
 from harness.records import Frame, Ticket
 
 _ENDS = 10  # the frames that are kept at either end of an endless recursion
 _WRITES = "response.write("
+
+
+@contextmanager
+def without_snapshots() -> Iterator[None]:
+    """Let web2py write tickets without a snapshot, in this scope.
+
+    The snapshot shows all variables as HTML (`snapshot` in gluon/restricted.py). It takes most of the time of a request
+    that fails, and only web2py's page for tickets reads it.
+    """
+    restricted = boot().restricted
+    snapshot = restricted.snapshot
+    restricted.snapshot = lambda **_: {}
+    try:
+        yield
+    finally:
+        restricted.snapshot = snapshot
 
 
 class Sources:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.course.process_memory import own_hash, own_process
-from harness.course.trial import SLIPS, Rows, Trial
+from harness.course.trial import Rows, Trial
 from harness.errors import quantity
-from harness.records import Attempt, Response, TaskInfo, find_header
+from harness.records import Response, TaskInfo, find_header
 
 EDITS = (("Ferry late", "Ferry on time"), ("Nightfall", "Nächtlicher Nebel & Wind"))
 NO_COOKIE = {"Cookie": ""}  # a program, or a browser on its first visit
@@ -32,29 +32,9 @@ def expect_short_wait(trial: Trial, response: Response, mistake: str) -> None:
     trial.expect(response.elapsed < 1, mistake, happened, "the user waits for less than 1 s")
 
 
-def work(trial: Trial, task: TaskInfo) -> None:
-    """Run the next task, and require that its worker succeeds.
-
-    If a worker looks for `request.vars` in a plain body, web2py 2.26 raises a TypeError, and web2py 3.3 finds no vars.
-    Both are the same mistake to the learner.
-    """
-    attempt = trial.step(may_fail=True)
-    ticket = attempt.response.ticket
-    if ticket is not None and ticket.exception == "TypeError" and is_plain(task):
-        happened = f"the worker ended with a TypeError, {ticket.message!r}"
-        trial.wrong(trial.if_known("plain-payload"), happened, "the worker finds its values")
-    if ticket is not None:
-        trial.failed(ticket)
-    trial.succeed(attempt, "wrong-address")
-
-
-def step_without_slip(trial: Trial) -> Attempt:
-    """Run one attempt. It may fail, but an exception such as a NameError ends the check."""
-    attempt = trial.step(may_fail=True)
-    ticket = attempt.response.ticket
-    if ticket is not None and ticket.exception in SLIPS:
-        trial.failed(ticket)
-    return attempt
+def work(trial: Trial) -> None:
+    """Run the next task, and require that its worker succeeds."""
+    trial.succeed(trial.step(), "wrong-address")
 
 
 def by_text(rows: Rows) -> Rows:

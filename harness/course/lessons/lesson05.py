@@ -173,9 +173,9 @@ def _press_together(trial: Trial, row: Digests) -> None:
 
 
 def _mail_all(trial: Trial, row: Digests) -> None:
-    for task in trial.lab.tasks():
+    for _ in trial.lab.tasks():
         with instance(trial, row.elsewhere):
-            work(trial, task)
+            work(trial)
 
 
 def _expect_queued(trial: Trial, tasks: list[TaskInfo], names: list[str], tried: dict[str, list[str]]) -> None:
