@@ -302,7 +302,7 @@ def test_any_value_in_the_place_of_a_reply_is_refused_or_of_the_documented_type(
 
 def test_the_name_of_an_exception_is_shortened_before_patterns_are_searched_in_it():
     ticket = Ticket("id", "TypeError: the JSON object must be str" * 4000, "because", (Frame("f.py", 1, "f", "x"),))
-    replies = iter([dump(("", "", value, [])) for value in ([], Response(500, ticket=ticket))])
+    replies = iter([dump(("", "", value, [])) for value in (Response(500, ticket=ticket), [])])
     files = dict.fromkeys(find_exercise("1.1").files, "x = 1")
     with patch.object(isolated_engine, "run_apart", lambda *arguments: next(replies)), promptly():
         outcome, text, _ = _verdict("1.1", files, stub_cells(find_exercise("1.1")))
