@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from harness.course.lessons.expectations import expect_short_wait
+from harness.course.lessons.expectations import expect_short_wait, instance, let_pass
 from harness.course.scenarios.chaos07 import (
-    elsewhere_if,
     expect_stored,
     gave_up,
     identities,
-    let_time_pass,
     store,
     turns_of,
     without_slip,
@@ -30,7 +28,7 @@ def top_three(trial: Trial, row: Votes) -> None:
     for batch in row.ballots:
         untasked = False
         for article in batch:
-            let_time_pass(trial, row.gap)
+            let_pass(trial, row.gap)
             waiting = identities(trial)
             _vote(trial, row, article, shown)
             votes.append(article)
@@ -44,7 +42,7 @@ def top_three(trial: Trial, row: Votes) -> None:
 
 
 def _vote(trial: Trial, row: Votes, article: str, before: Rows) -> None:
-    with elsewhere_if(trial, row.apart):
+    with instance(trial, row.apart):
         response = trial.get("ex7_3/vote", article=article)
     expect_short_wait(trial, response, "waits")
     if any("front3" in sql for sql in response.sql):
@@ -71,7 +69,7 @@ def _rank(trial: Trial, row: Votes, votes: list[str], shown: Rows) -> Rows:
             votes.append("ferry")
             attempt, counts = trial.lab.attempts[-1], {len(votes)}  # the other instance ranks all votes
         else:
-            with elsewhere_if(trial, row.apart):
+            with instance(trial, row.apart):
                 attempt = trial.lab.step(kill_after=row.stops_after if task.retries == 1 else None)
         without_slip(trial, attempt)
         touched = attempt.response.killed or any("front3" in sql for sql in attempt.response.sql)

@@ -1,10 +1,9 @@
 """The checks of 6.1 and 6.2: a worker's guard admits each task, and no user."""
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 
-from harness.course.lessons.expectations import NO_COOKIE, by_text, own_instance
+from harness.course.lessons.expectations import NO_COOKIE, by_text, instance, let_pass
 from harness.course.scenarios.scenarios06 import Guarded, Sender
 from harness.course.trial import Rows, Trial
 from harness.errors import quantity
@@ -80,7 +79,7 @@ def _check(trial: Trial, row: Guarded, place: _Place) -> None:
     if row.attacked:
         for task in tasks:
             _expect_no_copy(trial, place, task, [])
-    trial.lab._engine.clock.advance(row.wait)
+    let_pass(trial, row.wait)
     for turns in row.shutdowns:
         trial.expect(trial.lab.tasks(), None, "the instance was shut down, and no task waits", "another attempt")
         trial.called = "lab.step()"
@@ -94,14 +93,14 @@ def _check(trial: Trial, row: Guarded, place: _Place) -> None:
 
 def _request(trial: Trial, row: Guarded, place: _Place, value: str, number: int) -> None:
     """Send the user's request that adds a task."""
-    with own_instance(trial) if row.elsewhere else nullcontext():
+    with instance(trial, row.elsewhere):
         response = trial.get(f"{place.controller}/{place.action}", None, **{place.field: value})
     happened = f"the user got {response.status}"
     trial.expect(response.status < 400, "at-definition", happened, "a status of 200 to 399, and a task in the queue")
     waiting = trial.lab.tasks()
     missing = "not-queued" if not row.what else "lost"
     trial.expect_tasks(waiting, number + 1, missing if len(waiting) <= number else "two-tasks")
-    trial.lab._engine.clock.advance(row.pause)
+    let_pass(trial, row.pause)
 
 
 def _expect_admitted(trial: Trial, row: Guarded, place: _Place) -> None:

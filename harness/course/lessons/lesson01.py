@@ -4,12 +4,19 @@ scenarios01.py.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 from urllib.parse import unquote_plus
 
-from harness.course.lessons.expectations import NO_COOKIE, by_text, expect_short_wait, letters, own_instance
+from harness.course.lessons.expectations import (
+    NO_COOKIE,
+    by_text,
+    expect_short_wait,
+    instance,
+    let_pass,
+    letters,
+)
 from harness.course.scenarios.scenarios01 import (
     LOCKED,
     MOVE_THE_MAIL,
@@ -240,7 +247,7 @@ def _visit(trial: Trial, row: Requests, known: Rows, path: str, early: str, **qu
 
 
 def _get(trial: Trial, row: Requests, path: str, **query: str) -> Response:
-    trial.lab._engine.clock.advance(row.pause)
+    let_pass(trial, row.pause)
     return trial.get(path, NO_COOKIE if row.browsers else None, **query)
 
 
@@ -252,7 +259,7 @@ def _added(trial: Trial, row: Requests) -> Iterator[tuple[int, list[str]]]:
     waiting = {task.name for task in trial.lab.tasks()}
     listeners.append(lambda call, request: tried.extend(each.task_name.decode() for each in _adds(request)))
     try:
-        with own_instance(trial) if row.elsewhere else nullcontext():
+        with instance(trial, row.elsewhere):
             yield len(waiting), refused
     finally:
         listeners.pop()

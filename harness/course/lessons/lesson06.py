@@ -2,13 +2,12 @@
 
 from base64 import b64encode
 from collections import Counter
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from hashlib import new
 from itertools import cycle
 from urllib.parse import unquote_plus
 
-from harness.course.lessons.expectations import by_text, letters, own_instance
+from harness.course.lessons.expectations import by_text, instance, let_pass, letters
 from harness.course.lessons.guard06 import forged, task_only
 from harness.course.scenarios.scenarios06 import FORGED, RENEWALS, TASK_ONLY, Card, Renewal
 from harness.course.trial import Rows, Trial
@@ -136,14 +135,14 @@ def _renewals(trial: Trial, row: Renewal, book: _Book) -> list[TaskInfo]:
             _expect_no_leak(trial, task, *book.cards[number])
         if row.each:
             _run(trial, row, book)
-        trial.lab._engine.clock.advance(pause)
+        let_pass(trial, pause)
     return tasks
 
 
 def _renew(trial: Trial, row: Renewal, number: int, before: Rows) -> TaskInfo:
     """Send the request of a subscriber, and return the task that it added."""
     known = [task.identity for task in trial.lab.tasks()]
-    with own_instance(trial) if row.elsewhere else nullcontext():
+    with instance(trial, row.elsewhere):
         trial.get("ex6_3/renew", id=number)
     trial.expect_nothing_new(before, *_CHARGED)
     added = [task for task in trial.lab.tasks() if task.identity not in known]

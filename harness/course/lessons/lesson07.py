@@ -7,16 +7,14 @@ from urllib.parse import urlencode
 
 from harness.appengine.taskqueue import Task
 from harness.appengine.turns import Schedule
-from harness.course.lessons.expectations import NO_COOKIE
+from harness.course.lessons.expectations import NO_COOKIE, instance, let_pass
 from harness.course.lessons.front07 import top_three
 from harness.course.scenarios.chaos07 import (
-    elsewhere_if,
     expect_no_counting,
     expect_no_totals,
     expect_stored,
     gave_up,
     identities,
-    let_time_pass,
     run_all,
     store,
     turns_of,
@@ -41,7 +39,7 @@ def _count_ratings(trial: Trial, row: Ratings) -> None:
     trial.lab.write("controllers/meanwhile.py", MEANWHILE)
     for number, batch in enumerate(row.rounds, 1):
         for article, stars in batch:
-            let_time_pass(trial, row.pause)
+            let_pass(trial, row.pause)
             waiting = identities(trial)
             if row.early:
                 _rate_early(trial, article, stars)
@@ -61,7 +59,7 @@ def _count_ratings(trial: Trial, row: Ratings) -> None:
 
 
 def _rate(trial: Trial, row: Ratings, article: str, stars: int) -> None:
-    with elsewhere_if(trial, row.apart):
+    with instance(trial, row.apart):
         response = trial.get("ex7_1/rate", article=article, stars=stars)
     expect_no_totals(trial, response, "popular1")
     expect_no_counting(trial, response, "vote1")
@@ -175,7 +173,7 @@ def _rate_meanwhile(trial: Trial, row: Minutes, path: str) -> None:
 
 
 def _rate_shared(trial: Trial, row: Minutes, article: str, stars: int, overdue: Mapping[str, bool]) -> None:
-    with elsewhere_if(trial, row.apart):
+    with instance(trial, row.apart):
         headers = NO_COOKIE if row.strangers else None
         response = trial.get("ex7_2/rate", headers=headers, article=article, stars=stars)
     expect_no_totals(trial, response, "popular2")

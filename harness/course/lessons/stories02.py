@@ -2,9 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from contextlib import nullcontext
 
-from harness.course.lessons.expectations import own_instance
+from harness.course.lessons.expectations import instance
 from harness.course.scenarios.delivery02 import attempt, pass_a_second, was_shut_down
 from harness.course.scenarios.scenarios02 import Stories
 from harness.course.trial import Trial
@@ -67,7 +66,7 @@ def _insert_stories(trial: Trial, count: int, then: str = "") -> None:
 
 def _save_story(trial: Trial, row: Stories, stories: _Stories, body: str, is_later: bool) -> TaskInfo:
     known, before = {task.name for task in trial.lab.tasks()}, stories.rows
-    with own_instance(trial) if row.elsewhere else nullcontext():
+    with instance(trial, row.elsewhere):
         trial.post("ex2_4/save", {"body": body})
     trial.called = f"as a user: POST /ex2_4/save with a story of {len(body.split()):,} words"
     new = [story for number, story in stories.read().items() if number not in before]

@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from harness.course.lessons.expectations import expect_short_wait, own_instance
@@ -11,15 +10,6 @@ from harness.course.scenarios.scenarios07 import EARLIER
 from harness.course.trial import SLIPS, Rows, Trial
 from harness.errors import quantity
 from harness.records import Attempt, Outcome, Response
-
-
-def elsewhere_if(trial: Trial, apart: bool) -> AbstractContextManager[None]:
-    return own_instance(trial) if apart else nullcontext()
-
-
-def let_time_pass(trial: Trial, seconds: float) -> None:
-    """Let time pass in which no task runs."""
-    trial.lab._engine.clock.advance(seconds)
 
 
 def store(trial: Trial, table: str, stored: Sequence[tuple[str, int]]) -> None:

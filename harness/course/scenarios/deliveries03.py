@@ -1,12 +1,12 @@
 """What the checks of lesson 03 require of each request for `save`: one task, and one row from its worker."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
-from harness.course.lessons.expectations import is_plain, letters, own_instance
+from harness.course.lessons.expectations import instance, is_plain, letters
 from harness.course.scenarios.scenarios03 import Pair, Saves
 from harness.course.trial import Rows, Trial
 from harness.records import Attempt, Outcome, TaskInfo
@@ -122,7 +122,7 @@ def _missing(trial: Trial, row: Saves, taken: list[str]) -> str:
 
 
 def _instance(trial: Trial, row: Saves) -> AbstractContextManager[None]:
-    return own_instance(trial) if row.instances else nullcontext()
+    return instance(trial, row.instances)
 
 
 @contextmanager

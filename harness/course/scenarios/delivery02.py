@@ -3,12 +3,11 @@
 import html
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
 
-from harness.course.lessons.expectations import by_text, is_plain, own_instance
+from harness.course.lessons.expectations import by_text, instance, is_plain, let_pass
 from harness.course.scenarios.scenarios02 import Delivery, Stories
 from harness.course.trial import Rows, Trial
 from harness.records import Attempt, TaskInfo
@@ -135,7 +134,7 @@ def _called(calls: Sequence[str]) -> str:
 def _visit(trial: Trial, row: Delivery, job: Job, visit: Visit, before: Rows, *, is_later: bool) -> list[TaskInfo]:
     """Send a request, and return the tasks that it added. `is_later` means that an earlier request did its work."""
     known = {task.name for task in trial.lab.tasks()}
-    with own_instance(trial) if row.elsewhere else nullcontext():
+    with instance(trial, row.elsewhere):
         if visit.is_form:
             trial.post(job.path, dict(visit.query))
         else:
@@ -154,7 +153,7 @@ def _visit(trial: Trial, row: Delivery, job: Job, visit: Visit, before: Rows, *,
 
 def pass_a_second(trial: Trial) -> None:
     """Let a second pass, so that a name which contains the time in seconds is new."""
-    trial.lab._engine.clock.advance(1)
+    let_pass(trial, 1)
 
 
 def attempt(trial: Trial, row: Delivery | Stories) -> Attempt:
