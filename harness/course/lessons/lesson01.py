@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
 from urllib.parse import unquote_plus
 
 from harness.course.lessons.expectations import (
@@ -16,6 +15,7 @@ from harness.course.lessons.expectations import (
     instance,
     let_pass,
     letters,
+    names_tried,
 )
 from harness.course.scenarios.scenarios01 import (
     LOCKED,
@@ -254,21 +254,12 @@ def _get(trial: Trial, row: Requests, path: str, **query: str) -> Response:
 @contextmanager
 def _added(trial: Trial, row: Requests) -> Iterator[tuple[int, list[str]]]:
     """Yield the number of waiting tasks, and a list that gets the names of tasks that the queue refuses."""
-    tried, refused = list[str](), list[str]()
-    listeners = trial.lab._engine.service.listeners
+    refused = list[str]()
     waiting = {task.name for task in trial.lab.tasks()}
-    listeners.append(lambda call, request: tried.extend(each.task_name.decode() for each in _adds(request)))
-    try:
-        with instance(trial, row.elsewhere):
-            yield len(waiting), refused
-    finally:
-        listeners.pop()
+    with names_tried(trial) as tried, instance(trial, row.elsewhere):
+        yield len(waiting), refused
     new = [task.name for task in trial.lab.tasks() if task.name not in waiting]
     refused += Counter(filter(None, tried)) - Counter(new)
-
-
-def _adds(request: Any) -> Sequence[Any]:
-    return getattr(request, "add_request", ())
 
 
 def _missing(trial: Trial, row: Requests, refused: Sequence[str], values: Values) -> str | None:

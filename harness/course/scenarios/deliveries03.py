@@ -1,7 +1,7 @@
 """What the checks of lesson 03 require of each request for `save`: one task, and one row from its worker."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
@@ -94,7 +94,7 @@ def deliveries(
             left = {task.identity for task in trial.lab.tasks()}
             lost = "before its first attempt, a task was deleted"
             trial.expect(waiting.keys() <= left, trial.if_known("deleted"), lost, "each task runs")
-            with _instance(trial, row), _names_taken(trial) as taken:
+            with instance(trial, row.instances), _names_taken(trial) as taken:
                 attempt = trial.step(may_fail=True)
             save = waiting.pop(attempt.task.identity)
             before, tables[save.app] = tables[save.app], trial.rows(app=save.app)
@@ -104,7 +104,7 @@ def deliveries(
 def _add(trial: Trial, row: Saves, path: str, query: dict[str, Any], tables: dict[str, Rows]) -> TaskInfo:
     """Send a user's request, require that it adds one task and leaves the work to the worker, and return the task."""
     known = {task.identity for task in trial.lab.tasks()}
-    with _instance(trial, row), _names_taken(trial) as taken:
+    with instance(trial, row.instances), _names_taken(trial) as taken:
         response = trial.get(path, **query)
     for app, before in tables.items() if response.sql else ():
         trial.expect_nothing_new(before, app=app)
@@ -119,10 +119,6 @@ def _missing(trial: Trial, row: Saves, taken: list[str]) -> str:
     if taken:
         return "name-taken"
     return "skipped" if row.what or trial.lab.attempts else "not-queued"
-
-
-def _instance(trial: Trial, row: Saves) -> AbstractContextManager[None]:
-    return instance(trial, row.instances)
 
 
 @contextmanager

@@ -54,20 +54,8 @@ class Guarded(Scenario):
     senders: tuple[Sender, ...] = ()
 
 
-TASK_ONLY = (
-    Guarded(),
-    Guarded(
-        what="two users publish articles before the first task runs",
-        patterns=frozenset({Pattern.TWO_USERS}),
-        values=("Ferry late", "Nightfall"),
-        refused="shared",
-    ),
-    Guarded(
-        what="two users publish the same article",
-        patterns=frozenset({Pattern.EQUAL_INPUT}),
-        values=("Ferry late", "Ferry late"),
-        refused="once",
-    ),
+# The rows of both guards.
+_ANY_GUARD = (
     Guarded(
         what="the instance is shut down in each of the first five attempts",
         patterns=frozenset({Pattern.DEATH, Pattern.SIZES}),
@@ -87,15 +75,32 @@ TASK_ONLY = (
         refused="too-old",
     ),
     Guarded(
+        what="a user copies the request of a task, before the task runs and after it",
+        patterns=frozenset({Pattern.ATTACKER}),
+        attacked=True,
+    ),
+)
+
+TASK_ONLY = (
+    Guarded(),
+    Guarded(
+        what="two users publish articles before the first task runs",
+        patterns=frozenset({Pattern.TWO_USERS}),
+        values=("Ferry late", "Nightfall"),
+        refused="shared",
+    ),
+    Guarded(
+        what="two users publish the same article",
+        patterns=frozenset({Pattern.EQUAL_INPUT}),
+        values=("Ferry late", "Ferry late"),
+        refused="once",
+    ),
+    *_ANY_GUARD,
+    Guarded(
         what="the article is empty, has spaces or quotation marks, or is very long",
         patterns=frozenset({Pattern.STRINGS}),
         values=_EDGES,
         refused="value",
-    ),
-    Guarded(
-        what="a user copies the request of a task, before the task runs and after it",
-        patterns=frozenset({Pattern.ATTACKER}),
-        attacked=True,
     ),
     Guarded(
         what="another action adds tasks to three queues, with POST and with GET",
@@ -124,34 +129,12 @@ FORGED = (
         values=("Ebbesen", "Ebbesen", "Ebbe"),
         refused="once",
     ),
-    Guarded(
-        what="the instance is shut down in each of the first five attempts",
-        patterns=frozenset({Pattern.DEATH, Pattern.SIZES}),
-        shutdowns=_SHUTDOWNS,
-        refused="one-attempt",
-    ),
-    Guarded(
-        what="one instance adds the task, and another one runs it",
-        patterns=frozenset({Pattern.INSTANCES}),
-        elsewhere=True,
-        refused="memory",
-    ),
-    Guarded(
-        what="the task waits for a day and a half before it runs",
-        patterns=frozenset({Pattern.CLOCK}),
-        wait=1.5 * _DAY + 2.75,
-        refused="too-old",
-    ),
+    *_ANY_GUARD,
     Guarded(
         what="the reader's name is empty, has spaces or quotation marks, or is very long",
         patterns=frozenset({Pattern.STRINGS}),
         values=_EDGES,
         refused="value",
-    ),
-    Guarded(
-        what="a user copies the request of a task, before the task runs and after it",
-        patterns=frozenset({Pattern.ATTACKER}),
-        attacked=True,
     ),
 )
 

@@ -26,7 +26,7 @@ import time
 if request.env.http_x_appengine_taskname is None and time.time() % 60 > 57:
     db.vote2._before_insert.append(lambda *_: time.sleep(5))
 """
-# A controller that stands in for earlier users. It stores ratings or votes, with gaps between their ids.
+# A controller that stores the ratings or votes of earlier users, with gaps between their ids.
 EARLIER = """
 def index():
     numbers = 'WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})'
