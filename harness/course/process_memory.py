@@ -1,7 +1,6 @@
 """What a learner's code can leave in the memory of its Python process."""
 
 import builtins
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,8 +26,8 @@ _seeds = count()  # of `hash`; an object() would do only as long as it exists
 
 @contextmanager
 def own_process() -> Iterator[None]:
-    """Remove the values that the learner's code keeps in modules or in the environment in this scope."""
-    modules, environ = set(sys.modules), dict(os.environ)
+    """Remove the values that the learner's code keeps in modules in this scope. A lab itself restores the environment."""
+    modules = set(sys.modules)
     names = {module: set(vars(module)) for module in map(sys.modules.get, _KEPT_IN) if module}
     try:
         yield
@@ -39,8 +38,6 @@ def own_process() -> Iterator[None]:
         for module, known in names.items():
             for name in set(vars(module)) - known:
                 delattr(module, name)
-        os.environ.clear()
-        os.environ.update(environ)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -257,6 +258,7 @@ def _check_in_folder(path: str, rest: str, folder: _Folder) -> None:
         )
 
 
+@lru_cache(maxsize=64)  # a check writes the same files into each of its labs
 def check_python(source: str, name: str, *, needs_code: bool = False) -> None:
     """Compile Python source without running it. `name` is the name of the file in messages.
 

@@ -1,5 +1,6 @@
 """Read a table outside of any request, through a database connection of the application's own models."""
 
+import os
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,41 +12,77 @@ from harness.errors import GradingError, HandlerStopped, SourceError, UnknownTab
 from harness.records import Request
 
 
-def read_rows(
-    gluon: ModuleType, table: str, app: str, applications: Path, most: int | None = None
-) -> list[dict[str, Any]]:
-    """Run an application's models and read one table.
+class Reader:
+    """Reads the tables of the applications of one root, for as long as the root exists.
 
-    The caller closes the connection without a commit. Only the tables that pydal creates are committed.
-
-    Returns:
-        One dict a row, from the name of a field to its value, in the order of the table's id.
-
-    Raises:
-        UnknownTableError: If no model defines the table. The message lists the tables.
-        SourceError: If a model raises an exception, also while the table is read.
-        GradingError: If the table has more than `most` rows.
+    The models of an application run at its first reading, and again if they have changed. Between two readings nothing
+    else can change what they define, so a reading then takes a quarter of the time.
     """
-    try:
-        return _run_and_read(gluon, table, app, applications, most)
-    except gluon.http.HTTP as response:
-        raise SourceError(
-            f"the models of {quoted(app)} stop with {response}, so the database cannot be read. "
-            "Raise HTTP or redirect in a function that the controllers call."
-        ) from None
-    except (KeyboardInterrupt, HandlerStopped, UnknownTableError, GradingError):
-        raise
-    except BaseException as error:  # also SystemExit and GeneratorExit
-        raise SourceError(_explain(gluon, error, app, applications)) from None
+
+    def __init__(self, gluon: ModuleType, applications: Path) -> None:
+        self._gluon = gluon
+        self._applications = applications
+        self._kept: dict[str, tuple[list[Any], list[Any]]] = {}  # by application: the state of its models, its DALs
+
+    def forget(self) -> None:
+        """Let the models run again at the next reading."""
+        self._kept.clear()
+
+    def rows(self, table: str, app: str, most: int | None = None) -> list[dict[str, Any]]:
+        """Read one table of an application.
+
+        The caller closes the connection without a commit. Only the tables that pydal creates are committed.
+
+        Returns:
+            One dict a row, from the name of a field to its value, in the order of the table's id.
+
+        Raises:
+            UnknownTableError: If no model defines the table. The message lists the tables.
+            SourceError: If a model raises an exception, also while the table is read.
+            GradingError: If the table has more than `most` rows.
+        """
+        state = _state(self._applications / app / "models")
+        kept_state, dals = self._kept.get(app, (None, []))
+        if kept_state == state and any(table in dal.tables for dal in dals):
+            try:
+                return _read(table, app, dals, most)
+            except (KeyboardInterrupt, HandlerStopped, GradingError):
+                raise
+            except BaseException:  # noqa: S110  # a handler dropped the table, for example; the models explain it
+                pass
+        self._kept.pop(app, None)
+        try:
+            dals = _run_models(self._gluon, app, self._applications)
+            found = _read(table, app, dals, most)
+        except self._gluon.http.HTTP as response:
+            raise SourceError(
+                f"the models of {quoted(app)} stop with {response}, so the database cannot be read. "
+                "Raise HTTP or redirect in a function that the controllers call."
+            ) from None
+        except (KeyboardInterrupt, HandlerStopped, UnknownTableError, GradingError):
+            raise
+        except BaseException as error:  # also SystemExit and GeneratorExit
+            raise SourceError(_explain(self._gluon, error, app, self._applications)) from None
+        if not any(map(_has_written, dals)):  # what they write is never committed, so each reading needs it again
+            self._kept[app] = state, dals
+        return found
 
 
-def _run_and_read(
-    gluon: ModuleType, table: str, app: str, applications: Path, most: int | None
-) -> list[dict[str, Any]]:
-    from pydal._globals import THREAD_LOCAL
+def _state(models: Path) -> list[Any]:
+    """Return what tells whether a model has changed. A handler can write one too."""
+    found = []
+    for folder, _, names in os.walk(models):
+        for path in (folder, *(os.path.join(folder, name) for name in names)):
+            status = os.stat(path)
+            found.append((path, status.st_mtime_ns, status.st_size))
+    return found
 
-    _run_models(gluon, app, applications)
-    dals = [dal for group in vars(THREAD_LOCAL).get("_pydal_db_instances_", {}).values() for dal in group]
+
+def _has_written(dal: Any) -> bool:
+    return getattr(dal._adapter.connection, "total_changes", 1) > 0
+
+
+def _read(table: str, app: str, dals: list[Any], most: int | None) -> list[dict[str, Any]]:
     for dal in dals:
         if table in dal.tables:
             found = dal(dal[table])
@@ -57,8 +94,10 @@ def _run_and_read(
     raise UnknownTableError(f"the application {quoted(app)} has no table {quoted(table)}; its tables: {known}")
 
 
-def _run_models(gluon: ModuleType, app: str, applications: Path) -> None:
-    """Run the models as web2py's shell does (gluon/shell.py), with a request that was never sent."""
+def _run_models(gluon: ModuleType, app: str, applications: Path) -> list[Any]:
+    """Run the models as web2py's shell does (gluon/shell.py), with a request that was never sent. Return the DALs."""
+    from pydal._globals import THREAD_LOCAL
+
     environ = to_web2py(Request("GET", f"/{app}/default/index"))
     request = gluon.globals.Request(environ)
     request.env.update((name.lower().replace(".", "_"), value) for name, value in environ.items())
@@ -66,6 +105,7 @@ def _run_models(gluon: ModuleType, app: str, applications: Path) -> None:
     request.update(client="127.0.0.1", is_local=True, is_shell=True)
     environment = gluon.compileapp.build_environment(request, gluon.globals.Response(), gluon.globals.Session())
     gluon.compileapp.run_models_in(environment)
+    return [dal for group in vars(THREAD_LOCAL).get("_pydal_db_instances_", {}).values() for dal in group]
 
 
 def _explain(gluon: ModuleType, error: BaseException, app: str, applications: Path) -> str:

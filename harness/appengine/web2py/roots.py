@@ -214,6 +214,8 @@ def _drop_singletons() -> None:
 
 def _pop_modules() -> dict[str, ModuleType]:
     """Remove the applications' modules from `sys.modules`. In every root their names begin with `applications`."""
+    if "applications" not in sys.modules:  # Python imports a package before its modules
+        return {}
     names = [name for name in sys.modules if name == "applications" or name.startswith("applications.")]
     return {name: sys.modules.pop(name) for name in names}
 

@@ -11,7 +11,7 @@ from typing import Any
 from harness.appengine.web2py import app_files
 from harness.appengine.web2py.app_files import ROUTES, check_app, check_path
 from harness.appengine.web2py.boot import boot
-from harness.appengine.web2py.database import read_rows
+from harness.appengine.web2py.database import Reader
 from harness.appengine.web2py.environ import read_address, to_web2py
 from harness.appengine.web2py.instance import SharedSite
 from harness.appengine.web2py.instrumentation import RequestRecorder, Watched, instrument
@@ -40,6 +40,7 @@ class Site:
         self._applications = self.root / "applications"
         self._active_root = ActiveRoot(self._gluon, self.root)
         instrument(self._gluon)
+        self._reader = Reader(self._gluon, self._applications)
         self._ticket_numbers = itertools.count(1)
         self._end = weakref.finalize(self, _end, self._active_root)
         for name in self.apps:
@@ -135,7 +136,7 @@ class Site:
         self._require_open()
         self._require_app(app)
         with self._active_root.inside():
-            return read_rows(self._gluon, table, app, self._applications, most)
+            return self._reader.rows(table, app, most)
 
     def address(self, request: Request) -> Route | None:
         """Return the names that web2py reads from the URL of a request, or None if web2py refuses the URL."""
@@ -160,6 +161,7 @@ class Site:
 
     def _changed(self, path: str) -> None:
         """Make web2py read a changed file again. web2py itself compares mtimes, which are too coarse."""
+        self._reader.forget()
         with self._active_root.inside():
             self._active_root.forget_sources()
             if path.startswith("modules/"):
