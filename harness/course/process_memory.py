@@ -26,7 +26,7 @@ _seeds = count()  # of `hash`; an object() would do only as long as it exists
 
 @contextmanager
 def own_process() -> Iterator[None]:
-    """Remove the values that the learner's code keeps in modules in this scope. A lab itself restores the environment."""
+    """Remove the values that the learner's code keeps in modules in this scope. A lab restores the environment."""
     modules = set(sys.modules)
     names = {module: set(vars(module)) for module in map(sys.modules.get, _KEPT_IN) if module}
     try:

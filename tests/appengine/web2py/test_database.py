@@ -14,6 +14,7 @@ from harness.records import Request
 from tests.test_fidelity import cells
 
 FIDELITY = Path(harness.__file__).with_name("FIDELITY.md").read_text(encoding="utf-8")
+MODEL = "db = DAL('sqlite://storage.sqlite')\ndb.define_table('note', Field('{}'))\n"
 
 
 def test_a_new_table_is_empty(site: Site) -> None:
@@ -72,6 +73,44 @@ def test_output_of_models_is_discarded(site: Site, capsys: pytest.CaptureFixture
     site.write("models/z.py", "print('model')")
     site.rows("mytable")
     assert capsys.readouterr() == ("", "")
+
+
+def test_models_run_again_only_after_a_change(site: Site) -> None:
+    site.write("models/db.py", MODEL.format("old") + "with open('ran.txt', 'a') as log: log.write('ran')\n")
+    ran = site.root / "ran.txt"
+    assert site.rows("note") == site.rows("note") == []
+    assert ran.read_text().count("ran") == 1
+    site.write("models/db.py", MODEL.format("new"))
+    site.write("controllers/c.py", "def add(): db.note.insert(new='1')")
+    site.call(Request("GET", "/tutorial/c/add"))
+    assert site.rows("note") == [{"id": 1, "new": "1"}]
+
+
+def test_a_model_that_a_handler_writes_is_read(site: Site) -> None:
+    site.write("models/db.py", MODEL.format("old"))
+    assert site.rows("note") == []
+    path = "request.folder + '/models/later.py'"
+    site.write(
+        "controllers/c.py", f"def write():\n    with open({path}, 'w') as file: file.write('raise ValueError(1)')"
+    )
+    assert site.rows("note") == []
+    site.call(Request("GET", "/tutorial/c/write"))
+    with pytest.raises(SourceError, match="models/later.py, line 1"):
+        site.rows("note")
+
+
+def test_what_a_model_writes_itself_is_in_every_reading(site: Site) -> None:
+    site.write("models/db.py", MODEL.format("old") + "if db(db.note).isempty(): db.note.insert(old='seed')\n")
+    assert site.rows("note") == site.rows("note") == [{"id": 1, "old": "seed"}]
+
+
+def test_a_table_that_a_handler_drops_is_made_again(site: Site) -> None:
+    site.write("models/db.py", MODEL.format("old"))
+    site.write("controllers/c.py", "def add(): db.note.insert(old='1')\ndef drop(): db.note.drop()")
+    site.call(Request("GET", "/tutorial/c/add"))
+    assert site.rows("note") == [{"id": 1, "old": "1"}]
+    site.call(Request("GET", "/tutorial/c/drop"))
+    assert site.rows("note") == []
 
 
 def test_a_model_that_raises_shows_its_line(site: Site) -> None:
