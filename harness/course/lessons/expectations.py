@@ -1,10 +1,12 @@
 """What the checks of several exercises require of a task, from the user's request to the worker."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 from harness.course.process_memory import own_hash, own_process
 from harness.course.trial import Rows, Trial
@@ -55,6 +57,20 @@ def is_plain(task: TaskInfo) -> bool:
 def content_type(task: TaskInfo) -> str:
     """Return the type of a task's body in lower case, without its charset, or "none"."""
     return (find_header(task.headers, "content-type") or "none").partition(";")[0].lower()
+
+
+def carried(task: TaskInfo) -> dict[str, list[str]]:
+    """Return the values of a task's query string, and of its form or JSON, by name and as strings."""
+    values = parse_qs(task.url.partition("?")[2], keep_blank_values=True)
+    try:
+        body = json.loads(task.text)
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        return values | parse_qs(task.text, keep_blank_values=True)
+    return values | {
+        name: [str(item) for item in (value if isinstance(value, list) else [value])] for name, value in body.items()
+    }
 
 
 @contextmanager

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from urllib.parse import unquote_plus
 
 from harness.course.lessons.expectations import (
     NO_COOKIE,
@@ -14,9 +13,9 @@ from harness.course.lessons.expectations import (
     expect_short_wait,
     instance,
     let_pass,
-    letters,
     names_tried,
 )
+from harness.course.lessons.values01 import MAIL, mistaken_values
 from harness.course.scenarios.scenarios01 import (
     LOCKED,
     MOVE_THE_MAIL,
@@ -30,7 +29,6 @@ from harness.course.trial import Rows, Trial
 from harness.errors import quantity
 from harness.records import Attempt, Response
 
-_MAIL = "mail sent to"
 # An action of the check, which prepares mytable.
 _PREPARE = """
 def index():
@@ -162,9 +160,9 @@ def _send_each(trial: Trial, row: Requests, requests: Sequence[Values]) -> None:
         trial.expect(len(mails) >= count, lost, happened, expected)
         trial.expect(attempt.elapsed >= 3, "changed", happened, expected)
         trial.expect(len(mails) == count, "twice", happened, "one mail for each task")
-    sent = [(_MAIL, address) for (address,) in requests]
-    every = [(_MAIL, address) for (address,) in row.requests]
-    mistake = _mistaken_values(trial, row, mails, sent, every)
+    sent = [(MAIL, address) for (address,) in requests]
+    every = [(MAIL, address) for (address,) in row.requests]
+    mistake = mistaken_values(trial, row, mails, sent, every)
     trial.expect_equal(by_text(mails), by_text(sent), mistake, "send_mail wrote")
 
 
@@ -177,7 +175,7 @@ def _expect_second_mail(trial: Trial, row: Requests, address: str) -> None:
         trial.succeed(trial.step(), "wrong-address")
     mails = _mails(trial)[len(before) :]
     happened = f"after the second attempt, the mails are {mails or 'none'}"
-    trial.expect(mails == [(_MAIL, address)], "not-again", happened, f"[{(_MAIL, address)}]")
+    trial.expect(mails == [(MAIL, address)], "not-again", happened, f"[{(MAIL, address)}]")
 
 
 def _expect_unchanged(trial: Trial) -> None:
@@ -187,14 +185,14 @@ def _expect_unchanged(trial: Trial) -> None:
     response = trial.lab.get("ex1_3_other/other_page")
     ended = f"ended with {response.ticket.exception}" if response.ticket else f"took {response.elapsed:g} s"
     happened = f"the action {ended} and wrote {trial.rows() or 'no row'}"
-    right = response.elapsed == 3 and trial.rows() == [(_MAIL, "other@example.com")]
-    expected = f"the action takes 3 s and writes {[(_MAIL, 'other@example.com')]}"
+    right = response.elapsed == 3 and trial.rows() == [(MAIL, "other@example.com")]
+    expected = f"the action takes 3 s and writes {[(MAIL, 'other@example.com')]}"
     trial.expect(right and not trial.lab.tasks(), "changed", happened, expected)
 
 
 def _mails(trial: Trial) -> Rows:
     """Return the rows that send_mail wrote, without other rows of the learner's code."""
-    return [row for row in trial.rows() if row[0] == _MAIL]
+    return [row for row in trial.rows() if row[0] == MAIL]
 
 
 def _two_tasks(trial: Trial, row: Requests) -> None:
@@ -307,7 +305,7 @@ def _expect_rows(trial: Trial, row: Requests, found: Rows, expected: Sequence[Va
     mistake = _mistaken_number(trial, row, found, expected)
     if len(found) == len(expected):
         swaps = [pair for values in row.requests for pair in (values, values[::-1])]
-        mistake = _mistaken_values(trial, row, found, expected, swaps)
+        mistake = mistaken_values(trial, row, found, expected, swaps)
     what = "the worker wrote" if len(expected) == 1 else "the workers wrote"
     trial.expect_equal(by_text(found), by_text(list(expected)), mistake, what)
 
@@ -330,57 +328,6 @@ def _mistaken_number(trial: Trial, row: Requests, found: Rows, expected: Sequenc
         return trial.if_known("not-written")
     lost = Counter(expected) - Counter(found)
     return "empty" if any("" in values for values in lost) else "no-row"
-
-
-def _is_same_twice(found: Rows, expected: Sequence[Values]) -> bool:
-    return len(found) == 2 and len(set(found)) == 1 and len(set(expected)) == 2 and found[0] in expected
-
-
-def _mistaken_values(
-    trial: Trial, row: Requests, found: Rows, expected: Sequence[Values], every: Sequence[Values]
-) -> str | None:
-    """Return the mistake by which rows have other values; `every` contains the right rows of all requests."""
-    lost, wrong = Counter(expected) - Counter(found), Counter(found) - Counter(expected)
-    if row.elsewhere:
-        return "memory"
-    if any("" in values for values in lost):
-        return trial.if_known("empty")
-    if any(None in values for values in wrong):
-        is_left_out = any(map(_is_left_out, by_text(list(wrong)), by_text(list(lost))))
-        return (trial.if_known("left-out") if is_left_out else None) or "no-values"
-    if any("None" in values for values in wrong) and not any("None" in values for values in lost):
-        return trial.if_known("none-text") or "fixed-values"
-    if len(row.requests) == 1 and _is_same_twice(found, expected):
-        return trial.if_known("same-twice")
-    if any(old == new for old, new in wrong):
-        return trial.if_known("same-value") or "fixed-values"
-    if len(row.requests) > 1 and set(wrong) <= set(every):
-        return "shared"
-    if any(values[::-1] in lost for values in wrong):
-        return trial.if_known("swapped")
-    if any(map(_is_unencoded, by_text(list(wrong)), by_text(list(lost)))):
-        return trial.if_known("unencoded") or "altered"
-    is_altered = any(_is_altered(*pair) for pair in zip(by_text(list(wrong)), by_text(list(lost)), strict=False))
-    return "altered" if row.what or is_altered else "fixed-values"
-
-
-def _is_left_out(found: Values, right: Values) -> bool:
-    """Return whether a row has no value in one column, and the right value in the other one."""
-    pairs = list(zip(found, right, strict=True))
-    return any(one == other for one, other in pairs) and all(one in (None, other) for one, other in pairs)
-
-
-def _is_unencoded(found: Values, right: Values) -> bool:
-    """Return whether web2py found these values because the right ones were written into a query string as they are."""
-    return found != right and found == tuple(unquote_plus(value.partition("&")[0]) for value in right)
-
-
-def _is_altered(found: Values, right: Values) -> bool:
-    """Return whether each found value is the beginning of the right one, apart from case, spaces and signs."""
-    return all(
-        bool(one) and letters(other).casefold().startswith(letters(one).casefold())
-        for one, other in zip(found, right, strict=True)
-    )
 
 
 RUNS = {

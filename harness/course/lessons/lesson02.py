@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Sequence
-from urllib.parse import parse_qs
 
-from harness.course.lessons.expectations import by_text, content_type, is_plain
+from harness.course.lessons.expectations import by_text, carried, content_type, is_plain
 from harness.course.lessons.stories02 import too_large
 from harness.course.scenarios.delivery02 import (
     Delivered,
@@ -55,6 +54,8 @@ _TIDE = Job(
 )
 _MAIL = Job("ex2_5/publish", "mail_news", "mytable", ("old", "new"), {"old": "urgent mail", "new": "Ferry cancelled"})
 
+_NOT_URGENT = {"", "0", "False", "None", "false", "off", "no"}  # what a task carries for an ordinary article
+
 
 def _repair_the_call(trial: Trial, row: Edits) -> None:
     if row.logged_in:
@@ -75,14 +76,14 @@ def _log_mistake(found: Delivered) -> str | None:
     if not found.extra or not found.missing:
         return None
     wrong, right = found.extra[0], found.missing[0]
-    if set(wrong) == {None}:
-        return "plain-payload" if is_plain(found.tasks[0]) else "no-values"
+    if set(wrong) == {None} and is_plain(found.tasks[0]):
+        return "plain-payload"
     if wrong == right[::-1]:
         return "swapped"
     if wrong == ("old", "new"):
         return "fixed-values"
     if any(value is None and sent for sent, value in zip(right, wrong, strict=True)):
-        return "no-values"
+        return "no-values" if all(map({"old", "new"}.issubset, map(carried, found.tasks))) else "not-carried"
     place = 0 if wrong[0] != right[0] else 1
     return text_mistake(right[place], wrong[place])
 
@@ -104,11 +105,11 @@ def _vote(vote: SectionVote) -> Visit:
 def _vote_mistake(found: Delivered) -> str | None:
     """Return the mistake in the first wrong column, sections first."""
     if not found.rows:
-        return "no-row"
+        return "no-row" if all("sections" in carried(task) for task in found.tasks) else "sections-lost"
     rows, expected = found.rows, found.expected
     sections, points, _ = zip(*rows, strict=True)
     if len(rows) > len(expected) and max(map(len, map(str, sections))) == 1:
-        return "letters"
+        return "list-as-text" if any(len(visit.rows) > 1 for visit in found.visits) else "letters"
     if len(rows) != len(expected):
         return "none-text" if "None" in sections else "by-hand" if _is_part(found) else "lists-in-one"
     if set(points) != {row[1] for row in expected}:
@@ -124,14 +125,15 @@ def _vote_mistake(found: Delivered) -> str | None:
     if sent is None:
         return "empty-text" if arrived == "" else "none-text"
     if arrived is None:
-        return "none-lost" if sent in LIKE_NONE else "comment-lost"
+        is_carried = all(sent in carried(task).get("comment", []) for task in found.tasks)
+        return "none-lost" if sent in LIKE_NONE else "comment-unread" if is_carried else "comment-lost"
     return text_mistake(sent, arrived)
 
 
 def _carries_other_stars(found: Delivered) -> bool:
     """Return whether a form carries neither the stars that the reader sent nor their points."""
     right = {str(factor * visit.query["stars"]) for visit in found.visits for factor in (1, 20)}
-    return any(stars not in right for task in found.tasks for stars in parse_qs(task.text).get("stars", []))
+    return any(stars not in right for task in found.tasks for stars in carried(task).get("stars", []))
 
 
 def _is_part(found: Delivered) -> bool:
@@ -201,7 +203,10 @@ def _sent_mistake(sent: object, report: Report) -> str:
         return "text-heights"
     if isinstance(port, str) and sent == report.tides | {"port": port}:
         return text_mistake(report.port, port)
-    return "by-hand" if '"' in report.port else "not-tides"
+    if '"' in report.port:
+        return "by-hand"
+    wrong = next((name for name, value in report.tides.items() if sent.get(name) != value), "")
+    return {"port": "other-port", "metres": "other-metres", "storm": "other-storm"}.get(wrong, "not-tides")
 
 
 def _silent_task(trial: Trial, row: News) -> None:
@@ -236,13 +241,15 @@ def _mail_mistake(found: Delivered) -> str | None:
     if any(map(is_plain, found.tasks)) and not found.rows:
         return "plain-payload"
     if not found.rows:
-        return "never-true"
+        texts = {visit.query["title"] for visit in found.visits} | _NOT_URGENT
+        values = {value for task in found.tasks for values in carried(task).values() for value in values}
+        return "not-marked" if values <= texts else "never-true"
     if not found.extra or not found.missing:
         return None
     wrong, right = found.extra[0], found.missing[0]
     if wrong[1] is None:
         return "no-values"
-    return text_mistake(right[1], wrong[1]) if wrong[1] != right[1] else "not-urgent-mail"
+    return "not-urgent-mail" if right[1] in wrong else text_mistake(right[1], wrong[1])
 
 
 RUNS = {

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from harness.course.lessons.expectations import instance
+from harness.course.lessons.expectations import carried, instance
 from harness.course.scenarios.delivery02 import attempt, pass_a_second, was_shut_down
 from harness.course.scenarios.scenarios02 import Stories
 from harness.course.trial import Trial
@@ -128,13 +128,17 @@ def _count(
         trial.expect(number not in after, "inserted", f"story {number}, which was deleted, is back", "no such story")
     else:
         body, words = before[number][0], after.get(number, (None, None))[1]
-        mistake = _words_mistake(row, words, body, saved[number], after, again)
+        texts = [done.task.url.split("/"), *carried(done.task).values()]
+        has_id = any(str(number) in each for each in texts)
+        mistake = _words_mistake(row, words, body, saved[number], after, again, has_id)
         trial.expect_equal(words, len(body.split()), mistake, f"after its task, words of story {number} is")
         trial.expect_equal(after[number][0], body, "edits-lost", "after the task, body of the story is")
     return done
 
 
-def _words_mistake(row: Stories, words: int | None, body: str, saved: str, after: _Rows, again: bool) -> str | None:
+def _words_mistake(
+    row: Stories, words: int | None, body: str, saved: str, after: _Rows, again: bool, has_id: bool
+) -> str | None:
     if row.elsewhere:
         return "other-instance"
     if again:
@@ -143,7 +147,7 @@ def _words_mistake(row: Stories, words: int | None, body: str, saved: str, after
     if words is None and not body.split():
         return "zero"
     if words is None:
-        return "other-story" if len(others) > 1 else "not-counted"
+        return "other-story" if len(others) > 1 else "not-counted" if has_id else "id-lost"
     if body != saved and words == len(saved.split()):
         return "as-it-was"
     if words in (len(body.split(" ")), body.count(" ") + 1, len(body), len(re.findall(r"\w+", body))):
