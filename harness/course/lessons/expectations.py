@@ -73,6 +73,12 @@ def carried(task: TaskInfo) -> dict[str, list[str]]:
     }
 
 
+def leaves_unset(response: Response, table: str, field: str) -> bool:
+    """Return whether a response inserted rows into a table, but named this field in none of its inserts."""
+    inserts = [each.partition(" VALUES")[0] for each in response.sql if each.startswith(f'INSERT INTO "{table}"')]
+    return bool(inserts) and not any(f'"{field}"' in each for each in inserts)
+
+
 @contextmanager
 def own_instance(trial: Trial) -> Iterator[None]:
     """Let a separate instance of the application serve the requests in this scope.

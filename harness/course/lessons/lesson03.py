@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import unquote
 
-from harness.course.lessons.expectations import letters
+from harness.course.lessons.expectations import is_plain, leaves_unset, letters
 from harness.course.scenarios.deliveries03 import (
     Done,
     Save,
     ask_as_other,
+    carries,
     deliveries,
     expect_no_other,
     expect_row,
@@ -115,14 +116,15 @@ def _misread_counter(path: str) -> str | None:
         "/tutorial/ex3_2_counter/count": "no-application",
         "/tutorial/ex3_2/count": "no-application",
         "/tutorial/stats/ex3_2_counter": "shifted",
-        "/tutorial/stats/count": "shifted",
-        "/tutorial/ex3_2/stats": "shifted",
+        "/tutorial/stats/count": "app-as-controller",
+        "/tutorial/ex3_2/stats": "app-as-function",
         "/tutorial/ex3_2/stats/ex3_2_counter/count": "slash",
         "/tutorial/stats/ex3_2_counter/count": "slash",
         "/tutorial/ex3_2/save": "itself",
         _DEFAULT: "no-address",
     }
-    return known.get(path)
+    is_mixed = sorted(path.split("/")) == ["", "count", "ex3_2_counter", "stats"]
+    return known.get(path) or ("wrong-order" if is_mixed and path != "/stats/ex3_2_counter/count" else None)
 
 
 def _args_and_params(trial: Trial, row: Saves) -> None:
@@ -144,7 +146,7 @@ def _args_and_params(trial: Trial, row: Saves) -> None:
 
 
 def _lost(row: Saves, done: Done, args: list[str]) -> str | None:
-    """Return the mistake that left the new row and has to do with args, or None."""
+    """Return the mistake that left the new row and has to do with the address, or None."""
     number, headline = done.save.values
     new = done.new
     if row.what or len(new) != 1 or new[0] in ((number, headline), (headline, number)):
@@ -152,27 +154,22 @@ def _lost(row: Saves, done: Done, args: list[str]) -> str | None:
     old, text = new[0]
     if len(args) > 1 and _is_headline_in(args, headline):
         return "headline-in-args"
-    missing = [value for found, value in ((old, number), (text, headline)) if found is None and value]
-    if missing and all(_carries(done.task, value) for value in missing):
-        return "looked-elsewhere"
-    if old == number:
+    if old is None and not leaves_unset(done.attempt.response, "mytable", "old"):
+        return "number-unread" if number in args else "unread" if carries(done.task, number) else "no-number"
+    if text is None and carries(done.task, headline) and not leaves_unset(done.attempt.response, "mytable", "new"):
+        return None if is_plain(done.task) and done.task.body else "headline-unread"
+    if old is None or old == number:
         return None
     if old in args and number in args:
-        return "looked-elsewhere"
-    if isinstance(old, str) and number in old and not old.replace(number, "", 1).strip("<List:>[]()|{}'\", _number"):
-        return "whole-args"
+        return "other-arg"
+    if number in old and not old.replace(number, "", 1).strip("<List:>[]()|{}'\", _number"):
+        return "whole-args" if args == [number] else "args-dict"
     return None
 
 
 def _is_headline_in(args: list[str], headline: str) -> bool:
     """Return whether args contain a headline, or at least its first letters."""
     return bool(letters(headline)) and letters(headline)[:8] in letters("".join(args))
-
-
-def _carries(task: TaskInfo, value: str) -> bool:
-    """Return whether a task contains a value, or at least its plain words."""
-    text = unquote_plus(f"{task.url} {task.text}")
-    return all(word in text for word in value.split() if word.isascii() and word.isalnum())
 
 
 def _never_stops(trial: Trial, row: Saves) -> None:
@@ -185,14 +182,14 @@ def _never_stops(trial: Trial, row: Saves) -> None:
             route = done.attempt.response.route
             is_mailer = route is not None and route.action == "tutorial/ex3_4/mail_editor"
             happened = f"the second task called {done.task.url}"
-            trial.expect(is_mailer, mistake or "no-mail", happened, "a second task for mail_editor")
+            trial.expect(is_mailer, mistake or "other-mailer", happened, "a second task for mail_editor")
             expect_no_other(trial, done)
             continue
         succeed(trial, done.attempt, "wrong-address")
         both = [done.save.values, ("mail sent", done.save.values[1])]
         expect_row(trial, row, done, done.save.values, "mailed-directly" if done.new == both else None)
         tasks = [task for task in trial.lab.tasks() if task.identity not in done.waiting]
-        missing = "name-taken" if done.taken else "no-mail"
+        missing = "name-taken" if done.taken else "mail-skipped" if row.what or done.before else "no-mail"
         trial.expect_tasks(tasks, 1, "several-tasks" if tasks else missing, "after log_edit has run once, ")
         done.waiting[tasks[0].identity] = Save("tutorial", done.save.values, done.save.others, is_mail=True)
     if row.bystander:
@@ -277,6 +274,8 @@ def _expect_arrivals(trial: Trial, old: TaskInfo, row: Addresses) -> None:
 def _misrouted(trial: Trial, attempt: Attempt) -> str:
     """Return the mistake by which the old address leads nowhere."""
     untouched = "no application 'corrections'"
+    if any(line.startswith("routers") for line in trial.files["routes.py"].splitlines()):
+        return "routers"
     if untouched not in attempt.response.hint:
         return "wrong-target"
     if untouched in trial.lab.get("/tutorial/ex3_5/log").hint:

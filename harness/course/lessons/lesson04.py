@@ -1,6 +1,6 @@
 """The checks of lesson 04, When a task fails. Their texts are in lesson04.toml, and their rows in scenarios04.py."""
 
-from harness.course.lessons.expectations import by_text
+from harness.course.lessons.expectations import by_text, leaves_unset
 from harness.course.lessons.letters04 import run_letters, run_wakes
 from harness.course.scenarios.scenarios04 import ASKS, LETTERS, ORDERS, RATINGS, WAKES, Asks, NumberedRatings, Orders
 from harness.course.scenarios.work04 import (
@@ -91,13 +91,13 @@ def _why_tries(trial: Trial, task: TaskInfo, day: str, made: list[Attempt]) -> s
     if route is not None and route.function != "fetch":
         return "wrong-worker"
     if route is not None and got != day:
-        return "no-values" if got is None else "changed-day" if is_form_of(got, day) else "other-day"
+        return "no-values" if got is None else "changed-day" if is_form_of(got, day) else "fixed-day"
     if is_changed(trial, "controllers/ex4_1.py", "fetch"):
         return "changed-fetch"
     if retry is not None and retry.task_age_limit is not None:
         return "age-too"
     if retry is None or retry.task_retry_limit is None:
-        return "no-limit"
+        return "some-limits" if trial.situation else "no-options" if retry is None else "no-limit"
     if retry.task_retry_limit == 0:
         return "no-retry"
     if retry.task_retry_limit == 1:
@@ -174,27 +174,54 @@ def _deliver(
         happened = f"the rating {number!r} was stored; another delivery of it ended with {attempt.status}"
         happened += f" {ticket.exception}: {ticket.message}" if ticket is not None else ""
         is_stored = number in [each for each, _ in _ratings(trial)] and (ticket is not None or number in done)
-        trial.expect(not is_stored, row.failure, happened, "a status of 200 to 299")
+        if is_stored and ticket is not None and ticket.exception == "SyntaxError":  # of a query without a table
+            trial.failed(ticket)
+        key = _why_failed(attempt) if row.failure == "second-fails" else row.failure
+        trial.expect(not is_stored, key, happened, "a status of 200 to 299")
         if ticket is not None:
+            is_double = sum(each.startswith('INSERT INTO "rating"') for each in attempt.response.sql) > 1
+            is_double = is_double and ticket.exception == "IntegrityError"
+            happened = f"the attempt inserted two rows: {ticket.message}"
+            trial.expect(not is_double, "inserts-twice", happened, "one insert for each rating")
             strange = [each for each in _ratings(trial) if each not in row.ratings]
             happened = f"the table contains {strange}, and the next insert failed: {ticket.message}"
             is_refused = ticket.exception == "IntegrityError" and strange
-            trial.expect(not is_refused, "other-values", happened, f"rows from {list(row.ratings)}")
+            key = "exchanged" if strange and strange[0][::-1] in row.ratings else "other-values"
+            trial.expect(not is_refused, key, happened, f"rows from {list(row.ratings)}")
             trial.failed(ticket)
         trial.succeed(attempt)
+
+
+def _why_failed(attempt: Attempt) -> str:
+    """Return the mistake by which a later delivery of a stored rating failed."""
+    ticket = attempt.response.ticket
+    if ticket is None or ticket.exception != "IntegrityError":
+        return "raises-own"
+    kinds = [each.partition(" ")[0] for each in attempt.response.sql]
+    if "SELECT" not in kinds:
+        return "second-fails"
+    return "looks-past" if kinds.index("SELECT") < kinds.index("INSERT") else "raises-anyway"
 
 
 def _expect_ratings(trial: Trial, row: NumberedRatings, ratings: tuple[tuple[str, str], ...]) -> None:
     rows, first = _ratings(trial), {number: (number, stars) for number, stars in reversed(ratings)}
     expected = [each if each in ratings else first[each[0]] for each in rows if each[0] in first]
     expected = list(dict.fromkeys(expected)) + [first[number] for number in first if number not in dict(expected)]
-    key = _why_ratings(rows, expected) or row.mistake
+    key = _why_ratings(trial, rows, expected) or (_why_no_row(trial) if row.mistake == "no-row" else row.mistake)
     if row.is_refused and key == row.mistake and any(each.response.ticket for each in trial.lab.attempts[-2:]):
         key = "marked-first"
+    elif row.is_refused and key == row.mistake and rows:
+        key = "similar-row"
     trial.expect_equal(by_text(rows), by_text(expected), key, "after all attempts, the table contains")
 
 
-def _why_ratings(rows: Rows, expected: Rows) -> str | None:
+def _why_no_row(trial: Trial) -> str:
+    """Return the mistake by which no attempt has stored the rating."""
+    kinds = {each.partition(" ")[0] for attempt in trial.lab.attempts for each in attempt.response.sql}
+    return "undone" if "INSERT" in kinds else "only-updates" if "UPDATE" in kinds else "no-row"
+
+
+def _why_ratings(trial: Trial, rows: Rows, expected: Rows) -> str | None:
     """Return the mistake that the rows themselves show; None if a rating is missing."""
     numbers = [number for number, _ in rows if number]  # a unique index accepts several rows without a number
     if len(numbers) > len(set(numbers)):
@@ -202,6 +229,9 @@ def _why_ratings(rows: Rows, expected: Rows) -> str | None:
     strange = [each for each in rows if each not in expected]
     if not strange:
         return None
+    inserted = [attempt.response for attempt in trial.lab.attempts]
+    if any(leaves_unset(each, "rating", field) for each in inserted for field in ("number", "stars")):
+        return "unset"
     lost = [each for each in expected if each not in rows]
     if any(all(map(is_form_of, strange[0], each)) for each in lost):
         return "changed-values"
@@ -278,7 +308,7 @@ def _print(
         elif attempt.response.killed:
             _expect_no_new_row(trial, attempt, before + ordered, "early-commit", "its instance was shut down")
         else:
-            _expect_success(trial, row, attempt)
+            _expect_success(trial, row, attempt, is_theirs)
             mine = [each for task, each in zip(tasks, pages, strict=True) if task.identity == attempt.task.identity]
             ordered += [(each,) for each in mine]
             _expect_order(trial, row, attempt, before, ordered)
@@ -287,13 +317,13 @@ def _print(
     trial.expect(not waiting, "own-retry", happened, "an empty queue")
 
 
-def _expect_success(trial: Trial, row: Orders, attempt: Attempt) -> None:
+def _expect_success(trial: Trial, row: Orders, attempt: Attempt, is_theirs: bool) -> None:
     ticket, number = attempt.response.ticket, attempt.task.retries + 1
     if ticket is not None and ticket.exception not in ("RuntimeError", "Exception", "HTTP"):
         trial.failed(ticket)
     happened = f"the office wasn't busy, but attempt {number} failed with {attempt.status}"
     if row.busy is not None and number <= 2:
-        trial.expect(attempt.ok, "changed-office", happened, "a success")
+        trial.expect(attempt.ok, "changed-office" if is_theirs else "ignores-office", happened, "a success")
     trial.expect(attempt.ok or attempt.response.hint, "failure", happened, "a success")
     trial.succeed(attempt)
 
@@ -306,7 +336,8 @@ def _expect_failure(trial: Trial, row: Orders, attempt: Attempt, rows: Rows, is_
     happened = f"the office was busy, but attempt {number} succeeded with {attempt.status}"
     if attempt.ok:
         is_ignored = row.busy is not None and number > 2
-        key = "own-retry" if added_by(trial, attempt) else "changed-office" if is_theirs or is_ignored else "swallowed"
+        key = "changed-office" if is_theirs else "ignores-office" if is_ignored else "swallowed"
+        key = "own-retry" if added_by(trial, attempt) else key
         trial.wrong(key, happened, "a failure, so that the queue tries again")
     happened = f"attempt {number} failed with {attempt.status}, and the queue dropped the task"
     trial.expect(attempt.outcome is Outcome.RETRY, "dropped", happened, "the queue tries again")
@@ -336,6 +367,8 @@ def _expect_order(trial: Trial, row: Orders, attempt: Attempt, before: Rows, ord
     elif len(rows) == len(expected):
         is_form = rows[-1][0] not in row.pages and is_form_of(rows[-1][0], ordered[-1][0])
         key = "changed-pages" if is_form else "other-pages"
+        if trial.rows("print_order", "pages")[-1][0] is None:
+            key = "unset" if leaves_unset(attempt.response, "print_order", "pages") else "no-pages"
     elif any(ordered[-1][0] and ordered[-1][0] in pages for (pages,) in before + ordered[:-1]):
         key = "other-order"
     what = f"attempt {attempt.task.retries + 1} succeeded; the table contains"

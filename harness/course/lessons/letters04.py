@@ -1,5 +1,6 @@
 """The checks of 4.4 (a dead-letter table) and 4.5 (read the headers)."""
 
+from harness.course.lessons.expectations import leaves_unset
 from harness.course.scenarios.scenarios04 import Letters, Wakes
 from harness.course.scenarios.work04 import (
     Leave,
@@ -131,7 +132,7 @@ def _expect_letter(trial: Trial, row: Letters, made: list[Attempt], letter: str,
     key = "two-rows" if new else "equal-letter" if letter in [each for each, _ in before] else "no-letter"
     trial.expect(len(new) == 1, key, f"{happened}; its new rows in dead_letter are {new or 'missing'}", expected)
     found, attempts = new[0]
-    key = _why_row(found, attempts, letter, number, row.letters)
+    key = _why_row(row, attempt, found, attempts, letter)
     trial.expect_equal(new, [(letter, number)], key, f"attempt {number} gave up; the new row of dead_letter is")
 
 
@@ -148,7 +149,7 @@ def _why_no_end(trial: Trial, row: Letters, attempt: Attempt, letter: str) -> st
         return "fails-after-letter"
     later = run(trial, Letters(), lambda: None, _MOST - attempt.task.retries)
     if any(each.ok for each in later):
-        return "too-late"
+        return "misses-attempts" if row.deaths else "too-late"
     if letter != "lost":
         return "by-letter"
     return "exactly" if 4 in row.deaths else "never-stops"
@@ -158,10 +159,14 @@ def _source(trial: Trial) -> str:
     return trial.lab.read(_FILE)
 
 
-def _why_row(found: str, attempts: int, letter: str, number: int, letters: tuple[str, ...]) -> str:
+def _why_row(row: Letters, attempt: Attempt, found: str, attempts: int, letter: str) -> str:
+    if any(leaves_unset(attempt.response, "dead_letter", field) for field in ("letter", "attempts")):
+        return "unset"
     if found != letter:
-        return "changed-letter" if found not in letters and is_form_of(found, letter) else "other-letter"
-    return "counts-retries" if attempts == number - 1 == 3 else "wrong-count"
+        return "changed-letter" if found not in row.letters and is_form_of(found, letter) else "other-letter"
+    if attempts == attempt.task.retries == 3:
+        return "counts-retries"
+    return "fixed-count" if row.deaths else "wrong-count"
 
 
 # 4.5 Read the headers
@@ -235,12 +240,27 @@ def _misread(new: Rows, before: Rows, rows: Rows, attempt: Attempt) -> str | Non
     if len(new) != 1:
         return "two-rows" if new else "no-row" if rows == before else "overwrites"
     found, logged = new[0]
+    if any(leaves_unset(attempt.response, "attempt_log", field) for field in ("task", "number")):
+        return "unset"
     if (found, logged) == (str(number), name):
         return "swapped"
     if found != name:
-        return "no-name" if found is None else "wrong-name"
+        return _misread_name(found, before, name)
     if number == 1:
         return "from-zero" if logged == "0" else "counts-rows" if logged == str(len(rows)) else "wrong-number"
-    if [logged] == [each for task, each in before if task == name][-1:]:
+    if number >= 10:
+        return "limited"
+    earlier = [each for task, each in before if task == name]
+    if [logged] == earlier[-1:]:
         return "same-number"
+    if earlier and logged == "1":
+        return "restarts"
     return "misses-attempts" if logged == str(attempt.task.executions + 1) else "wrong-number"
+
+
+def _misread_name(found: str | None, before: Rows, name: str) -> str:
+    if found is None:
+        return "no-name"
+    if found in [task for task, _ in before]:
+        return "kept-name"
+    return "changed-name" if is_form_of(found, name) else "wrong-name"

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from html import unescape
 from typing import Any
+from urllib.parse import unquote_plus
 
-from harness.course.lessons.expectations import instance, is_plain, letters
+from harness.course.lessons.expectations import instance, is_plain, leaves_unset, letters
 from harness.course.scenarios.scenarios03 import Pair, Saves
 from harness.course.trial import Rows, Trial
 from harness.records import Attempt, Outcome, TaskInfo
@@ -62,6 +64,10 @@ class Done:
     def new(self) -> Rows:
         """Return the rows after those that were there before."""
         return self.rows[len(self.before) :]
+
+    def value_of(self, field: str) -> Any:
+        """Return the value of a field, old or new, in the first new row."""
+        return self.new[0][("old", "new").index(field)]
 
 
 def deliveries(
@@ -183,13 +189,52 @@ def _misread(trial: Trial, row: Saves, done: Done, values: Pair) -> str | None:
     differing = [(found, right) for found, right in zip(new[0], values, strict=True) if found != right]
     plain = [found for found, right in differing if right.strip() not in _SENTINELS]
     if any(found in done.save.others for found in plain):
-        return "shared"
+        carried = [found for found in plain if found in done.save.others and carries(done.task, found)]
+        return "other-value" if carried else "shared"
     if row.what:  # the values of the plain row arrived
-        return None if None in plain else "altered"
+        return None if None in plain else _why_altered(trial, done.task, *differing[0])
     if None in plain:
         is_unread = is_plain(done.task) and done.task.body
-        return trial.if_known("plain-payload") if is_unread else trial.if_known("no-values")
-    return "altered" if all(_is_altered(found, right) for found, right in differing) else "fixed-values"
+        return trial.if_known("plain-payload") if is_unread else _why_empty(trial, done, values)
+    if "None" in plain:
+        return "none-text"
+    is_altered = all(_is_altered(found, right) for found, right in differing)
+    return _why_altered(trial, done.task, *differing[0]) if is_altered else "fixed-values"
+
+
+def _why_empty(trial: Trial, done: Done, values: Pair) -> str | None:
+    """Return the mistake that left a field of the new row empty."""
+    field, value = next(each for each in zip(("old", "new"), values, strict=True) if done.value_of(each[0]) is None)
+    if leaves_unset(done.attempt.response, "mytable", field):
+        return trial.if_known("unset")
+    if not carries(done.task, value):
+        return trial.if_known("no-values")
+    return trial.if_known("unread") if _has(done.task.text, value) else trial.if_known("in-args")
+
+
+def carries(task: TaskInfo, value: str) -> bool:
+    """Return whether a task contains a value, or at least its plain words."""
+    return _has(f"{task.url} {task.text}", value)
+
+
+def _has(text: str, value: str) -> bool:
+    text = unquote_plus(text)
+    return all(word in text for word in value.split() if word.isascii() and word.isalnum())
+
+
+def _why_altered(trial: Trial, task: TaskInfo, found: str | None, right: str) -> str | None:
+    """Return the mistake that changed a text on its way."""
+    if found is None or right in _SENTINELS:
+        return "replaced"
+    if "?" in task.url and set("&+%#") & set(right) and trial.if_known("by-hand"):
+        return trial.if_known("by-hand")
+    if right in (unescape(found), unquote_plus(found)):
+        return "escaped"
+    if "".join(found.split()) == "".join(right.split()):
+        return "spaces"
+    if found.strip() in right:
+        return "shortened"
+    return trial.if_known("extended") or "altered" if right in found else "altered"
 
 
 def _is_altered(found: str, right: str) -> bool:

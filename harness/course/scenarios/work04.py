@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from harness.course.catalogue import body, stub_cells
-from harness.course.lessons.expectations import letters, own_instance
+from harness.course.lessons.expectations import letters, names_tried, own_instance
 from harness.course.scenarios.scenarios04 import Work
 from harness.course.trial import SLIPS, Rows, Trial
 from harness.errors import quantity
@@ -27,9 +27,11 @@ def first_instance(trial: Trial, row: Work) -> Iterator[Leave]:
 
 def add_task(trial: Trial, row: Work, path: str, table: Callable[[Trial], Rows], **query: Any) -> TaskInfo:
     """Send a user's request, require that it adds one task and writes no row, and return the task."""
-    new = add_tasks(trial, row, path, table, **query)
+    with names_tried(trial) as names:
+        new = add_tasks(trial, row, path, table, **query)
     happened = f"the request added {quantity(len(new), 'task')}"
-    trial.expect(len(new) == 1, _why_not_one(trial, len(new)), happened, "each request adds exactly one task")
+    key = _why_not_one(trial, len(new), any(names))
+    trial.expect(len(new) == 1, key, happened, "each request adds exactly one task")
     return new[0]
 
 
@@ -44,9 +46,11 @@ def add_tasks(trial: Trial, row: Work, path: str, table: Callable[[Trial], Rows]
     return new
 
 
-def _why_not_one(trial: Trial, count: int) -> str | None:
+def _why_not_one(trial: Trial, count: int, is_named: bool) -> str | None:
     if count:
         return trial.if_known("several-tasks")
+    if is_named:
+        return trial.if_known("name-taken")
     if trial.situation or trial.lab.attempts or trial.lab.tasks():
         return trial.if_known("lost-request")
     return trial.if_known("not-queued")
