@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 from harness.course.process_memory import own_hash, own_process
 from harness.course.trial import Rows, Trial
 from harness.errors import quantity
-from harness.records import Response, TaskInfo, find_header
+from harness.records import Attempt, Response, TaskInfo, find_header
 
 EDITS = (("Ferry late", "Ferry on time"), ("Nightfall", "Nächtlicher Nebel & Wind"))
 NO_COOKIE = {"Cookie": ""}  # a program, or a browser on its first visit
@@ -161,15 +161,45 @@ def let_pass(trial: Trial, seconds: float) -> None:
     trial.lab._engine.clock.advance(seconds)
 
 
-def expect_rows(trial: Trial, found: Rows, right: Rows, mistake: str, what: str = "the workers wrote") -> None:
-    """Require that each task has added one row with its values, in any order; `mistake` explains wrong values."""
+def expect_rows(
+    trial: Trial, action: str, found: Rows, right: Rows, mistake: str, what: str = "the workers wrote"
+) -> None:
+    """Require that each task has added one row with its values, in any order.
+
+    Args:
+        trial: the trial.
+        action: the path of the action that queued the tasks.
+        found: the rows.
+        right: the right rows.
+        mistake: the mistake if the values are wrong.
+        what: what introduces the rows in the message.
+    """
     found, right = by_text(found), by_text(right)
-    if len(found) > len(right):
-        mistake = "extra-rows"
-    elif len(found) < len(right):
-        mistake = "lost-row"
+    if len(found) > len(right) and (trial.situation or len(trial.lab.attempts) > len(right)):
+        mistake = "extra-rows"  # in the plain situation, the request itself has added no row
+    elif len(found) != len(right):
+        mistake = wrong_count(trial, action, len(found), len(right))
     elif any(value is None for row in found for value in row) and not trial.situation:
-        mistake = "no-values"
+        mistake = "no-values" if any(map(values_of, trial.lab.attempts)) else "carries-nothing"
     elif set(found) <= set(right):  # with other repetitions
         mistake = "shared"
     trial.expect_equal(found, right, mistake, what)
+
+
+def wrong_count(trial: Trial, action: str, found: int, right: int) -> str:
+    """Return why the tasks of an action, which all succeeded, added a wrong number of rows."""
+    if found > right:
+        return "several-rows"
+    ran_itself = any(path_of(attempt.request.url) == f"/tutorial/{action}" for attempt in trial.lab.attempts)
+    return "lost-row" if found else "itself" if ran_itself else "no-row"
+
+
+def path_of(url: str) -> str:
+    """Return an address without its query string."""
+    return url.partition("?")[0]
+
+
+def values_of(task: Attempt | TaskInfo) -> str:
+    """Return the values that a task carries in its body or in its query string."""
+    info = task.task if isinstance(task, Attempt) else task
+    return info.text + info.url.partition("?")[2]

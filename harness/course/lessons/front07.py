@@ -14,6 +14,7 @@ from harness.course.scenarios.chaos07 import (
 )
 from harness.course.scenarios.votes07 import MEANWHILE_RANKED, Votes
 from harness.course.trial import Rows, Trial
+from harness.show.text import shorten
 
 _MOST_ATTEMPTS = 60  # of a round of votes
 _Ranking = tuple[int, list[str]]  # the number of votes, and the three best articles
@@ -35,7 +36,11 @@ def top_three(trial: Trial, row: Votes) -> None:
             untasked |= not identities(trial) - waiting
         shown = _rank(trial, row, votes, shown)
         right = _best(votes)
-        key = "no-task" if untasked else "votes-missing" if shown[0][1] == right[1] else row.unranked
+        key = "votes-missing" if shown[0][1] == right[1] else row.unranked
+        if key == "gives-up" and not any(each.ok and each.task.retries == 0 for each in trial.lab.attempts):
+            key = "not-written"
+        if untasked:
+            key = "no-task" if trial.lab.attempts else "never-added"
         key = "retry-limit" if gave_up(trial) else key
         trial.expect_equal(shown, [right], key, "all tasks are done, and front3 contains")
     expect_stored(trial, "vote3", ("article",), [(article,) for article in votes])
@@ -58,7 +63,9 @@ def _rank(trial: Trial, row: Votes, votes: list[str], shown: Rows) -> Rows:
             break
         if number == _MOST_ATTEMPTS:
             last = trial.lab.attempts[-1]
-            happened = f"after {number} attempts, tasks still wait. The last attempt ended with {last.status}"
+            ticket = last.response.ticket
+            raised = f": {ticket.exception}: {shorten(ticket.message, 80)}, at {ticket.where}" if ticket else ""
+            happened = f"after {number} attempts, tasks still wait. The last attempt ended with {last.status}{raised}"
             trial.wrong("adds-tasks" if last.ok else row.endless, happened, "success at each task's second attempt")
         before, earlier = shown, sum(count for _, count in row.archive)
         counts = {shown[0][0], *range(max(earlier, shown[0][0]), len(votes) + 1)}

@@ -10,6 +10,7 @@ from harness.course.lessons.expectations import (
     expect_rows,
     instance,
     let_pass,
+    path_of,
     tasks_of_request,
     work,
 )
@@ -75,7 +76,7 @@ def _remind(trial: Trial, row: Reminders) -> None:
             trial.expect_no_echo()
     trial.run()
     right = [(article,) for article, _ in row.wishes]
-    expect_rows(trial, trial.rows("reminder", "article"), right, row.mistake)
+    expect_rows(trial, "ex5_1/later", trial.rows("reminder", "article"), right, row.mistake)
 
 
 def _run_reminder(trial: Trial, task: TaskInfo) -> None:
@@ -83,7 +84,7 @@ def _run_reminder(trial: Trial, task: TaskInfo) -> None:
     attempt = trial.step(may_fail=True)
     ticket = attempt.response.ticket
     if ticket is not None:
-        is_later = task.url.partition("?")[0].endswith("/ex5_1/later")
+        is_later = path_of(task.url).endswith("/ex5_1/later")
         happened = f"the task ran the action later again, which raised {ticket.exception}: {ticket.message}"
         trial.expect(not is_later, "itself", happened, "the task runs the worker, remind")
         trial.failed(ticket)
@@ -106,10 +107,23 @@ def _expect_due(trial: Trial, row: Reminders, task: TaskInfo, minutes: int) -> N
     seconds = (task.eta - trial.lab.now).total_seconds()
     early = minutes * 60 - seconds
     is_whole = (task.eta.second, task.eta.microsecond) == (0, 0) and 0 < abs(early) < 60
-    mistakes = {600: "fixed-time"} | {minutes * factor: "large-factor" for factor in (3600, 60_000)}
-    mistakes |= {minutes: "not-seconds"}
-    mistake = mistakes.get(round(seconds), row.time if early > 0 else "other-time")
-    mistake = "at-once" if seconds <= 0 < minutes and early == minutes * 60 else mistake
+    mistake = "other-factor"
+    if not trial.situation and early and early % 900 == 0 and abs(early) <= 14 * 3600:
+        mistake = "zone"
+    elif seconds < -3600:
+        mistake = "past"
+    elif seconds <= 0 < minutes and early == minutes * 60:
+        mistake = "at-once"
+    elif round(seconds) == minutes:
+        mistake = "not-seconds"
+    elif round(seconds) in (minutes * 3600, minutes * 60_000):
+        mistake = "large-factor"
+    elif round(seconds) == 600 and minutes < 10:
+        mistake = "fixed-time"
+    elif minutes >= 1440 and abs(seconds - minutes * 60 % 86_400) < 1:
+        mistake = "days-lost"
+    elif trial.situation:
+        mistake = row.time if early > 0 else "other-time"
     happened, expected = f"the task is due in {seconds:,.10g} s", f"in {minutes} minutes, which is {minutes * 60} s"
     trial.expect(abs(early) < 1, "cut-seconds" if is_whole else mistake, happened, expected)
 
@@ -146,7 +160,7 @@ def _once_a_day(trial: Trial, row: Digests) -> None:
         tried.setdefault(day, []).extend(names)
     _mail_all(trial, row)
     found = trial.rows("digest", "day")
-    expect_rows(trial, found, [(day,) for day in first], row.mistake, "the days that were mailed are")
+    expect_rows(trial, "ex5_2/digest", found, [(day,) for day in first], row.mistake, "the days that were mailed are")
 
 
 def _press_together(trial: Trial, row: Digests) -> None:
@@ -160,7 +174,7 @@ def _press_together(trial: Trial, row: Digests) -> None:
         for ticket in (answer.ticket for answer in answers):
             if ticket is not None and ticket.exception != "OperationalError":  # the database may be locked
                 happened = f"one of the requests ended in an {ticket.exception}"
-                trial.expect(ticket.exception != "IntegrityError", "looks-first", happened, "two equal responses")
+                trial.expect(ticket.exception != "IntegrityError", "unique-row", happened, "two equal responses")
                 trial.failed(ticket)
         tasks = [task for task in trial.lab.tasks() if task.identity not in known]
         happened = f"the two requests queued {quantity(len(tasks), 'task')}"
@@ -169,7 +183,7 @@ def _press_together(trial: Trial, row: Digests) -> None:
         happened = f"the responses were {', '.join(f'{status}: {shorten(text, 60)}' for status, text in sorted(seen))}"
         trial.expect(len(seen) <= 1, "other-response", happened, "two equal responses")
     _mail_all(trial, row)
-    expect_rows(trial, trial.rows("digest", "day"), [(day,) for day in row.days], row.mistake)
+    expect_rows(trial, "ex5_2/digest", trial.rows("digest", "day"), [(day,) for day in row.days], row.mistake)
 
 
 def _mail_all(trial: Trial, row: Digests) -> None:

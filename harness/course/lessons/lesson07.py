@@ -93,10 +93,12 @@ def _miscounted(trial: Trial, row: Ratings, found: Rows, right: Rows, untasked: 
         return "renamed"
     if len(found) > len(votes):
         return "two-rows"
+    if found != right and sorted(((name, stars, count) for name, count, stars in found), key=str) == right:
+        return "exchanged"
     if fewer and gave_up(trial):
         return "retry-limit"
     if fewer & untasked:
-        return "no-task"
+        return "no-task" if trial.lab.attempts else "never-added"
     if not row.what and len(due) > 1 and any(votes[article] == sum(due.values()) for article in more):
         return "all-articles"
     if fewer and not row.what and not fewer & set(votes):
@@ -140,6 +142,8 @@ def _share_tasks(trial: Trial, row: Minutes) -> None:
         in_a_minute = sum(article == each and now - at < 60 for at, each in added)
         happened = f"within a minute, the ratings of {article!r} added {in_a_minute} tasks"
         trial.expect(in_a_minute <= _MOST_TASKS, "too-many", happened, f"at most {_MOST_TASKS}")
+    if not row.what:
+        _expect_address(trial)
     run_all(trial, row.dies_after, may_fail=row.dies_after is not None)
     trial.called = f"{quantity(len(ratings), 'rating')}, each after lab.advance(); then all tasks"
     expect_stored(trial, "vote2", ("article", "stars"), ratings)
@@ -178,9 +182,16 @@ def _rate_shared(trial: Trial, row: Minutes, article: str, stars: int, overdue: 
         response = trial.get("ex7_2/rate", headers=headers, article=article, stars=stars)
     expect_no_totals(trial, response, "popular2")
     happened = "after this rating no task waits, so no task will count it"
-    key = ("past-eta" if overdue[article] else "name-used") if article in overdue else "no-task"
+    key = ("past-eta" if overdue[article] else "name-used") if article in overdue else "never-added"
     trial.expect(trial.lab.tasks(), key, happened, "a task that waits")
     expect_no_counting(trial, response, "vote2")
+
+
+def _expect_address(trial: Trial) -> None:
+    """Run the next task, and require that web2py finds an action at its address."""
+    attempt = trial.step(may_fail=True) if trial.lab.tasks() else None
+    if attempt is not None and (attempt.response.hint or attempt.request.url.startswith("/_ah/")):
+        trial.succeed(attempt, "wrong-address")
 
 
 def _expect_gathered(trial: Trial, row: Minutes, article: str, tasks: list[TaskInfo]) -> None:

@@ -34,7 +34,7 @@ REMINDERS = (
         patterns=frozenset({Pattern.SIZES}),
         wishes=(("Tides", 1), ("Nightfall", 90), ("Ferry late", 3000), ("Regatta", 10_080), ("Harbour", 0)),
         pause=1.5,
-        time="shortened",
+        time="limited",
     ),
     Reminders(
         what="a reader marks an article shortly before a full hour, and not at a whole minute",

@@ -201,6 +201,7 @@ RENEWALS = (
         pauses=(2.0, _DAY - 2.0),
         each=True,
         lost="lost-renewal",
+        uncharged="charged-before",
     ),
     Renewal(
         what="the instance is shut down in each of the first four attempts",

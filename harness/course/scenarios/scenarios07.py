@@ -125,7 +125,7 @@ RATINGS = (
         patterns=frozenset({Pattern.TWO_USERS}),
         rounds=((("ferry", 4), ("chess", 2), ("ferry", 5)), (("chess", 1), ("harbour", 3))),
         lost="shared",
-        extra="shared",
+        extra="other-row",
         sums="shared",
     ),
     Ratings(
