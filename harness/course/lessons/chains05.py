@@ -25,7 +25,7 @@ _PART = 50  # readers
 _MANY = 10  # waiting tasks after so many attempts
 _PATIENCE = 70  # attempts of a chain without another mail
 _FEW = 20  # tasks of an edition; of more, a sample runs
-# Fills the table, and reports it with all mails. The people with an even id are not NULL in `state` at first.
+# Fills the table, and reports it with all mails. At first, `state` isn't NULL for other people with an even id.
 _PEOPLE = """
 import json
 
@@ -261,7 +261,7 @@ def _post_all(trial: Trial, row: Editions, right: Counter[str]) -> None:
     elif not row.what and len(numbers) == 1:
         mistake = "no-number" if "None" in numbers else "same-number"
     senders = f"{ran} of the {len(tasks)} tasks" if is_sample else quantity(ran, "task")
-    happened = f"{quantity(len(numbers), 'different number')} posted by {senders}{_some(numbers)}"
+    happened = f"{senders} posted {quantity(len(numbers), 'different number')}{_some(numbers)}"
     expected = f"the numbers 0 to {max(row.counts) - 1}, each once for each request"
     trial.expect(numbers == right, mistake, happened, expected)
 

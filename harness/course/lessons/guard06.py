@@ -159,7 +159,7 @@ def _expect_no_user(trial: Trial, row: Guarded, place: _Place, tasks: list[TaskI
             for method in ("POST",) if headers else ("GET", "POST"):
                 response = _send(trial, place, method, headers)
                 mistake = "still-open" if not headers and _names_header(trial) else mistake
-                _expect_refused(trial, place, response, f"{sender}, with {method},", mistake, before)
+                _expect_refused(trial, place, response, f"a {method} request of {sender}", mistake, before)
     for task in tasks if row.attacked else ():
         response = _replay(trial, task, _ALL)
         _expect_refused(trial, place, response, "a copy of the task with all headers", "together", before)

@@ -64,7 +64,7 @@ def _remind(trial: Trial, row: Reminders) -> None:
         with instance(trial, row.elsewhere):
             answer, tasks, names = tasks_of_request(trial, "ex5_1/later", row.others, article=article, minutes=minutes)
         happened = f"the reader waited {answer.elapsed:g} s for the response"
-        trial.expect(answer.elapsed == 0, "waits-itself", happened, "no waiting")
+        trial.expect(answer.elapsed == 0, "waits-itself", happened, "the reader doesn't wait")
         if not row.what and not trial.lab.attempts:
             expect_no_work(trial, "reminder")
         _expect_one(trial, tasks, names, tried, minutes)
@@ -173,7 +173,7 @@ def _press_together(trial: Trial, row: Digests) -> None:
         answers = [each for each in (both.first, both.second) if isinstance(each, Response)]
         for ticket in (answer.ticket for answer in answers):
             if ticket is not None and ticket.exception != "OperationalError":  # the database may be locked
-                happened = f"one of the requests ended in an {ticket.exception}"
+                happened = f"one of the requests ended with an {ticket.exception}"
                 trial.expect(ticket.exception != "IntegrityError", "unique-row", happened, "two equal responses")
                 trial.failed(ticket)
         tasks = [task for task in trial.lab.tasks() if task.identity not in known]
@@ -263,7 +263,7 @@ def _gaps(attempts: Sequence[Attempt]) -> list[float]:
 
 def _expect_speed(trial: Trial, longest: float, seconds: float) -> None:
     happened = f"tasks were waiting, and the next one started after {longest:g} s"
-    trial.expect(longest <= seconds, "too-slow", happened, f"a start after {seconds:g} s")
+    trial.expect(longest <= seconds, "too-slow", happened, f"the next one starts after {seconds:g} s")
 
 
 def _expect_steady(trial: Trial, gaps: list[float]) -> None:
@@ -289,10 +289,10 @@ def _expect_patience(trial: Trial, attempts: Sequence[Attempt], waits: list[floa
 
 
 def _expect_default(trial: Trial, row: Pages, gaps: list[float]) -> None:
-    """Require that the queue `default` is as fast as ever."""
+    """Require that the queue `default` is as fast as usual."""
     usual = [0.1, 0.2, 0.4] if row.worker == "fails" else [0.0, 0.0, 0.0, 0.0, 0.2, 0.2]
     happened = f"the next attempts in the queue default started after {', '.join(f'{gap:g}' for gap in gaps)} s"
-    trial.expect(gaps == usual, "default-too", happened, f"{', '.join(f'{gap:g}' for gap in usual)} s, as without it")
+    trial.expect(gaps == usual, "default-too", happened, f"{', '.join(f'{gap:g}' for gap in usual)} s, as usual")
 
 
 RUNS = {

@@ -43,7 +43,7 @@ class _Book:
 
     Args:
         cards: the current card of each, by id.
-        old: the cards from before.
+        old: the previous cards.
         due: the ids whose tasks wait.
         charged: the rows that the workers should have written.
         found: the rows that they have written.
@@ -76,7 +76,7 @@ def _leaking(trial: Trial, row: Renewal) -> None:
 
 
 def _expect_same_charge_card(trial: Trial) -> None:
-    """Require that `charge_card` is as it was."""
+    """Require that `charge_card` works as before."""
     trial.called = "charge_card, with an e-mail address and a token"
     trial.lab.write("controllers/ex6_3.py", trial.lab.read("controllers/ex6_3.py") + _AUDIT)
     ticket = trial.lab.get("ex6_3/audit_of_the_check").ticket
@@ -97,8 +97,8 @@ def _expect_same_tasks(trial: Trial, row: Renewal, tasks: list[TaskInfo]) -> Non
             third = _contents(_other_tasks(trial, row, row.cards)[place])[part]
             is_random = first != third
             texts = f"{shorten(str(first), 60)} and {shorten(str(third if is_random else second), 60)}"
-            cards = "twice the same card" if is_random else "two different cards"
-            happened = f"for the same id and {cards}, {part} of the task differs: {texts}"
+            cards = "the same card" if is_random else "two different cards"
+            happened = f"for the same id and {cards}, {part} of two tasks differs: {texts}"
             mistake = "random" if is_random else "disguised"
             trial.expect(part == "the name" and is_random, mistake, happened, "two equal tasks")
 
@@ -177,7 +177,7 @@ def _run(trial: Trial, row: Renewal, book: _Book) -> None:
     book.due.clear()
     found = book.found = trial.rows(*_CHARGED)
     is_right = set(found) == set(book.charged) if row.shutdowns else by_text(found) == by_text(book.charged)
-    happened = f"the charged cards are {found[:5] or 'none'}"
+    happened = f"the charged cards are {found[:5]}" if found else "no card was charged"
     trial.expect(is_right, _wrong_charge(trial, row, book, found), happened, str(book.charged[:5]))
 
 
@@ -229,7 +229,7 @@ def _expect_no_leak(trial: Trial, task: TaskInfo, email: str, token: str) -> Non
         parts = [token[-4:], *map(letters, email.split("@"))]
         if leak is None and any(each in carried for each in parts for carried in (text, letters(text))):
             leak = "part"
-        trial.expect(leak is None, leak, f"{part} of the task: {text}", "neither the e-mail nor the token in it")
+        trial.expect(leak is None, leak, f"the task has {part} {text}", "neither the e-mail nor the token in it")
 
 
 RUNS = {"6.1": (task_only, TASK_ONLY), "6.2": (forged, FORGED), "6.3": (_leaking, RENEWALS)}

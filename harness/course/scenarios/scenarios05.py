@@ -30,7 +30,7 @@ class Reminders(Scenario):
 REMINDERS = (
     Reminders(),
     Reminders(
-        what="readers choose other numbers of minutes, from none to a whole week",
+        what="readers choose other numbers of minutes, from 0 to a whole week",
         patterns=frozenset({Pattern.SIZES}),
         wishes=(("Tides", 1), ("Nightfall", 90), ("Ferry late", 3000), ("Regatta", 10_080), ("Harbour", 0)),
         pause=1.5,
@@ -219,8 +219,8 @@ class Mailing(Scenario):
     """5.4: one run of the chain.
 
     Args:
-        people: the table from its beginning: a role and how many people in a row have it. For the role "", so many ids
-            are missing.
+        people: the table from its beginning: a role and how many people in a row have it. For the role "", that many
+            ids are missing.
         elsewhere: whether another instance serves each task.
         kills: after how many turns the worker's instance is shut down, by the number of the attempt from 0.
         mistake: why readers aren't mailed, if the plain example is right.
@@ -330,7 +330,7 @@ EDITIONS = (
         mistake="own-memory",
     ),
     Editions(
-        what="there are other numbers of subscribers",
+        what="the editions have 0, 1, 100 and 201 subscribers",
         patterns=frozenset({Pattern.SIZES}),
         counts=(0, 1, 100, 201),
         mailed=True,
