@@ -313,7 +313,7 @@ def _print(
             ordered += [(each,) for each in mine]
             _expect_order(trial, row, attempt, before, ordered)
     waiting = trial.lab.tasks()
-    happened = f"the order is in the table, and {quantity(len(waiting), 'task')} still waiting"
+    happened = f"the order is in the table, but the queue still contains {quantity(len(waiting), 'task')}"
     trial.expect(not waiting, "own-retry", happened, "an empty queue")
 
 

@@ -87,10 +87,8 @@ def _expect_post(trial: Trial, row: Letters, made: list[Attempt], letter: str, b
         key = "delivered-too" if calls else "never-tries"
         if attempt.ok or calls == 0:
             happened += f"; dead_letter contains {rows}"
-            trial.expect(rows == before, key, happened, "the letter is delivered, and leaves no row")
-            trial.expect(
-                attempt.ok and calls, "never-tries", f"{happened}; deliver was not called", "a call of deliver"
-            )
+            trial.expect(rows == before, key, happened, "the letter is delivered, and no row is written")
+            trial.expect(attempt.ok and calls, "never-tries", f"{happened}; deliver wasn't called", "a call of deliver")
         trial.succeed(attempt)
     elif gives_up:
         _expect_letter(trial, row, made, letter, before, rows)

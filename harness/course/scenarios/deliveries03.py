@@ -13,8 +13,8 @@ from harness.course.scenarios.scenarios03 import Pair, Saves
 from harness.course.trial import Rows, Trial
 from harness.records import Attempt, Outcome, TaskInfo
 
-_SENTINELS = ("", "None", "0")  # texts that code may take for no text
-_ALIKE = 0.5  # ratio of the letters of two texts from which one is taken for a changed copy of the other
+_SENTINELS = ("", "None", "0")  # texts that code may treat as missing
+_ALIKE = 0.5  # if the letters of two texts are at least this similar, one counts as a changed copy of the other
 _OTHER = """
 def index():
     from google.appengine.api import taskqueue
@@ -98,7 +98,7 @@ def deliveries(
             sent += 1
         while waiting:
             left = {task.identity for task in trial.lab.tasks()}
-            lost = "before its first attempt, a task was deleted"
+            lost = "a task was deleted before its first attempt"
             trial.expect(waiting.keys() <= left, trial.if_known("deleted"), lost, "each task runs")
             with instance(trial, row.instances), _names_taken(trial) as taken:
                 attempt = trial.step(may_fail=True)
@@ -129,7 +129,7 @@ def _missing(trial: Trial, row: Saves, taken: list[str]) -> str:
 
 @contextmanager
 def _names_taken(trial: Trial) -> Iterator[list[str]]:
-    """Yield a list to which each name is added that the learner's code gives to a task and an earlier task had."""
+    """Yield a list that collects each name that the learner's code gives to a task although an earlier task had it."""
     taken: list[str] = []
     service = trial.lab._engine.service
 
@@ -158,7 +158,7 @@ def succeed(trial: Trial, attempt: Attempt, mistake: str | None) -> None:
 def expect_no_other(trial: Trial, done: Done) -> None:
     """Require that a task left no other task."""
     more = [task.url for task in trial.lab.tasks() if task.identity not in done.waiting]
-    happened = f"the task for {done.task.url} ran, but it or its action added another task, for {', '.join(more)}"
+    happened = f"the task for {done.task.url} ran, but this run added another task, for {', '.join(more)}"
     itself = done.path.split("/")[1:4] in [url.partition("?")[0].split("/")[1:4] for url in more]
     trial.expect(not more, "itself" if itself else trial.if_known("several-tasks"), happened, "no other task")
 
@@ -167,7 +167,7 @@ def expect_row(trial: Trial, row: Saves, done: Done, values: Pair, mistake: str 
     """Require that an attempt wrote one row with these values, and left the others as they were."""
     app, before, rows = done.save.app, done.before, done.rows[: len(done.before)]
     changed = f"the worker changed the earlier rows of mytable of {app} from {before[:3]} to {rows[:3]}"
-    expected = "each task adds a row, and changes no other one"
+    expected = "each task adds a row, and leaves the other rows unchanged"
     trial.expect(rows == before, trial.if_known("overwritten"), changed, expected)
     mistake = mistake or (None if done.new == [values] else _misread(trial, row, done, values))
     trial.expect_equal(done.new, [values], mistake, f"the worker wrote to mytable of {app}:")

@@ -56,13 +56,13 @@ def _saves(
         user: who uses the page ("editors").
         does: what they do ("save the same correction").
         pairs: two plain pairs of values.
-        similar: pairs that are easily taken for each other.
+        similar: pairs that code can easily confuse.
         odd: pairs of unusual texts.
     """
     first, second = pairs
     return [
         Saves(
-            what=f"two {user} {does} within a second, and a third one does so at the same time on the next day",
+            what=f"two {user} {does} within a second, and a third one does the same exactly one day later",
             patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.CLOCK}),
             rounds=((pairs[0], pairs[0]), (pairs[0],)),
             at=(0.25, 1.25, 86_400.25),
@@ -74,7 +74,7 @@ def _saves(
             at=(0.5, 1.5, 2.5),
         ),
         Saves(
-            what="the request and its task have different instances, which don't share memory, caches and files",
+            what="the request and its task run on different instances, which don't share memory, caches or files",
             patterns=frozenset({Pattern.INSTANCES}),
             rounds=((pairs[0],),),
             instances=True,
@@ -109,7 +109,7 @@ ANOTHER_CONTROLLER = (
 )
 ANOTHER_APPLICATION = (
     Saves(rounds=((_COUNTS[0],), (_COUNTS[1],))),
-    *_saves("colleagues of the same name", "save the same headline", _COUNTS, _SIMILAR_COUNTS, _ODD),
+    *_saves("colleagues with the same name", "save the same headline", _COUNTS, _SIMILAR_COUNTS, _ODD),
     Saves(
         what="another page also adds a task for count, with the values editor and headline",
         patterns=frozenset({Pattern.UNCHANGED}),
@@ -139,7 +139,7 @@ NEVER_STOPS = (
 REWRITTEN = (
     Addresses(),
     Addresses(
-        what="other pages are requested, and linked with URL()",
+        what="users request other pages, and URL() makes links to them",
         patterns=frozenset({Pattern.UNCHANGED}),
         pages=(
             ("tutorial", "ex3_5", "save"),

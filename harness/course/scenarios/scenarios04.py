@@ -78,7 +78,7 @@ ASKS = (
         elsewhere=1,
     ),
     Asks(
-        what="the day is empty, or has spaces, quotation marks and umlauts in it",
+        what="the day is empty, or contains spaces, quotation marks and umlauts",
         patterns=frozenset({Pattern.STRINGS}),
         days=("", " Never ", "März 3, 'Tag & Nacht' " + "und " * 15),
     ),
@@ -118,7 +118,7 @@ class NumberedRatings(Work):
 RATINGS = (
     NumberedRatings(lab={"duplicates": 1.0}, mistake="no-row"),
     NumberedRatings(
-        what="a rating is queued again, then with other stars, and another reader gives as many stars",
+        what="a rating is queued twice, then once more with other stars, and another reader gives the same stars",
         patterns=frozenset({Pattern.EQUAL_INPUT}),
         ratings=(("r7", "3"), ("r7", "3"), ("r7", "5"), ("r8", "3")),
         failure="by-task",
@@ -230,7 +230,7 @@ ORDERS = (
         deaths={1: 1, 2: 2, 3: 1},
     ),
     Orders(
-        what="orders for '0', for no pages, and for pages with spaces and quotation marks, while the office isn't busy",
+        what="pages are '0', empty, or contain spaces and quotation marks, and the office isn't busy",
         patterns=frozenset({Pattern.STRINGS}),
         pages=("0", "", ' 12–14 & "back" '),
         busy=0,
@@ -307,7 +307,7 @@ LETTERS = (
         deaths={1: 0, 2: 0},
     ),
     Letters(
-        what="a letter is empty, or long with spaces and quotation marks, and attempts 1 and 2 never reach the worker",
+        what="one letter is empty, one is long with quotation marks, and attempts 1 and 2 never reach the worker",
         patterns=frozenset({Pattern.STRINGS}),
         letters=("", " Dear 'Editor' & \"friends\", " + "very " * 12),
         deaths={1: 0, 2: 0},
