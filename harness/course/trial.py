@@ -140,7 +140,7 @@ class Trial:
                     self._checked(attempt.response)
             if ended:
                 return attempts
-        happened = f"after {CAP} attempts, tasks still wait. The last attempt: {_responded(attempts[-1])}"
+        happened = f"after {CAP} attempts, tasks still wait. In the last attempt, {_responded(attempts[-1])}"
         self.wrong(self._missed(attempts[-1], None), happened, "the queue becomes empty")
 
     def step(self, *, may_fail: bool = False) -> Attempt:
@@ -165,7 +165,7 @@ class Trial:
                 If the worker itself chose the status, the mistake is "failure".
         """
         self._require_known(mistake)
-        expected = "a status of 200 to 299; after any other status the queue tries again"
+        expected = "a status of 200 to 299, because the queue tries again after any other status"
         self.expect(attempt.ok, self._missed(attempt, mistake), _responded(attempt), expected)
 
     def expect_ok(self, answer: Attempt | Response, mistake: str | None, happened: str, why: str = "") -> None:
@@ -182,8 +182,8 @@ class Trial:
     def expect_tasks(self, tasks: Sequence[TaskInfo], count: int, mistake: str | None, when: str = "") -> None:
         """Require that this number of tasks waits; `when` introduces the number that waits, in the message."""
         wanted = "exactly one task" if count == 1 else quantity(count, "task")
-        happened = f"{when}{quantity(len(tasks), 'task')} waiting"
-        self.expect(len(tasks) == count, mistake, happened, f"{wanted} waiting")
+        happened = f"{when}{quantity(len(tasks), 'task')} {'is' if len(tasks) == 1 else 'are'} waiting"
+        self.expect(len(tasks) == count, mistake, happened, f"{wanted} {'is' if count == 1 else 'are'} waiting")
 
     def expect_address(self, task: TaskInfo, worker: str) -> None:
         """Require that a task has an address of its own."""
@@ -199,7 +199,7 @@ class Trial:
             not waiting,
             self.if_known("itself") if _action(done) in map(_action, waiting) else None,
             f"the task for {done} ran, but another task, for {', '.join(waiting)}, is still in the queue",
-            "an empty queue, because one task does the work and adds no other",
+            "the queue is empty, because one task does the work and doesn't add another",
         )
 
     def queue_task(
@@ -304,7 +304,9 @@ class Trial:
     def _found(self, response: Response) -> Response:
         """Require that web2py found the page that the user requested."""
         found = response.status != 404 or not response.hint
-        self.expect(found, None, f"the status is 404. {response.hint}", "the action that the exercise names")
+        self.expect(
+            found, None, f"the status is 404. {response.hint}", "web2py finds the action that the exercise names"
+        )
         return response
 
 

@@ -114,7 +114,7 @@ class Verdict:
 
 def not_attempted(exercise: Exercise, because: str = "") -> Verdict:
     """Return the verdict on a stub, or on a cell that is missing or was not run; `because` names the latter."""
-    summary = because or f"Fill {exercise.fill}, run it, then check again."
+    summary = because or f"Fill {exercise.fill}, run the cell, and then check again."
     reason = because[:1].lower() + because[1:] or f"fill {exercise.fill}."
     return Verdict(exercise.number, CheckOutcome.NOT_ATTEMPTED, summary, reason)
 
@@ -164,7 +164,7 @@ def _error(exercise: Exercise, summary: str, paragraphs: list[str], reason: str,
 def wrong(
     exercise: Exercise, key: str | None, *, called: str, happened: str, expected: str, situation: str = ""
 ) -> Verdict:
-    """Return the verdict on code that ran and did something else than the exercise asks for.
+    """Return the verdict on code that ran and did something other than what the exercise asks for.
 
     Args:
         exercise: the exercise.

@@ -153,7 +153,7 @@ def expect_no_work(trial: Trial, table: str) -> None:
     """Require that a table is still empty after the first request, because only a task may write into it."""
     found = trial.rows(table, "id")
     happened = f"before any task ran, the request itself added {quantity(len(found), 'row')} to {table}"
-    trial.expect(not found, "foreground", happened, "no row, because only a task adds one")
+    trial.expect(not found, "foreground", happened, "the request adds no rows, because only a task may add them")
 
 
 def let_pass(trial: Trial, seconds: float) -> None:

@@ -42,7 +42,7 @@ def top_three(trial: Trial, row: Votes) -> None:
         if untasked:
             key = "no-task" if trial.lab.attempts else "never-added"
         key = "retry-limit" if gave_up(trial) else key
-        trial.expect_equal(shown, [right], key, "all tasks are done, and front3 contains")
+        trial.expect_equal(shown, [right], key, "all tasks have ended, and front3 contains")
     expect_stored(trial, "vote3", ("article",), [(article,) for article in votes])
 
 
@@ -66,7 +66,7 @@ def _rank(trial: Trial, row: Votes, votes: list[str], shown: Rows) -> Rows:
             ticket = last.response.ticket
             raised = f": {ticket.exception}: {shorten(ticket.message, 80)}, at {ticket.where}" if ticket else ""
             happened = f"after {number} attempts, tasks still wait. The last attempt ended with {last.status}{raised}"
-            trial.wrong("adds-tasks" if last.ok else row.endless, happened, "success at each task's second attempt")
+            trial.wrong("adds-tasks" if last.ok else row.endless, happened, "each task succeeds at its second attempt")
         before, earlier = shown, sum(count for _, count in row.archive)
         counts = {shown[0][0], *range(max(earlier, shown[0][0]), len(votes) + 1)}
         task = trial.lab.tasks()[0]
@@ -82,12 +82,14 @@ def _rank(trial: Trial, row: Votes, votes: list[str], shown: Rows) -> Rows:
         touched = attempt.response.killed or any("front3" in sql for sql in attempt.response.sql)
         if attempt.task.retries == 0 and touched:
             shown = trial.rows("front3", "votes", "articles")
-            happened = f"at a task's first attempt, the press isn't ready, and front3 changed from {before} to {shown}"
+            happened = f"the press wasn't ready at a task's first attempt, but front3 changed from {before} to {shown}"
             rankings = [_best(votes)]
             key = "not-ready" if len(shown) == 1 and shown[0][1] else _misplaced(row, shown, rankings, votes)
             trial.expect(shown == before, key, happened, "front3 doesn't change")
         elif attempt.task.retries > 0:
-            ended = "was shut down" if attempt.response.killed else f"ended with {attempt.status}"
+            ended = (
+                "ended when its instance was shut down" if attempt.response.killed else f"ended with {attempt.status}"
+            )
             rankings = [_best(votes[:count]) for count in sorted(counts)]
             shown = _expect_shown(trial, row, rankings, f"an attempt {ended}", votes)
     return shown

@@ -141,7 +141,7 @@ def _share_tasks(trial: Trial, row: Minutes) -> None:
         _expect_gathered(trial, row, article, [task for task in trial.lab.tasks() if owners[task.identity] == article])
         in_a_minute = sum(article == each and now - at < 60 for at, each in added)
         happened = f"within a minute, the ratings of {article!r} added {in_a_minute} tasks"
-        trial.expect(in_a_minute <= _MOST_TASKS, "too-many", happened, f"at most {_MOST_TASKS}")
+        trial.expect(in_a_minute <= _MOST_TASKS, "too-many", happened, f"at most {_MOST_TASKS} tasks")
     if not row.what:
         _expect_address(trial)
     run_all(trial, row.dies_after, may_fail=row.dies_after is not None)
@@ -181,9 +181,9 @@ def _rate_shared(trial: Trial, row: Minutes, article: str, stars: int, overdue: 
         headers = NO_COOKIE if row.strangers else None
         response = trial.get("ex7_2/rate", headers=headers, article=article, stars=stars)
     expect_no_totals(trial, response, "popular2")
-    happened = "after this rating no task waits, so no task will count it"
+    happened = "after this rating, no task waits, so no task will count the rating"
     key = ("past-eta" if overdue[article] else "name-used") if article in overdue else "never-added"
-    trial.expect(trial.lab.tasks(), key, happened, "a task that waits")
+    trial.expect(trial.lab.tasks(), key, happened, "at least one task waits")
     expect_no_counting(trial, response, "vote2")
 
 
@@ -197,8 +197,8 @@ def _expect_address(trial: Trial) -> None:
 def _expect_gathered(trial: Trial, row: Minutes, article: str, tasks: list[TaskInfo]) -> None:
     fresh = [task for task in tasks if task.first_try is None and task.eta >= trial.lab.now]  # the others are overdue
     late = [task for task in fresh if (task.eta - trial.lab.now).total_seconds() > 60.001]
-    trial.expect(not late, "too-late", "a task is due more than a minute from now", "within a minute of the rating")
-    trial.expect(len(fresh) <= 1, row.many, f"{len(fresh)} tasks are waiting for {article!r}", "at most one")
+    trial.expect(not late, "too-late", "a task is due more than a minute from now", "it is due within a minute")
+    trial.expect(len(fresh) <= 1, row.many, f"{len(fresh)} tasks are waiting for {article!r}", "at most one task waits")
 
 
 def _overlooked(trial: Trial, row: Minutes, found: Rows, right: Rows, removed: bool) -> str:

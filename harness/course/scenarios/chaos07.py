@@ -35,7 +35,7 @@ def expect_no_totals(trial: Trial, response: Response, totals: str) -> None:
 def expect_no_counting(trial: Trial, response: Response, votes: str) -> None:
     """Require that an action doesn't read all votes of an article."""
     reads = statements_like(response, rf"SELECT (?!.* LIMIT ).*\b{votes}\b")
-    happened = f"the action counted or read these rows: {''.join(reads[:1])[:90]}"
+    happened = f"the action counted or read ratings or votes with this statement: {''.join(reads[:1])[:90]}"
     trial.expect(not reads, "foreground", happened, "only the worker counts")
 
 
@@ -50,9 +50,9 @@ def expect_stored(trial: Trial, table: str, fields: Sequence[str], right: Rows) 
     found = Counter(trial.rows(table, *fields))
     missing, more = Counter(right) - found, found - Counter(right)
     happened = f"{quantity(missing.total(), 'row')} of {table} disappeared or changed: {list(missing)[:3]}"
-    trial.expect(not missing, "not-stored", happened, f"each rating stays in {table}, as its user gave it")
+    trial.expect(not missing, "not-stored", happened, f"each row of {table} stays as the user's request stored it")
     happened = f"{table} contains rows that no user's request stored: {list(more)[:3]}"
-    trial.expect(not more, "not-stored", happened, f"each rating is stored once in {table}")
+    trial.expect(not more, "not-stored", happened, f"each user's request stores one row in {table}")
 
 
 def turns_of(first: int, second: int = 12) -> str:

@@ -100,7 +100,7 @@ def _meanwhile(turns: int, others: int) -> Ratings:
     return Ratings(
         what=f"{after} and saves its totals"
         if others > 2
-        else f"{after}, and saves its totals when your worker has ended",
+        else f"{after}, and saves its totals after your worker has ended",
         patterns=frozenset({Pattern.KEYS}),
         rounds=((("ferry", 4),), (("ferry", 2),)),  # first the article has no row, and then it has one
         meanwhile=(turns, others),
@@ -121,7 +121,7 @@ RATINGS = (
         sums="equal-lost",
     ),
     Ratings(
-        what="several users rate before the first task runs",
+        what="several users rate articles before the first task runs",
         patterns=frozenset({Pattern.TWO_USERS}),
         rounds=((("ferry", 4), ("chess", 2), ("ferry", 5)), (("chess", 1), ("harbour", 3))),
         lost="shared",
@@ -129,13 +129,13 @@ RATINGS = (
         sums="shared",
     ),
     Ratings(
-        what="the names of the articles contain each other, or differ only in capital letters",
+        what="some article names contain other article names, or differ from them only in capital letters",
         patterns=frozenset({Pattern.KEYS, Pattern.STRINGS}),
         rounds=((("ferry", 4), ("ferry late", 2), ("Ferry", 5)), (("late ferry", 1), ("ferry 17", 3), ("ferry 1", 3))),
         extra="other-article",
     ),
     Ratings(
-        what="the names of the articles contain quotes, spaces at both ends, or more than 50 characters",
+        what="some article names contain quotes, have spaces at both ends, or exceed 50 characters",
         patterns=frozenset({Pattern.STRINGS}),
         rounds=(
             (('Ebbe\'s "ferry"', 4), (" chess ", 2)),
@@ -143,13 +143,13 @@ RATINGS = (
         ),
     ),
     Ratings(
-        what="an article is rated and counted, and is rated again in the same second",
+        what="an article's rating is counted, and the article is rated again in the same second",
         patterns=frozenset({Pattern.CLOCK}),
         rounds=((("ferry", 4),), (("ferry", 2),), (("ferry", 5),)),
         pause=0.3,
     ),
     Ratings(
-        what="each request and each attempt runs on another instance",
+        what="each request and each attempt runs on a different instance",
         patterns=frozenset({Pattern.INSTANCES}),
         rounds=((("ferry", 4),), (("chess", 3), ("ferry", 2)), (("ferry", 1),)),
         apart=True,
@@ -251,7 +251,7 @@ _THREE = ((10.3, "ferry", 4), (5.0, "ferry", 2), (5.0, "ferry", 5))
 MINUTES = (
     Minutes(ratings=_THREE),
     Minutes(
-        what="the article gets the same stars a minute, a day, and a week later, in the same second of the minute",
+        what="the article gets the same stars again a minute, a day, and a week later, in the same second of a minute",
         patterns=frozenset({Pattern.EQUAL_INPUT}),
         ratings=(
             (10.3, "ferry", 4),
@@ -270,7 +270,7 @@ MINUTES = (
         many="own-memory",
     ),
     Minutes(
-        what="the names of the articles contain each other, or differ in one character",
+        what="some article names contain other article names, or differ from them in one character",
         patterns=frozenset({Pattern.KEYS}),
         ratings=tuple(
             (3.1, article, 4)
@@ -279,7 +279,7 @@ MINUTES = (
         missing="same-name",
     ),
     Minutes(
-        what="the names of the articles begin with the same 50 characters, or consist of digits",
+        what="some article names begin with the same 50 characters, or consist of digits",
         patterns=frozenset({Pattern.STRINGS}),
         ratings=tuple(
             (3.1, article, 4) for article in (f"{LONG}by-day", f"{LONG}by-night", "2026", "02026", "-ferry-", "ferry")
@@ -298,7 +298,7 @@ MINUTES = (
         ratings=tuple((later, "ferry", 4) for later in (10.7, 48.9, 0.7, 0.5, 59.1, 0.1, 0.6)),
     ),
     Minutes(
-        what="each rating is served by another instance",
+        what="a different instance serves each rating",
         patterns=frozenset({Pattern.INSTANCES}),
         ratings=(*_THREE, (60.0, "ferry", 1), (2.0, "ferry", 3)),
         apart=True,
@@ -333,7 +333,7 @@ MINUTES = (
         for turns in (0, 1, 2, 3, 5)
     ),
     Minutes(
-        what="storing a rating takes until the next minute, and the article's task runs meanwhile",
+        what="storing a rating lasts until the next minute, and the article's task runs during that time",
         patterns=frozenset({Pattern.CLOCK}),
         ratings=(*_THREE, (37.9, "ferry", 1)),
         models={"z_slow": _SLOW},

@@ -67,7 +67,9 @@ def _stops(turns: int, permanent: bool) -> Votes:
 def _meanwhile(turns: int, others: int) -> Votes:
     after = f"after {turns} turn{'s' * (turns > 1)} of your worker, another instance stores a vote"
     return Votes(
-        what=f"{after} and ranks" if others > 2 else f"{after}, and ranks when your worker has ended",
+        what=f"{after} and ranks the articles"
+        if others > 2
+        else f"{after}, and ranks them after your worker has ended",
         patterns=frozenset({Pattern.KEYS}),
         ballots=(("tides",),),
         meanwhile=(turns, others),
@@ -77,7 +79,7 @@ def _meanwhile(turns: int, others: int) -> Votes:
 VOTES = (
     Votes(ballots=(("tides",), ("ferry",), ("chess",))),
     Votes(
-        what="articles get a second vote",
+        what="several articles get a second vote",
         patterns=frozenset({Pattern.EQUAL_INPUT}),
         ballots=tuple((article,) for article in ("alps", "alps", "boat", "boat", "choir", "dune", "dune")),
         unranked="equal-lost",
@@ -99,7 +101,7 @@ VOTES = (
         misranked="out-of-order",
     ),
     Votes(
-        what="five articles get votes, and two of them have the same number",
+        what="five articles get votes, and two of them have the same number of votes",
         patterns=frozenset({Pattern.SIZES}),
         ballots=(("ferry", "chess", "choir", "tides", "tides"), ("harbour", "ferry")),
     ),
@@ -112,13 +114,13 @@ VOTES = (
         misranked="limited",
     ),
     Votes(
-        what="the names of the articles contain each other, or differ only in capital letters",
+        what="some article names contain other article names, or differ from them only in capital letters",
         patterns=frozenset({Pattern.KEYS}),
         ballots=(("ferry late", "ferry late", "Ferry", "ferry"), ("chess", "chess", "ferry late")),
         misranked="other-article",
     ),
     Votes(
-        what="the names of the articles contain quotes, commas, spaces at both ends, or more than 50 characters",
+        what="some article names contain quotes or commas, have spaces at both ends, or exceed 50 characters",
         patterns=frozenset({Pattern.STRINGS}),
         ballots=(('Ebbe\'s "ferry"', " chess "), (f"{LONG}by day, by night", "None", "None", " chess ")),
     ),
@@ -129,7 +131,7 @@ VOTES = (
         gap=0.1,
     ),
     Votes(
-        what="each request and each attempt runs on another instance",
+        what="each request and each attempt runs on a different instance",
         patterns=frozenset({Pattern.INSTANCES}),
         ballots=(("ferry",), ("chess", "chess"), ("tides",)),
         apart=True,
