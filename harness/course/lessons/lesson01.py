@@ -95,7 +95,7 @@ def _expect_recovery(trial: Trial, row: Requests, known: Rows, values: Values) -
     if trial.lab.tasks():
         trial.succeed(trial.step(), "no-action")
     rows = left + [_without_null(found, [values]) for found in _new(trial, known)]
-    happened = f"after the second attempt, the new rows of mytable are {rows or 'none'}"
+    happened = f"after the second attempt, the new rows of mytable are {rows}"
     trial.expect(set(rows) == {values} and len(rows) <= 1 + len(left), "not-again", happened, f"[{values}]")
 
 
@@ -141,7 +141,7 @@ def _register(trial: Trial, row: Requests, before: Rows, address: str) -> tuple[
         response = _get(trial, row, "ex1_3/register", address=address)
     expect_short_wait(trial, response, "still-slow")
     early = _mails(trial)[len(before) :]
-    happened = f"a row of a mail appeared during the request, which took {response.elapsed:g} s"
+    happened = f"the row of a mail was written during the request, which took {response.elapsed:g} s"
     trial.expect(not early, "changed", happened, "no mail yet, because send_mail takes 3 s")
     return len(trial.lab.tasks()) - waiting, refused
 
@@ -174,14 +174,14 @@ def _expect_second_mail(trial: Trial, row: Requests, address: str) -> None:
     if trial.lab.tasks():
         trial.succeed(trial.step(), "wrong-address")
     mails = _mails(trial)[len(before) :]
-    happened = f"after the second attempt, the mails are {mails or 'none'}"
+    happened = f"after the second attempt, the mails are {mails}"
     trial.expect(mails == [(MAIL, address)], "not-again", happened, f"[{(MAIL, address)}]")
 
 
 def _expect_unchanged(trial: Trial) -> None:
     """Require that send_mail still sends a mail if another action of the learner's file calls it."""
     trial.lab.write("controllers/ex1_3_other.py", trial.lab.read("controllers/ex1_3.py") + _OTHER_PAGE)
-    trial.called = "as a user: a new action of your file, which calls send_mail('other@example.com')"
+    trial.called = "as a user: a new action in your file, which calls send_mail('other@example.com')"
     response = trial.lab.get("ex1_3_other/other_page")
     ended = f"ended with {response.ticket.exception}" if response.ticket else f"took {response.elapsed:g} s"
     happened = f"the action {ended} and wrote {trial.rows() or 'no row'}"
@@ -207,8 +207,8 @@ def _two_tasks(trial: Trial, row: Requests) -> None:
     for attempt in trial.lab.attempts:
         action = attempt.request.url.partition("?")[0].split("/")[3:4]
         right = [name.partition(".")[0] for name in action] == ["log_edit"]
-        happened = f"a task was for {attempt.request.url}"
-        trial.expect(right, "other-worker", happened, "both tasks are for the worker log_edit")
+        happened = f"the URL of a task was {attempt.request.url}"
+        trial.expect(right, "other-worker", happened, "both tasks have the URL of log_edit")
 
 
 # What the exercises share: the requests, the attempts, and the mistakes that rows show.
@@ -294,7 +294,7 @@ def _new(trial: Trial, known: Rows) -> Rows:
     after = trial.rows("mytable", "id", "old", "new")
     lost = [row[1:] for row in known if row not in after]
     happened = f"the row {lost[:1]} of mytable was changed or deleted"
-    trial.expect(not lost, "overwrites", happened, "the rows that mytable contained before stay as they are")
+    trial.expect(not lost, "overwrites", happened, "the earlier rows of mytable stay unchanged")
     new = [row for row in after if row not in known]
     known += new
     return [row[1:] for row in new]

@@ -221,7 +221,7 @@ def _silent_task(trial: Trial, row: News) -> None:
         if not found.is_right:
             mistake = again_mistake(found) or row_mistake(row, found) or _mail_mistake(found)
             kind = "an urgent" if first.urgent == "on" else "an ordinary"
-            led = f"{quantity(len(sent.tasks), 'task')} of {kind} article, {first.title!r}, led to"
+            led = f"{quantity(len(sent.tasks), 'task')} of {kind} article, {first.title!r}, wrote"
             happened = led if len(sent.visits) == 1 else what_happened(found)
             trial.expect_equal(by_text(found.rows), by_text(found.expected), mistake, happened)
 

@@ -73,7 +73,7 @@ def _save_story(trial: Trial, row: Stories, stories: _Stories, body: str, is_lat
     trial.expect_equal(len(new), 1, "not-saved", "the number of new rows in story is")
     trial.expect(new[0][0] == body, "not-saved", f"body of the new row is {str(new[0][0])[:60]!r}", repr(body[:60]))
     words, right = new[0][1], len(body.split())
-    trial.expect(not words or words != right, "called-directly", f"before any task ran, words is {words}", "None")
+    trial.expect(not words or words != right, "called-directly", f"before any task ran, words was {words}", "None")
     tasks = [task for task in trial.lab.tasks() if task.name not in known]
     missing = "request-lost" if is_later else "not-queued"
     trial.expect_tasks(tasks, 1, "several-tasks" if tasks else missing, "apart from earlier tasks, ")
@@ -95,7 +95,7 @@ def _edit(trial: Trial, stories: _Stories, action: str, number: int, body: str |
         before[number] = (body, before[number][1])
     trial.expect_equal(stories.read(), before, "edits-changed", "the id, body and words of the stories are now")
     names = [task.name for task in trial.lab.tasks()]
-    happened = f"before the request, {len(waiting)} tasks waited, and now {len(names)}"
+    happened = f"{len(waiting)} tasks waited before the request, and {len(names)} wait now"
     trial.expect(names == waiting, "edits-changed", happened, "the same tasks")
 
 
@@ -125,14 +125,19 @@ def _count(
             happened = f"the task of story {number} changed story {other} to"
             trial.expect_equal(after.get(other), before.get(other), "other-story", happened)
     if number not in before:
-        trial.expect(number not in after, "inserted", f"story {number}, which was deleted, is back", "no such story")
+        trial.expect(
+            number not in after,
+            "inserted",
+            f"story {number}, which was deleted, exists again",
+            "the story stays deleted",
+        )
     else:
         body, words = before[number][0], after.get(number, (None, None))[1]
         texts = [done.task.url.split("/"), *carried(done.task).values()]
         has_id = any(str(number) in each for each in texts)
         mistake = _words_mistake(row, words, body, saved[number], after, again, has_id)
-        trial.expect_equal(words, len(body.split()), mistake, f"after its task, words of story {number} is")
-        trial.expect_equal(after[number][0], body, "edits-lost", "after the task, body of the story is")
+        trial.expect_equal(words, len(body.split()), mistake, f"after its task ran, words of story {number} is")
+        trial.expect_equal(after[number][0], body, "edits-lost", "after the task ran, body of the story is")
     return done
 
 

@@ -120,7 +120,7 @@ def work(trial: Trial, row: Delivery, job: Job, sent: Sent) -> Delivered:
     table = trial.lab.table(job.table)
     rows = [tuple(each[field] for field in job.fields) for each in table]
     kept = rows[: len(sent.before)]
-    trial.expect_equal(kept, sent.before, "earlier-changed", f"after the task, the earlier rows of {job.table} are")
+    trial.expect_equal(kept, sent.before, "earlier-changed", f"after the task ran, the earlier rows of {job.table} are")
     has_gap = bool(rows) and table[-1]["id"] > len(rows)
     is_later = bool(row.what or sent.before)
     return Delivered(sent.visits, tasks, attempts, rows[len(sent.before) :], is_later, has_gap)
@@ -144,7 +144,7 @@ def _visit(trial: Trial, row: Delivery, job: Job, visit: Visit, before: Rows, *,
     if not tasks and (visit.rows or job.is_one):
         trial.expect_nothing_new(before, job.table, *job.fields)
         happened = "the request added no task"
-        trial.expect(tasks, missing, happened + ", but other requests did" * is_later, "a task for each request")
+        trial.expect(tasks, missing, happened + ", but other requests added one" * is_later, "a task for each request")
     if job.is_one:
         trial.expect_tasks(tasks, 1, trial.if_known("several-tasks"), "apart from earlier tasks, ")
     pass_a_second(trial)
@@ -239,11 +239,11 @@ def difference(sent: str, arrived: object) -> str:
     """Return in a few words how a string that arrived differs from the one that was sent, or ""."""
     text = str(arrived or "")
     if arrived is None:
-        return "None instead of the text"
+        return "None instead of the string"
     if text in (sent.strip(), sent.lstrip(), sent.rstrip()):
-        return "the text without the spaces at its ends"
+        return "the string without the spaces at its ends"
     if text.casefold() == sent.casefold():
-        return "the text in another case"
+        return "the string in another case"
     if text and sent.startswith(text):
-        return f"only the first {len(text)} characters of the text"
+        return f"only the first {len(text)} characters of the string"
     return ""

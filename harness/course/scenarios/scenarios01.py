@@ -6,7 +6,7 @@ from harness.course.catalogue import Pattern, Scenario
 
 _DAY = 24 * 3600.0  # seconds
 Values = tuple[str, ...]  # what one request sends: two headlines, or an address
-ELSEWHERE = "the task runs on another instance than the user's request"
+ELSEWHERE = "the user's request and the task run on different instances"
 LOCKED = "the server is down"  # the message of an insert that fails
 # This model lets the first attempt of a task fail when it inserts its row, as if the database or a server was down.
 _REFUSES = f"""
@@ -90,7 +90,7 @@ def _edits(plain: Values, other: Values) -> tuple[Requests, ...]:
             elsewhere=True,
         ),
         Requests(
-            what="one edit's values are parts of another edit's",
+            what="the values of one edit are parts of another edit's values",
             patterns=frozenset({Pattern.KEYS}),
             requests=(("Fog 17", "ferries"), ("Fog 1", "7ferries")),
         ),
@@ -118,7 +118,7 @@ QUEUE_IT = _edits(("Ferry late", "Ferry on time"), ("Nightfall", "Nächtlicher N
 WRITE_THE_WORKER = (
     *(row for row in QUEUE_IT if row.patterns != {Pattern.EQUAL_INPUT, Pattern.CLOCK}),
     Requests(
-        what="the database refuses the row in the first attempt",
+        what="the database rejects the row in the first attempt",
         patterns=frozenset({Pattern.DEATH}),
         models={"refuses": _REFUSES.format(every=True)},
         requests=(("Ferry late", "Ferry on time"),),
@@ -135,13 +135,13 @@ WRITE_THE_WORKER = (
 MOVE_THE_MAIL = (
     Requests(requests=(("ada@example.com",),)),
     Requests(
-        what="the same address registers twice before the first task runs",
+        what="the same address is registered twice before the first task runs",
         patterns=frozenset({Pattern.EQUAL_INPUT}),
         requests=(("ada@example.com",), ("ada@example.com",)),
         at_once=True,
     ),
     Requests(
-        what="the same address registers again at the same time on the next day",
+        what="the same address is registered again at the same time on the next day",
         patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.CLOCK}),
         requests=(("ada@example.com",), ("ada@example.com",)),
         pause=_DAY - 3,  # the worker takes 3 s
@@ -162,7 +162,7 @@ MOVE_THE_MAIL = (
         elsewhere=True,
     ),
     Requests(
-        what="one reader's address is part of another reader's",
+        what="one reader's address is part of another reader's address",
         patterns=frozenset({Pattern.KEYS}),
         requests=(("jo.anna@example.com",), ("joanna@example.com",), ("anna@example.com",)),
     ),
@@ -190,7 +190,7 @@ MOVE_THE_MAIL = (
         fails=True,
     ),
     Requests(
-        what="another action of your controller calls send_mail, too",
+        what="another action of your controller also calls send_mail",
         patterns=frozenset({Pattern.UNCHANGED}),
         requests=(),
         other_page=True,

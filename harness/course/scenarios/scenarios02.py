@@ -142,7 +142,7 @@ EDITS = (
     ),
     Edits(what="`mytable` contains earlier edits", patterns=_EARLIER, earlier=True),
     Edits(
-        what="headlines differ only in their end or in a punctuation mark",
+        what="headlines differ only at their end or in a punctuation mark",
         patterns=_KEYS,
         together=True,
         edits=(("Ferry late again", "Ferry late"), ("Ferry late", "Ferry late!"), ("Ferry late", "Ferry late?")),
@@ -214,7 +214,7 @@ VOTES = (
     ),
     SectionVotes(what="`section_vote` contains earlier votes", patterns=frozenset({Pattern.UNCHANGED}), earlier=True),
     SectionVotes(
-        what="the name of a section is a part of another name",
+        what="the name of a section is a part of another section's name",
         patterns=_KEYS,
         votes=(SectionVote(4, "Fine", ("water sport", "sport")), SectionVote(5, "Fine", ("sport", "port"))),
     ),
@@ -253,7 +253,7 @@ REPORTS = (
         reports=(Report("Gedser", (2.5, -0.5), False),),
     ),
     Reports(
-        what="the name of a port is a part of another name",
+        what="the name of a port is a part of another port's name",
         patterns=_KEYS,
         together=True,
         reports=(
@@ -279,7 +279,7 @@ REPORTS = (
 STORIES = (
     Stories(),
     Stories(
-        what="several stories wait at the same time, and their tasks run in another order",
+        what="the tasks of several stories wait at the same time and run in another order",
         patterns=frozenset({Pattern.TWO_USERS, Pattern.CLOCK, Pattern.KEYS}),
         lab={"shuffle": True, "seed": 3},
         bodies=("The ferry is late.", "Ebb and flood.", "Chess"),
@@ -303,7 +303,7 @@ STORIES = (
         corrected={1: "The ferry is late again."},
     ),
     Stories(
-        what="a story has no words, or words that are separated by several spaces, tabs and line breaks",
+        what="a story has no words, or its words are separated by several spaces, tabs and line breaks",
         patterns=frozenset({Pattern.SIZES, Pattern.STRINGS}),
         bodies=("", "  Don't  wait:\tthe\nferry's\r\n100 % late, o'clock-wise  "),
     ),
@@ -320,7 +320,12 @@ STORIES = (
         bodies=("The ferry is late.",),
     ),
     Stories(what=IS_CUT_OFF, patterns=_DEATH, dies=1, bodies=("The ferry is late.",)),
-    Stories(what=f"{IS_CUT_OFF}, at its end", patterns=_DEATH, dies=3, bodies=("The ferry is late.",)),
+    Stories(
+        what="App Engine shuts down the worker's instance at the end of the first attempt",
+        patterns=_DEATH,
+        dies=3,
+        bodies=("The ferry is late.",),
+    ),
     Stories(what=ELSEWHERE, patterns=_INSTANCES, elsewhere=True, bodies=("The ferry is late.",)),
 )
 
@@ -349,7 +354,7 @@ NEWS = (
         ),
     ),
     News(
-        what="the form of an ordinary article has another value of `urgent`, or no such key",
+        what="the form of an ordinary article has another value of `urgent`, or doesn't contain this key",
         patterns=_STRINGS,
         articles=(Article("Chess club", None), Article("True or on", "none"), Article("Tides", "off")),
     ),
