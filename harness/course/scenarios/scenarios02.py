@@ -140,7 +140,6 @@ EDITS = (
         patterns=_SAME_TWICE,
         edits=(("Ferry late", "Ferry on time"), ("Ferry late", "Ferry on time")),
     ),
-    Edits(what="`mytable` contains earlier edits", patterns=_EARLIER, earlier=True),
     Edits(
         what="headlines differ only at their end or in a punctuation mark",
         patterns=_KEYS,
@@ -148,13 +147,17 @@ EDITS = (
         edits=(("Ferry late again", "Ferry late"), ("Ferry late", "Ferry late!"), ("Ferry late", "Ferry late?")),
     ),
     Edits(what="an editor is logged in", patterns=frozenset({Pattern.UNCHANGED}), logged_in=True),
-    Edits(what="an editor sends the form by POST", patterns=frozenset({Pattern.UNCHANGED}), is_form=True),
     Edits(
-        what="headlines contain spaces at their ends, quotes, and letters of other alphabets",
-        patterns=_STRINGS,
-        edits=((AWKWARD, "Ночь + туман"), ("İstanbul: none", LONG), ("None", "0")),
+        what="an editor sends the form by POST, and `mytable` contains earlier edits",
+        patterns=_EARLIER,
+        is_form=True,
+        earlier=True,
     ),
-    Edits(what="an empty headline is replaced", patterns=_STRINGS, edits=(("", "Ebb"),)),
+    Edits(
+        what="headlines are empty or long, or contain spaces at their ends, quotes, and letters of other alphabets",
+        patterns=_STRINGS,
+        edits=((AWKWARD, "Ночь + туман"), ("", LONG), ("None", "0")),
+    ),
     Edits(
         what="a headline contains something that looks like another value",
         patterns=_ATTACKER,
@@ -207,12 +210,12 @@ VOTES = (
         votes=(SectionVote(4, "Fine", ("sport", "tides")), SectionVote(4, "Fine", ("sport", "tides"))),
     ),
     SectionVotes(
-        what="two readers vote in the same minute, before the first task runs",
-        patterns=_TWO_USERS,
+        what="two readers vote in the same minute, and `section_vote` contains earlier votes",
+        patterns=_TWO_USERS | {Pattern.UNCHANGED},
         together=True,
         votes=(SectionVote(4, "Fine", ("sport", "tides")), SectionVote(1, "Bad", ("chess", "letters"))),
+        earlier=True,
     ),
-    SectionVotes(what="`section_vote` contains earlier votes", patterns=frozenset({Pattern.UNCHANGED}), earlier=True),
     SectionVotes(
         what="the name of a section is a part of another section's name",
         patterns=_KEYS,
@@ -285,22 +288,16 @@ STORIES = (
         bodies=("The ferry is late.", "Ebb and flood.", "Chess"),
     ),
     Stories(
-        what="an editor corrects a story while its task waits",
-        patterns=frozenset({Pattern.TWO_USERS, Pattern.UNCHANGED}),
-        bodies=("The ferry is late.", "Ebb and flood."),
-        corrected={0: "The ferry is on time again."},
-    ),
-    Stories(
         what="a story is deleted while its task waits",
         patterns=frozenset({Pattern.TWO_USERS, Pattern.UNCHANGED}),
         bodies=("The ferry is gone.", "It is back."),
         deleted=frozenset({0}),
     ),
     Stories(
-        what="two stories have the same text",
-        patterns=_SAME_TWICE,
+        what="two stories have the same text, and an editor corrects one of them while its task waits",
+        patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.TWO_USERS, Pattern.UNCHANGED}),
         bodies=("The ferry is late.", "The ferry is late."),
-        corrected={1: "The ferry is late again."},
+        corrected={0: "The ferry is on time again."},
     ),
     Stories(
         what="a story has no words, or its words are separated by several spaces, tabs and line breaks",
