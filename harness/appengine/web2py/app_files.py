@@ -10,7 +10,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -151,12 +151,21 @@ def make_app(root: Path, name: str) -> None:
 
 def _make_app(root: Path, name: str) -> None:
     app = root / "applications" / name
-    for folder in ("models", "views"):
-        shutil.copytree(_SKELETON / folder, app / folder, copy_function=shutil.copyfile)
-    for folder in ("controllers", "databases", "modules"):  # web2py itself makes databases/ only at the first request
+    app.mkdir()
+    # web2py itself makes databases/ only at the first request.
+    for folder in ("models", "views", "controllers", "databases", "modules"):
         (app / folder).mkdir()
+    for path, data in _skeleton().items():
+        (app / path).write_bytes(data)
     for package in (app, app / "modules"):  # so that `from x import y` finds the application's own modules
         (package / "__init__.py").touch()
+
+
+@cache
+def _skeleton() -> dict[str, bytes]:
+    """Return the files of a new application by path. They are read once, because a check makes several labs."""
+    files = [file for folder in ("models", "views") for file in (_SKELETON / folder).iterdir() if file.suffix != ".pyc"]
+    return {file.relative_to(_SKELETON).as_posix(): file.read_bytes() for file in files if file.is_file()}
 
 
 def remove_root(root: Path) -> None:

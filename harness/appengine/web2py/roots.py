@@ -205,11 +205,10 @@ def _free_locks(gluon: ModuleType) -> None:
 
 def _drop_singletons() -> None:
     """Drop the objects that gluon keeps per process: configurations by application, and plugins by thread."""
-    loaded: dict[str, Any] = dict(sys.modules)
-    if "gluon.contrib.appconfig" in loaded:
-        vars(loaded["gluon.contrib.appconfig"].AppConfig).clear()
-    if "gluon.tools" in loaded:
-        loaded["gluon.tools"].PluginManager.instances.clear()
+    if config := sys.modules.get("gluon.contrib.appconfig"):
+        vars(config.AppConfig).clear()
+    if tools := sys.modules.get("gluon.tools"):
+        tools.PluginManager.instances.clear()
 
 
 def _pop_modules() -> dict[str, ModuleType]:
