@@ -98,7 +98,7 @@ class RequestRecorder:
         takes for a list of chunks (gluon/http.py, both versions).
         """
         self.record_error(error, "none: the response was incomplete")
-        if self._ticket is not None and not self._ticket.frames:
+        if self._ticket is not None and not self._ticket.frames and self._page is not None:
             page = f"{self._page!r} of type {type(self._page).__name__}"
             message = f"the action returned {page}, which cannot be sent as text: {self._ticket.message}"
             self._ticket = replace(self._ticket, message=message)

@@ -66,8 +66,8 @@ def _explain_definition(name: str, source: str) -> str | None:
     arguments = ast.unparse(found[-1].args)
     if arguments:
         return (
-            f"`def {name}({arguments})` takes arguments, but web2py's actions have no arguments. "
-            f"Write `def {name}():`, and read request.args or request.vars in it."
+            f"`def {name}({arguments})` takes arguments, but web2py calls only functions without "
+            "arguments as actions. An action finds its values in request.args and request.vars."
         )
     if found[-1].returns is not None:
         return (

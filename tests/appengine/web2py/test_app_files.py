@@ -290,7 +290,7 @@ def no_room(*args: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-@pytest.mark.parametrize("what", ["shutil.copyfile", "tempfile.mkdtemp", "pathlib.Path.touch"])
+@pytest.mark.parametrize("what", ["pathlib.Path.write_bytes", "tempfile.mkdtemp", "pathlib.Path.touch"])
 def test_a_site_on_a_full_disk_names_the_disk_and_the_folder(site, monkeypatch, what):
     monkeypatch.setattr(what, lambda *args, **options: no_room())
     with pytest.raises(DiskError, match="cannot write its files in /.*: .*No space left on device.*Make room"):

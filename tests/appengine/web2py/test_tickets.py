@@ -238,3 +238,11 @@ def test_a_rollback_is_no_failed_commit_and_the_next_request_commits(site: Site)
     assert (response.status, response.ticket.exception, rows) == (500, "ZeroDivisionError", 0)
     response, rows = rows_after(site, "db.mytable.insert(old='a')", "return 'saved'")
     assert (response.ticket, rows) == (None, 1)
+
+
+def test_a_status_that_wsgi_refuses_is_not_blamed_on_what_the_action_returned(site: Site) -> None:
+    site.write("controllers/default.py", "def f(): raise HTTP(6, 'no')")
+    ticket = site.call(Request("GET", "/tutorial/default/f")).ticket
+    assert ticket is not None
+    assert "a WSGI status looks like" in ticket.message
+    assert "the action returned" not in ticket.message
