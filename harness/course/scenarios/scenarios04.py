@@ -102,6 +102,7 @@ class NumberedRatings(Work):
         orders: for each rating, the order in which two deliveries of its task take turns.
         is_refused: whether the first insert of each rating fails.
         has_second_row: whether another page then inserts a second row for the first rating.
+        rest: the virtual seconds that pass before the last rating.
         mistake: the mistake if a rating is missing.
         failure: the mistake if a later delivery of a stored rating fails.
     """
@@ -111,6 +112,7 @@ class NumberedRatings(Work):
     orders: tuple[str, ...] = ()
     is_refused: bool = False
     has_second_row: bool = False
+    rest: float = 0.0
     mistake: str | None = "too-few"
     failure: str = "second-fails"
 
@@ -118,29 +120,24 @@ class NumberedRatings(Work):
 RATINGS = (
     NumberedRatings(lab={"duplicates": 1.0}, mistake="no-row"),
     NumberedRatings(
-        what="a rating is queued twice, then once more with other stars, and another reader gives the same stars",
-        patterns=frozenset({Pattern.EQUAL_INPUT}),
-        ratings=(("r7", "3"), ("r7", "3"), ("r7", "5"), ("r8", "3")),
+        what="a rating is queued again, then again with other stars, and then again after ten days",
+        patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.CLOCK}),
+        ratings=(("r7", "3"), ("r7", "3"), ("r7", "5"), ("r7", "3")),
+        rest=10 * _DAY + 0.5,
         failure="by-task",
     ),
     NumberedRatings(
-        what="the ratings r41, r4 and R4 wait when the first of their tasks runs",
-        patterns=frozenset({Pattern.TWO_USERS, Pattern.KEYS}),
-        ratings=(("r41", "4"), ("r4", "5"), ("R4", "2")),
+        what="the ratings r41, r4 and R4 wait when the first of their tasks runs, and r41 and R4 have the same stars",
+        patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.TWO_USERS, Pattern.KEYS}),
+        ratings=(("r41", "4"), ("r4", "0"), ("R4", "4")),
         together=True,
     ),
     NumberedRatings(
-        what="the same rating is queued again after ten days",
-        patterns=frozenset({Pattern.CLOCK}),
-        ratings=(("r37", "3"), ("r37", "3")),
-        pause=10 * _DAY + 0.5,
-        failure="expires",
-    ),
-    NumberedRatings(
-        what="the same rating is queued again, and another instance runs its task",
-        patterns=frozenset({Pattern.INSTANCES}),
+        what="another instance runs the task of a second, equal rating, and another page inserts a row for its number",
+        patterns=frozenset({Pattern.INSTANCES, Pattern.UNCHANGED}),
         ratings=(("r27", "3"), ("r27", "3")),
         elsewhere=2,
+        has_second_row=True,
         failure="own-memory",
     ),
     NumberedRatings(
@@ -160,21 +157,15 @@ RATINGS = (
     NumberedRatings(
         what="the worker's instance is shut down in the first attempt, so the queue tries again",
         patterns=frozenset({Pattern.DEATH}),
-        ratings=(("r70", "1"), ("r71", "2"), ("r72", "3")),
-        dies_after=(1, 2, 9),
+        ratings=(("r70", "1"), ("r71", "2")),
+        dies_after=(1, 2),
         mistake="marked-first",
     ),
     NumberedRatings(
-        what="numbers and stars contain spaces, quotation marks or more than 50 characters, or are '0' or 'None'",
+        what="numbers contain a space, a quotation mark and more than 50 characters, and stars are empty or 'None'",
         patterns=frozenset({Pattern.STRINGS}),
-        ratings=((" a'1 ", ""), ("0", "None"), ("x" * 60 + "1", "0"), ("x" * 60 + "2", "4")),
+        ratings=(("x" * 50 + "1 ", ""), ("x" * 50 + "'2", "None")),
         together=True,
-    ),
-    NumberedRatings(
-        what="another page of the application inserts a second row for a stored rating",
-        patterns=frozenset({Pattern.UNCHANGED}),
-        ratings=(("r80", "5"),),
-        has_second_row=True,
     ),
 )
 
