@@ -48,7 +48,7 @@ class Addresses(Scenario):
 
 
 def _saves(
-    user: str, does: str, pairs: Sequence[Pair], similar: tuple[Pair, ...], odd: tuple[Pair, ...]
+    user: str, does: str, pairs: Sequence[Pair], similar: tuple[Pair, ...], odd: tuple[Pair, ...], other: str = ""
 ) -> list[Saves]:
     """Return the rows that are the same for each exercise with a page `save`.
 
@@ -58,8 +58,9 @@ def _saves(
         pairs: two plain pairs of values.
         similar: pairs that code can easily confuse.
         odd: pairs of unusual texts.
+        other: what another page does after the tasks of the third row, if it does anything.
     """
-    first, second = pairs
+    sharing = "which don't share memory, caches or files"
     return [
         Saves(
             what=f"two {user} {does} within a second, and a third one does the same exactly one day later",
@@ -74,10 +75,11 @@ def _saves(
             at=(0.5, 1.5, 2.5),
         ),
         Saves(
-            what="the request and its task run on different instances, which don't share memory, caches or files",
-            patterns=frozenset({Pattern.INSTANCES}),
+            what=f"the request and its task run on different instances, {other or sharing}",
+            patterns=frozenset({Pattern.INSTANCES, Pattern.UNCHANGED} if other else {Pattern.INSTANCES}),
             rounds=((pairs[0],),),
             instances=True,
+            bystander=bool(other),
         ),
         Saves(
             what="the texts are unusual: empty, unchanged, long, or with spaces and special characters",
@@ -126,15 +128,10 @@ ARGS_AND_PARAMS = (
         rounds=((("5", "Ferry on time"),), (("1234567", "Ferry late"),)),
     ),
 )
+_MAILS = "and another page also adds a task for mail_editor, with the value new"
 NEVER_STOPS = (
     Saves(rounds=((_EDITS[0],), (_EDITS[1],))),
-    *_saves("editors", "save the same correction", _EDITS, _SIMILAR_EDITS, _ODD),
-    Saves(
-        what="another page also adds a task for mail_editor, with the value new",
-        patterns=frozenset({Pattern.UNCHANGED}),
-        rounds=((_EDITS[0],),),
-        bystander=True,
-    ),
+    *_saves("editors", "save the same correction", _EDITS, _SIMILAR_EDITS, _ODD, _MAILS),
 )
 REWRITTEN = (
     Addresses(),
