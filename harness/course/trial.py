@@ -12,11 +12,11 @@ from harness.appengine.web2py.tickets import without_snapshots
 from harness.course import verdict
 from harness.course.catalogue import Exercise, Scenario, body, stub_cells
 from harness.course.process_memory import own_process
+from harness.course.trial_lab import TrialLab
 from harness.course.verdict import Verdict, error, wrong
 from harness.errors import HarnessError, RunawayError, did_you_mean, quantity
 from harness.lab import Lab
 from harness.records import Attempt, Response, TaskInfo, Ticket
-from harness.show import Table
 from harness.show.text import shorten
 
 SLIPS = ("NameError", "AttributeError", "TypeError", "ImportError", "ModuleNotFoundError")  # not raised on purpose
@@ -25,39 +25,6 @@ _AT_ONCE = 30  # attempts before their exceptions are examined
 Rows = list[tuple[Any, ...]]
 _DATA = 60  # columns of the data of a POST in a message
 _RAISED = 400  # columns of an exception's name, and of its message; Google's may quote a batch of tasks
-
-
-class TrialLab(Lab):
-    """A lab of a check. Files that are written into it aren't a learner's answers."""
-
-    _is_learners = False
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._kept: dict[tuple[str, str], tuple[bytes, Table[dict[str, Any]]]] = {}
-
-    def table(self, name: str, app: str | None = None) -> Table[dict[str, Any]]:
-        """Return the rows of a table; see `Lab.table`. They are kept until a transaction changes the database."""
-        what = name, self._app(app)
-        version, rows = self._kept.get(what, (b"", None))
-        if rows is None or not version or version != self._version(what[1]):
-            rows = super().table(name, app)
-            self._kept[what] = self._version(what[1]), rows
-        return rows
-
-    def write(self, path: str, source: str, app: str | None = None) -> None:
-        """Write a file of an application; see `Lab.write`. A model may change what a table is."""
-        self._kept.clear()
-        super().write(path, source, app)
-
-    def _version(self, app: str) -> bytes:
-        """Return the counter of changes in the header of the application's database."""
-        file = self._engine.site.root / "applications" / app / "databases" / "storage.sqlite"
-        try:
-            with file.open("rb") as database:
-                return database.read(28)[24:]
-        except OSError:
-            return b""
 
 
 class Decided(Exception):
