@@ -47,6 +47,7 @@ class _Book:
         due: the ids whose tasks wait.
         charged: the rows that the workers should have written.
         found: the rows that they have written.
+        runs: how often the tasks have run.
     """
 
     cards: dict[int, Card]
@@ -54,6 +55,7 @@ class _Book:
     due: list[int] = field(default_factory=list)
     charged: Rows = field(default_factory=list)
     found: Rows = field(default_factory=list)
+    runs: int = 0
 
     def change(self, trial: Trial, number: int) -> None:
         """Give a subscriber a new e-mail address and a new card."""
@@ -63,26 +65,29 @@ class _Book:
         email, token = self.cards[number]
         trial.lab.get("subscribers/change", id=number, email=email, token=token)
 
+    def current(self) -> Rows:
+        """Return the rows that the workers of the waiting tasks should write."""
+        return [(email, token[-4:]) for email, token in map(self.cards.__getitem__, self.due)]
+
 
 def _leaking(trial: Trial, row: Renewal) -> None:
-    if row.audited:
-        _expect_same_charge_card(trial)
-    before = _AUDITED if row.audited else []
-    book = _Book(dict(zip(row.ids, row.cards, strict=False)), charged=list(before), found=list(before))
+    book = _Book(dict(zip(row.ids, row.cards, strict=False)))
     tasks = _renewals(trial, row, book)
     if row.others:
         _expect_same_tasks(trial, row, tasks)
     _run(trial, row, book)
+    if row.audited:
+        _expect_same_charge_card(trial, book.found)
 
 
-def _expect_same_charge_card(trial: Trial) -> None:
+def _expect_same_charge_card(trial: Trial, before: Rows) -> None:
     """Require that `charge_card` works as before."""
     trial.called = "charge_card, with an e-mail address and a token"
     trial.lab.write("controllers/ex6_3.py", trial.lab.read("controllers/ex6_3.py") + _AUDIT)
     ticket = trial.lab.get("ex6_3/audit_of_the_check").ticket
     raised = f"it ended with {ticket.exception}: {ticket.message}" if ticket else ""
-    rows = trial.rows(*_CHARGED)
-    happened = raised or f"{_CHARGED[0]} contains {rows or 'no row'}"
+    rows = trial.rows(*_CHARGED)[len(before) :]
+    happened = raised or f"the new rows of {_CHARGED[0]} are {rows or 'missing'}"
     trial.expect(rows == _AUDITED, "charge-card", happened, str(_AUDITED))
 
 
@@ -143,8 +148,9 @@ def _renew(trial: Trial, row: Renewal, number: int, before: Rows) -> TaskInfo:
     """Send the request of a subscriber, and return the task that it added."""
     known = [task.identity for task in trial.lab.tasks()]
     with instance(trial, row.elsewhere):
-        trial.get("ex6_3/renew", id=number)
-    trial.expect_nothing_new(before, *_CHARGED)
+        response = trial.get("ex6_3/renew", id=number)
+    if not row.what or any("INSERT" in statement.upper() for statement in response.sql):
+        trial.expect_nothing_new(before, *_CHARGED)
     added = [task for task in trial.lab.tasks() if task.identity not in known]
     happened = f"the request added {quantity(len(added), 'task')}"
     trial.expect(len(added) == 1, "two-tasks" if added else row.lost, happened, "each request adds exactly one task")
@@ -155,9 +161,14 @@ def _run(trial: Trial, row: Renewal, book: _Book) -> None:
     """Change the cards, run all tasks, and require that the new cards are charged."""
     if not book.due:
         return
-    for number in dict.fromkeys(book.due) if row.changes else ():
+    book.runs += 1
+    for number in dict.fromkeys(book.due) if row.changes == book.runs else ():
         book.change(trial, number)
+    if row.fails:
+        _attempt(trial, row, book)
     for turns in row.shutdowns:
+        if trial.lab.attempts and trial.lab.attempts[-1].ok and not trial.lab.tasks():
+            break  # it has ended earlier
         happened = "the instance was shut down in an attempt, and the task isn't in the queue any more"
         trial.expect(trial.lab.tasks(), "retry-limit", happened, "another attempt")
         trial.lab.step(kill_after=turns)
@@ -166,14 +177,13 @@ def _run(trial: Trial, row: Renewal, book: _Book) -> None:
             for number in book.due:
                 _expect_no_leak(trial, task, *book.cards[number])
         if trial.lab.tasks():
-            _attempt(trial, row)
-    trial.called = "renew, a change of the subscriber's e-mail and card, and lab.step()"
+            _attempt(trial, row, book)
+    changed = "a change of the subscriber's e-mail and card, " if row.changes == book.runs else ""
+    trial.called = f"renew, {changed}and lab.step()"
     happened = f"after {_MOST} attempts, a task for {[task.url for task in trial.lab.tasks()]} still waits"
     itself = any(task.url.startswith("/tutorial/ex6_3/renew") for task in trial.lab.tasks())
     trial.expect(not trial.lab.tasks(), "itself" if itself else None, happened, "the queue becomes empty")
-    for number in book.due:
-        email, token = book.cards[number]
-        book.charged.append((email, token[-4:]))
+    book.charged += book.current()
     book.due.clear()
     found = book.found = trial.rows(*_CHARGED)
     is_right = set(found) == set(book.charged) if row.shutdowns else by_text(found) == by_text(book.charged)
@@ -181,7 +191,7 @@ def _run(trial: Trial, row: Renewal, book: _Book) -> None:
     trial.expect(is_right, _wrong_charge(trial, row, book, found), happened, str(book.charged[:5]))
 
 
-def _attempt(trial: Trial, row: Renewal) -> None:
+def _attempt(trial: Trial, row: Renewal, book: _Book) -> None:
     """Run one attempt. It may fail if the scenario lets it fail."""
     attempt = trial.step(may_fail=True)
     ticket = attempt.response.ticket
@@ -190,7 +200,8 @@ def _attempt(trial: Trial, row: Renewal) -> None:
         trial.expect(trial.lab.tasks(), "retry-limit", happened, "another attempt")
     elif row.what and not attempt.ok and not attempt.response.hint:
         raised = f"{ticket.exception}: {shorten(ticket.message, 200)}" if ticket else f"the status {attempt.status}"
-        trial.wrong(row.uncharged, f"the worker ended with {raised}", "the card is charged")
+        mistake = "shared" if _is_shared(row, trial.rows(*_CHARGED), book.current()) else row.uncharged
+        trial.wrong(mistake, f"the worker ended with {raised}", "the card is charged")
     elif ticket is not None:
         trial.failed(ticket)
     else:
@@ -208,10 +219,21 @@ def _wrong_charge(trial: Trial, row: Renewal, book: _Book, found: Rows) -> str |
         return "charged-twice"
     if row.fails and all(attempt.ok for attempt in trial.lab.attempts):
         return "swallowed"
+    if _is_shared(row, found, book.charged):
+        return "shared"
     if row.what:
         return row.uncharged
     known = [(email, token[-4:]) for email, token in book.cards.values()]
     return "not-charged" if not found else "wrong-card" if set(found) <= set(known) else "changed"
+
+
+def _is_shared(row: Renewal, found: Rows, right: Rows) -> bool:
+    """Return whether workers that confuse ids with others have only charged cards that were due.
+
+    Then the tasks have confused their own ids.
+    """
+    is_due = found and set(found) <= set(right) and len(found) <= len(right)
+    return row.uncharged == "other-id" and bool(is_due)
 
 
 def _encodings(text: str) -> tuple[str, ...]:

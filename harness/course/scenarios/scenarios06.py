@@ -145,16 +145,17 @@ class Renewal(Scenario):
 
     Args:
         ids: the ids of all subscribers.
-        cards: the e-mail address and the token of each.
+        cards: the e-mail address and the token of each; further ones aren't used.
         others: the same in a second lab, or () for no second lab.
         renewals: the ids in the users' requests.
-        changes: whether the subscribers get a new e-mail address and a new card before their tasks run.
+        changes: the run before which the subscribers get a new e-mail address and a new card, or 0 for no change. If
+            each task runs before the next request, the runs are counted from 1; otherwise, there is only one.
         pauses: the virtual seconds after each request; it is repeated.
         each: whether each task runs before the next request.
         elsewhere: whether another instance runs the tasks.
-        shutdowns: for each of the first attempts, the turns after which its instance is shut down.
         fails: whether the first insert of a task's first attempt fails.
-        audited: whether another action calls `charge_card`.
+        shutdowns: for each of the next attempts, the turns after which its instance is shut down.
+        audited: whether another action calls `charge_card` at the end.
         lost: the mistake if a request adds no task.
         uncharged: the mistake if the right card isn't charged.
     """
@@ -164,15 +165,16 @@ class Renewal(Scenario):
         ("ebbe0.larsen@example.com", "tok-aq0-4z1q"),
         ("runa2.krag@example.com", "tok-mq2-6v3x"),
         ("vigga1.holm@example.com", "tok-zq1-8w2y"),
+        ("tove3.lind@example.com", "tok-wq3-5u7n"),
     )
     others: tuple[Card, ...] = ()
     renewals: tuple[int, ...] = (2,)
     pauses: tuple[float, ...] = (1.25,)
-    changes: bool = True
+    changes: int = 1
     each: bool = False
     elsewhere: bool = False
-    shutdowns: tuple[int, ...] = ()
     fails: bool = False
+    shutdowns: tuple[int, ...] = ()
     audited: bool = False
     lost: str = "not-queued"
     uncharged: str = "not-charged"
@@ -182,58 +184,46 @@ _OTHER_CARDS = (("Kim-0@mail.test", "XK0_90zq"), ("Pia-11@mail.test", "XK11_7j2w
 RENEWALS = (
     Renewal(others=_OTHER_CARDS),
     Renewal(
-        what="the ids of the subscribers are 1, 11 and 111",
-        patterns=frozenset({Pattern.SIZES, Pattern.KEYS}),
-        ids=(111, 11, 1),
-        renewals=(11,),
+        what="the subscribers 11 and 21 renew before the first task runs, and others have the ids 1 and 111",
+        patterns=frozenset({Pattern.SIZES, Pattern.KEYS, Pattern.TWO_USERS}),
+        ids=(111, 11, 1, 21),
+        renewals=(11, 21),
+        changes=0,
         uncharged="other-id",
-    ),
-    Renewal(
-        what="two subscribers renew before the first task runs",
-        patterns=frozenset({Pattern.TWO_USERS}),
-        renewals=(2, 3),
-        uncharged="shared",
     ),
     Renewal(
         what="a subscriber renews again two seconds later, and exactly a day after the first time",
         patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.CLOCK}),
         renewals=(2, 2, 2),
         pauses=(2.0, _DAY - 2.0),
+        changes=2,
         each=True,
         lost="lost-renewal",
         uncharged="charged-before",
     ),
     Renewal(
-        what="the instance is shut down in each of the first four attempts",
-        patterns=frozenset({Pattern.DEATH}),
-        shutdowns=(1, 2, 3, 4),
-        uncharged="early-mark",
-    ),
-    Renewal(
-        what="the database is locked during the first attempt, so the insert raises an exception",
+        what="the database is locked during the first attempt, and the instance is shut down in the next three",
         patterns=frozenset({Pattern.DEATH}),
         models={"locked": REFUSES_ONCE.format(table="charged")},
+        changes=0,
         fails=True,
+        shutdowns=(2, 3, 4),
         uncharged="early-mark",
     ),
     Renewal(
         what="one instance adds the task, and another one runs it",
         patterns=frozenset({Pattern.INSTANCES}),
+        changes=0,
         elsewhere=True,
         uncharged="memory",
     ),
     Renewal(
-        what="e-mail addresses have capital letters and an apostrophe, and tokens begin with zeros or are short",
-        patterns=frozenset({Pattern.STRINGS}),
-        cards=(("Ebbe.O'Hara+news@Example.COM", "00000042"), (f"{'vigga.' * 12}@example.com", "07a"), ("Ä@ö.dk", "Zz")),
-        renewals=(1, 2, 3),
-        changes=False,
-        uncharged="changed",
-    ),
-    Renewal(
-        what="another action of the controller calls charge_card",
-        patterns=frozenset({Pattern.UNCHANGED}),
-        renewals=(),
+        what="e-mail addresses have unusual characters, tokens are short, and another action calls charge_card",
+        patterns=frozenset({Pattern.STRINGS, Pattern.UNCHANGED}),
+        cards=((f"Ebbe.O'Hara+{'news.' * 12}@Example.COM", "00000042"), ("Ä@ö.dk", "07a")),
+        renewals=(1, 2),
+        changes=0,
         audited=True,
+        uncharged="changed",
     ),
 )

@@ -54,7 +54,7 @@ def _renewals(draw: st.DrawFn) -> Renewal:
         else tuple((f"{number}@q.test", f"t-{number}zq") for number in ids),
         renewals=tuple(draw(st.lists(st.sampled_from(ids), min_size=one == "shutdowns", max_size=size))),
         pauses=tuple(draw(st.lists(st.floats(1, 100_000), min_size=1, max_size=3))),
-        changes=one != "strings",
+        changes=0 if one == "strings" else draw(st.integers(0, 3)),
         each=not together,
         elsewhere=one == "elsewhere",
         shutdowns=tuple(draw(_SHUTDOWNS)) if one == "shutdowns" and together else (),
