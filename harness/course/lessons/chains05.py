@@ -166,6 +166,8 @@ def _missing(trial: Trial, row: Mailing, readers: list[int], mailed: set[int], n
     sent = [person in mailed for person in readers]
     count = sum(sent)
     left = [place for place, was_sent in enumerate(sent) if not was_sent]
+    if row.gap and not any(sent[row.gap :]):
+        return "gap"
     if row.mistake:
         return "retry-limit" if gave_up(trial) else row.mistake
     if not count:

@@ -224,6 +224,7 @@ class Mailing(Scenario):
         elsewhere: whether another instance serves each task.
         kills: after how many turns the worker's instance is shut down, by the number of the attempt from 0.
         mistake: why readers aren't mailed, if the plain example is right.
+        gap: the number of readers before the first large gap. If no others are mailed, the gap ended the chain.
         wrongly: why other people are mailed, if the plain example is right.
         endless: why the chain doesn't end, if the plain example is right.
     """
@@ -232,6 +233,7 @@ class Mailing(Scenario):
     elsewhere: bool = False
     kills: Mapping[int, int] = field(default_factory=dict)
     mistake: str | None = None
+    gap: int = 0
     wrongly: str = "others-too"
     endless: str = "never-ends"
 
@@ -252,15 +254,9 @@ MAILINGS = (
         wrongly="similar-roles",
     ),
     Mailing(
-        what="there are fifty readers, many ids are missing, and many other people have ids between theirs",
-        patterns=frozenset({Pattern.SIZES}),
-        people=(("", 60), ("reader", 30), ("editor", 120), ("", 120), ("reader", 20), ("", 3), ("editor", 1)),
-        mistake="gap",
-    ),
-    Mailing(
         what="another instance of the application serves each request and each task",
         patterns=frozenset({Pattern.INSTANCES}),
-        people=(("reader", 53),),
+        people=(("reader", 51),),
         elsewhere=True,
         mistake="own-memory",
         endless="own-memory",
@@ -273,10 +269,11 @@ MAILINGS = (
         mistake="lost",
     ),
     Mailing(
-        what="there are 251 readers",
+        what="there are 251 readers, many ids are missing, and many other people have ids between theirs",
         patterns=frozenset({Pattern.SIZES}),
-        people=(("reader", 251),),
+        people=(("", 60), ("reader", 30), ("editor", 120), ("", 120), ("reader", 221), ("", 3), ("editor", 1)),
         mistake="fixed-count",
+        gap=30,
     ),
 )
 
