@@ -9,7 +9,7 @@ from harness.course.lessons.expectations import REFUSES_ONCE
 
 Card = tuple[str, str]  # a subscriber's e-mail address, and the token of the card
 _DAY = 86_400.0  # seconds
-_EDGES = (" 'Möwe' ", "", "None", '"Ebbe" & <i>%40</i>' * 9)
+_EDGES = (f""" 'Möwe'{'"Ebbe" & <i>%40</i>' * 9} """, "", "None")
 # An instance is shut down after each of the first statements, and twice before the first one.
 _SHUTDOWNS = (1, 2, 3, 0, 0)
 
@@ -35,7 +35,8 @@ class Guarded(Scenario):
 
     Args:
         values: what the users send, one request each, before the first task runs.
-        refused: the mistake if one of these tasks isn't admitted.
+        refused: the mistake if one of these tasks isn't admitted. For "shared" it may also be "once", and for "memory"
+            "too-old"; guard06.py finds out.
         pause: the virtual seconds after each request of a user.
         wait: the virtual seconds before the first task runs.
         elsewhere: whether another instance runs the tasks.
@@ -63,49 +64,29 @@ _ANY_GUARD = (
         refused="one-attempt",
     ),
     Guarded(
-        what="one instance adds the task, and another one runs it",
-        patterns=frozenset({Pattern.INSTANCES}),
-        elsewhere=True,
-        refused="memory",
-    ),
-    Guarded(
-        what="the task waits for a day and a half before it runs",
-        patterns=frozenset({Pattern.CLOCK}),
+        what="a user copies the request of a task, which waits for a day and a half before another instance runs it",
+        patterns=frozenset({Pattern.INSTANCES, Pattern.CLOCK, Pattern.ATTACKER}),
         wait=1.5 * _DAY + 2.75,
-        refused="too-old",
-    ),
-    Guarded(
-        what="a user copies the request of a task, before the task runs and after it",
-        patterns=frozenset({Pattern.ATTACKER}),
+        elsewhere=True,
         attacked=True,
+        refused="memory",
     ),
 )
 
 TASK_ONLY = (
     Guarded(),
     Guarded(
-        what="two users publish articles before the first task runs",
-        patterns=frozenset({Pattern.TWO_USERS}),
-        values=("Ferry late", "Nightfall"),
+        what="users publish three articles before the first task runs, and two of the articles are equal",
+        patterns=frozenset({Pattern.TWO_USERS, Pattern.EQUAL_INPUT}),
+        values=("Ferry late", "Nightfall", "Ferry late"),
         refused="shared",
-    ),
-    Guarded(
-        what="two users publish the same article",
-        patterns=frozenset({Pattern.EQUAL_INPUT}),
-        values=("Ferry late", "Ferry late"),
-        refused="once",
     ),
     *_ANY_GUARD,
     Guarded(
-        what="the article is empty, has spaces or quotation marks, or is very long",
-        patterns=frozenset({Pattern.STRINGS}),
+        what="articles are empty or unusual, and another action adds tasks to three queues, with POST and with GET",
+        patterns=frozenset({Pattern.STRINGS, Pattern.KEYS}),
         values=_EDGES,
         refused="value",
-    ),
-    Guarded(
-        what="another action adds tasks to three queues, with POST and with GET",
-        patterns=frozenset({Pattern.KEYS}),
-        values=(),
         senders=(
             Sender(),
             Sender(queue="letters", closed="one-queue"),
@@ -118,16 +99,10 @@ TASK_ONLY = (
 FORGED = (
     Guarded(values=("Grüße",)),
     Guarded(
-        what="two readers order before the first task runs",
-        patterns=frozenset({Pattern.TWO_USERS}),
-        values=("Kim", "Ebbe"),
+        what="three readers order before the first task runs, one of them twice, and one name contains another",
+        patterns=frozenset({Pattern.TWO_USERS, Pattern.EQUAL_INPUT, Pattern.KEYS}),
+        values=("Ebbesen", "Kim", "Ebbesen", "Ebbe"),
         refused="shared",
-    ),
-    Guarded(
-        what="a reader orders twice, and another reader's name is a part of the first one's",
-        patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.KEYS}),
-        values=("Ebbesen", "Ebbesen", "Ebbe"),
-        refused="once",
     ),
     *_ANY_GUARD,
     Guarded(
