@@ -22,6 +22,7 @@ from harness.course.scenarios.scenarios05 import (
     REMINDERS,
     Digests,
     Pages,
+    Press,
     Reminders,
 )
 from harness.course.trial import Trial
@@ -137,19 +138,20 @@ def _once_a_day(trial: Trial, row: Digests) -> None:
     if row.orders:
         _press_together(trial, row)
         return
-    for number, day in enumerate(row.days):
-        if row.mailed and number:
+    for press in row.presses:
+        day = press.day
+        if press.mailed:
             _mail_all(trial, row)
-        let_pass(trial, row.pause)
+        let_pass(trial, press.pause)
         with instance(trial, row.elsewhere):
             answer, tasks, names = tasks_of_request(
-                trial, "ex5_2/digest", row.others, "unkind" if day in first else None, day=day
+                trial, "ex5_2/digest", press.other, "unkind" if day in first else None, day=day
             )
         if not row.what and not trial.lab.attempts:
             expect_no_work(trial, "digest")
         seen = (answer.status, answer.text, dict(answer.headers).get("Location"))
         if day in first:
-            _expect_nothing_queued(trial, row, tasks, tried[day], names)
+            _expect_nothing_queued(trial, press, tasks, tried[day], names)
             mistake = "unkind" if _REFUSAL in answer.text else "other-response"
             happened = f"the response to a later request was {answer.status}: {shorten(answer.text, 90)}"
             expected = f"the same response as before: {first[day][0]}: {shorten(str(first[day][1]), 90)}"
@@ -165,7 +167,8 @@ def _once_a_day(trial: Trial, row: Digests) -> None:
 
 def _press_together(trial: Trial, row: Digests) -> None:
     """Let two editors request each digest at the same time, on two instances that take turns."""
-    for day, order in zip(row.days, row.orders, strict=True):
+    days = [press.day for press in row.presses]
+    for day, order in zip(days, row.orders, strict=True):
         known = {task.identity for task in trial.lab.tasks()}
         requests = [Request("GET", f"/tutorial/ex5_2/digest?day={day}") for _ in range(2)]
         both = trial.lab.overlap(*requests, order=order)
@@ -183,7 +186,7 @@ def _press_together(trial: Trial, row: Digests) -> None:
         happened = f"the responses were {', '.join(f'{status}: {shorten(text, 60)}' for status, text in sorted(seen))}"
         trial.expect(len(seen) <= 1, "other-response", happened, "two equal responses")
     _mail_all(trial, row)
-    expect_rows(trial, "ex5_2/digest", trial.rows("digest", "day"), [(day,) for day in row.days], row.mistake)
+    expect_rows(trial, "ex5_2/digest", trial.rows("digest", "day"), [(day,) for day in days], row.mistake)
 
 
 def _mail_all(trial: Trial, row: Digests) -> None:
@@ -201,9 +204,7 @@ def _expect_queued(trial: Trial, tasks: list[TaskInfo], names: list[str], tried:
     trial.expect(len(tasks) == 1, "several-tasks" if tasks else mistake, happened, "one task")
 
 
-def _expect_nothing_queued(
-    trial: Trial, row: Digests, tasks: list[TaskInfo], tried: list[str], names: list[str]
-) -> None:
+def _expect_nothing_queued(trial: Trial, row: Press, tasks: list[TaskInfo], tried: list[str], names: list[str]) -> None:
     """Require that a later request for a day queued nothing; `tried` are the names of the earlier tasks for it."""
     if not tasks:
         return
@@ -217,11 +218,11 @@ def _expect_nothing_queued(
     trial.expect(not tasks, mistake, happened, "no other task for the same day")
 
 
-def _is_late(trial: Trial, row: Digests) -> bool:
+def _is_late(trial: Trial, row: Press) -> bool:
     """Return whether a request queues nothing once the mail is sent."""
     called = trial.called
     trial.run(may_fail=True)
-    tasks = tasks_of_request(trial, "ex5_2/digest", True, day=row.days[0])[1]
+    tasks = tasks_of_request(trial, "ex5_2/digest", True, day=row.day)[1]
     trial.called = called
     return not tasks
 

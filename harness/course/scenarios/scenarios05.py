@@ -76,83 +76,77 @@ REMINDERS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Press:
+    """One request for a digest.
+
+    Args:
+        day: the day.
+        pause: the seconds before the request.
+        other: whether the request comes from another editor than the previous one.
+        mailed: whether the waiting tasks run before the request.
+        again: why the day is queued again, if the previous requests are right.
+    """
+
+    day: str = "2012-09-03"
+    pause: float = 1.0
+    other: bool = True
+    mailed: bool = False
+    again: str = "every-time"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Digests(Scenario):
     """5.2: requests for digests.
 
     Args:
-        days: the day of each request, in order.
-        pause: the seconds before each request.
-        others: whether each request comes from another editor.
+        presses: the requests, in order.
         elsewhere: whether another instance serves each request and each task.
-        mailed: whether the tasks run before each later request.
-        orders: for each day, the order in which two requests for it take turns (see `Lab.overlap`), or nothing if the
-            requests don't overlap.
-        again: why a day is queued again, if the rows above are right.
+        orders: if each request is sent twice at the same time, the orders in which the two take turns (see
+            `Lab.overlap`).
         mistake: why the mailed days are wrong, if the plain example is right.
     """
 
-    days: tuple[str, ...] = ("2012-09-03",)
-    pause: float = 1.0
-    others: bool = True
+    presses: tuple[Press, ...] = (Press(),)
     elsewhere: bool = False
-    mailed: bool = False
     orders: tuple[str, ...] = ()
-    again: str = "every-time"
     mistake: str = "no-values"
 
 
 DIGESTS = (
     Digests(),
     Digests(
-        what="an editor presses the button twice, and the task still waits",
+        what="an editor presses the button twice, and another editor before and after the task has ended",
         patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.UNCHANGED}),
-        days=("2012-09-03", "2012-09-03"),
-        others=False,
-    ),
-    Digests(
-        what="two editors press the button, and the task still waits",
-        patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.UNCHANGED}),
-        days=("2012-09-03", "2012-09-03"),
-        again="own-session",
-    ),
-    Digests(
-        what="an editor presses the button after the task has ended",
-        patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.UNCHANGED}),
-        days=("2012-09-03", "2012-09-03"),
-        mailed=True,
-        again="after-the-mail",
-    ),
-    Digests(
-        what="another instance of the application receives each request and each task",
-        patterns=frozenset({Pattern.INSTANCES}),
-        days=("2012-09-03", "2012-09-03", "2012-09-03"),
-        elsewhere=True,
-        again="own-memory",
-        mistake="own-memory",
-    ),
-    Digests(
-        what="the editors request the digests of two days before the first task runs",
-        patterns=frozenset({Pattern.TWO_USERS}),
-        days=("2012-09-03", "2012-09-04"),
-    ),
-    Digests(
-        what="the task has ended, and twenty hours later, on the next day, an editor requests the same digest again",
-        patterns=frozenset({Pattern.CLOCK}),
-        days=("2012-09-03", "2012-09-03"),
-        pause=72_061.5,
-        mailed=True,
-        again="too-short",
+        presses=(
+            Press(other=False),
+            Press(other=False),
+            Press(again="own-session"),
+            Press(mailed=True, again="after-the-mail"),
+        ),
     ),
     Digests(
         what="the digests of several days are requested, and then the first of these days again",
-        patterns=frozenset({Pattern.KEYS, Pattern.SIZES}),
-        days=("2012-09-03", "2012-10-03", "2013-09-03", "2012-09-30", "2012-12-09", "2012-09-04", "2012-09-03"),
-        again="forgotten",
+        patterns=frozenset({Pattern.KEYS, Pattern.SIZES, Pattern.TWO_USERS}),
+        presses=(
+            Press(),
+            Press(day="2012-10-03"),
+            Press(day="2013-09-03"),
+            Press(day="2012-09-30"),
+            Press(day="2012-09-04"),
+            Press(again="forgotten"),
+        ),
+    ),
+    Digests(
+        what="another instance receives each request and each task, and the last request comes twenty hours later",
+        patterns=frozenset({Pattern.INSTANCES, Pattern.CLOCK}),
+        presses=(Press(), Press(again="own-memory"), Press(pause=72_061.5, mailed=True, again="too-short")),
+        elsewhere=True,
+        mistake="own-memory",
     ),
     Digests(
         what="two editors request the digest of a day at the same time, and two instances serve them",
         patterns=frozenset({Pattern.INSTANCES, Pattern.TWO_USERS}),
-        days=("2012-09-03", "2012-09-04"),
+        presses=(Press(), Press(day="2012-09-04")),
         orders=("1" + "2" * 40, "12"),
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from harness.course.catalogue import Scenario
-from harness.course.scenarios.scenarios05 import Digests, Editions, Mailing, Pages, Reminders
+from harness.course.scenarios.scenarios05 import Digests, Editions, Mailing, Pages, Press, Reminders
 
 _TITLES = st.text(st.characters(categories=("L", "N", "P", "S", "Zs")), min_size=1, max_size=60)
 _PAUSES = st.floats(1, 5000).map(lambda seconds: round(seconds, 3))  # from one second, so that clocks differ
@@ -13,9 +13,16 @@ _DAYS = st.dates().map(str)
 _OTHER_ROLES = st.sampled_from(["editor", "Reader", "reader ", "proofreader", "readers", ""])
 
 
-def _days(days: list[str], repeated: list[int]) -> tuple[str, ...]:
-    """Return the days, some of them again later."""
-    return (*days, *(days[place % len(days)] for place in repeated))
+@st.composite
+def _presses(draw: st.DrawFn) -> tuple[Press, ...]:
+    """Return requests for some days, some of them again later."""
+    days = draw(st.lists(_DAYS, min_size=1, max_size=3, unique=True))
+    repeated = [days[place % len(days)] for place in draw(st.lists(st.integers(0, 2), max_size=3))]
+    presses = [
+        st.builds(Press, day=st.just(day), pause=_PAUSES, other=st.booleans(), mailed=st.booleans())
+        for day in [*days, *repeated]
+    ]
+    return draw(st.tuples(*presses))
 
 
 @st.composite
@@ -42,13 +49,8 @@ DRAWS: dict[str, st.SearchStrategy[Scenario]] = {
     ),
     "5.2": st.builds(
         Digests,
-        days=st.builds(
-            _days, st.lists(_DAYS, min_size=1, max_size=3, unique=True), st.lists(st.integers(0, 2), max_size=3)
-        ),
-        pause=_PAUSES,
-        others=st.booleans(),
+        presses=_presses(),
         elsewhere=st.booleans(),
-        mailed=st.booleans(),
     ),
     "5.3": st.one_of(
         st.builds(Pages, worker=st.sampled_from(["quick", "slow"]), count=st.integers(2, 12)),
