@@ -228,9 +228,9 @@ def _wrong_charge(trial: Trial, row: Renewal, book: _Book, found: Rows) -> str |
 
 
 def _is_shared(row: Renewal, found: Rows, right: Rows) -> bool:
-    """Return whether workers that confuse ids with others have only charged cards that were due.
+    """Return whether only cards were charged that were due, in the row in which ids may be confused.
 
-    Then the tasks have confused their own ids.
+    Then the workers have confused the ids of the waiting tasks, and not ids that contain each other.
     """
     is_due = found and set(found) <= set(right) and len(found) <= len(right)
     return row.uncharged == "other-id" and bool(is_due)

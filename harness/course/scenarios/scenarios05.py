@@ -172,17 +172,17 @@ class Pages(Scenario):
 
 
 PAGES = (
-    Pages(together=False),
+    Pages(count=2, together=False),
     Pages(
-        what="eight pages are queued after a quiet hour",
+        what="five pages are queued after a quiet hour",
         patterns=frozenset({Pattern.SIZES, Pattern.CLOCK}),
-        count=8,
+        count=5,
     ),
     Pages(
         what="each page takes longer than ten seconds",
         patterns=frozenset({Pattern.SIZES}),
         worker="slow",
-        count=4,
+        count=3,
     ),
     Pages(
         what="the archive fails for more than half a day, and then works again",
@@ -195,7 +195,7 @@ PAGES = (
         what="other tasks are in the queue default",
         patterns=frozenset({Pattern.UNCHANGED}),
         worker="slow",
-        count=7,
+        count=6,
         queue="default",
     ),
     Pages(
