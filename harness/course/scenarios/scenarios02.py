@@ -12,7 +12,7 @@ _WORDS = ("".join(_RANDOM.choices("αβγδεζηθικλμνξοπρστυφχ�
 GREEK = " ".join(_WORDS)  # 3,000 words, which don't fit into a task even if they are compressed
 LONG = "Die Fähre fährt heute nicht. " * 2
 AWKWARD = "  \"½\" + 'e\u0301' & <i>100 %</i>; a\\b=夜  "  # e and an accent, as macOS writes it
-LIKE_NONE = ("None", "0", "-", "null", "none", "False")
+LIKE_NONE = ("None", "0", "-", "null")
 IS_CUT_OFF = "App Engine shuts down the worker's instance during the first attempt"
 ELSEWHERE = "another instance of the application runs the task"
 
@@ -219,7 +219,7 @@ VOTES = (
     SectionVotes(
         what="the name of a section is a part of another section's name",
         patterns=_KEYS,
-        votes=(SectionVote(4, "Fine", ("water sport", "sport")), SectionVote(5, "Fine", ("sport", "port"))),
+        votes=(SectionVote(4, "Fine", ("water sport", "sport", "port")),),
     ),
     SectionVotes(
         what=IS_CUT_OFF, patterns=_DEATH, dies=2, votes=(SectionVote(4, "Fine", ("chess", "sport", "tides")),)
