@@ -11,6 +11,7 @@ from harness.records import Attempt, TaskInfo
 
 _SMALL = 1000  # bytes of a task's body
 _OTHER = 99  # words of a story that isn't part of the scenario
+_SHOWN = 60  # characters of a story in a message
 _UNUSED = 3  # ids
 _Rows = Mapping[int, tuple[str, int | None]]  # the body and the words of each story, by id
 
@@ -71,7 +72,7 @@ def _save_story(trial: Trial, row: Stories, stories: _Stories, body: str, is_lat
     trial.called = f"as a user: POST /ex2_4/save with a story of {len(body.split()):,} words"
     new = [story for number, story in stories.read().items() if number not in before]
     trial.expect_equal(len(new), 1, "not-saved", "the number of new rows in story is")
-    trial.expect(new[0][0] == body, "not-saved", f"body of the new row is {str(new[0][0])[:60]!r}", repr(body[:60]))
+    trial.expect(new[0][0] == body, "not-saved", f"body of the new row is {_beginning(new[0][0])}", _beginning(body))
     words, right = new[0][1], len(body.split())
     trial.expect(not words or words != right, "called-directly", f"before any task ran, words was {words}", "None")
     tasks = [task for task in trial.lab.tasks() if task.name not in known]
@@ -166,3 +167,7 @@ def _expect_all_counted(trial: Trial, rows: _Rows, saved: Mapping[int, str], att
         if number in saved:
             happened = f"after {len(attempts)} attempts, words of story {number} is"
             trial.expect_equal(words, len(body.split()), "retry-limit", happened)
+
+
+def _beginning(text: str | None) -> str:
+    return repr(text) if text is None or len(text) <= _SHOWN else f"{text[:_SHOWN]!r} …"
