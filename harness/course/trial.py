@@ -1,6 +1,7 @@
 """One run of a check: the learner's files in a fresh lab, with real requests and tasks."""
 
 import ast
+import gc
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -342,17 +343,31 @@ def check_answer(
         return verdict.not_attempted(exercise, f"Run the cell {_magic(missing[0])} first.")
     if is_stub(exercise, files, stub_cells(exercise) if stubs is None else stubs):
         return verdict.not_attempted(exercise)
-    for scenario in exercise.scenarios if scenarios is None else scenarios:
-        with make_lab(apps=exercise.apps, **scenario.lab) as lab, own_process(), without_snapshots():
-            trial = Trial(exercise, lab, files, scenario)
-            try:
-                trial.install()
-                exercise.run(trial, scenario)
-            except Decided as decided:
-                return decided.verdict
-            except HarnessError as error:
-                return verdict.error_from_harness(exercise, error, trial.called)
+    with _young_garbage_only():
+        for scenario in exercise.scenarios if scenarios is None else scenarios:
+            with make_lab(apps=exercise.apps, **scenario.lab) as lab, own_process(), without_snapshots():
+                trial = Trial(exercise, lab, files, scenario)
+                try:
+                    trial.install()
+                    exercise.run(trial, scenario)
+                except Decided as decided:
+                    return decided.verdict
+                except HarnessError as error:
+                    return verdict.error_from_harness(exercise, error, trial.called)
     return verdict.correct(exercise)
+
+
+@contextmanager
+def _young_garbage_only() -> Iterator[None]:
+    """Let the garbage collector skip the objects that exist already: for all of a kernel it needs a tenth of a second.
+
+    Requests create much garbage, so a check would otherwise wait for that in one of twenty cases.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def is_stub(exercise: Exercise, files: Mapping[str, str], stubs: Mapping[str, str]) -> bool:

@@ -213,6 +213,14 @@ def test_check_leaves_the_learners_lab_alone(lab: Lab) -> None:
     assert (len(lab.tasks()), len(lab.table("mytable"))) == (1, 0)
 
 
+def test_the_garbage_collector_skips_older_objects_during_a_check_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    install, skipped = Trial.install, []
+    monkeypatch.setattr(Trial, "install", lambda trial: install(trial) or skipped.append(gc.get_freeze_count()))
+    check_answer(find_exercise("3.5"), {name: source_of("3.5", name) for name in find_exercise("3.5").files})
+    assert min(skipped) > 10_000
+    assert gc.get_freeze_count() == 0
+
+
 def test_check_can_be_repeated_after_other_exercises(lab: Lab) -> None:
     for number in ("1.1", "1.2", "1.1"):
         write(lab, number, solved=True)
