@@ -22,6 +22,7 @@ from harness.records import Attempt, Response, TaskInfo
 
 _BATCH = 100  # tasks
 _PART = 50  # readers
+_PLAIN = 110  # readers of the plain row
 _MANY = 10  # waiting tasks after so many attempts
 _PATIENCE = 70  # attempts of a chain without another mail
 _FEW = 20  # tasks of an edition; of more, a sample runs
@@ -166,10 +167,14 @@ def _missing(trial: Trial, row: Mailing, readers: list[int], mailed: set[int], n
     sent = [person in mailed for person in readers]
     count = sum(sent)
     left = [place for place, was_sent in enumerate(sent) if not was_sent]
-    if row.gap and not any(sent[row.gap :]):
+    if row.kills and gave_up(trial):
+        return "retry-limit"
+    if row.gap and count in (0, row.gap) and not any(sent[row.gap :]):
         return "gap"
+    if row.kills and left[0] < _PLAIN:
+        return "lost"
     if row.mistake:
-        return "retry-limit" if gave_up(trial) else row.mistake
+        return row.mistake
     if not count:
         return "none-found" if len(trial.lab.attempts) == 1 else "not-mailed"
     if any(count > 1 for name, count in Counter(names).items() if name):
