@@ -116,16 +116,16 @@ class NumberedRatings(Work):
 RATINGS = (
     NumberedRatings(lab={"duplicates": 1.0}, mistake="no-row"),
     NumberedRatings(
-        what="a rating is queued again, then again with other stars, and then again after ten days",
+        what="a rating is queued again with other stars, and then again after ten days",
         patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.CLOCK}),
-        ratings=(("r7", "3"), ("r7", "3"), ("r7", "5"), ("r7", "3")),
+        ratings=(("r7", "3"), ("r7", "5"), ("r7", "3")),
         rest=10 * _DAY + 0.5,
         failure="by-task",
     ),
     NumberedRatings(
-        what="the ratings r41, r4 and R4 wait when the first of their tasks runs, and r41 and R4 have the same stars",
-        patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.TWO_USERS, Pattern.KEYS}),
-        ratings=(("r41", "4"), ("r4", "0"), ("R4", "4")),
+        what="three ratings with similar, unusual numbers wait when the first task runs, and stars are empty or 'None'",
+        patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.TWO_USERS, Pattern.KEYS, Pattern.STRINGS}),
+        ratings=(("r4'" + "x" * 50 + "1 ", ""), ("r4'", "None"), ("R4'", "")),
         together=True,
     ),
     NumberedRatings(
@@ -156,12 +156,6 @@ RATINGS = (
         ratings=(("r70", "1"), ("r71", "2")),
         dies_after=(1, 2),
         mistake="marked-first",
-    ),
-    NumberedRatings(
-        what="numbers contain a space, a quotation mark and more than 50 characters, and stars are empty or 'None'",
-        patterns=frozenset({Pattern.STRINGS}),
-        ratings=(("x" * 50 + "1 ", ""), ("x" * 50 + "'2", "None")),
-        together=True,
     ),
 )
 
@@ -256,13 +250,9 @@ LETTERS = (
         together=True,
     ),
     Letters(
-        what="attempts 1 and 2 never reach the worker, and its instance is shut down in attempt 4, before it commits",
-        patterns=frozenset({Pattern.DEATH}),
+        what="attempts 1 and 2 never reach the worker, another instance runs attempt 4, and it is shut down in it",
+        patterns=frozenset({Pattern.DEATH, Pattern.INSTANCES}),
         deaths={1: 0, 2: 0, 4: 1},
-    ),
-    Letters(
-        what="one instance runs the first three attempts, and another one runs the fourth",
-        patterns=frozenset({Pattern.INSTANCES}),
         elsewhere=4,
     ),
     Letters(
