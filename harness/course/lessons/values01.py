@@ -19,7 +19,8 @@ def mistaken_values(
     lost, wrong = Counter(expected) - Counter(found), Counter(found) - Counter(expected)
     if row.elsewhere:
         return "memory"
-    if any("" in values for values in lost):
+    empty = sum(values.count("") for values in lost.elements())
+    if empty > sum(values.count("") for values in wrong.elements()):
         return trial.if_known("empty")
     if any(None in values for values in wrong):
         return _mistake_of_none(trial, wrong, lost, expected)

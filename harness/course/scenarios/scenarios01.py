@@ -59,7 +59,7 @@ class Requests(Scenario):
 
 
 def _edits(plain: Values, other: Values) -> tuple[Requests, ...]:
-    """Return the rows of 1.1, 1.2 and 1.4: requests with two headlines."""
+    """Return the rows of 1.1 and 1.2: requests with two headlines."""
     return (
         Requests(requests=(plain,)),
         Requests(
@@ -188,10 +188,34 @@ MOVE_THE_MAIL = (
 )
 
 TWO_TASKS = (
-    *_edits(("Harbour", "Market"), ("Chess & cards", "Choir")),
+    Requests(requests=(("Harbour", "Market"),)),
     Requests(
-        what="an editor swaps two headlines, swaps them back, and then swaps two equal ones",
-        patterns=frozenset({Pattern.EQUAL_INPUT}),
-        requests=(("Harbour", "Market"), ("Market", "Harbour"), ("Harbour", "Harbour")),
+        what="three editors save within one second; the first two have similar values, and the last two equal ones",
+        patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.TWO_USERS, Pattern.CLOCK, Pattern.KEYS}),
+        requests=(("Fog17", "ferries"), ("Fog1", "7ferries"), ("Fog1", "7ferries")),
+        at_once=True,
+        pause=0.25,
+        browsers=True,
+    ),
+    Requests(
+        what="an editor swaps two equal headlines, and swaps them again at the same time on the next day",
+        patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.CLOCK}),
+        requests=(("Harbour", "Harbour"), ("Harbour", "Harbour")),
+        pause=_DAY,
+    ),
+    Requests(
+        what=f"{ELSEWHERE}, and mytable already contains rows",
+        patterns=frozenset({Pattern.INSTANCES, Pattern.UNCHANGED}),
+        requests=(("Harbour", "Market"),),
+        elsewhere=True,
+        earlier=(("Harbour", "Ferry cancelled"), ("Chess & cards", "Choir"), ("Harbour", "Market")),
+    ),
+    Requests(
+        what="headlines have unusual characters, are long, or are empty",
+        patterns=frozenset({Pattern.STRINGS}),
+        requests=(
+            ("  FERRY\u00a0 ", "None"),
+            ("O'Neill's \"best\" <b>&amp;</b> 100% + 1; a\\b" + " nach Rødvig" * 8, ""),
+        ),
     ),
 )
