@@ -237,7 +237,7 @@ def _why_ratings(trial: Trial, rows: Rows, expected: Rows) -> str | None:
         return "unset"
     lost = [each for each in expected if each not in rows]
     if any(all(map(is_form_of, strange[0], each)) for each in lost):
-        return "changed-values"
+        return "changed-values" if len(lost) <= len(strange) else "too-few"
     return "mixed-up" if len(expected) > 1 else "other-values"
 
 
