@@ -250,7 +250,7 @@ LETTERS = (
         together=True,
     ),
     Letters(
-        what="attempts 1 and 2 never reach the worker, another instance runs attempt 4, and it is shut down in it",
+        what="attempts 1 and 2 never reach the worker, and another instance is shut down in attempt 4",
         patterns=frozenset({Pattern.DEATH, Pattern.INSTANCES}),
         deaths={1: 0, 2: 0, 4: 1},
         elsewhere=4,
