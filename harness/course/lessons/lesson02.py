@@ -42,7 +42,7 @@ _VOTED = Job(
     "count_vote",
     "section_vote",
     ("section", "points", "comment"),
-    {"section": "sport", "points": 80, "comment": "Mehr Möwen!"},
+    {"section": "sport", "points": 80, "comment": "Fine"},
 )
 _TIDE = Job(
     "ex2_3/report",
@@ -52,7 +52,7 @@ _TIDE = Job(
     {"port": "Gedser", "highest": 1.5, "storm": False},
     True,
 )
-_MAIL = Job("ex2_5/publish", "mail_news", "mytable", ("old", "new"), {"old": "urgent mail", "new": "Ferry cancelled"})
+_MAIL = Job("ex2_5/publish", "mail_news", "mytable", ("old", "new"), {"old": "urgent mail", "new": "Storm"})
 
 _NOT_URGENT = {"", "0", "False", "None", "false", "off", "no"}  # what a task carries for an ordinary article
 

@@ -1,10 +1,10 @@
 """The check of exercise 2.4, Too large. Its texts are in lesson02.toml, and its scenarios in scenarios02.py."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from harness.course.lessons.expectations import carried, instance
-from harness.course.scenarios.delivery02 import attempt, pass_a_second, was_shut_down
+from harness.course.scenarios.delivery02 import expect_success, pass_a_second, was_shut_down
 from harness.course.scenarios.scenarios02 import Stories
 from harness.course.trial import Trial
 from harness.records import Attempt, TaskInfo
@@ -48,8 +48,9 @@ def too_large(trial: Trial, row: Stories) -> None:
         _edit(trial, stories, "delete", ids[place], None)
     saved = dict(zip(ids, row.bodies, strict=True))
     attempts = list[Attempt]()
-    if row.dies is not None:
-        attempts.append(trial.lab.step(kill_after=row.dies))
+    for turns in row.dies:
+        attempts.append(trial.lab.step(kill_after=turns))
+    if row.dies:
         stories.read()
     for _ in numbers:
         if trial.lab.tasks():
@@ -94,10 +95,17 @@ def _edit(trial: Trial, stories: _Stories, action: str, number: int, body: str |
         del before[number]
     else:
         before[number] = (body, before[number][1])
-    trial.expect_equal(stories.read(), before, "edits-changed", "the id, body and words of the stories are now")
+    after = stories.read()
+    wrong = sorted(each for each in before.keys() | after.keys() if before.get(each) != after.get(each))
+    happened = "by id, the body and words of stories are now"
+    trial.expect_equal(_only(after, wrong), _only(before, wrong), "edits-changed", happened)
     names = [task.name for task in trial.lab.tasks()]
     happened = f"{len(waiting)} tasks waited before the request, and {len(names)} wait now"
     trial.expect(names == waiting, "edits-changed", happened, "the same tasks")
+
+
+def _only(rows: _Rows, numbers: Sequence[int]) -> _Rows:
+    return {number: rows[number] for number in numbers if number in rows}
 
 
 def _count(
@@ -105,14 +113,14 @@ def _count(
 ) -> Attempt:
     """Run a task, and require that it counts the words of its story and changes no other story."""
     before = stories.rows
-    if row.deleted:
-        done = trial.step(may_fail=True)
-        if numbers.get(done.task.name) not in before:
-            happened = "the story was deleted, and its task failed with"
-            trial.expect_ok(done, "deleted", happened, ", because nothing is left to do")
+    done = trial.step(may_fail=True)
+    number = numbers.get(done.task.name)
+    if row.deleted and number not in before:
+        happened = "the story was deleted, and its task failed with"
+        trial.expect_ok(done, "deleted", happened, ", because nothing is left to do")
     else:
-        done = attempt(trial, row)
-    number, after = numbers.get(done.task.name), stories.read()
+        expect_success(trial, row, done)
+    after = stories.read()
     if number is None:
         return done
     trial.expect(

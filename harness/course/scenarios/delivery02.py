@@ -156,13 +156,19 @@ def pass_a_second(trial: Trial) -> None:
     let_pass(trial, 1)
 
 
-def attempt(trial: Trial, row: Delivery | Stories) -> Attempt:
-    """Run one attempt, and require that the worker succeeds.
+def attempt(trial: Trial, row: Delivery) -> Attempt:
+    """Run one attempt, and require that the worker succeeds."""
+    done = trial.step(may_fail=True)
+    expect_success(trial, row, done)
+    return done
+
+
+def expect_success(trial: Trial, row: Delivery | Stories, done: Attempt) -> None:
+    """Require that the worker of an attempt succeeded.
 
     If a worker looks for `request.vars` in a plain body, web2py 2.26 raises a TypeError, and web2py 3.3 finds no vars.
     Both are the same mistake to the learner.
     """
-    done = trial.step(may_fail=True)
     ticket = done.response.ticket
     if ticket is None:
         trial.succeed(done, "wrong-address")
@@ -174,7 +180,6 @@ def attempt(trial: Trial, row: Delivery | Stories) -> Attempt:
         trial.wrong("other-instance", happened, "the worker finds its values on any instance")
     else:
         trial.failed(ticket)
-    return done
 
 
 def was_shut_down(attempts: Sequence[Attempt]) -> bool:

@@ -41,7 +41,7 @@ def _stories(draw: st.DrawFn) -> Stories:
         earlier=draw(st.integers(0, 3)),
         later=draw(st.sampled_from([0, 11])),
         elsewhere=draw(st.booleans()),
-        dies=draw(st.none() | st.integers(0, 4)),
+        dies=draw(st.lists(st.integers(0, 4), max_size=2).map(tuple)),
     )
 
 
