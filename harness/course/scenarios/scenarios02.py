@@ -186,8 +186,8 @@ VOTES = (
         what="readers choose many sections, one or none, with or without a comment",
         patterns=_KEYS | _STRINGS | {Pattern.SIZES, Pattern.EACH_WRITE},
         votes=(
-            SectionVote(1, "", ("tides",)),
-            SectionVote(5, None, ("transport", "sport", "port", "ebb", "tide")),
+            SectionVote(1, None, ("tides",)),
+            SectionVote(5, "", ("transport", "sport", "port", "ebb", "tide")),
             SectionVote(2, "Fine", ()),
             *(SectionVote(3, comment, ("tides", "chess")) for comment in LIKE_NONE),
         ),
@@ -214,14 +214,14 @@ REPORTS = (
         reports=(
             Report("Als&storm=yes", (-1.5,), False),
             Report("Als&storm=yes", (-1.5,), False),
-            Report("Esbjerg", tuple(number // 2 / 4 for number in range(-20, 40)), False),
+            Report("Esbjerg", tuple(number / 4 for number in range(-20, 40)), False),
             Report(LONG_AWKWARD, (0.5, 1.5), True),
             Report('Als", "storm": true, "x": "', (0.5, 1.5), False),
         ),
     ),
     Reports(
         what="ports with similar names report in the same minute, one for the second time",
-        patterns=_TWO_USERS | _KEYS | {Pattern.UNCHANGED},
+        patterns=_TWO_USERS | _KEYS | {Pattern.UNCHANGED, Pattern.SIZES},
         together=True,
         earlier=True,
         reports=(
