@@ -172,13 +172,14 @@ EDITS = (
 VOTES = (
     SectionVotes(),
     SectionVotes(
-        what="three readers vote in the same minute, and two of the votes are equal",
+        what="four readers vote in the same minute, and two of the votes are equal",
         patterns=_TWO_USERS | _SAME_TWICE | {Pattern.UNCHANGED},
         together=True,
         votes=(
-            SectionVote(1, "Bad", ("chess", "tide")),
+            SectionVote(4, "Hm", ("ebb", "tide")),
             SectionVote(4, "Fine", ("sport", "ebb")),
             SectionVote(4, "Fine", ("sport", "ebb")),
+            SectionVote(1, "Bad", ("chess", "sport")),
         ),
         earlier=True,
     ),
