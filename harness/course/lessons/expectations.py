@@ -162,7 +162,7 @@ def let_pass(trial: Trial, seconds: float) -> None:
 
 
 def expect_rows(
-    trial: Trial, action: str, found: Rows, right: Rows, mistake: str, what: str = "the workers wrote"
+    trial: Trial, action: str, found: Rows, right: Rows, mistake: str, what: str = "the table contains"
 ) -> None:
     """Require that each task has added one row with its values, in any order.
 

@@ -77,7 +77,7 @@ def _remind(trial: Trial, row: Reminders) -> None:
             trial.expect_no_echo()
     trial.run()
     right = [(article,) for article, _ in row.wishes]
-    expect_rows(trial, "ex5_1/later", trial.rows("reminder", "article"), right, row.mistake)
+    expect_rows(trial, "ex5_1/later", trial.rows("reminder", "article"), right, row.mistake, "reminder contains")
 
 
 def _run_reminder(trial: Trial, task: TaskInfo) -> None:

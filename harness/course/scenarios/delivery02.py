@@ -231,6 +231,8 @@ def what_happened(found: Delivered) -> str:
     """Return what introduces the wrong rows in a message: the attempts, or how a text differs."""
     if was_shut_down(found.attempts):
         return f"after {len(found.attempts)} attempts, of which the first was cut off, the table has"
+    if found.missing and found.has_gap:
+        return "rows are missing; besides the earlier ones, the table has"
     many = len(found.tasks) > len(found.visits)
     who, changes = f"{len(found.tasks)} tasks" if many else "the worker", ""
     if len(found.missing) == len(found.extra) == 1:
