@@ -15,8 +15,8 @@ from harness.records import Request
 class Reader:
     """Reads the tables of the applications of one root, for as long as the root exists.
 
-    The models of an application run at its first reading, and again if they have changed. Between two readings nothing
-    else can change what they define, so a reading then takes a quarter of the time.
+    The models of an application run at its first reading, and again if one of their files has changed. Otherwise, a
+    reading takes a quarter of the time. A model that depends on the time, for example, isn't run again.
     """
 
     def __init__(self, gluon: ModuleType, applications: Path) -> None:
