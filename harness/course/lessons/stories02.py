@@ -8,10 +8,11 @@ from harness.course.scenarios.delivery02 import expect_success, pass_a_second, w
 from harness.course.scenarios.scenarios02 import Stories
 from harness.course.trial import Trial
 from harness.records import Attempt, TaskInfo
+from harness.show.text import shorten
 
 _SMALL = 1000  # bytes of a task's body
 _OTHER = 99  # words of a story that isn't part of the scenario
-_SHOWN = 60  # characters of a story in a message
+_SHOWN = 60  # columns of a story in a message
 _UNUSED = 3  # ids
 _Rows = Mapping[int, tuple[str, int | None]]  # the body and the words of each story, by id
 
@@ -73,7 +74,8 @@ def _save_story(trial: Trial, row: Stories, stories: _Stories, body: str, is_lat
     trial.called = f"as a user: POST /ex2_4/save with a story of {len(body.split()):,} words"
     new = [story for number, story in stories.read().items() if number not in before]
     trial.expect_equal(len(new), 1, "not-saved", "the number of new rows in story is")
-    trial.expect(new[0][0] == body, "not-saved", f"body of the new row is {_beginning(new[0][0])}", _beginning(body))
+    found, right = (shorten(repr(text), _SHOWN) for text in (new[0][0], body))
+    trial.expect(new[0][0] == body, "not-saved", f"body of the new row is {found}", right)
     words, right = new[0][1], len(body.split())
     trial.expect(not words or words != right, "called-directly", f"before any task ran, words was {words}", "None")
     tasks = [task for task in trial.lab.tasks() if task.name not in known]
@@ -175,7 +177,3 @@ def _expect_all_counted(trial: Trial, rows: _Rows, saved: Mapping[int, str], att
         if number in saved:
             happened = f"after {len(attempts)} attempts, words of story {number} is"
             trial.expect_equal(words, len(body.split()), "retry-limit", happened)
-
-
-def _beginning(text: str | None) -> str:
-    return repr(text) if text is None or len(text) <= _SHOWN else f"{text[:_SHOWN]!r} …"
