@@ -74,8 +74,8 @@ def _save_story(trial: Trial, row: Stories, stories: _Stories, body: str, is_lat
     trial.called = f"as a user: POST /ex2_4/save with a story of {len(body.split()):,} words"
     new = [story for number, story in stories.read().items() if number not in before]
     trial.expect_equal(len(new), 1, "not-saved", "the number of new rows in story is")
-    found, right = (shorten(repr(text), _SHOWN) for text in (new[0][0], body))
-    trial.expect(new[0][0] == body, "not-saved", f"body of the new row is {found}", right)
+    shown = shorten(repr(new[0][0]), _SHOWN)
+    trial.expect(new[0][0] == body, "not-saved", f"body of the new row is {shown}", shorten(repr(body), _SHOWN))
     words, right = new[0][1], len(body.split())
     trial.expect(not words or words != right, "called-directly", f"before any task ran, words was {words}", "None")
     tasks = [task for task in trial.lab.tasks() if task.name not in known]
