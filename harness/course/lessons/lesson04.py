@@ -1,5 +1,7 @@
 """The checks of lesson 04, When a task fails. Their texts are in lesson04.toml, and their rows in scenarios04.py."""
 
+from collections.abc import Mapping
+
 from harness.course.lessons.expectations import by_text, leaves_unset, let_pass
 from harness.course.lessons.letters04 import run_letters, run_wakes
 from harness.course.scenarios.scenarios04 import ASKS, LETTERS, ORDERS, RATINGS, WAKES, Asks, NumberedRatings, Orders
@@ -23,6 +25,7 @@ from harness.records import Attempt, Outcome, Overlap, TaskInfo
 
 _LIMIT = 3  # attempts that 4.1 asks for
 _MOST = 8  # attempts of a task; an answer that needs more has no limit
+_TEN_DAYS = 10 * 86_400 + 0.5  # seconds
 _OTHER_PAGE = """
 def second():
     db.rating.insert(number=request.vars['number'], stars=request.vars['stars'])
@@ -135,22 +138,19 @@ def _run_ratings(trial: Trial, row: NumberedRatings) -> None:
     tasks: dict[tuple[str, str, object], str] = {}
     with first_instance(trial, row) as leave:
         for index, (number, stars) in enumerate(row.ratings):
-            if row.rest and index == len(row.ratings) - 1:
-                let_pass(trial, row.rest)
+            if index == row.late:
+                let_pass(trial, _TEN_DAYS)
             if number in tasks.values():  # a name that is made of the number may refuse a second task
                 new = add_tasks(trial, row, "ex4_2/rate", _ratings, number=number, stars=stars)
             else:
                 new = [add_task(trial, row, "ex4_2/rate", _ratings, number=number, stars=stars)]
             tasks |= {task.identity: number for task in new}
-            if row.orders:
+            if row.orders and row.orders[index]:
                 _overlap(trial, new[0], row.orders[index])
-            kill_after = row.dies_after[index] if row.dies_after else None
-            if not row.together:
-                _deliver(trial, row, leave, tasks, kill_after)
-                if row.is_refused:
-                    _expect_ratings(trial, row, row.ratings[: index + 1])
-        _deliver(trial, row, leave, tasks, None)
-    _expect_ratings(trial, row, row.ratings)
+            if not row.together or (row.is_first_alone and not index):
+                _deliver(trial, row, leave, tasks, index, row.dies_after[index] if row.dies_after else ())
+        _deliver(trial, row, leave, tasks, len(row.ratings) - 1)
+    _expect_ratings(trial, row, tasks)
     if row.has_second_row:
         _expect_unique(trial, *row.ratings[0])
 
@@ -160,26 +160,32 @@ def _ratings(trial: Trial) -> Rows:
 
 
 def _deliver(
-    trial: Trial, row: NumberedRatings, leave: Leave, tasks: dict[tuple[str, str, object], str], kill_after: int | None
+    trial: Trial,
+    row: NumberedRatings,
+    leave: Leave,
+    tasks: dict[tuple[str, str, object], str],
+    index: int,
+    dies_after: tuple[int, ...] = (),
 ) -> None:
-    """Run attempts until the queue is empty; each must succeed if it can."""
+    """Run attempts until the queue is empty; each must succeed if it can. The last rating sent has this index."""
+    kills = list(dies_after)
     done = {tasks.get(attempt.task.identity) for attempt in trial.lab.attempts if attempt.ok}
     for _ in range(4 * len(row.ratings)):
         if not trial.lab.tasks():
             return
-        attempt = step(trial, row, leave, kill_after)
-        kill_after, ticket = None, attempt.response.ticket
-        done |= {tasks.get(attempt.task.identity)} if attempt.ok else set()
-        if attempt.ok or attempt.response.killed or (row.is_refused and attempt.task.retries == 0):
+        attempt = step(trial, row, leave, kills.pop(0) if kills else None)
+        number, ticket = tasks.get(attempt.task.identity), attempt.response.ticket
+        done |= {number} if attempt.ok else set()
+        if attempt.ok or attempt.response.killed or (number in row.refused and attempt.task.retries == 0):
             continue
-        number = tasks.get(attempt.task.identity)
         happened = f"the rating {number!r} was stored; another delivery of it ended with {attempt.status}"
         happened += f" {ticket.exception}: {ticket.message}" if ticket is not None else ""
         is_stored = number in [each for each, _ in _ratings(trial)] and (ticket is not None or number in done)
         if is_stored and ticket is not None and ticket.exception == "SyntaxError":  # of a query without a table
             trial.failed(ticket)
-        key = _why_failed(attempt) if row.failure == "second-fails" else row.failure
-        key = "expires" if row.rest and len(tasks) == len(row.ratings) else key  # the last rating has come late
+        key = _why_failed(attempt)
+        if row.late is not None:  # each new task for the rating differs in one thing
+            key = "own-memory" if index > row.late else "expires" if index == row.late else "by-task"
         trial.expect(not is_stored, key, happened, "a status of 200 to 299")
         if ticket is not None:
             is_double = sum(each.startswith('INSERT INTO "rating"') for each in attempt.response.sql) > 1
@@ -189,7 +195,9 @@ def _deliver(
             strange = [each for each in _ratings(trial) if each not in row.ratings]
             happened = f"the table contains {strange}, and the next insert failed: {ticket.message}"
             is_refused = ticket.exception == "IntegrityError" and strange
-            key = "exchanged" if strange and strange[0][::-1] in row.ratings else "other-values"
+            is_form = any(all(map(is_form_of, strange[0], each)) for each in row.ratings) if strange else False
+            key = "changed-values" if is_form else "other-values"
+            key = "exchanged" if strange and strange[0][::-1] in row.ratings else key
             trial.expect(not is_refused, key, happened, f"rows from {list(row.ratings)}")
             trial.failed(ticket)
         trial.succeed(attempt)
@@ -206,22 +214,26 @@ def _why_failed(attempt: Attempt) -> str:
     return "looks-past" if kinds.index("SELECT") < kinds.index("INSERT") else "raises-anyway"
 
 
-def _expect_ratings(trial: Trial, row: NumberedRatings, ratings: tuple[tuple[str, str], ...]) -> None:
-    rows, first = _ratings(trial), {number: (number, stars) for number, stars in reversed(ratings)}
-    expected = [each if each in ratings else first[each[0]] for each in rows if each[0] in first]
+def _expect_ratings(trial: Trial, row: NumberedRatings, tasks: Mapping[tuple[str, str, object], str]) -> None:
+    rows, first = _ratings(trial), {number: (number, stars) for number, stars in reversed(row.ratings)}
+    expected = [each if each in row.ratings else first[each[0]] for each in rows if each[0] in first]
     expected = list(dict.fromkeys(expected)) + [first[number] for number in first if number not in dict(expected)]
-    key = _why_ratings(trial, rows, expected) or (_why_no_row(trial) if row.mistake == "no-row" else row.mistake)
-    if row.is_refused and key == row.mistake and any(each.response.ticket for each in trial.lab.attempts[-2:]):
-        key = "marked-first"
-    elif row.is_refused and key == row.mistake and rows:
-        key = "similar-row"
+    lost = [number for number, _ in row.ratings if number not in dict(rows)]
+    key = _why_ratings(trial, rows, expected) or (_why_lost(trial, row, tasks, lost) if lost else None)
     trial.expect_equal(by_text(rows), by_text(expected), key, "after all attempts, the table contains")
 
 
-def _why_no_row(trial: Trial) -> str:
-    """Return the mistake by which no attempt has stored the rating."""
-    kinds = {each.partition(" ")[0] for attempt in trial.lab.attempts for each in attempt.response.sql}
-    return "undone" if "INSERT" in kinds else "only-updates" if "UPDATE" in kinds else "no-row"
+def _why_lost(trial: Trial, row: NumberedRatings, tasks: Mapping[tuple[str, str, object], str], lost: list[str]) -> str:
+    """Return the mistake by which ratings are missing, although no attempt failed at last."""
+    if not row.what:
+        kinds = {each.partition(" ")[0] for attempt in trial.lab.attempts for each in attempt.response.sql}
+        return "undone" if "INSERT" in kinds else "only-updates" if "UPDATE" in kinds else "no-row"
+    mine = [attempt for attempt in trial.lab.attempts if tasks.get(attempt.task.identity) == lost[0]]
+    if any(not attempt.ok for attempt in mine):
+        return "marked-first"
+    if not all(attempt.response.header("X-Locked") for attempt in mine):  # it didn't try to insert a row
+        return "too-few"
+    return "swallowed" if row.ratings[0][0] in lost else "similar-row"  # the table was empty before the first one
 
 
 def _why_ratings(trial: Trial, rows: Rows, expected: Rows) -> str | None:

@@ -4,9 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness.course.catalogue import Pattern, Scenario
-from harness.course.lessons.expectations import REFUSES_ONCE
 
-_DAY = 86_400.0  # seconds
+# A model that lets the first insert of each of these ratings fail. The header shows that an insert was tried.
+REFUSES_NUMBERS = """
+def _refuse(fields):
+    if fields['number'] in {numbers} and int(request.env.http_x_appengine_taskretrycount or 9) < 1:
+        response.headers['X-Locked'] = 'yes'
+        raise RuntimeError('the database is locked')
+
+db.rating._before_insert.append(_refuse)
+"""
 # A model after which every statement is permanent immediately, and a rollback does nothing, as on Firestore (W03).
 _NO_TRANSACTIONS = "db._adapter.connection.isolation_level = None\n"
 
@@ -94,68 +101,53 @@ class NumberedRatings(Work):
 
     Args:
         ratings: the number and the stars of each rating.
-        dies_after: for each rating, the turns after which the first attempt's instance is shut down.
-        orders: for each rating, the order in which two deliveries of its task take turns.
-        is_refused: whether the first insert of each rating fails.
+        dies_after: for each rating, the turns after which the instances of its first attempts are shut down.
+        orders: for each rating, the order in which two deliveries of its task take turns, or "".
+        refused: the numbers of the ratings whose first insert fails.
         has_second_row: whether another page then inserts a second row for the first rating.
-        rest: the virtual seconds that pass before the last rating.
-        mistake: the mistake if a rating is missing.
-        failure: the mistake if a later delivery of a stored rating fails.
+        is_first_alone: whether the first rating's task is done before the other requests, if those are sent together.
+        late: the index of the rating before which ten days pass. Later ratings run on another instance.
     """
 
     ratings: tuple[tuple[str, str], ...] = (("r1", "5"),)
-    dies_after: tuple[int, ...] = ()
+    dies_after: tuple[tuple[int, ...], ...] = ()
     orders: tuple[str, ...] = ()
-    is_refused: bool = False
+    refused: frozenset[str] = frozenset()
     has_second_row: bool = False
-    rest: float = 0.0
-    mistake: str | None = "too-few"
-    failure: str = "second-fails"
+    is_first_alone: bool = False
+    late: int | None = None
 
+
+_LONG_NUMBER = "R4'" + "x" * 50 + "1 "
 
 RATINGS = (
-    NumberedRatings(lab={"duplicates": 1.0}, mistake="no-row"),
+    NumberedRatings(lab={"duplicates": 1.0}),
     NumberedRatings(
-        what="a rating is queued again with other stars, and then again after ten days",
-        patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.CLOCK}),
-        ratings=(("r7", "3"), ("r7", "5"), ("r7", "3")),
-        rest=10 * _DAY + 0.5,
-        failure="by-task",
-    ),
-    NumberedRatings(
-        what="three ratings with similar, unusual numbers wait when the first task runs, and stars are empty or 'None'",
-        patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.TWO_USERS, Pattern.KEYS, Pattern.STRINGS}),
-        ratings=(("r4'" + "x" * 50 + "1 ", ""), ("r4'", "None"), ("R4'", "")),
-        together=True,
-    ),
-    NumberedRatings(
-        what="another instance runs the task of a second, equal rating, and another page inserts a row for its number",
-        patterns=frozenset({Pattern.INSTANCES, Pattern.UNCHANGED}),
-        ratings=(("r27", "3"), ("r27", "3")),
-        elsewhere=2,
+        what="a rating is queued again with other stars, after ten days, and for another instance; then another page "
+        "inserts a row with its number",
+        patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.CLOCK, Pattern.INSTANCES, Pattern.UNCHANGED}),
+        ratings=(("r7", "3"), ("r7", "5"), ("r7", "3"), ("r7", "3")),
+        late=2,
+        elsewhere=4,
         has_second_row=True,
-        failure="own-memory",
     ),
     NumberedRatings(
-        what="two deliveries of one task run at the same time, on two instances",
-        patterns=frozenset({Pattern.EACH_WRITE}),
-        ratings=(("r50", "4"), ("r51", "4"), ("r52", "1")),
-        orders=("12", "1122", "112"),
+        what="three ratings have similar, unusual numbers, stars are empty or 'None', and the database is locked when "
+        "two of the ratings are first inserted",
+        patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.TWO_USERS, Pattern.KEYS, Pattern.STRINGS, Pattern.DEATH}),
+        ratings=((_LONG_NUMBER, ""), ("r4'", "None"), ("R4'", "")),
+        models={"z_refusing": REFUSES_NUMBERS.format(numbers=(_LONG_NUMBER, "R4'"))},
+        refused=frozenset({_LONG_NUMBER, "R4'"}),
+        together=True,
+        is_first_alone=True,
     ),
     NumberedRatings(
-        what="the first insert of each rating fails, because the database is locked",
-        patterns=frozenset({Pattern.DEATH, Pattern.KEYS}),
-        ratings=(("r67", "2"), ("r6", "2")),
-        models={"z_refusing": REFUSES_ONCE.format(table="rating")},
-        is_refused=True,
-        mistake="swallowed",
-    ),
-    NumberedRatings(
-        what="the worker's instance is shut down in the first attempt, so the queue tries again",
-        patterns=frozenset({Pattern.DEATH}),
-        ratings=(("r70", "1"), ("r71", "2")),
-        dies_after=(1, 2),
-        mistake="marked-first",
+        what="two deliveries of one task run at the same time, and the instance is shut down in two attempts of another "
+        "task",
+        patterns=frozenset({Pattern.EACH_WRITE, Pattern.DEATH}),
+        ratings=(("r50", "4"), ("r51", "4"), ("r52", "1"), ("r70", "2")),
+        orders=("12", "1122", "112", ""),
+        dies_after=((), (), (), (1, 2)),
     ),
 )
 

@@ -7,8 +7,7 @@ import string
 from hypothesis import strategies as st
 
 from harness.course.catalogue import Scenario
-from harness.course.lessons.expectations import REFUSES_ONCE
-from harness.course.scenarios.scenarios04 import Asks, Letters, NumberedRatings, Orders, Wakes
+from harness.course.scenarios.scenarios04 import REFUSES_NUMBERS, Asks, Letters, NumberedRatings, Orders, Wakes
 
 _TEXT = st.text(
     st.characters(min_codepoint=32, max_codepoint=0x2FFF, exclude_categories=["Cs", "Cn", "Co", "Zl", "Zp"])
@@ -34,10 +33,7 @@ def _ratings(is_refused: bool) -> st.SearchStrategy[NumberedRatings]:
     drawn = st.tuples(numbers, pool).map(lambda each: tuple(each[1][number] for number in each[0]))
     unique = drawn.map(lambda ratings: tuple(dict.fromkeys(ratings)))
     if is_refused:
-        models = {"z_refusing": REFUSES_ONCE.format(table="rating")}
-        return st.builds(
-            NumberedRatings, ratings=unique, pause=_PAUSE, models=st.just(models), is_refused=st.just(True)
-        )
+        return unique.map(_refused)
     return st.one_of(
         st.builds(NumberedRatings, ratings=drawn, pause=_PAUSE, together=st.booleans(), deaths=_deaths(2)),
         st.builds(NumberedRatings, ratings=drawn, pause=_PAUSE, lab=st.just({"duplicates": 1.0})),
@@ -45,13 +41,21 @@ def _ratings(is_refused: bool) -> st.SearchStrategy[NumberedRatings]:
         st.builds(
             NumberedRatings,
             ratings=unique.map(lambda ratings: ratings[:2]),
-            dies_after=st.lists(st.integers(0, 9), min_size=2, max_size=2).map(tuple),
+            dies_after=st.lists(st.tuples(st.integers(0, 9)), min_size=2, max_size=2).map(tuple),
         ),
         st.builds(
             NumberedRatings,
             ratings=unique.map(lambda ratings: ratings[:2]),
             orders=st.lists(st.text("12", min_size=1, max_size=6), min_size=2, max_size=2).map(tuple),
         ),
+    )
+
+
+def _refused(ratings: tuple[tuple[str, str], ...]) -> NumberedRatings:
+    numbers = frozenset(number for number, _ in ratings)
+    models = {"z_refusing": REFUSES_NUMBERS.format(numbers=sorted(numbers))}
+    return NumberedRatings(
+        what="the first insert of each rating fails", ratings=ratings, models=models, refused=numbers
     )
 
 
