@@ -175,7 +175,7 @@ def expect_success(trial: Trial, row: Delivery | Stories, done: Attempt) -> None
     elif ticket.exception == "TypeError" and is_plain(done.task):
         happened = f"the worker ended with a TypeError, {ticket.message!r}"
         trial.wrong(trial.if_known("plain-payload"), happened, "the worker finds its values")
-    elif row.elsewhere:
+    elif row.elsewhere and not had_begun(trial.lab.attempts):
         happened = f"the worker ended with {ticket.exception}: {ticket.message[:200]}"
         trial.wrong("other-instance", happened, "the worker finds its values on any instance")
     else:
@@ -187,6 +187,12 @@ def was_shut_down(attempts: Sequence[Attempt]) -> bool:
     return bool(attempts) and attempts[0].response.killed
 
 
+def had_begun(attempts: Sequence[Attempt]) -> bool:
+    """Return whether the first attempt was cut off after it had written, so it found its values on its instance."""
+    writes = ("INSERT", "UPDATE")
+    return was_shut_down(attempts) and any(each.startswith(writes) for each in attempts[0].response.sql)
+
+
 def again_mistake(found: Delivered) -> str | None:
     """Return the mistake if the attempt that was cut off left rows that the next attempt wrote again, or None."""
     is_again = was_shut_down(found.attempts) and not found.missing and set(found.extra) <= set(found.expected)
@@ -196,7 +202,7 @@ def again_mistake(found: Delivered) -> str | None:
 def row_mistake(row: Delivery, found: Delivered) -> str | None:
     """Return the mistake that the number and the origin of the rows show, in any exercise, or None."""
     missing, extra = found.missing, found.extra
-    if not extra and was_shut_down(found.attempts):
+    if not extra and (had_begun if row.elsewhere else was_shut_down)(found.attempts):
         return "retry-limit" if len(found.attempts) == len(found.tasks) else "retry-lost"
     if row.elsewhere:
         return "other-instance"

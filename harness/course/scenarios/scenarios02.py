@@ -132,41 +132,29 @@ _ATTACKER = frozenset({Pattern.ATTACKER, Pattern.STRINGS})
 EDITS = (
     Edits(),
     Edits(
-        what="two editors save different headlines in the same minute, before the first task runs",
-        patterns=_TWO_USERS,
-        together=True,
-        edits=(("Ebb", "Flood"), ("Chess club meets", "Chess club wins")),
-    ),
-    Edits(
-        what="two editors save the same headline",
-        patterns=_SAME_TWICE,
-        edits=(("Ferry late", "Ferry on time"), ("Ferry late", "Ferry on time")),
-    ),
-    Edits(
-        what="headlines differ only at their end or in a punctuation mark",
-        patterns=_KEYS,
-        together=True,
-        edits=(("Ferry late again", "Ferry late"), ("Ferry late", "Ferry late!"), ("Ferry late", "Ferry late?")),
-    ),
-    Edits(what="an editor is logged in", patterns=frozenset({Pattern.UNCHANGED}), logged_in=True),
-    Edits(
-        what="an editor sends the form by POST, and `mytable` contains earlier edits",
-        patterns=_EARLIER,
+        what="a logged-in editor sends the form by POST, and `mytable` contains an equal, earlier edit",
+        patterns=_EARLIER | _SAME_TWICE,
+        logged_in=True,
         is_form=True,
         earlier=True,
     ),
     Edits(
-        what="headlines are empty or long, or contain spaces at their ends, quotes, and letters of other alphabets",
-        patterns=_STRINGS,
-        edits=((AWKWARD, "Ночь + туман"), ("", LONG), ("None", "0")),
+        what="three editors save equal or similar headlines in the same minute",
+        patterns=_TWO_USERS | _SAME_TWICE | _KEYS,
+        together=True,
+        edits=(("Ferry late!", "Ferry late"), ("Ferry late", "Ferry late!"), ("Ferry late", "Ferry late!")),
     ),
     Edits(
-        what="a headline contains something that looks like another value",
-        patterns=_ATTACKER,
-        edits=(("Tide & more&new=Ebb", 'Flood", "old": "Ebb'),),
+        what="headlines are empty or long, or contain outer spaces, quotes, other letters or other values",
+        patterns=_STRINGS | _ATTACKER,
+        edits=(('Tide & more&new=Ebb", "new": "Ebb', "None"), (AWKWARD, "Ночь + туман"), ("", LONG)),
     ),
-    Edits(what=IS_CUT_OFF, patterns=_DEATH, dies=1),
-    Edits(what=ELSEWHERE, patterns=_INSTANCES, elsewhere=True),
+    Edits(
+        what=f"{ELSEWHERE}, and is shut down during the first attempt",
+        patterns=_DEATH | _INSTANCES,
+        dies=1,
+        elsewhere=True,
+    ),
 )
 
 VOTES = (

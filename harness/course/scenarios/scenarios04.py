@@ -142,8 +142,8 @@ RATINGS = (
         is_first_alone=True,
     ),
     NumberedRatings(
-        what="two deliveries of one task run at the same time, and the instance is shut down in two attempts of another "
-        "task",
+        what="two deliveries of one task run at the same time, and the instance is shut down in two attempts of "
+        "another task",
         patterns=frozenset({Pattern.EACH_WRITE, Pattern.DEATH}),
         ratings=(("r50", "4"), ("r51", "4"), ("r52", "1"), ("r70", "2")),
         orders=("12", "1122", "112", ""),
