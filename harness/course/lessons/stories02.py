@@ -32,17 +32,14 @@ class _Stories:
 
 def too_large(trial: Trial, row: Stories) -> None:
     stories = _Stories(trial)
-    if row.earlier:
-        _insert_stories(trial, row.earlier + _UNUSED, f"db(db.story.id > {row.earlier}).delete()")
-        stories.read()
     ids, numbers = list[int](), dict[str, int]()
     for body in row.bodies:
         task = _save_story(trial, row, stories, body, bool(ids))
         ids.append(max(stories.rows))
         numbers[task.name] = ids[-1]
-    if row.later:
-        _insert_stories(trial, row.later)
-        stories.read()
+        if row.others and len(ids) == 1:
+            _insert_stories(trial, row.others)
+            stories.read()
     for place, body in row.corrected.items():
         _edit(trial, stories, "correct", ids[place], body)
     for place in sorted(row.deleted):
@@ -60,9 +57,10 @@ def too_large(trial: Trial, row: Stories) -> None:
     trial.expect_no_echo()
 
 
-def _insert_stories(trial: Trial, count: int, then: str = "") -> None:
-    """Insert stories whose words have been counted already."""
-    source = f"def index():\n    for _ in range({count}): db.story.insert(body='Other.', words={_OTHER})\n    {then}\n"
+def _insert_stories(trial: Trial, count: int) -> None:
+    """Insert stories whose words have been counted already, after some ids that aren't used."""
+    source = f"def index():\n    for _ in range({_UNUSED + count}): db.story.insert(body='Other.', words={_OTHER})\n"
+    source += f"    db((db.story.id > 1) & (db.story.id < {_UNUSED + 2})).delete()\n"
     trial.lab.write("controllers/stories.py", source)
     trial.lab.get("stories/index")
 

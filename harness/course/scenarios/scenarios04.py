@@ -123,8 +123,8 @@ _LONG_NUMBER = "R4'" + "x" * 50 + "1 "
 RATINGS = (
     NumberedRatings(lab={"duplicates": 1.0}),
     NumberedRatings(
-        what="a rating is queued again with other stars, after ten days, and for another instance; then another page "
-        "inserts a row with its number",
+        what="a rating is queued four times (again with other stars, after ten days, and for another instance), and "
+        "another page inserts a row for it",
         patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.CLOCK, Pattern.INSTANCES, Pattern.UNCHANGED}),
         ratings=(("r7", "3"), ("r7", "5"), ("r7", "3"), ("r7", "3")),
         late=2,

@@ -38,8 +38,7 @@ def _stories(draw: st.DrawFn) -> Stories:
         bodies=tuple(bodies),
         corrected=corrected,
         deleted=deleted,
-        earlier=draw(st.integers(0, 3)),
-        later=draw(st.sampled_from([0, 11])),
+        others=draw(st.sampled_from([0, 1, 11])),
         elsewhere=draw(st.booleans()),
         dies=draw(st.lists(st.integers(0, 4), max_size=2).map(tuple)),
     )
