@@ -94,6 +94,11 @@ class ActiveRoot:
             _pop_modules()
         importlib.invalidate_caches()
 
+    def forget_ram(self) -> None:
+        """Drop what all applications keep in `cache.ram`."""
+        for values in self._ram:
+            values.clear()
+
     def end(self) -> None:
         """Drop everything that the process keeps for this root."""
         global _current

@@ -144,6 +144,10 @@ class Site:
         with self._active_root.inside():
             return read_address(self._gluon, request)
 
+    def forget_ram(self) -> None:
+        """Drop what all applications keep in `cache.ram`, as a restart of the instance does."""
+        self._active_root.forget_ram()
+
     def close(self) -> None:
         """Remove the folder with all applications. A second call does nothing."""
         self._end()

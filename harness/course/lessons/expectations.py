@@ -25,7 +25,6 @@ def _refuse(*_):
 db.{table}._before_insert.append(_refuse)
 """
 _SHARED = ("databases", "errors", "sessions")  # on App Engine, the database contains them
-_CLEAR_CACHES = "def index():\n    cache.ram.clear()\n    cache.disk.clear()\n"
 
 
 def expect_short_wait(trial: Trial, response: Response, mistake: str) -> None:
@@ -91,10 +90,11 @@ def own_instance(trial: Trial) -> Iterator[None]:
         with own_process(), own_hash():
             yield
     finally:
-        for file in _files(trial) - files:
-            file.unlink(missing_ok=True)
-        trial.lab.write("controllers/instance.py", _CLEAR_CACHES)
-        trial.lab.get("instance/index")
+        site = trial.lab._engine.site
+        for file in _files(trial):
+            if file not in files or "cache" in file.relative_to(site.root).parts:
+                file.unlink(missing_ok=True)
+        site.forget_ram()
 
 
 def _files(trial: Trial) -> set[Path]:
