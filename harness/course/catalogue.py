@@ -46,12 +46,15 @@ class Scenario:
         patterns: what the row is for.
         lab: options of the fresh lab (`{"duplicates": 1.0}`).
         models: models that the lab contains besides the learner's, by file name, for example to let an insert fail.
+        parts: rows that contain one difficulty of this row each. If an answer is wrong in this row, they run in this
+            order, and the first one in which the answer is wrong gives the diagnosis. If there is none, this row does.
     """
 
     what: str = ""
     patterns: frozenset[Pattern] = frozenset()
     lab: Mapping[str, Any] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=dict)
+    parts: "tuple[Scenario, ...]" = ()
 
 
 # Takes a `harness.course.trial.Trial`, which needs an exercise itself, and a row. It returns if the answer is right.

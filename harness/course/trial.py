@@ -344,17 +344,34 @@ def check_answer(
     if is_stub(exercise, files, stub_cells(exercise) if stubs is None else stubs):
         return verdict.not_attempted(exercise)
     with _young_garbage_only():
-        for scenario in exercise.scenarios if scenarios is None else scenarios:
-            with make_lab(apps=exercise.apps, **scenario.lab) as lab, own_process(), without_snapshots():
-                trial = Trial(exercise, lab, files, scenario)
-                try:
-                    trial.install()
-                    exercise.run(trial, scenario)
-                except Decided as decided:
-                    return decided.verdict
-                except HarnessError as error:
-                    return verdict.error_from_harness(exercise, error, trial.called)
-    return verdict.correct(exercise)
+        scenarios = exercise.scenarios if scenarios is None else scenarios
+        return _first_refusal(exercise, files, make_lab, scenarios) or verdict.correct(exercise)
+
+
+def _first_refusal(
+    exercise: Exercise, files: Mapping[str, str], make_lab: type[TrialLab], scenarios: Sequence[Scenario]
+) -> Verdict | None:
+    """Return the verdict of the first scenario in which an answer is wrong, or of its part, or else None."""
+    for scenario in scenarios:
+        refusal = _refusal(exercise, files, make_lab, scenario)
+        if refusal is not None:
+            return _first_refusal(exercise, files, make_lab, scenario.parts) or refusal
+    return None
+
+
+def _refusal(
+    exercise: Exercise, files: Mapping[str, str], make_lab: type[TrialLab], scenario: Scenario
+) -> Verdict | None:
+    with make_lab(apps=exercise.apps, **scenario.lab) as lab, own_process(), without_snapshots():
+        trial = Trial(exercise, lab, files, scenario)
+        try:
+            trial.install()
+            exercise.run(trial, scenario)
+        except Decided as decided:
+            return decided.verdict
+        except HarnessError as error:
+            return verdict.error_from_harness(exercise, error, trial.called)
+    return None
 
 
 @contextmanager

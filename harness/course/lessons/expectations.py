@@ -92,16 +92,18 @@ def own_instance(trial: Trial) -> Iterator[None]:
     finally:
         site = trial.lab._engine.site
         for file in _files(trial):
-            if file not in files or "cache" in file.relative_to(site.root).parts:
-                file.unlink(missing_ok=True)
+            if file not in files or f"{os.sep}cache{os.sep}" in file.removeprefix(str(site.root)):
+                Path(file).unlink(missing_ok=True)
         site.forget_ram()
 
 
-def _files(trial: Trial) -> set[Path]:
+def _files(trial: Trial) -> set[str]:
     """Return the files of the lab that belong to one instance."""
-    root = trial.lab._engine.site.root
-    found = (Path(folder) / file for folder, _, files in os.walk(root) for file in files)
-    return {file for file in found if not set(_SHARED) & set(file.relative_to(root).parts)}
+    found = set[str]()
+    for folder, folders, files in os.walk(trial.lab._engine.site.root):
+        folders[:] = (each for each in folders if each not in _SHARED)  # os.walk leaves out the others
+        found.update(os.path.join(folder, file) for file in files)
+    return found
 
 
 def instance(trial: Trial, elsewhere: bool) -> AbstractContextManager[None]:

@@ -233,6 +233,8 @@ class Mailing(Scenario):
     endless: str = "never-ends"
 
 
+_GAPS = (("", 60), ("reader", 37), ("editor", 120), ("", 120), ("reader", 214), ("", 3), ("editor", 1))
+_KILLS = {1: 30, 2: 3, 4: 2}
 MAILINGS = (
     Mailing(),
     Mailing(
@@ -249,20 +251,29 @@ MAILINGS = (
         wrongly="similar-roles",
     ),
     Mailing(
-        what="another instance of the application serves each request and each task",
-        patterns=frozenset({Pattern.INSTANCES}),
-        people=(("reader", 51),),
+        what="251 readers' ids have large gaps, and another instance serves each attempt, three of which are shut down",
+        patterns=frozenset({Pattern.SIZES, Pattern.DEATH, Pattern.INSTANCES}),
+        people=_GAPS,
         elsewhere=True,
+        kills=_KILLS,
         mistake="own-memory",
         endless="own-memory",
-    ),
-    Mailing(
-        what="251 readers' ids have large gaps, and a worker's instance is shut down in the second and third task",
-        patterns=frozenset({Pattern.SIZES, Pattern.DEATH}),
-        people=(("", 60), ("reader", 37), ("editor", 120), ("", 120), ("reader", 214), ("", 3), ("editor", 1)),
-        kills={1: 30, 2: 3, 4: 2},
-        mistake="fixed-count",
-        gap=37,
+        parts=(
+            Mailing(
+                what="another instance of the application serves each request and each task",
+                people=(("reader", 51),),
+                elsewhere=True,
+                mistake="own-memory",
+                endless="own-memory",
+            ),
+            Mailing(
+                what="251 readers' ids have large gaps, and a worker's instance is shut down in the second and third task",
+                people=_GAPS,
+                kills=_KILLS,
+                mistake="fixed-count",
+                gap=37,
+            ),
+        ),
     ),
 )
 

@@ -132,7 +132,7 @@ class Renewal(Scenario):
         shutdowns: for each of the next attempts, the turns after which its instance is shut down.
         audited: whether another action calls `charge_card` at the end.
         lost: the mistake if a request adds no task.
-        uncharged: the mistake if the right card isn't charged.
+        uncharged: the mistake if the right card isn't charged, or None if the row doesn't show the reason.
     """
 
     ids: tuple[int, ...] = (1, 2, 3)
@@ -152,19 +152,48 @@ class Renewal(Scenario):
     shutdowns: tuple[int, ...] = ()
     audited: bool = False
     lost: str = "not-queued"
-    uncharged: str = "not-charged"
+    uncharged: str | None = "not-charged"
 
 
 _OTHER_CARDS = (("Kim-0@mail.test", "XK0_90zq"), ("Pia-11@mail.test", "XK11_7j2w"), ("Ole-5@mail.test", "XK5_1y9k"))
+_UNUSUAL = ((f"Ebbe.O'Hara+{'news.' * 12}@Example.COM", "00000042"), ("Ä@ö.dk", "07a"))
 RENEWALS = (
     Renewal(others=_OTHER_CARDS),
     Renewal(
-        what="the subscribers 11 and 21 renew before the first task runs, and others have the ids 1 and 111",
-        patterns=frozenset({Pattern.SIZES, Pattern.KEYS, Pattern.TWO_USERS}),
+        what="two subscribers with similar ids and unusual cards renew, and another instance runs their tasks",
+        patterns=frozenset(
+            {Pattern.SIZES, Pattern.KEYS, Pattern.TWO_USERS, Pattern.INSTANCES, Pattern.STRINGS, Pattern.UNCHANGED}
+        ),
         ids=(111, 11, 1, 21),
+        cards=(("ebbe0.larsen@example.com", "tok-aq0-4z1q"), _UNUSUAL[0], ("tove3.lind@ö.dk", "tok-wq3"), _UNUSUAL[1]),
         renewals=(11, 21),
         changes=0,
-        uncharged="other-id",
+        elsewhere=True,
+        audited=True,
+        uncharged=None,
+        parts=(
+            Renewal(
+                what="the subscribers 11 and 21 renew before the first task runs, and others have the ids 1 and 111",
+                ids=(111, 11, 1, 21),
+                renewals=(11, 21),
+                changes=0,
+                uncharged="other-id",
+            ),
+            Renewal(
+                what="one instance adds the task, and another one runs it",
+                changes=0,
+                elsewhere=True,
+                uncharged="memory",
+            ),
+            Renewal(
+                what="e-mail addresses have unusual characters, tokens are short, and another action calls charge_card",
+                cards=_UNUSUAL,
+                renewals=(1, 2),
+                changes=0,
+                audited=True,
+                uncharged="changed",
+            ),
+        ),
     ),
     Renewal(
         what="a subscriber renews again two seconds later, and exactly a day after the first time",
@@ -184,21 +213,5 @@ RENEWALS = (
         fails=True,
         shutdowns=(2, 3, 4),
         uncharged="early-mark",
-    ),
-    Renewal(
-        what="one instance adds the task, and another one runs it",
-        patterns=frozenset({Pattern.INSTANCES}),
-        changes=0,
-        elsewhere=True,
-        uncharged="memory",
-    ),
-    Renewal(
-        what="e-mail addresses have unusual characters, tokens are short, and another action calls charge_card",
-        patterns=frozenset({Pattern.STRINGS, Pattern.UNCHANGED}),
-        cards=((f"Ebbe.O'Hara+{'news.' * 12}@Example.COM", "00000042"), ("Ä@ö.dk", "07a")),
-        renewals=(1, 2),
-        changes=0,
-        audited=True,
-        uncharged="changed",
     ),
 )
