@@ -345,32 +345,25 @@ def check_answer(
         return verdict.not_attempted(exercise)
     with _young_garbage_only():
         scenarios = exercise.scenarios if scenarios is None else scenarios
-        return _first_refusal(exercise, files, make_lab, scenarios) or verdict.correct(exercise)
-
-
-def _first_refusal(
-    exercise: Exercise, files: Mapping[str, str], make_lab: type[TrialLab], scenarios: Sequence[Scenario]
-) -> Verdict | None:
-    """Return the verdict of the first scenario in which an answer is wrong, or of its part, or else None."""
-    for scenario in scenarios:
-        refusal = _refusal(exercise, files, make_lab, scenario)
-        if refusal is not None:
-            return _first_refusal(exercise, files, make_lab, scenario.parts) or refusal
-    return None
+        return _refusal(exercise, files, make_lab, scenarios) or verdict.correct(exercise)
 
 
 def _refusal(
-    exercise: Exercise, files: Mapping[str, str], make_lab: type[TrialLab], scenario: Scenario
+    exercise: Exercise, files: Mapping[str, str], make_lab: type[TrialLab], scenarios: Sequence[Scenario]
 ) -> Verdict | None:
-    with make_lab(apps=exercise.apps, **scenario.lab) as lab, own_process(), without_snapshots():
-        trial = Trial(exercise, lab, files, scenario)
-        try:
-            trial.install()
-            exercise.run(trial, scenario)
-        except Decided as decided:
-            return decided.verdict
-        except HarnessError as error:
-            return verdict.error_from_harness(exercise, error, trial.called)
+    """Return the verdict of the first scenario in which an answer is wrong, or of one of its parts."""
+    for scenario in scenarios:
+        with make_lab(apps=exercise.apps, **scenario.lab) as lab, own_process(), without_snapshots():
+            trial = Trial(exercise, lab, files, scenario)
+            try:
+                trial.install()
+                exercise.run(trial, scenario)
+                continue
+            except Decided as decided:
+                refusal = decided.verdict
+            except HarnessError as error:
+                refusal = verdict.error_from_harness(exercise, error, trial.called)
+        return _refusal(exercise, files, make_lab, scenario.parts) or refusal
     return None
 
 

@@ -176,30 +176,45 @@ ORDERS = (
         busy=1,
     ),
     Orders(
-        what="orders for page 17 and for page 1 wait, and the office is busy once for each of them",
-        patterns=frozenset({Pattern.TWO_USERS, Pattern.KEYS}),
-        pages=("17", "1"),
-        busy=1,
+        what="orders for unusual and similar pages wait, and the office is never busy",
+        patterns=frozenset({Pattern.TWO_USERS, Pattern.KEYS, Pattern.STRINGS, Pattern.SIZES}),
+        pages=(' 12–14 & "back" ', " 1", "0", ""),
+        busy=0,
         together=True,
+        parts=(
+            Orders(
+                what="orders for page 17 and for page 1 wait, and the office is busy once for each of them",
+                pages=("17", "1"),
+                busy=1,
+                together=True,
+            ),
+            Orders(
+                what="pages are '0', empty, or contain spaces and quotation marks, and the office is never busy",
+                pages=("0", "", ' 12–14 & "back" '),
+                busy=0,
+            ),
+        ),
     ),
     Orders(
-        what="the office is busy four times, and another instance runs the fifth attempt",
-        patterns=frozenset({Pattern.SIZES, Pattern.UNCHANGED, Pattern.INSTANCES}),
+        what="the office is busy four times, and attempts 1, 2 and 5 end early, because their instance is shut down",
+        patterns=frozenset({Pattern.SIZES, Pattern.UNCHANGED, Pattern.INSTANCES, Pattern.DEATH}),
         pages=("9",),
         busy=4,
         elsewhere=5,
-    ),
-    Orders(
-        what="the worker's instance is shut down in each of the first three attempts",
-        patterns=frozenset({Pattern.DEATH}),
-        pages=("11",),
-        deaths={1: 1, 2: 2, 3: 1},
-    ),
-    Orders(
-        what="pages are '0', empty, or contain spaces and quotation marks, and the office isn't busy at attempt 1",
-        patterns=frozenset({Pattern.STRINGS, Pattern.SIZES}),
-        pages=("0", "", ' 12–14 & "back" '),
-        busy=0,
+        deaths={1: 1, 2: 2, 5: 1},
+        parts=(
+            Orders(
+                what="the office is busy four times, and another instance runs the fifth attempt",
+                pages=("9",),
+                busy=4,
+                elsewhere=5,
+            ),
+            Orders(
+                what="the worker's instance is shut down in each of the first three attempts",
+                pages=("11",),
+                deaths={1: 1, 2: 2, 3: 1},
+            ),
+        ),
     ),
     Orders(
         what="the database can't roll back, and the worker's instance can be shut down while the office is busy",

@@ -267,7 +267,7 @@ MAILINGS = (
                 endless="own-memory",
             ),
             Mailing(
-                what="251 readers' ids have large gaps, and a worker's instance is shut down in the second and third task",
+                what="251 readers' ids have large gaps, and an instance is shut down in the second and third task",
                 people=_GAPS,
                 kills=_KILLS,
                 mistake="fixed-count",
@@ -301,6 +301,7 @@ class Editions(Scenario):
     missing: str = "some-missing"
 
 
+_WEEK = 7 * 86_400.0  # seconds
 EDITIONS = (
     Editions(),
     Editions(
@@ -312,25 +313,33 @@ EDITIONS = (
         missing="remembered",
     ),
     Editions(
-        what="the edition of the next Sunday has the same number of subscribers",
-        patterns=frozenset({Pattern.EQUAL_INPUT}),
-        counts=(2, 2),
-        pause=7 * 86_400.0,
+        what="four weekly editions have 0, 300, 1 and 1 subscribers, and another instance serves each request and task",
+        patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.INSTANCES, Pattern.SIZES}),
+        counts=(0, 300, 1, 1),
+        pause=_WEEK,
         mailed=True,
-        missing="remembered",
-    ),
-    Editions(
-        what="another instance of the application serves each request and each task",
-        patterns=frozenset({Pattern.INSTANCES}),
-        counts=(2,),
         elsewhere=True,
         mistake="own-memory",
-    ),
-    Editions(
-        what="the editions have 0, 1 and 300 subscribers",
-        patterns=frozenset({Pattern.SIZES}),
-        counts=(0, 1, 300),
-        mailed=True,
-        missing="fixed-count",
+        parts=(
+            Editions(
+                what="the edition of the next Sunday has the same number of subscribers",
+                counts=(2, 2),
+                pause=_WEEK,
+                mailed=True,
+                missing="remembered",
+            ),
+            Editions(
+                what="another instance of the application serves each request and each task",
+                counts=(2,),
+                elsewhere=True,
+                mistake="own-memory",
+            ),
+            Editions(
+                what="the editions have 0, 1 and 300 subscribers",
+                counts=(0, 1, 300),
+                mailed=True,
+                missing="fixed-count",
+            ),
+        ),
     ),
 )
