@@ -1,7 +1,6 @@
 """One run of a check: the learner's files in a fresh lab, with real requests and tasks."""
 
 import ast
-import gc
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +11,7 @@ from urllib.parse import unquote_plus, urlencode
 from harness.appengine.web2py.tickets import without_snapshots
 from harness.course import verdict
 from harness.course.catalogue import Exercise, Scenario, body, stub_cells
-from harness.course.process_memory import own_process
+from harness.course.process_memory import own_process, young_garbage_only
 from harness.course.trial_lab import TrialLab
 from harness.course.verdict import Verdict, error, wrong
 from harness.errors import HarnessError, RunawayError, did_you_mean, quantity
@@ -343,7 +342,7 @@ def check_answer(
         return verdict.not_attempted(exercise, f"Run the cell {_magic(missing[0])} first.")
     if is_stub(exercise, files, stub_cells(exercise) if stubs is None else stubs):
         return verdict.not_attempted(exercise)
-    with _young_garbage_only():
+    with young_garbage_only():
         scenarios = exercise.scenarios if scenarios is None else scenarios
         return _refusal(exercise, files, make_lab, scenarios) or verdict.correct(exercise)
 
@@ -365,19 +364,6 @@ def _refusal(
                 refusal = verdict.error_from_harness(exercise, error, trial.called)
         return _refusal(exercise, files, make_lab, scenario.parts) or refusal
     return None
-
-
-@contextmanager
-def _young_garbage_only() -> Iterator[None]:
-    """Let the garbage collector skip the objects that exist already: for all of a kernel it needs a tenth of a second.
-
-    Requests create much garbage, so a check would otherwise wait for that in one of twenty cases.
-    """
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def is_stub(exercise: Exercise, files: Mapping[str, str], stubs: Mapping[str, str]) -> bool:
