@@ -196,7 +196,7 @@ ORDERS = (
         ),
     ),
     Orders(
-        what="the office is busy four times, an instance is shut down in attempts 1, 2 and 5, and another one takes over",
+        what="the office is busy four times, instances are shut down in attempts 1, 2 and 5, and a new one takes over",
         patterns=frozenset({Pattern.SIZES, Pattern.UNCHANGED, Pattern.INSTANCES, Pattern.DEATH}),
         pages=("9",),
         busy=4,
