@@ -46,8 +46,9 @@ class Scenario:
         patterns: what the row is for.
         lab: options of the fresh lab (`{"duplicates": 1.0}`).
         models: models that the lab contains besides the learner's, by file name, for example to let an insert fail.
-        parts: rows that contain one difficulty of this row each. If an answer is wrong in this row, they run in this
-            order, and the first one in which the answer is wrong gives the diagnosis. If there is none, this row does.
+        parts: rows with one of this row's difficulties each. If an answer is wrong in this row, the parts run in order.
+            The diagnosis comes from the first part in which the answer is wrong. If the answer is right in all parts,
+            the diagnosis comes from this row.
     """
 
     what: str = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import shutil
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,19 @@ def test_the_memory_of_what_was_written_has_a_limit_and_keeps_no_lab(lab: Lab) -
     written = harness.lab.files_written()
     assert (written.get((None, "views/f0.html")), written[None, "views/f299.html"]) == (None, "x" * 100)
     check("1.1")
+
+
+def test_a_part_of_a_row_that_refuses_an_answer_gives_the_diagnosis_and_otherwise_the_row_does() -> None:
+    exercise = find_exercise("1.1")
+    plain, equal, *_ = exercise.scenarios
+    name = exercise.files[0]
+    fixed = {name: source_of("1.1", name).replace("url=URL('log_edit')", "name='log', url=URL('log_edit')")}
+    for part, situation in ((plain, "a whole row"), (replace(equal, what="a part"), "a part")):
+        row = replace(equal, what="a whole row", parts=(plain, part))
+        verdict = check_answer(exercise, fixed, scenarios=[row])
+        assert (verdict.mistake, dict(verdict.facts)["Situation"]) == ("fixed-name", situation)
+        right = check_answer(exercise, {name: source_of("1.1", name)}, scenarios=[row])
+        assert right.outcome is CheckOutcome.CORRECT
 
 
 def test_check_without_a_lab_says_how_to_make_one() -> None:
