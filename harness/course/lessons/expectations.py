@@ -16,14 +16,6 @@ from harness.records import Attempt, Response, TaskInfo, find_header
 EDITS = (("Ferry late", "Ferry on time"), ("Nightfall", "Nächtlicher Nebel & Wind"))
 NO_COOKIE = {"Cookie": ""}  # a program, or a browser on its first visit
 _PARSED = ("none", "application/x-www-form-urlencoded", "application/json")  # web2py puts these into request.vars
-# A model that lets the first insert of a task's first attempt fail, as if the database was locked.
-REFUSES_ONCE = """
-def _refuse(*_):
-    if int(request.env.http_x_appengine_taskretrycount or 9) < 1:
-        raise RuntimeError('the database is locked')
-
-db.{table}._before_insert.append(_refuse)
-"""
 _SHARED = ("databases", "errors", "sessions")  # on App Engine, the database contains them
 
 
