@@ -10,9 +10,9 @@ from harness.course.verdict import cut
 from harness.errors import HarnessError
 from harness.state import command as how_to_call
 
-_LEARNERS = ("watch", "check", "progress", "hint", "solution", "reset")
-_COURSE = ("lab", "build", "lint", "exercise", "doctor", "export", "slides", "instructors", "nbgrader")
-# Each command with the module of harness.classroom that defines it, in the order of the help page.
+_LEARNERS = ("lab", "watch", "check", "progress", "hint", "solution", "reset", "copies", "answers")
+_COURSE = ("doctor", "export", "build", "lint", "exercise", "slides", "instructors", "nbgrader")
+# Each command with the module of harness.classroom that defines it, in the order of the help page: learners' first.
 COMMANDS = dict.fromkeys(_LEARNERS, "learner_commands") | dict.fromkeys(_COURSE, "course_commands")
 
 

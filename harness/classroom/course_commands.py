@@ -1,4 +1,4 @@
-"""The commands that open, build and check the course, and those that help instructors and graders."""
+"""The commands that build and check the course, and those that help instructors and graders."""
 
 import json
 import shutil
@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from harness.classroom.jupyterlab import PORT
 from harness.course import progress_file
 from harness.course.catalogue import exercises
 from harness.course.progress_file import Entry
@@ -20,16 +19,6 @@ from harness.errors import CourseError, ProgressError
 SCHEMA = "taskqueue-course/progress"  # of an export
 _REVEAL = Path(".venv", "reveal", "sphinx_revealjs", "_static", "revealjs")
 _WIDEST = 110  # characters; longer lines are hard to read
-
-
-@click.command()
-@click.option("--port", default=PORT, show_default=True, help="The port on 127.0.0.1.")
-@click.option("--browser/--no-browser", default=True, help="Open a browser, or only print the URL.")
-def lab(port: int, browser: bool) -> int:
-    """Open the course in JupyterLab."""
-    from harness.classroom.jupyterlab import serve
-
-    return serve(Path.cwd(), port, browser=browser)
 
 
 @click.command()
@@ -138,7 +127,7 @@ def _course(context: click.Context, parameter: click.Parameter, folder: Path) ->
     type=click.Path(path_type=Path),
     default=".",
     callback=_course,
-    help="The folder that holds exercises/. The default is the current folder or a folder above it.",
+    help="The folder that holds my-course/. The default is the current folder or a folder above it.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, which you can paste into an issue.")
 def doctor(course: Path, as_json: bool) -> int:

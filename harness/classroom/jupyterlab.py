@@ -1,42 +1,51 @@
 """Start JupyterLab with the course, for this machine only and without requests to the network."""
 
+import logging
 import os
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from glob import escape
 from pathlib import Path
 from typing import Any
 
 from harness.errors import NotebookError
+from harness.notebooks.copies import MY_COURSE
 from harness.state import command
 
-CONFIG = Path(__file__).parent / "jupyter"  # turns off the news, which would use the network
+# Turns off the news, which would use the network, and hides PAGES. It also encrypts the connections to kernels, because
+# ipykernel 7 prints a warning for each kernel without encryption.
+CONFIG = Path(__file__).parent / "jupyter"
+QUIET = ("--ServerApp.log_level=ERROR", "--LabApp.log_level=ERROR")
 PORT = 8888  # on 127.0.0.1; JupyterLab uses the next free port if it is taken
 
 
-def serve(root: Path, port: int, *, browser: bool) -> int:
+def serve(root: Path, page: Path, port: int, *, browser: bool, debug: bool, lines: Sequence[str]) -> int:
     """Run JupyterLab until it is interrupted.
 
-    The server's root is the repository, so that the links from lessons to exercises work. The file browser shows
-    notebooks/, and the first lesson is open.
+    The server's root is the course, so that links between its folders work. The file browser shows the page's folder.
+    If that is the learner's folder, the file browser hides the rest of the course.
 
     Args:
-        root: the folder that holds notebooks/.
+        root: the folder of the course.
+        page: the notebook in it that is open at the beginning.
         port: the port on 127.0.0.1; if it is taken, the next free one is used.
         browser: whether to open the user's browser, if there is a display.
+        debug: whether to show JupyterLab's log. Otherwise only its errors are shown.
+        lines: what to print below the address.
 
     Returns:
         The exit status.
 
     Raises:
-        NotebookError: the folder holds no lessons, or the user's Jupyter settings turn off its token.
+        NotebookError: the user's Jupyter settings turn off its token.
     """
     from jupyterlab.labapp import LabApp
 
-    options = arguments(root, port, browser=browser and has_display(os.environ))
+    options = arguments(root, page, port, browser=browser and has_display(os.environ))
     folders = [str(CONFIG), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(folders)
-    server = LabApp.initialize_server(options)
+    server = LabApp.initialize_server([*options, *([] if debug else QUIET)])
     if not server.identity_provider.auth_enabled:
         raise NotebookError(
             "Your Jupyter settings turn off its token, so any user of this machine could run code as you. "
@@ -44,7 +53,14 @@ def serve(root: Path, port: int, *, browser: bool) -> int:
             f"`{command('jupyter')} --paths` lists their folders."
         )
     _put_commands_on_path(server)
-    server.start()
+    if page.is_relative_to(root / MY_COURSE):
+        others = [escape(path.name) for path in root.iterdir() if path.name != MY_COURSE]
+        server.contents_manager.hide_globs = [*server.contents_manager.hide_globs, *others]
+    if not debug:  # the server announces its address and its end as critical
+        server.log.addFilter(lambda record: record.levelno < logging.CRITICAL)
+    server.start_app()
+    print(f"Open {server.public_url}", *lines, sep="\n", flush=True)
+    server.start_ioloop()
     return 0
 
 
@@ -60,18 +76,15 @@ def _put_commands_on_path(server: Any) -> None:
         del terminals.shell_command[1:]
 
 
-def arguments(root: Path, port: int, *, browser: bool) -> list[str]:
-    """Return JupyterLab's arguments, or raise NotebookError; see `serve`."""
-    lessons = sorted(path.name for path in (root / "notebooks").glob("[0-9]*.ipynb"))
-    if not lessons:
-        raise NotebookError(f"{root} holds no lessons in notebooks/; run this in the repository's top folder")
+def arguments(root: Path, page: Path, port: int, *, browser: bool) -> list[str]:
+    """Return JupyterLab's arguments; see `serve`."""
     return [
         *([] if browser else ["--no-browser"]),
         "--ip=127.0.0.1",
         f"--port={port}",
         f"--ServerApp.root_dir={root}",
-        f"--FileContentsManager.preferred_dir={root / 'notebooks'}",
-        f"--LabApp.default_url=/lab/tree/notebooks/{lessons[0]}",
+        f"--FileContentsManager.preferred_dir={page.parent}",
+        f"--LabApp.default_url=/lab/tree/{page.relative_to(root).as_posix()}",
         "--ServerApp.allow_root=True",  # needed in containers; it only listens on this machine
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         "--LabApp.extension_manager=readonly",

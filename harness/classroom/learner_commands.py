@@ -1,4 +1,4 @@
-"""The commands for a learner: check, hint, solution, progress, reset and watch."""
+"""The commands for a learner: lab, copies, check, hint, solution, progress, watch, reset and answers."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,15 +11,30 @@ from typing import Any, TypeVar
 import click
 from rich.text import Text
 
+from harness.classroom.jupyterlab import PORT
 from harness.classroom.screen import STYLES, Program, console, in_terminal, progress_table, verdict_line
 from harness.course import api, progress_file
 from harness.course.catalogue import Exercise, exercises, find_exercise, lesson_title
 from harness.course.check_process import CheckProcess
+from harness.course.delivery import CopyChange, DeliveredCopy, deliver, last_saved, save_answers, start_again
+from harness.course.delivery import update as update_copies
 from harness.course.verdict import CheckOutcome, Verdict, wrap
 from harness.course.workspace import Answer, Restored, find_course, read_answers, restore, select
 from harness.errors import CourseError, NotebookError
+from harness.notebooks.copies import MY_COURSE
 from harness.state import quoted
 
+_PHRASES = {
+    CopyChange.MADE: "made {path}",
+    CopyChange.REPLACED: "{path} is now the new version of the course",
+    CopyChange.UPDATED: "{path} is now the new version of the course, with your code{backup}",
+    CopyChange.RESET: "{path} is now as the course delivers it{backup}",
+    CopyChange.SAVED: "saved your answers in {path}{backup}",
+    CopyChange.OFFERED: "A new version of {path} exists. To take it and keep your code: "
+    "taskqueue-course copies --update {name}",
+    CopyChange.BROKEN: "{path} can't be read. To keep a backup of it and start again: taskqueue-course reset {name}",
+}
+_RELOAD = "If the notebook is open in JupyterLab, choose File, Reload Notebook from Disk"
 T = TypeVar("T")
 
 
@@ -46,7 +61,7 @@ in_course: Callable[[Any], Any] = click.option(
     "--course",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     callback=_course,
-    help="The folder that holds exercises/. The default is the current folder or a folder above it.",
+    help="The folder that holds my-course/. The default is the current folder or a folder above it.",
 )
 
 
@@ -102,13 +117,104 @@ class CheckedExercise:
 
 
 @click.command()
+@click.option("--port", default=PORT, show_default=True, help="The port on 127.0.0.1.")
+@click.option("--browser/--no-browser", default=True, help="Open a browser, or only print the URL.")
+@click.option("--source", is_flag=True, help="For authors: open notebooks/ instead of your copies.")
+@click.option("--debug", is_flag=True, help="Show JupyterLab's log.")
+def lab(port: int, browser: bool, source: bool, debug: bool) -> int:
+    """Open the course in JupyterLab.
+
+    It opens your own copies of the lessons and exercises, in my-course/. A copy that is missing is made. A copy that
+    you have changed is never replaced.
+    """
+    from harness.classroom.jupyterlab import serve
+
+    course = find_course(Path.cwd()).absolute()
+    if source:
+        page = _first_lesson(course)
+    else:
+        _report_copies(deliver(course))
+        page = last_saved(course)
+    solved = progress_file.solved()
+    left = [exercise for exercise in exercises() if exercise.number not in solved]
+    done = f"{len(list(exercises())) - len(left)} of {len(list(exercises()))} solved"
+    lines = [f"{done}, next: {left[0].number} {left[0].title}" if left else done, "To stop: press Ctrl-C, then y"]
+    return serve(course, page, port, browser=browser, debug=debug, lines=lines)
+
+
+def _first_lesson(course: Path) -> Path:
+    lessons = sorted((course / "notebooks").glob("[0-9]*.ipynb"))
+    if not lessons:
+        raise NotebookError(f"{course} holds no lessons in notebooks/; run this in the repository's top folder")
+    return lessons[0]
+
+
+@click.command()
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("--update", is_flag=True, help="Take the new version of the course, with your code in it.")
+def copies(names: tuple[str, ...], update: bool) -> int:
+    """Make your copies of the course without JupyterLab.
+
+    The copies are in my-course/, in the folder of the course or else in the current folder. With --update, copies for
+    which the course has a new version are replaced by it; NAME limits this to some copies. Code that you changed stays
+    in the new version, and the previous copy is kept in my-course/backups/.
+    """
+    if names and not update:
+        raise click.UsageError("a NAME is used only with --update")
+    try:
+        course = find_course(Path.cwd()).absolute()
+    except CourseError:
+        course = Path.cwd()
+    changes = deliver(course)
+    if update:
+        changes = [each for each in changes if each.change is not CopyChange.OFFERED]
+        changes += update_copies(course, names, datetime.now())
+    _report_copies(changes)
+    if not changes:
+        click.echo(f"all copies in {quoted(course / MY_COURSE)} are up to date")
+    return 0
+
+
+@click.command()
+def answers() -> int:
+    """Copy your answers from my-course/ into exercises/.
+
+    Your continuous integration checks the answers there, because git ignores my-course/. A notebook in exercises/ that
+    contains other answers is first copied to exercises/backups/.
+    """
+    changes = save_answers(find_course(Path.cwd()).absolute(), datetime.now())
+    _report_copies(changes)
+    if not changes:
+        click.echo("exercises/ already contains your answers")
+    return 1 if any(each.change is CopyChange.BROKEN for each in changes) else 0
+
+
+def _report_copies(changes: Sequence[DeliveredCopy]) -> None:
+    """Print what happened to each copy, and what can be done with it; the new copies are one line."""
+    for change, phrase in _PHRASES.items():
+        found = [each for each in changes if each.change is change]
+        if len(found) > 1 and change is CopyChange.MADE:
+            click.echo(f"made {len(found)} notebooks in {quoted(found[0].path.parent)}")
+            found = [each for each in found if each.trouble]
+        for each in found:
+            say(wrap(phrase.format(path=quoted(each.path), name=each.path.name, backup=_backup(each))))
+            if each.trouble:
+                reason = each.trouble.removeprefix(str(each.path)).lstrip(",: ")
+                say(wrap(f"{reason}.", indent=2))
+
+
+def _backup(changed: DeliveredCopy) -> str:
+    return f"; backup: {quoted(changed.backup)}" if changed.backup else ""
+
+
+@click.command()
 @click.argument("wanted", metavar="[WHAT]", type=_parameter(select), default="all")
 @in_course
 def check(wanted: list[Exercise], course: Path) -> int:
     """Check saved answers: 2.1, a lesson (02) or all.
 
-    It reads the notebooks in exercises/ as JupyterLab saved them. The exit status is 0 if all answers are correct,
-    otherwise 1.
+    It reads the notebooks in my-course/, or else in exercises/, as JupyterLab saved them. The exit status is 0 if all
+    answers are correct, otherwise 1.
     """
     with CheckProcess() as check_process:
         checked = (_checked(check_process, exercise, answer) for exercise, answer in read_answers(course, wanted))
@@ -211,16 +317,25 @@ def watch(course: Path) -> None:
     watch(course, program())
 
 
+def _to_reset(what: str) -> list[Exercise] | str:
+    return what if what.endswith(".ipynb") else select(what)
+
+
 @click.command()
-@click.argument("wanted", metavar="WHAT", type=_parameter(select))
+@click.argument("wanted", metavar="WHAT", type=_parameter(_to_reset))
 @click.option("--yes", is_flag=True, help="Don't ask before all exercises are reset.")
 @in_course
-def reset(wanted: list[Exercise], yes: bool, course: Path) -> int:
+def reset(wanted: list[Exercise] | str, yes: bool, course: Path) -> int:
     """Start 2.1, a lesson (02) or all again; with a backup.
 
-    It puts the original stubs into the answer cells, and keeps the previous notebook in exercises/backups/. Your notes
-    and your answers to other exercises stay, and solved exercises still count as solved.
+    It puts the original stubs into the answer cells, and keeps the previous notebook in backups/, beside the notebook.
+    Your notes and your answers to other exercises stay, and solved exercises still count as solved. With the name of a
+    notebook in my-course/, such as 02a_lesson_passing_data.ipynb, it replaces this notebook by a fresh copy.
     """
+    if isinstance(wanted, str):
+        _report_copies([start_again(course, wanted, datetime.now())])
+        say(wrap(f"{_RELOAD}."))
+        return 0
     if len(wanted) == len(list(exercises())) and not yes and not _confirm(len(wanted)):
         click.echo("Nothing was changed.")
         return 1
@@ -256,7 +371,7 @@ def _report(restored: Restored) -> str:
 def _say_next_step(changed: Sequence[Exercise]) -> None:
     if not changed:
         return
-    say(wrap("If the notebook is open in JupyterLab, choose File, Reload Notebook from Disk, then run the cell."))
+    say(wrap(f"{_RELOAD}, then run the cell."))
     solved = [exercise.number for exercise in changed if exercise.number in progress_file.solved()]
     if solved:
         say(wrap(f"Still counted as solved: {', '.join(solved)}."))

@@ -150,7 +150,7 @@ class Lesson:
 
 
 T = TypeVar("T")
-_ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[2]  # the course to which this package belongs
 
 
 @cache
@@ -241,7 +241,7 @@ def _cells(exercise: Exercise, folder: str) -> dict[str, str]:
 
 
 def _path(lesson: str, folder: str) -> Path:
-    notebooks = sorted((_ROOT / folder).glob(f"{lesson}_*.ipynb"))
+    notebooks = sorted((ROOT / folder).glob(f"{lesson}_*.ipynb"))
     if not notebooks:
         raise CourseError(f"the {folder} of lesson {lesson} are not installed; they are in {folder}/")
     return notebooks[0]
@@ -254,14 +254,14 @@ def stub_cells(exercise: Exercise) -> dict[str, str]:
     They are made from the solutions, which are newer than the exercises during a build. Where the solutions are not
     installed, the cells are read from the exercises.
     """
-    if not (_ROOT / "solutions").is_dir():
+    if not (ROOT / "solutions").is_dir():
         return _cells(exercise, "exercises")
     return {name: blank_regions(source, exercise.number) for name, source in solution_cells(exercise).items()}
 
 
 def exercise_file(lesson: str) -> str:
     """Return the file name of a lesson's exercise notebook: "01_first_task.ipynb"."""
-    return _path(lesson, "solutions" if (_ROOT / "solutions").is_dir() else "exercises").name
+    return _path(lesson, "solutions" if (ROOT / "solutions").is_dir() else "exercises").name
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The learner's copy of the course: its exercise notebooks, the answers in them, and how to reset them."""
+"""The learner's exercise notebooks, in my-course/ or in exercises/: the answers in them, and how to reset them."""
 
 import copy
 from collections.abc import Iterator
@@ -19,6 +19,7 @@ from harness.course.catalogue import (
 from harness.errors import CourseError, MagicError, NotebookError, quoted
 from harness.notebooks import files
 from harness.notebooks.cells import cell_body, cell_target, magic_first
+from harness.notebooks.copies import MY_COURSE, copy_name, to_copy
 from harness.notebooks.files import CONFLICT, Cell, Notebook, read_saved
 
 # A learner's answers, read from a saved exercise notebook without a kernel.
@@ -191,15 +192,21 @@ def find_course(start: Path) -> Path:
     """Return the folder of the course that contains `start`.
 
     Raises:
-        CourseError: neither `start` nor a folder above it contains exercises/.
+        CourseError: neither `start` nor a folder above it contains my-course/ or exercises/.
     """
     for folder in (start, *start.absolute().parents):
-        if (folder / FOLDER).is_dir():
+        if (folder / MY_COURSE).is_dir() or (folder / FOLDER).is_dir():
             return folder
     raise CourseError(
-        f"{start} contains no course, because it has no folder {FOLDER}/. Go to the folder of the course first "
-        "(cd), or name it: --course FOLDER"
+        f"{start} contains no course, because it has no folder {MY_COURSE}/ or {FOLDER}/. Go to the folder of the "
+        "course first (cd), or name it: --course FOLDER"
     )
+
+
+def answers_folder(course: Path) -> Path:
+    """Return the folder with the learner's saved answers: my-course/ if it exists, or else exercises/."""
+    copies = course / MY_COURSE
+    return copies if copies.is_dir() else course / FOLDER
 
 
 def select(what: str) -> list[Exercise]:
@@ -226,7 +233,8 @@ def notebook_path(course: Path, lesson: str) -> Path:
 
     The notebook need not exist.
     """
-    path = course / FOLDER / exercise_file(lesson)
+    folder, name = answers_folder(course), exercise_file(lesson)
+    path = folder / (copy_name(f"{FOLDER}/{name}") if folder.name == MY_COURSE else name)
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
@@ -280,11 +288,17 @@ def restore(course: Path, wanted: list[Exercise], now: datetime) -> Iterator[Res
                     f"{error}.\nThis notebook can't be read, so a single exercise in it can't be reset. To keep a copy "
                     f"and reset the whole notebook: taskqueue-course reset {lesson}"
                 ) from None
-            backup = _replace(path, exercise_notebook(lesson), now)
+            backup = _replace(path, _original_notebook(lesson, path), now)
             yield Restored(path, in_lesson, backup, str(error))
         else:
             changed = tuple(exercise for exercise in in_lesson if _put_back(notebook, exercise))
             yield Restored(path, changed, _replace(path, notebook, now) if changed else None)
+
+
+def _original_notebook(lesson: str, path: Path) -> Notebook:
+    """Return an exercise notebook as the course delivers it to a path."""
+    original = exercise_notebook(lesson)
+    return to_copy(original, FOLDER) if path.parent.name == MY_COURSE else original
 
 
 def _replace(path: Path, notebook: Notebook, now: datetime) -> Path | None:

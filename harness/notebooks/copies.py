@@ -1,14 +1,38 @@
-"""The learner's copies of lessons and exercises: their names and links.
+"""The learner's copies of lessons and exercises: their names, links and cells, and how they take a new version.
 
 All copies are in one flat folder, in which a lesson is followed by its exercises. The pages and pictures to which
 lessons link are in a subfolder of it, which JupyterLab's file browser hides.
+
+The metadata of a copy contains digests of the cells that were delivered. They show what the learner has changed, and
+whether the course has a newer version.
 """
 
+import copy
+import json
 import posixpath
 import re
+import sys
+from hashlib import sha256
+from itertools import chain
+
+from harness.notebooks.files import Cell, Notebook
+from harness.notebooks.normal_form import give_ids, normalise
+from harness.notebooks.stubs import DIGEST, digest, grade_id, origin
 
 MY_COURSE = "my-course"  # the learner's folder
 PAGES = "course-pages"  # in MY_COURSE; harness/classroom/jupyter/ hides it
+
+_DELIVERED = "course_copy"  # in the metadata of a copy, which JupyterLab keeps when it saves
+# What a kernel reports about this Python. JupyterLab marks a notebook as modified if its metadata has anything else.
+_LANGUAGE = {
+    "codemirror_mode": {"name": "ipython", "version": sys.version_info.major},
+    "file_extension": ".py",
+    "mimetype": "text/x-python",
+    "name": "python",
+    "nbconvert_exporter": "python",
+    "pygments_lexer": "ipython3",
+    "version": sys.version.split()[0],
+}
 
 _SOURCE = re.compile(r"(?:.*/)?(notebooks|exercises)/(\d\d)_(\w+\.ipynb)")
 _COPY = re.compile(r"(\d\d)(a_lesson|b_exercises)_(\w+\.ipynb)")
@@ -40,11 +64,6 @@ def page_name(path: str) -> str:
     return path.partition("/")[2]
 
 
-def linked(source: str, folder: str) -> set[str]:
-    """Return the paths in the course of the files to which Markdown links, if the Markdown is in `folder`."""
-    return {posixpath.normpath(posixpath.join(folder, match[2])) for match in _LINK.finditer(source)}
-
-
 def relink(source: str, folder: str, place: str = "") -> str:
     """Return Markdown whose links lead to the copies and to the pages beside them.
 
@@ -60,3 +79,97 @@ def relink(source: str, folder: str, place: str = "") -> str:
         return f"{match[1]}{posixpath.relpath(copied, place or '.')}"
 
     return _LINK.sub(link, source)
+
+
+def to_copy(notebook: Notebook, folder: str) -> Notebook:
+    """Return the copy of a lesson or an exercise for the learner, without outputs and execution counts.
+
+    Args:
+        notebook: the notebook in the course, which isn't changed.
+        folder: its folder ("notebooks").
+    """
+    made = normalise(notebook, blank=True)
+    made.metadata["language_info"] = _LANGUAGE
+    if origin(notebook):
+        made.metadata[DIGEST] = origin(notebook)
+    for cell in made.cells:
+        if cell.cell_type == "markdown":
+            cell.source = relink(cell.source, folder)
+    cells = {cell.id: _digest(cell) for cell in made.cells}
+    made.metadata[_DELIVERED] = {"version": digest(made), "cells": cells}
+    return made
+
+
+def version(copied: Notebook) -> str:
+    """Return the version of the course's notebook from which a copy was made, or "" for any other notebook."""
+    found = _delivered(copied).get("version")
+    return found if isinstance(found, str) else ""
+
+
+def is_untouched(copied: Notebook) -> bool:
+    """Return whether a copy has only the cells that were delivered, and none of them was run."""
+    was_run = any(cell.get("outputs") or cell.get("execution_count") for cell in copied.cells)
+    return not was_run and version(copied) == digest(copied)
+
+
+def merged(new: Notebook, old: Notebook) -> Notebook:
+    """Return a new version of a notebook in which the learner's cells of the old one are kept.
+
+    A code cell that the learner changed replaces the new one. A text cell that the learner changed does so too, unless
+    the course has changed it as well. A cell that the learner added stays below the same cell. Cells that the learner
+    deleted come back.
+
+    Args:
+        new: the new version, which isn't changed.
+        old: the learner's notebook: a copy, or any other notebook with the same cells.
+    """
+    result = copy.deepcopy(new)
+    before = _delivered(old).get("cells")
+    delivered = before if isinstance(before, dict) else {}
+    at = -1  # the index of the cell above
+    for cell in old.cells:
+        mine, place = _digest(cell), _place(result, cell)
+        was = delivered.get(result.cells[place].id if place is not None else cell.get("id"))
+        if place is None:
+            if mine != was and str(cell.get("source", "")).strip():
+                at += 1
+                result.cells.insert(at, _blank(cell))
+            continue
+        at, fresh = place, _digest(result.cells[place])
+        if mine not in (fresh, was) and (_is_code(cell) or fresh == was):
+            replaced = result.cells[at]
+            result.cells[at] = _blank(cell)
+            result.cells[at].update(id=replaced.id, metadata=replaced.metadata)
+    give_ids(result.cells)
+    return result
+
+
+def _place(notebook: Notebook, cell: Cell) -> int | None:
+    """Return the index of the cell with the id of another notebook's cell, which may have no id, or with its source."""
+    name = cell.get("id") or grade_id(cell)
+    named = (index for index, other in enumerate(notebook.cells) if name and other.get("id") == name)
+    equal = (index for index, other in enumerate(notebook.cells) if _digest(other) == _digest(cell))
+    return next(chain(named, equal), None)
+
+
+def _delivered(copied: Notebook) -> dict[str, object]:
+    found = copied.get("metadata", {}).get(_DELIVERED)
+    return found if isinstance(found, dict) else {}
+
+
+def _is_code(cell: Cell) -> bool:
+    return bool(cell.get("cell_type") == "code")
+
+
+def _digest(cell: Cell) -> str:
+    """Return a digest of a cell's type and source."""
+    essence = [cell.get("cell_type"), str(cell.get("source", "")).rstrip()]
+    return sha256(json.dumps(essence).encode()).hexdigest()[:8]
+
+
+def _blank(cell: Cell) -> Cell:
+    """Return a copy of a cell without its results."""
+    blank = copy.deepcopy(cell)
+    if _is_code(cell):
+        blank["outputs"], blank["execution_count"] = [], None
+    return blank

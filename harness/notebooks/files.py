@@ -244,17 +244,17 @@ def validate(notebook: Notebook, name: str) -> None:
         raise NotebookError(f"{name}: not a valid notebook: {where}{shown}") from None
 
 
-def write(path: Path, text: str) -> None:
-    """Replace a file atomically: after an interruption or a crash, the file has either its old text or the new one.
+def write(path: Path, content: str | bytes) -> None:
+    """Replace a file atomically: after an interruption or a crash, its content is either the old or the new one.
 
     Raises:
-        OSError: the text can't be written. The file stays unchanged.
+        OSError: the content can't be written. The file stays unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.draft")
     try:
-        with draft.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with draft.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())  # otherwise a power failure could leave the new name with an empty file
         os.replace(draft, path)

@@ -30,21 +30,21 @@ def normalise(notebook: Notebook, *, blank: bool = False) -> Notebook:
     normal.nbformat, normal.nbformat_minor = 4, 5
     normal.metadata = copy.deepcopy(METADATA)
     normal.cells = [cell for cell in normal.cells if cell.get("source", "").strip()]
-    _give_ids(normal.cells)
+    give_ids(normal.cells)
     counts = {} if blank else _new_counts(normal.cells)
     for cell in normal.cells:
         _normalise_cell(cell, blank, counts)
     return normal
 
 
-def _give_ids(cells: list[Cell]) -> None:
+def give_ids(cells: list[Cell]) -> None:
     """Keep every valid and unique id, and derive the others from the source so that they are reproducible."""
     taken: set[str] = set()
     for cell in cells:
         name = str(cell.get("id", ""))
         number = 0
         while name in taken or not _CELL_ID.fullmatch(name):
-            name = hashlib.sha256(f"{number}{cell.source}".encode()).hexdigest()[:8]
+            name = hashlib.sha256(f"{number}{cell.get('source')}".encode()).hexdigest()[:8]
             number += 1
         cell["id"] = name
         taken.add(name)

@@ -13,6 +13,7 @@ from nbformat import from_dict
 from nbval.kernel import RunningKernel, start_new_kernel
 
 from harness.notebooks.build import kernel_environment
+from harness.notebooks.copies import MY_COURSE
 
 _POLL = 0.5  # seconds between two checks whether the kernel is alive
 _OUTPUTS = ("stream", "display_data", "execute_result", "error")  # messages that add an output
@@ -35,7 +36,8 @@ class NotebookKernel(RunningKernel):  # type: ignore[misc]  # nbval has no types
         self._cell = ""  # the id of the message that started the last cell
         self._clears = False  # whether the next output replaces the earlier ones
         self._resources = ExitStack()
-        environment = self._resources.enter_context(kernel_environment(learners=folder.name == "exercises"))
+        is_learners = folder.name in ("exercises", MY_COURSE)
+        environment = self._resources.enter_context(kernel_environment(learners=is_learners))
         self.km, self.kc = start_new_kernel(
             startup_timeout=startup_timeout,
             kernel_name=name,

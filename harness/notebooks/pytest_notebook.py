@@ -17,11 +17,13 @@ from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError, find_comment_markers
 
 from harness.errors import CheckError, NotebookError, one_line
 from harness.notebooks import files
+from harness.notebooks.copies import MY_COURSE, copy_name, source_path
 from harness.notebooks.notebook_kernel import KernelDied, NotebookKernel
 from harness.notebooks.stubs import exercise_lesson, origin
 from harness.state import command, quoted
 
-SOLUTIONS = "solutions"  # the folder beside exercises
+ANSWERS = ("exercises", MY_COURSE)  # the folders of a learner's answers
+SOLUTIONS = "solutions"  # the folder beside them
 EXERCISE = "exercise"  # a property of reports: an exercise and its verdict, "2.1 not attempted: …"
 
 _LINES, _WIDTH = 40, 160  # the longest details of a failure
@@ -117,6 +119,11 @@ def _number(headline: str) -> str:
     return headline.partition(" ")[0]
 
 
+def _source_name(path: Path) -> str:
+    """Return the file name of an exercise notebook in the course; `path` may be a learner's copy."""
+    return Path(source_path(path.name) or path).name
+
+
 class MissingVerdicts(Exception):
     """A run of an exercise notebook ended without a verdict for each exercise."""
 
@@ -142,7 +149,7 @@ class NotebookFile(IPyNbFile):  # type: ignore[misc]  # nbval has no types
         self.kernel = NotebookKernel(chosen, self.path.parent, option.nbval_kernel_startup_timeout)
         self.setup_sanitize_files()
         if self.lesson:
-            name = "" if origin(self.nb) else self.path.name
+            name = "" if origin(self.nb) else _source_name(self.path)
             self.required = self.kernel.ask(_REQUIRED.format(self.lesson, name), option.nbval_kernel_startup_timeout)
 
     def get_kernel_message(self, timeout: float | None = None, stream: str = "iopub") -> Any:
@@ -195,7 +202,7 @@ class MissingNotebook(NotebookFile):
             CollectError: the solution isn't a notebook.
         """
         try:
-            self.nb = files.read_to_run(self.path.parents[1] / SOLUTIONS / self.path.name)
+            self.nb = files.read_to_run(self.path.parents[1] / SOLUTIONS / _source_name(self.path))
         except NotebookError as error:
             raise self.CollectError(str(error)) from None
         found = (_CHECK.search(cell.source) for cell in self.nb.cells if cell.cell_type == "code")
@@ -210,8 +217,9 @@ class ExercisesFolder(pytest.Dir):  # type: ignore[misc]  # it is final for type
         """Yield its files, and each notebook that is missing."""
         yield from super().collect()
         for solution in sorted((self.path.parent / SOLUTIONS).glob("*.ipynb")):
-            if not (self.path / solution.name).exists():
-                yield MissingNotebook.from_parent(self, path=self.path / solution.name)
+            copied = copy_name(f"exercises/{solution.name}") if self.path.name == MY_COURSE else solution.name
+            if not (self.path / copied).exists():
+                yield MissingNotebook.from_parent(self, path=self.path / copied)
 
 
 class NotebookCell(IPyNbCell):  # type: ignore[misc]  # nbval has no types

@@ -56,14 +56,14 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Generator[
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collect_directory(path: Path, parent: pytest.Collector) -> Generator[None, Any, Any]:
-    """Replace the folder of exercises by ours, which notices a notebook that is missing, if notebooks are run."""
+    """Replace a folder of exercises by ours, which notices a notebook that is missing, if notebooks are run."""
     found = yield
     option = parent.config.option
     runs_notebooks = getattr(option, "nbval", False) or getattr(option, "nbval_lax", False)
-    if runs_notebooks and type(found) is pytest.Dir and path.name == "exercises":
-        from harness.notebooks.pytest_notebook import ExercisesFolder
+    if runs_notebooks and type(found) is pytest.Dir:
+        from harness.notebooks.pytest_notebook import ANSWERS, ExercisesFolder
 
-        return ExercisesFolder.from_parent(parent, path=path)
+        return ExercisesFolder.from_parent(parent, path=path) if path.name in ANSWERS else found
     return found
 
 

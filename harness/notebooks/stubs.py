@@ -24,7 +24,7 @@ STUB = "...  # YOUR CODE HERE"
 START = "### START"  # begins a line of the starting code, if that differs from STUB
 DIGEST = "course_stub"  # in the notebook's metadata, which JupyterLab keeps when it saves
 _EXERCISE_CELL = re.compile(r"ex(\d+)[-_]\d+[-_]")  # begins a cell's id, or its grade_id of nbgrader
-_NUMBERED = re.compile(r"(\d\d)_\w+\.ipynb")
+_NUMBERED = re.compile(r"(\d\d)(?P<copy>b_exercises)?_\w+\.ipynb")
 
 
 def to_exercise(solution: Notebook, name: str) -> Notebook:
@@ -58,14 +58,20 @@ def exercise_lesson(notebook: Notebook, path: Path) -> str:
     """
     named = _NUMBERED.fullmatch(path.name)
     ids = Counter(match[1].zfill(2) for cell in notebook.cells if (match := _EXERCISE_CELL.match(_exercise_id(cell))))
-    if origin(notebook) or (named and (ids or path.parent.name == "exercises")):
+    if origin(notebook) or (named and (ids or named["copy"] or path.parent.name == "exercises")):
         return named[1] if named else next((lesson for lesson, _ in ids.most_common(1)), "")
     return ""
 
 
 def _exercise_id(cell: Cell) -> str:
-    grading = cell.get("metadata", {}).get("nbgrader")
-    return str((grading.get("grade_id") if isinstance(grading, dict) else None) or cell.get("id"))
+    return grade_id(cell) or str(cell.get("id"))
+
+
+def grade_id(cell: Cell) -> str:
+    """Return the id that nbgrader gave a cell, or ""."""
+    metadata = cell.get("metadata")
+    grading = metadata.get("nbgrader") if isinstance(metadata, dict) else None
+    return str(grading.get("grade_id") or "") if isinstance(grading, dict) else ""
 
 
 def is_stub(notebook: Notebook) -> bool:

@@ -358,7 +358,7 @@ def test_course_without_its_solutions_says_where_they_are(
     from harness.course import catalogue
 
     shutil.copytree(Path(catalogue.__file__).parent, tmp_path / "checks")
-    monkeypatch.setattr(catalogue, "_ROOT", tmp_path)
+    monkeypatch.setattr(catalogue, "ROOT", tmp_path)
     catalogue.solution_cells.cache_clear()
     with pytest.raises(CourseError, match="solutions of lesson 01 are not installed"):
         solution("1.1", give_up=True)

@@ -1,8 +1,22 @@
 """The names, links and texts of a learner's copies."""
 
-import pytest
+from typing import Any
 
-from harness.notebooks.copies import PAGES, copy_name, linked, relink, source_path
+import pytest
+from ipykernel.ipkernel import IPythonKernel
+
+from harness.notebooks import files
+from harness.notebooks.copies import (
+    PAGES,
+    copy_name,
+    is_untouched,
+    merged,
+    relink,
+    source_path,
+    to_copy,
+    version,
+)
+from tests.support.scratch import code, markdown, notebook, result
 
 
 @pytest.mark.parametrize(
@@ -36,7 +50,6 @@ def test_links_of_a_copy_lead_to_copies_and_pages():
         " ![c](course-pages/images/c.svg)\n"
         "[d](course-pages/GLOSSARY.md#task) [e](course-pages/FIDELITY.md)\n\n[f]: <02a_lesson_passing_data.ipynb>\n"
     )
-    assert linked(source, "notebooks") >= {"exercises/01_first_task.ipynb", "notebooks/images/c.svg"}
 
 
 def test_links_of_a_page_lead_up_to_the_copies():
@@ -48,3 +61,73 @@ def test_links_of_a_page_lead_up_to_the_copies():
 def test_links_elsewhere_and_in_the_same_notebook_stay():
     source = "[a](https://example.org/a.ipynb) [b](#Going-further) [c](mailto:a@example.org)"
     assert relink(source, "notebooks") == source
+
+
+def copied(*cells: dict[str, Any]) -> files.Notebook:
+    """Return the copy of a lesson with these cells, as it is saved."""
+    return files.parse(files.dump(to_copy(notebook(*cells), "notebooks")), "a copy")
+
+
+def sources(made: files.Notebook) -> list[str]:
+    return [cell.source for cell in made.cells]
+
+
+TITLE = markdown("# A\n\n[b](01_first_task.ipynb)")
+
+
+def test_a_copy_has_no_outputs_and_is_untouched_until_a_cell_is_run_or_changed():
+    made = copied(TITLE, code("a = 1", result("1"), count=1))
+    assert (made.cells[1].outputs, made.cells[1].execution_count) == ([], None)
+    assert made.cells[0].source.endswith("(01a_lesson_first_task.ipynb)")
+    files.validate(made, "a copy")
+    assert is_untouched(made)
+    made.cells[1].execution_count = 1
+    assert not is_untouched(made)
+    made.cells[1].update(execution_count=None, source="a = 2")
+    assert not is_untouched(made)
+
+
+def test_other_sources_are_a_new_version_and_other_outputs_are_not():
+    made = copied(TITLE, code("a = 1", result("1")))
+    assert version(made) == version(copied(TITLE, code("a = 1", result("2"))))
+    assert version(made) != version(copied(TITLE, code("a = 2", result("1"))))
+    assert version(notebook(TITLE)) == ""
+
+
+def test_a_kernel_of_this_python_changes_nothing_in_the_metadata_of_a_copy():
+    assert copied(TITLE).metadata.language_info == IPythonKernel.language_info
+
+
+def test_a_new_version_keeps_the_learners_code_and_notes():
+    mine = copied(TITLE, code("a = ..."), markdown("Old"), markdown("Same"), code("removed"), code("b"), code("c"))
+    mine.cells[1].update(source="a = 42", execution_count=3)
+    mine.cells[2].source = "Old, my remark"
+    mine.cells[3].source = "Same, my remark"
+    mine.cells.insert(2, files.Node(markdown("My note", id="note")))
+    mine.cells.append(files.Node(code("", id="empty")))
+    mine.cells.append(files.Node(code("mine()", result("3"), count=4)))
+    del mine.cells[6]  # the learner deletes b
+    cells = [markdown("# B"), code("a = ..."), markdown("New"), markdown("Same"), code("b"), code("c = 3"), code("d")]
+    positions = (1, 2, 3, 4, 6, 7, 8)
+    new = copied(*({**cell, "id": f"cell-{place}"} for cell, place in zip(cells, positions, strict=True)))
+    made = merged(new, mine)
+    assert sources(made) == ["# B", "a = 42", "My note", "New", "Same, my remark", "b", "c = 3", "mine()", "d"]
+    assert all(not cell.get("outputs") and not cell.get("execution_count") for cell in made.cells)
+    files.validate(made, "the new version")
+    assert version(made) == version(new)
+    assert not is_untouched(made)
+
+
+def test_a_notebook_without_changes_of_the_learner_becomes_the_new_version():
+    new = copied(TITLE, code("a = 2"))
+    assert files.dump(merged(new, copied(TITLE, code("a = 1", result("1"), count=1)))) == files.dump(new)
+
+
+def test_answers_are_taken_from_a_notebook_that_is_no_copy_also_without_ids():
+    new = copied(TITLE, code("a = ...", metadata={"nbgrader": {"grade_id": "cell-2"}}), markdown("Text"))
+    old = notebook(TITLE, code("a = 1", metadata={"nbgrader": {"grade_id": "cell-2"}}), markdown("Older text"))
+    assert sources(merged(new, old)) == [new.cells[0].source, "a = 1", "Text"]
+    for cell in old.cells:
+        del cell["id"]
+    del old.cells[0], old.cells[-1]
+    assert sources(merged(new, old)) == [new.cells[0].source, "a = 1", "Text"]

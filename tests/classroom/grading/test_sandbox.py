@@ -423,7 +423,7 @@ def test_where_the_solutions_are_not_installed_the_stub_comes_from_the_exercises
     exercise = find_exercise("1.3")
     expected = stub_cells(exercise)
     Desk(tmp_path)
-    monkeypatch.setattr(catalogue, "_ROOT", tmp_path)
+    monkeypatch.setattr(catalogue, "ROOT", tmp_path)
     assert stub_cells.__wrapped__(exercise) == expected
 
 

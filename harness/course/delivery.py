@@ -1,0 +1,287 @@
+"""The learner's own copies of lessons and exercises in my-course/: made, given new versions, started again."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from harness.course.catalogue import ROOT
+from harness.course.progress_file import locked
+from harness.course.workspace import FOLDER
+from harness.errors import CourseError, NotebookError, quoted
+from harness.notebooks import files
+from harness.notebooks.copies import (
+    MY_COURSE,
+    PAGES,
+    copy_name,
+    is_untouched,
+    merged,
+    page_name,
+    relink,
+    source_path,
+    to_copy,
+    version,
+)
+from harness.notebooks.files import Notebook, read, read_saved
+from harness.notebooks.stubs import is_stub, to_exercise
+
+_PAGES = ("notebooks/GLOSSARY.md", "harness/FIDELITY.md")
+_LOCK = ".lock"
+_PATIENCE = 60.0  # seconds
+
+
+class CopyChange(StrEnum):
+    """What happened to a copy, or what can be done with it."""
+
+    MADE = "made"
+    REPLACED = "replaced"  # by a new version, because the learner hadn't changed it
+    OFFERED = "offered"  # a new version exists, and the learner has changed or run the copy
+    UPDATED = "updated"  # to a new version that contains the learner's cells
+    RESET = "reset"
+    BROKEN = "broken"  # it can't be read, and stays as it is
+    SAVED = "saved"  # in exercises/
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveredCopy:
+    """A copy that something happened to.
+
+    Args:
+        path: the file.
+        change: what happened.
+        backup: the previous file, or None.
+        trouble: why a notebook couldn't be read, or "".
+    """
+
+    path: Path
+    change: CopyChange
+    backup: Path | None = None
+    trouble: str = ""
+
+
+def deliver(course: Path) -> list[DeliveredCopy]:
+    """Make the copies that are missing, and replace those that the learner hasn't changed by a new version.
+
+    Args:
+        course: the folder that holds my-course/, or in which it is made. If it has no lessons of its own, the copies
+            are made from the course to which this package belongs.
+
+    Returns:
+        The copies that were made or replaced, that can't be read, or for which a new version exists.
+
+    Raises:
+        CourseError: the folder can't be written.
+        NotebookError: the course has no lessons, or a notebook of the course can't be read.
+    """
+    source = _source(course)
+    originals = _originals(source)
+    with _changing(course) as folder:
+        _deliver_pages(source, folder)
+        changes = [_deliver(course, folder / name, new) for name, new in originals.items()]
+    return [change for change in changes if change is not None]
+
+
+def update(course: Path, names: Sequence[str], now: datetime) -> list[DeliveredCopy]:
+    """Give copies the new version of the course, in which the learner's cells are kept. The old ones are backed up.
+
+    Args:
+        course: the folder that holds my-course/.
+        names: the names of copies; if empty, all copies for which a new version exists.
+        now: the local time, for the names of backups.
+
+    Raises:
+        CourseError: a name isn't that of a copy, or the folder can't be written.
+        NotebookError: one of the named copies can't be read, or no backup can be made.
+    """
+    originals = _originals(_source(course))
+    wanted = [_known(name, originals) for name in names] or [*originals]
+    with _changing(course) as folder:
+        changes = [_update(folder / name, originals[name], now) for name in wanted if (folder / name).exists()]
+    return [change for change in changes if change is not None]
+
+
+def start_again(course: Path, name: str, now: datetime) -> DeliveredCopy:
+    """Replace a copy by a fresh one; the previous one is backed up.
+
+    Args:
+        course: the folder that holds my-course/.
+        name: the name of the copy.
+        now: the local time, for the name of the backup.
+
+    Raises:
+        CourseError: the name isn't that of a copy, or the folder can't be written.
+        NotebookError: no backup can be made.
+    """
+    originals = _originals(_source(course))
+    known = _known(name, originals)
+    with _changing(course) as folder:
+        path = folder / known
+        backup = files.back_up(path, now) if path.exists() else None
+        files.write(path, files.dump(originals[known]))
+    return DeliveredCopy(path, CopyChange.RESET, backup)
+
+
+def save_answers(course: Path, now: datetime) -> list[DeliveredCopy]:
+    """Write the answers of the copies into exercises/, which git tracks.
+
+    Args:
+        course: the folder that holds my-course/ and exercises/.
+        now: the local time, for the names of backups. A notebook in exercises/ that has answers is backed up.
+
+    Returns:
+        The notebooks in exercises/ that changed, and the copies that can't be read.
+    """
+    changes = list[DeliveredCopy]()
+    with _changing(course) as folder:
+        for path in sorted(folder.glob("[0-9]*.ipynb")):
+            original = source_path(path.name)
+            if original.startswith(f"{FOLDER}/"):
+                changes += _save_answers(course, path, Path(original).name, now)
+    return changes
+
+
+def last_saved(course: Path) -> Path:
+    """Return the copy that the learner changed or ran, and saved last, or else the copy of the first lesson."""
+    copies = [path for path in sorted((course / MY_COURSE).glob("[0-9]*.ipynb")) if source_path(path.name)]
+    if not copies:
+        raise CourseError(f"{course / MY_COURSE} contains no copies of lessons; to make them: taskqueue-course copies")
+    return max(filter(_was_used, copies), key=lambda path: path.stat().st_mtime, default=copies[0])
+
+
+def _was_used(path: Path) -> bool:
+    try:
+        return not is_untouched(read_saved(path))
+    except NotebookError:
+        return False
+
+
+def _source(course: Path) -> Path:
+    """Return the folder that holds notebooks/, exercises/ and solutions/ for the copies of a course."""
+    source = next((folder for folder in (course, ROOT) if any((folder / "notebooks").glob("[0-9]*.ipynb"))), None)
+    if source is None:
+        raise NotebookError(f"{course} holds no lessons in notebooks/; run this in the repository's top folder")
+    return source
+
+
+def _originals(source: Path) -> dict[str, Notebook]:
+    """Return the copies in their newest version, by name."""
+    lessons = [path for path in files.find(source, "notebooks") if copy_name(path.as_posix())]
+    found = {copy_name(path.as_posix()): to_copy(read(path), "notebooks") for path in lessons}
+    names = [path.name for path in files.find(source, "solutions") or files.find(source, FOLDER)]
+    return found | {copy_name(f"{FOLDER}/{name}"): to_copy(_exercise(source, name), FOLDER) for name in names}
+
+
+def _exercise(source: Path, name: str) -> Notebook:
+    """Return an exercise notebook of the course without answers: from its solution, if the solutions are there."""
+    solution = source / "solutions" / name
+    return to_exercise(read(solution), name) if solution.exists() else read(source / FOLDER / name)
+
+
+def _known(name: str, originals: dict[str, Notebook]) -> str:
+    """Return the name of a copy, which may be given with its folder."""
+    known = Path(name).name
+    if known not in originals:
+        raise CourseError(f"{quoted(name)} isn't a notebook of {MY_COURSE}/; its notebooks are {', '.join(originals)}")
+    return known
+
+
+@contextmanager
+def _changing(course: Path) -> Iterator[Path]:
+    """Yield my-course/, which only this process changes in this scope; an OSError becomes a CourseError."""
+    folder = course / MY_COURSE
+    try:
+        folder.mkdir(exist_ok=True)
+        with locked(folder / _LOCK, _PATIENCE):
+            yield folder
+    except TimeoutError:
+        raise CourseError(f"Another command is changing {folder}. Try again when it has ended.") from None
+    except OSError as error:
+        raise CourseError(
+            f"{folder} can't be written: {error.strerror or error}. Go to a folder of your own (cd ~) and make your "
+            "copies there: taskqueue-course copies"
+        ) from None
+
+
+def _deliver(course: Path, path: Path, new: Notebook) -> DeliveredCopy | None:
+    if not path.exists():
+        return _make(course, path, new)
+    try:
+        mine = read_saved(path)
+    except NotebookError as error:
+        return DeliveredCopy(path, CopyChange.BROKEN, trouble=str(error))
+    if is_untouched(mine):
+        if mine.metadata != new.metadata:  # a new version, or another Python, which is in the metadata
+            files.write(path, files.dump(new))
+        return DeliveredCopy(path, CopyChange.REPLACED) if version(mine) != version(new) else None
+    return DeliveredCopy(path, CopyChange.OFFERED) if version(mine) != version(new) else None
+
+
+def _make(course: Path, path: Path, new: Notebook) -> DeliveredCopy:
+    """Make a copy, with the answers that the learner has saved in exercises/ before."""
+    earlier = course / source_path(path.name)
+    trouble = ""
+    if earlier.parent.name == FOLDER and earlier.exists():
+        try:
+            answered = read_saved(earlier)
+        except NotebookError as error:
+            trouble = str(error)
+        else:
+            if not is_stub(answered):
+                files.write(path, files.dump(merged(new, answered)))
+                _keep_time(path, earlier.stat())
+                return DeliveredCopy(path, CopyChange.MADE)
+    files.write(path, files.dump(new))
+    return DeliveredCopy(path, CopyChange.MADE, trouble=trouble)
+
+
+def _update(path: Path, new: Notebook, now: datetime) -> DeliveredCopy | None:
+    try:
+        mine = read_saved(path)
+    except NotebookError as error:
+        return DeliveredCopy(path, CopyChange.BROKEN, trouble=str(error))
+    if version(mine) == version(new):
+        return None
+    was, backup = path.stat(), files.back_up(path, now)
+    files.write(path, files.dump(merged(new, mine)))
+    _keep_time(path, was)
+    return DeliveredCopy(path, CopyChange.UPDATED, backup)
+
+
+def _keep_time(path: Path, was: os.stat_result) -> None:
+    """Keep the time of the learner's last change, from which `last_saved` finds the notebook to go on with."""
+    os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+
+
+def _save_answers(course: Path, path: Path, name: str, now: datetime) -> Iterator[DeliveredCopy]:
+    target = course / FOLDER / name
+    try:
+        text = files.dump(merged(_exercise(_source(course), name), read_saved(path)))
+    except NotebookError as error:
+        yield DeliveredCopy(path, CopyChange.BROKEN, trouble=str(error))
+        return
+    if target.exists() and target.read_text(encoding="utf-8") == text:
+        return
+    backup = files.back_up(target, now) if target.exists() and not _is_stub(target) else None
+    files.write(target, text)
+    yield DeliveredCopy(target, CopyChange.SAVED, backup)
+
+
+def _is_stub(path: Path) -> bool:
+    try:
+        return is_stub(read_saved(path))
+    except NotebookError:
+        return False
+
+
+def _deliver_pages(source: Path, folder: Path) -> None:
+    """Write the pages and pictures to which notebooks link."""
+    for path in (*map(source.joinpath, _PAGES), *sorted((source / "notebooks" / "images").iterdir())):
+        inside = path.relative_to(source).as_posix()
+        target, data = folder / PAGES / page_name(inside), path.read_bytes()
+        if path.suffix == ".md":
+            data = relink(data.decode(), path.parent.name, PAGES).encode()
+        if not target.exists() or target.read_bytes() != data:
+            files.write(target, data)
