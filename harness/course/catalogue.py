@@ -17,7 +17,8 @@ from harness.notebooks.cells import Target, cell_body, cell_target
 from harness.notebooks.files import Notebook, read
 from harness.notebooks.stubs import blank_regions, to_exercise
 
-# The data of lessons, exercises, misconceptions and predictions; two files per lesson contain them.
+# The data of lessons, exercises, misconceptions and predictions; two files per lesson contain them, and two more the
+# small exercises, which are cells of the lesson itself.
 
 
 class Pattern(StrEnum):
@@ -89,19 +90,21 @@ class Exercise:
     """One exercise.
 
     Args:
-        number: the lesson, and the position in it ("1.1").
+        number: the lesson, and the position in it ("1.1"). A small exercise has a letter instead ("1.x").
         title: the task, in a few words.
         files: the files that the learner writes ("controllers/ex1_1.py"). A file of another application begins with
             its name ("stats:controllers/ex3_2.py").
         fill: what the learner fills in, and in which cell ("`gen_task` in the cell `%%controller ex1_1`").
         hints: the idea, the place, and nearly the code.
         proves: what a correct answer shows, in one sentence.
-        then: what to try next.
         mistakes: the misconceptions that the check recognises, by key.
         run: runs one scenario in a fresh lab that contains the learner's files. It calls `trial.wrong`, or returns if
             everything is right.
         scenarios: the table of the exercise, the plainest row first.
+        then: what to try next, or "" for a small exercise.
         explains: why the solution works, in three to five sentences.
+        solution: the cell with the solution and its markers, for a small exercise. The lesson contains the cell with a
+            blank region. The solutions of the other exercises are in solutions/.
         apps: the applications of the fresh lab. Relative paths belong to the first one.
     """
 
@@ -111,17 +114,23 @@ class Exercise:
     fill: str
     hints: tuple[str, str, str]
     proves: str
-    then: str
     mistakes: dict[str, Misconception]
     run: Run
     scenarios: tuple[Scenario, ...]
+    then: str = ""
     explains: str = ""
+    solution: str = ""
     apps: tuple[str, ...] = ("tutorial",)
 
     @property
     def lesson(self) -> str:
         """Return the number of the lesson, in two digits ("01")."""
         return self.number.partition(".")[0].zfill(2)
+
+    @property
+    def is_small(self) -> bool:
+        """Return whether the exercise is a cell of its lesson, as "1.x" is."""
+        return not self.number[-1].isdigit()
 
     def owns(self, name: str) -> bool:
         """Return whether a file belongs to the exercise, because of its name: "views/ex3_4/mail.html" and so on."""
@@ -141,12 +150,13 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """One lesson with its exercises, in order, and its predictions by name ("1.a")."""
+    """One lesson with its exercises and its small exercises, in order, and its predictions by name ("1.a")."""
 
     number: str
     title: str
     exercises: tuple[Exercise, ...] = ()
     predictions: dict[str, Prediction] = field(default_factory=dict)
+    small: tuple[Exercise, ...] = ()
 
 
 T = TypeVar("T")
@@ -155,21 +165,40 @@ ROOT = Path(__file__).resolve().parents[2]  # the course to which this package b
 
 @cache
 def lessons() -> tuple[Lesson, ...]:
-    """Return the lessons in order. Each has its texts in a lessonNN.toml and its checks in a lessonNN.py."""
+    """Return the lessons in order. Each has its texts in a lessonNN.toml and its checks in a lessonNN.py.
+
+    Those of its small exercises are in a smallNN.toml and a smallNN.py.
+    """
     return tuple(_load(path) for path in sorted(Path(__file__).with_name("lessons").glob("lesson*.toml")))
 
 
 def _load(path: Path) -> Lesson:
     entries = tomllib.loads(path.read_text(encoding="utf-8"))
-    numbered = entries.get("exercises", {})
-    runs = import_module(f"harness.course.lessons.{path.stem}").RUNS if numbered else {}
+    number = path.stem.removeprefix("lesson")
+    small = path.parents[1] / "small" / f"small{number}.toml"
+    texts = tomllib.loads(small.read_text(encoding="utf-8"))
     shared = {key: Misconception(**mistake) for key, mistake in entries.get("mistakes", {}).items()}
     return Lesson(
-        number=path.stem.removeprefix("lesson"),
+        number=number,
         title=entries["title"],
-        exercises=tuple(_exercise(number, fields, shared, runs) for number, fields in numbered.items()),
+        exercises=_exercises(path, entries, {}),
         predictions={name: Prediction(**fields) for name, fields in entries.get("predictions", {}).items()},
+        small=_exercises(small, texts, shared),
     )
+
+
+def _exercises(path: Path, entries: dict[str, Any], shared: dict[str, Misconception]) -> tuple[Exercise, ...]:
+    """Return the exercises in the entries of a file; their checks are in the module beside it.
+
+    Args:
+        path: the file.
+        entries: its entries.
+        shared: mistakes that several exercises share. The file may define more of them.
+    """
+    numbered = entries.get("exercises", {})
+    shared = shared | {key: Misconception(**mistake) for key, mistake in entries.get("mistakes", {}).items()}
+    runs = import_module(f"harness.course.{path.parent.name}.{path.stem}").RUNS if numbered else {}
+    return tuple(_exercise(number, fields, shared, runs) for number, fields in numbered.items())
 
 
 def _exercise(
@@ -191,13 +220,19 @@ def lesson_title(number: str) -> str:
 
 
 def exercises() -> Iterator[Exercise]:
-    """Yield all exercises in order."""
+    """Yield all exercises in order, without the small ones."""
     for lesson in lessons():
         yield from lesson.exercises
 
 
+def small_exercises() -> Iterator[Exercise]:
+    """Yield all small exercises in order."""
+    for lesson in lessons():
+        yield from lesson.small
+
+
 def find_exercise(number: str, call: str = "") -> Exercise:
-    """Return the exercise "1.1".
+    """Return the exercise "1.1", or the small exercise "1.x".
 
     Args:
         number: its number.
@@ -206,7 +241,8 @@ def find_exercise(number: str, call: str = "") -> Exercise:
     Raises:
         CourseError: the course has no such exercise. The message lists some that it has.
     """
-    return _look_up({exercise.number: exercise for exercise in exercises()}, number, "exercise", call)
+    known = {exercise.number: exercise for exercise in [*exercises(), *small_exercises()]}
+    return _look_up(known, number, "exercise", call)
 
 
 def find_prediction(name: str, call: str = "") -> Prediction:
@@ -226,12 +262,12 @@ def file_key(target: Target) -> str:
 
 @cache
 def solution_cells(exercise: Exercise) -> dict[str, str]:
-    """Return, for each file of an exercise, the source of the cell in the solution notebook that writes it.
+    """Return, for each file of an exercise, the source of the cell with the solution that writes it.
 
     Raises:
         CourseError: the solutions are not installed.
     """
-    return _cells(exercise, "solutions")
+    return dict.fromkeys(exercise.files, exercise.solution) if exercise.is_small else _cells(exercise, "solutions")
 
 
 def _cells(exercise: Exercise, folder: str) -> dict[str, str]:
@@ -249,12 +285,12 @@ def _path(lesson: str, folder: str) -> Path:
 
 @cache
 def stub_cells(exercise: Exercise) -> dict[str, str]:
-    """Return the same cells with blank regions, as the exercise notebook contains them.
+    """Return the same cells with blank regions, as the exercise notebook or the lesson contains them.
 
     They are made from the solutions, which are newer than the exercises during a build. Where the solutions are not
     installed, the cells are read from the exercises.
     """
-    if not (ROOT / "solutions").is_dir():
+    if not exercise.is_small and not (ROOT / "solutions").is_dir():
         return _cells(exercise, "exercises")
     return {name: blank_regions(source, exercise.number) for name, source in solution_cells(exercise).items()}
 

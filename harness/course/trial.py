@@ -266,7 +266,8 @@ class Trial:
             meant = did_you_mean(mistake, known)
             raise LookupError(
                 f"exercise {self.exercise.number} has no mistake {mistake!r}; define it in "
-                f"lesson{self.exercise.lesson}.toml" + (f", or {meant}" if meant else "")
+                f"{'small' if self.exercise.is_small else 'lesson'}{self.exercise.lesson}.toml"
+                + (f", or {meant}" if meant else "")
             )
 
     def _missed(self, attempt: Attempt, mistake: str | None) -> str | None:

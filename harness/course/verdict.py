@@ -191,4 +191,5 @@ def wrong(
 
 def correct(exercise: Exercise) -> Verdict:
     """Return the verdict on a correct answer."""
-    return Verdict(exercise.number, CheckOutcome.CORRECT, f"{exercise.proves} Next: {exercise.then}")
+    following = f" Next: {exercise.then}" if exercise.then else ""
+    return Verdict(exercise.number, CheckOutcome.CORRECT, f"{exercise.proves}{following}")

@@ -213,12 +213,18 @@ def select(what: str) -> list[Exercise]:
     """Return the exercises that a text selects: one ("2.1"), those of a lesson ("02" or "2"), or all ("all").
 
     Raises:
-        CourseError: it selects none.
+        CourseError: it selects none, or a small exercise, which is checked where it is: in its lesson.
     """
     if what == "all":
         return list(exercises())
     if not what.isdecimal():
-        return [find_exercise(what)]
+        exercise = find_exercise(what)
+        if exercise.is_small:
+            raise CourseError(
+                f"{what} is a cell of lesson {exercise.lesson}, so this command doesn't handle it. Open the lesson, "
+                "run the cell, and then run the check below it"
+            )
+        return [exercise]
     known = {lesson.number: list(lesson.exercises) for lesson in lessons()}
     found = known.get(what.zfill(2))
     if found is None:

@@ -12,7 +12,15 @@ from random import Random
 
 import pytest
 
-from harness.course.catalogue import body, exercises, find_exercise, solution_cells, stub_cells
+from harness.course.catalogue import (
+    body,
+    exercises,
+    find_exercise,
+    lessons,
+    small_exercises,
+    solution_cells,
+    stub_cells,
+)
 from harness.course.trial import check_answer
 from harness.course.verdict import CheckOutcome, Verdict, known_advice
 from harness.notebooks.files import read
@@ -23,7 +31,8 @@ from tests.support.stage import import_deferred
 # Since Python 3.12, utcnow() warns, which is used in answers.
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utc:DeprecationWarning")
 import_deferred()  # some answers do, too
-NUMBERS = [exercise.number for exercise in exercises()]
+SMALL = [exercise.number for exercise in small_exercises()]
+NUMBERS = [*(exercise.number for exercise in exercises()), *SMALL]
 WRONG = [answer for number in NUMBERS for answer in wrong_answers(number)]
 RIGHT = [answer for number in NUMBERS for answer in right_answers(number)]
 IS_SOAK = "HARNESS_SOAK" in os.environ
@@ -113,7 +122,7 @@ def test_a_check_names_only_mistakes_that_its_toml_defines_and_all_of_them(numbe
 
 
 def test_a_mistake_that_a_check_may_lack_is_known_to_another_exercise_with_the_same_check() -> None:
-    named = {exercise: named_mistakes(exercise).optional for exercise in exercises()}
+    named = {exercise: named_mistakes(exercise).optional for exercise in [*exercises(), *small_exercises()]}
     places = {(where, name): False for optional in named.values() for name, where in optional.items()}
     for exercise, optional in named.items():
         places |= {(where, name): True for name, where in optional.items() if name in exercise.mistakes}
@@ -131,16 +140,15 @@ def test_no_text_of_an_exercise_still_has_to_be_written(number: str) -> None:
     exercise = find_exercise(number)
     mistakes = [mistake.says for mistake in exercise.mistakes.values()]
     texts = [exercise.title, *exercise.hints, exercise.proves, exercise.then, exercise.explains, *mistakes]
-    notebook = next((ROOT / "solutions").glob(f"{exercise.lesson}_*.ipynb")).read_text(encoding="utf-8")
+    folder = "notebooks" if exercise.is_small else "solutions"
+    notebook = next((ROOT / folder).glob(f"{exercise.lesson}_*.ipynb")).read_text(encoding="utf-8")
     assert [text for text in texts if "TODO" in text] == []
     assert "TODO" not in notebook
 
 
-@pytest.mark.parametrize("lesson", sorted({exercise.lesson for exercise in exercises()}))
+@pytest.mark.parametrize("lesson", [lesson.number for lesson in lessons()])
 def test_each_solution_of_a_lesson_explains_itself_in_three_to_five_sentences(lesson: str) -> None:
-    explained = {each.number: each.explains for each in exercises() if each.lesson == lesson}
-    if not any(explained.values()):
-        pytest.skip("no solution of this lesson is explained yet")
+    explained = {each.number: each.explains for each in map(find_exercise, NUMBERS) if each.lesson == lesson}
     counted = {number: len(re.split(r"(?<=[.?!])\s+", text)) for number, text in explained.items() if text}
     assert {number: counted.get(number, 0) for number in explained if counted.get(number, 0) not in (3, 4, 5)} == {}
 
@@ -156,3 +164,15 @@ def test_what_to_reread_is_a_heading_of_the_lesson(number: str) -> None:
     exercise = find_exercise(number)
     for mistake in exercise.mistakes.values():
         assert mistake.reread in headings(mistake.lesson or exercise.lesson)
+
+
+@pytest.mark.parametrize("number", SMALL)
+def test_a_small_exercise_is_a_cell_of_its_lesson_and_the_cell_below_checks_it(number: str) -> None:
+    exercise = find_exercise(number)
+    cells = read(next((ROOT / "notebooks").glob(f"{exercise.lesson}_*.ipynb"))).cells
+    sources = [cell.source for cell in cells]
+    [stub] = stub_cells(exercise).values()
+    assert stub in sources, f"the lesson must contain this cell:\n{stub}"
+    place = sources.index(stub)
+    assert sources[place - 1].startswith(f"### {number} {exercise.title}\n")
+    assert sources[place + 1] == f"check('{number}')"

@@ -10,14 +10,14 @@ from random import Random
 
 import pytest
 
-from harness.course.catalogue import exercises, find_exercise
+from harness.course.catalogue import exercises, find_exercise, small_exercises
 from harness.course.trial import check_answer
 from harness.course.verdict import CheckOutcome
 from tests.support.mutants import Mutant, mutants
 from tests.support.stage import import_deferred
 
 import_deferred()  # some solutions do, too
-NUMBERS = [exercise.number for exercise in exercises()]
+NUMBERS = [exercise.number for exercise in [*exercises(), *small_exercises()]]
 DRAWS = int(os.environ.get("HARNESS_SOAK", 1))  # of an exercise
 EQUIVALENT = tomllib.loads((Path(__file__).parents[1] / "answers" / "equivalent.toml").read_text(encoding="utf-8"))
 ALL = {number: mutants(find_exercise(number)) for number in NUMBERS}

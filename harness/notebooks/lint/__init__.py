@@ -32,6 +32,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         lesson_rules.predictions,
         lesson_rules.trace_or_timeline,
         lesson_rules.glossary,
+        exercise_rules.small_exercises,
     ),
     "solutions": (
         *EVERYWHERE,

@@ -1,4 +1,4 @@
-"""Rules for solutions, and for the exercises that are made from them."""
+"""Rules for solutions, for the exercises that are made from them, and for the small exercises of lessons."""
 
 import ast
 import re
@@ -12,9 +12,10 @@ from harness.notebooks.files import Cell
 from harness.notebooks.lint import markdown
 from harness.notebooks.lint.lesson_rules import calls
 from harness.notebooks.lint.page import Found, NotebookPage
-from harness.notebooks.stubs import digest, has_region, is_stub, origin, to_exercise
+from harness.notebooks.stubs import STUB, digest, has_region, is_stub, origin, to_exercise
 
 PARTS = {"'It works when'": r"It works when", "its size ('About 3 lines')": r"\b[Aa]bout \d+ lines?\b"}
+_TAGS = ["raises-exception", "slide-skip"]
 
 
 def _sections(page: NotebookPage) -> Iterator[tuple[str, Cell, list[Cell]]]:
@@ -47,12 +48,7 @@ def exercise_checks(page: NotebookPage) -> Found:
 def exercise_parts(page: NotebookPage) -> Found:
     """An exercise has a numbered heading, a text with certain parts, one cell to fill, and a check."""
     for number, check, above in _sections(page):
-        text = "\n\n".join(cell.source for cell in above if cell.cell_type == "markdown")
-        if not any(heading.startswith(f"{number} ") for _, heading in markdown.headings(text)):
-            yield check, f"no heading above begins with {number!r}"
-        for name, pattern in PARTS.items():
-            if not re.search(pattern, text):
-                yield check, f"the text of {number} lacks {name}"
+        yield from _text(number, check, above)
         if len(check.source.splitlines()) != 1:
             yield check, "a check cell must contain only the check"
         regions = [cell for cell in above if has_region(cell)]
@@ -61,6 +57,32 @@ def exercise_parts(page: NotebookPage) -> Found:
         for cell in regions:
             if not cell_magic(cell.source):
                 yield cell, "the cell to fill does not write a file (%%controller, %%model …)"
+
+
+def _text(number: str, check: Cell, above: list[Cell]) -> Found:
+    text = "\n\n".join(cell.source for cell in above if cell.cell_type == "markdown")
+    if not any(heading.startswith(f"{number} ") for _, heading in markdown.headings(text)):
+        yield check, f"no heading above begins with {number!r}"
+    for name, pattern in PARTS.items():
+        if not re.search(pattern, text):
+            yield check, f"the text of {number} lacks {name}"
+
+
+def small_exercises(page: NotebookPage) -> Found:
+    """A small exercise of a lesson is a text with a heading and certain parts, a cell to fill, and a check.
+
+    The check fails in the lesson as it is delivered, so it has tags for nbval and for the slides.
+    """
+    sections = list(_sections(page))
+    numbers, expected = [number for number, _, _ in sections], [f"{int(page.number or 0)}.{name}" for name in "xy"]
+    if numbers and numbers != expected:
+        yield None, f"checks {', '.join(numbers)}; expected {', '.join(expected)}"
+    for number, check, above in sections:
+        yield from _text(number, check, above[-2:-1])
+        if not (above and cell_magic(above[-1].source) and STUB.partition("  ")[2] in above[-1].source):
+            yield check, f"the cell above doesn't write a file with the mark {STUB.partition('  ')[2]!r}"
+        if check.metadata.get("tags") != _TAGS:
+            yield check, f"has other tags than {', '.join(_TAGS)}"
 
 
 def grading(page: NotebookPage) -> Found:

@@ -1,0 +1,1 @@
+"""The small exercises, which are cells of the lessons: texts in smallNN.toml, checks in smallNN.py."""
