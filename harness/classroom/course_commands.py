@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from harness.course import progress_file
-from harness.course.catalogue import exercises
+from harness.course.catalogue import Exercise, exercises, small_exercises
 from harness.course.progress_file import Entry
 from harness.course.workspace import find_course
 from harness.errors import CourseError, ProgressError
@@ -162,7 +162,7 @@ def export(output: Path | None) -> int:
 
 
 def progress_report() -> dict[str, Any]:
-    """Return the learner's progress in every exercise, ready for JSON.
+    """Return the learner's progress in every exercise, ready for JSON. Small exercises are counted separately.
 
     It contains days in UTC, but no time of day, no name and no path.
 
@@ -170,12 +170,7 @@ def progress_report() -> dict[str, Any]:
         ProgressError: the progress can't be read, or belongs to a newer course.
     """
     entries = progress_file.saved_entries()
-    rows = []
-    for each in exercises():
-        entry = entries.get(each.number, Entry())
-        day = entry.date and entry.date.partition("T")[0]
-        numbers = {"solved": entry.solved, "date": day, "checks": entry.checks, "hints": entry.hints}
-        rows.append({"number": each.number, "title": each.title, **numbers})
+    rows = [_report(each, entries.get(each.number, Entry())) for each in exercises()]
     return {
         "schema": SCHEMA,
         "schema_version": 1,
@@ -183,7 +178,14 @@ def progress_report() -> dict[str, Any]:
         "solved": sum(bool(row["solved"]) for row in rows),
         "of": len(rows),
         "exercises": rows,
+        "small_exercises": [_report(each, entries.get(each.number, Entry())) for each in small_exercises()],
     }
+
+
+def _report(exercise: Exercise, entry: Entry) -> dict[str, Any]:
+    day = entry.date and entry.date.partition("T")[0]
+    numbers = {"solved": entry.solved, "date": day, "checks": entry.checks, "hints": entry.hints}
+    return {"number": exercise.number, "title": exercise.title, **numbers}
 
 
 def _write_export(path: Path, text: str) -> None:

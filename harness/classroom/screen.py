@@ -18,8 +18,8 @@ from harness.course.verdict import COMMAND, GLUE, WIDTH, CheckOutcome, Verdict, 
 
 _WITH_COURSE = ("check", "reset", "watch", "doctor")  # the commands that have the option --course
 _CALLS = (
-    (r'solution\("([\d.]+)", give_up=True\)', r"taskqueue-course solution \1 --give-up"),
-    (r'(check|hint|solution)\("([\d.]+)"\)', r"taskqueue-course \1 \2"),
+    (r'solution\("([\da-z.]+)", give_up=True\)', r"taskqueue-course solution \1 --give-up"),
+    (r'(check|hint|solution)\("([\da-z.]+)"\)', r"taskqueue-course \1 \2"),
 )
 _LABEL = re.compile(r"  \S.*?  +(?=\S)")  # such as "  Diagnosis      "
 

@@ -15,8 +15,8 @@ from harness.records import Ticket
 WIDTH = 88  # characters; JupyterLab shows so much of a line beside its file browser, and breaks words in longer lines
 # A command, or a call that becomes one in a terminal. It stays on one line, so that it can be copied.
 COMMAND = re.compile(
-    r"(?<![\w/.-])taskqueue-course ([a-z]+(?: (?:\w+\.ipynb|all\b|\d+(?:\.\d+)?|--[a-z-]+))*)"
-    r'|(?:check|hint|solution)\("[\d.]+"(?:, give_up=True)?\)'
+    r"(?<![\w/.-])taskqueue-course ([a-z]+(?: (?:\w+\.ipynb|all\b|\d+(?:\.[\da-z]+)?|--[a-z-]+))*)"
+    r'|(?:check|hint|solution)\("[\da-z.]+"(?:, give_up=True)?\)'
 )
 GLUE = "\0"  # stands for a space at which no line is broken
 _LONGEST = 1000  # characters, and lines: of one value in a verdict

@@ -226,6 +226,7 @@ class NotebookCell(IPyNbCell):  # type: ignore[misc]  # nbval has no types
     """nbval's cell with the additional checks that `harness.notebooks.pytest_plugin` lists."""
 
     saved_outputs: list[Any] | None = None  # the outputs in the notebook, if this run gave the same ones
+    headlines: tuple[str, ...] = ()  # of the checks in the cell
 
     def runtest(self) -> None:
         """Run the cell and check its outcome; raise NbCellError if it fails."""
@@ -263,10 +264,10 @@ class NotebookCell(IPyNbCell):  # type: ignore[misc]  # nbval has no types
         """
         if self.options["skip"] or not (self.config.option.nbval_lax or self.parent.lesson):
             return
-        headlines = self.parent.kernel.ask(_VERDICTS, _VERDICTS_TIMEOUT).splitlines()
+        self.headlines = tuple(self.parent.kernel.ask(_VERDICTS, _VERDICTS_TIMEOUT).splitlines())
         if not self.options["check_exception"]:
-            self.user_properties += [(EXERCISE, headline) for headline in headlines]
-            for headline in headlines:
+            self.user_properties += [(EXERCISE, headline) for headline in self.headlines]
+            for headline in self.headlines:
                 correct = self.parent.verdicts.get(_number(headline), False) or _outcome(headline) == "correct"
                 self.parent.verdicts[_number(headline)] = correct
 
@@ -281,11 +282,15 @@ class NotebookCell(IPyNbCell):  # type: ignore[misc]  # nbval has no types
             )
 
     def _require_outcome(self) -> None:
-        """Check the status in the kernel's reply, which nbval doesn't read."""
+        """Check the status in the kernel's reply, which nbval doesn't read.
+
+        A check in a lesson is tagged raises-exception. It raises nothing once the learner has solved the exercise.
+        """
         reply = self.parent.kernel.reply
         if reply.get("status") == "error" and not self._raised():
             self.raise_cell_error(_error_line(reply))
-        if self.options["check_exception"] and not self._raised():
+        is_solved = bool(self.headlines) and all(_outcome(headline) == "correct" for headline in self.headlines)
+        if self.options["check_exception"] and not self._raised() and not is_solved:
             self.raise_cell_error("tagged raises-exception, but it raised nothing")
         last = {_number(str(headline)): str(headline) for name, headline in self.user_properties if name == EXERCISE}
         for number, headline in last.items():

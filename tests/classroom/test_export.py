@@ -9,7 +9,7 @@ import pytest
 
 from harness.classroom.cli import main
 from harness.course import progress_file
-from harness.course.catalogue import exercises
+from harness.course.catalogue import exercises, small_exercises
 from harness.course.progress_file import Progress
 from harness.state import VARIABLE
 
@@ -33,7 +33,7 @@ def exported(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:
 
 def test_an_export_says_what_was_solved_when_and_after_how_much(capsys):
     report = exported(capsys)
-    assert {key: value for key, value in report.items() if key != "exercises"} == {
+    assert {key: value for key, value in report.items() if "exercises" not in key} == {
         "schema": "taskqueue-course/progress",
         "schema_version": 1,
         "course_version": "1.0.0",
@@ -49,6 +49,14 @@ def test_an_export_says_what_was_solved_when_and_after_how_much(capsys):
 def test_an_export_lists_every_exercise_and_nothing_that_is_none(capsys):
     progress_file.mark_solved("99.1")  # of a course that was
     assert [row["number"] for row in exported(capsys)["exercises"]] == [each.number for each in exercises()]
+
+
+def test_an_export_lists_the_small_exercises_apart_and_does_not_count_them(capsys):
+    progress_file.mark_solved("0.x")
+    report = exported(capsys)
+    assert report["solved"] == 1
+    assert {row["number"]: row["solved"] for row in report["small_exercises"]}["0.x"] is True
+    assert len(report["small_exercises"]) == len(list(small_exercises()))
 
 
 def test_an_export_names_neither_user_nor_machine_nor_folder(capsys, learner):

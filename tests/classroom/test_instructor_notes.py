@@ -104,6 +104,8 @@ def test_every_prediction_every_exercise_every_hint_and_every_diagnosis_is_in_th
             section = read.partition(f"### {exercise.number} ")[2].partition("\n## ")[0].partition("\n### ")[0]
             said = [mistake.says for mistake in exercise.mistakes.values()]
             assert [part for part in [*exercise.hints, *said, exercise.then] if part not in section] == []
+        written = read.partition(f"## {lesson.number} ")[2].partition("**Learners write**")[2].partition("\n")[0]
+        assert [each for each in lesson.small if f"{each.number} *{each.title}*" not in written] == []
 
 
 def test_a_vote_says_where_the_lesson_asks_and_which_cell_decides(course):

@@ -162,6 +162,17 @@ def test_giving_up_shows_the_solution(capsys: Said) -> None:
     assert "params=dict(old=second, new=first)" in capsys.readouterr().out
 
 
+def test_a_small_exercise_has_hints_and_a_solution_here_but_is_checked_in_its_lesson(capsys: Said) -> None:
+    assert main(["hint", "1.x"]) == 0
+    assert capsys.readouterr().out.startswith("Hint 1 of 3: ")
+    assert main(["solution", "1.x"]) == 1
+    assert "solution 1.x --give-up" in " ".join(capsys.readouterr().err.split())
+    assert main(["solution", "1.x", "--give-up"]) == 0
+    assert "params=dict(address=address)" in capsys.readouterr().out
+    assert main(["check", "1.x"]) == 2
+    assert "1.x is a cell of lesson 01" in capsys.readouterr().err
+
+
 def test_reset_names_the_backup_and_what_to_do_in_jupyterlab(desk: Desk, capsys: Said, solved: set[str]) -> None:
     solved.add("1.1")
     assert main(["reset", "1.1"]) == 0

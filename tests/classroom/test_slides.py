@@ -8,6 +8,7 @@ import pytest
 
 from harness.classroom.cli import main
 from harness.classroom.slides import make_slides, slide_notebook
+from harness.course.catalogue import lessons
 from harness.errors import NotebookError
 from harness.notebooks import files
 from harness.notebooks.lint import NotebookPage, lesson_rules
@@ -105,7 +106,9 @@ def test_a_deck_is_the_lesson_and_a_slide_for_each_exercise_with_its_check(path)
         assert story.source.startswith(f"## {number} ")
         assert (story.metadata.slideshow.slide_type, check.metadata.slideshow.slide_type) == ("subslide", "-")
         assert check.source == f"check('{number}')"
-    assert not any(cell.cell_type == "code" and "YOUR CODE HERE" in cell.source for cell in slides.cells)
+    stubs = [cell.id for cell in slides.cells if cell.cell_type == "code" and "YOUR CODE HERE" in cell.source]
+    small = [each.number for lesson in lessons() for each in lesson.small if lesson.number == path.name[:2]]
+    assert stubs == [f"ex{number.replace('.', '-')}-answer" for number in small]
 
 
 def test_an_exercise_on_a_slide_comes_from_the_solution_and_not_from_a_learners_notebook(tmp_path):

@@ -185,7 +185,10 @@ def test_what_is_asked_for_may_be_an_exercise_a_lesson_or_all() -> None:
     assert select("all") == list(exercises())
 
 
-@pytest.mark.parametrize(("what", "said"), [("9.9", "did you mean"), ("09", "lessons are 00, 01"), ("00", "begin in")])
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [("9.9", "did you mean"), ("09", "lessons are 00, 01"), ("00", "begin in"), ("1.x", "a cell of lesson 01")],
+)
 def test_what_is_not_in_the_course_is_refused(what: str, said: str) -> None:
     with pytest.raises(CourseError, match=said):
         select(what)

@@ -201,6 +201,8 @@ ASKS = {"check": check, "hint": hint, "solution": solution}
         (["03"], "lesson 03 has the exercises 3.1, 3.2, 3.3, 3.4, 3.5", "3.1"),
         ([3], "lesson 03 has the exercises 3.1, 3.2, 3.3, 3.4, 3.5", "3.1"),
         ([], "which exercise\\? There are 1.1 to 1.4, 2.1 to 2.5, 3.1 to 3.5, 4.1 to 4.5, 5.1 to 5.5,", "1.1"),
+        (["0"], "lesson 00 has the exercises 0.x, 0.y", "0.x"),
+        (["1.z"], "the course has no exercise '1.z'; did you mean '1.", None),
         ([None], "which exercise\\? There are 1.1 to 1.4, ", "1.1"),
         ([" "], "which exercise\\? There are 1.1 to 1.4, ", "1.1"),
     ],

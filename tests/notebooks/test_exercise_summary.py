@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.course.catalogue import exercise_notebook
+from harness.course.catalogue import exercise_notebook, find_exercise, solution_cells
 from harness.errors import one_line
 from harness.notebooks import files
 from harness.notebooks.files import Notebook
@@ -50,9 +50,15 @@ def half_done() -> Notebook:
 
 
 def solved_with_a_failure_on_purpose() -> Notebook:
+    """Exercise 01, a solved small exercise, whose check is tagged in the lesson, and a check that fails on purpose."""
     notebook = files.read(ROOT / "solutions" / f"{SOLVED}.ipynb")
-    shows = dict(notebook.cells[-1]) | code("check('2.2')", tags=("raises-exception",), id="on-purpose")
-    notebook.cells.append(type(notebook.cells[-1])(shows))
+    small = [*solution_cells(find_exercise("1.x")).values(), "check('1.x')"]
+    cells = [
+        code(small[0], id="small"),
+        *(code(source, tags=("raises-exception",)) for source in (small[1], "check('2.2')")),
+    ]
+    for cell in cells:
+        notebook.cells.append(type(notebook.cells[-1])(dict(notebook.cells[-1]) | {"id": "on-purpose"} | cell))
     return notebook
 
 

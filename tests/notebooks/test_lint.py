@@ -323,6 +323,29 @@ def test_a_lesson_shows_a_trace_or_a_timeline(course):
     assert found(lesson_rules.trace_or_timeline, course, code("1"), name="notebooks/00_welcome.ipynb") == []
 
 
+SMALL = "### 1.{} A job\n\nDo it.\n\n**It works when** it is done.\n\nAbout 1 line."
+
+
+def test_a_small_exercise_has_its_text_a_cell_to_fill_and_a_tagged_check(course):
+    cells = []
+    for name in "xy":
+        stub = code(f"%%controller ex1_{name}\ndef save():\n    ...  # YOUR CODE HERE")
+        tags = ("raises-exception", "slide-skip")
+        cells += [text_cell(SMALL.format(name)), stub, code(f"check('1.{name}')", tags=tags)]
+    rule = rules_for_exercises.small_exercises
+    assert found(rule, course, *cells) == []
+    assert "checks 1.x; expected 1.x, 1.y" in says(rule, course, *cells[:3])
+    assert "checks 1.y, 1.x; expected" in says(rule, course, *cells[3:], *cells[:3])
+    for place, other, message in (
+        (0, text_cell(SMALL.format("y")), "no heading above begins with '1.x'"),
+        (0, text_cell("### 1.x A job\n\nIt works when it is done."), "the text of 1.x lacks its size"),
+        (1, code("%%controller ex1_x\ndef save(): pass"), "write a file with the mark '# YOUR CODE HERE'"),
+        (1, code("x = 1  # YOUR CODE HERE"), "doesn't write a file"),
+        (2, code("check('1.x')", tags=("raises-exception",)), "other tags than raises-exception, slide-skip"),
+    ):
+        assert message in says(rule, course, *cells[:place], other, *cells[place + 1 :])
+
+
 TERM = "the first use of {!r} does not link to GLOSSARY.md#{}"
 
 
