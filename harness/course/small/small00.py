@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from harness.course.catalogue import Pattern, Scenario
 from harness.course.trial import Trial
+from harness.show.text import shorten
+
+_PAGE = 100  # characters of a page in a message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +20,7 @@ def _greet(trial: Trial, row: _Pages) -> None:
     for name, right in row.pages:
         text = trial.get("ex0_x/hello", name=name).text
         mistake = "no-text" if text == "None" else "other-text" if name in text else "fixed-name"
-        trial.expect_equal(text, right, mistake, "the text of the page was")
+        trial.expect(text == right, mistake, f"the text of the page was {shorten(text, _PAGE)!r}", repr(right))
 
 
 def _average(trial: Trial, row: _Pages) -> None:
@@ -26,7 +29,7 @@ def _average(trial: Trial, row: _Pages) -> None:
         if right == "0" and text == "0.0":
             continue
         mistake = "no-text" if text == "None" else "not-zero" if right == "0" else "changed"
-        trial.expect_equal(text, right, mistake, "the text of the page was")
+        trial.expect(text == right, mistake, f"the text of the page was {shorten(text, _PAGE)!r}", repr(right))
 
 
 RUNS = {
