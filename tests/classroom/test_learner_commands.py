@@ -119,7 +119,7 @@ def test_a_wrong_command_line_is_2(desk: Desk, capsys: Said, command: list[str])
 def test_a_folder_without_a_course_is_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["check"]) == 2
-    assert "no folder exercises/" in capsys.readouterr().err
+    assert "no folder my-course/ or exercises/" in capsys.readouterr().err
 
 
 def test_the_course_may_be_named(desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Said) -> None:

@@ -27,6 +27,8 @@ WORDS = "The queue keeps the task until its worker has done it. " * 3
 GOALS = """\
 # 01 First
 
+{line}
+
 In this lesson you will
 
 - add a [task](GLOSSARY.md#task),
@@ -47,7 +49,13 @@ Three things to remember:
 2. A worker is a function.
 3. 200 means done.
 
-On to [the exercises](../exercises/01_first.ipynb) and [the next lesson](02_second.ipynb)."""
+{line}"""
+LINES = {
+    "notebooks/01_first.ipynb": "Next: [exercises 01](../exercises/01_first.ipynb)",
+    "solutions/01_first.ipynb": "Previous: [lesson 01](../notebooks/01_first.ipynb) · "
+    "Next: [lesson 02](../notebooks/02_second.ipynb)",
+    "notebooks/02_second.ipynb": "Previous: [exercises 01](../exercises/01_first.ipynb)",
+}
 STORY = """\
 ## {number} Queue it
 
@@ -64,15 +72,15 @@ def course(tmp_path: Path) -> Path:
     (tmp_path / "notebooks" / "GLOSSARY.md").write_text(
         "# Glossary\n\n## task\n\n## worker\n\n## queue\n\n## dead letter\n"
     )
-    save(tmp_path, "notebooks/01_first.ipynb", *good_lesson())
-    save(tmp_path, "notebooks/02_second.ipynb", *good_lesson())
+    for name in ("notebooks/01_first.ipynb", "notebooks/02_second.ipynb"):
+        save(tmp_path, name, *good_lesson(name))
     save(tmp_path, "solutions/01_first.ipynb", *good_solution())
     exercise = to_exercise(notebook(*good_solution()), "x")
     files.write(tmp_path / "exercises" / "01_first.ipynb", files.dump(exercise))
     return tmp_path
 
 
-def good_lesson() -> list[Cell]:
+def good_lesson(name: str = "notebooks/01_first.ipynb") -> list[Cell]:
     sources = [
         "from harness import Lab, predict\nlab = Lab()",
         "%%controller default\ndef index():\n    return 'x'",
@@ -83,15 +91,15 @@ def good_lesson() -> list[Cell]:
         "lab.trace('task1')",
         *(f"x = {number}" for number in range(5)),
     ]
-    cells = [text_cell(GOALS)]
+    cells = [text_cell(GOALS.format(line=LINES[name]))]
     for count, source in enumerate(sources, 1):
         cells += [text_cell(WORDS), code(source, count=count)]
-    return [*cells, text_cell(WRAP_UP)]
+    return [*cells, text_cell(WRAP_UP.format(line=LINES[name]))]
 
 
 def good_solution() -> list[Cell]:
     cells = [
-        text_cell("# Exercises 01\n\nThe lesson is [here](../notebooks/01_first.ipynb)."),
+        text_cell(f"# Exercises 01\n\n{LINES['solutions/01_first.ipynb']}"),
         code("from harness import check", count=1),
     ]
     for place in (1, 2):
@@ -102,7 +110,7 @@ def good_solution() -> list[Cell]:
             code(ANSWER.format(name=f"1_{place}"), count=2 * place, metadata={"nbgrader": answer}),
             code(f'check("1.{place}")', count=2 * place + 1, metadata={"nbgrader": check}),
         ]
-    return [*cells, text_cell("Well done. On to [lesson 02](../notebooks/02_second.ipynb).")]
+    return [*cells, text_cell(f"Well done.\n\n{LINES['solutions/01_first.ipynb']}")]
 
 
 def save(root: Path, name: str, *cells: Cell) -> Path:
@@ -288,8 +296,6 @@ def test_a_lesson_ends_with_a_wrap_up(course):
     ends = {
         "'In this lesson you' and a summary": ("In this lesson you", "Here you"),
         "three things to remember": ("3. 200 means done.", ""),
-        "a link to its exercises, ../exercises/01_first.ipynb": ("../exercises/01_first.ipynb", "02_second.ipynb"),
-        "a link to the next lesson, 02_second.ipynb": ("02_second.ipynb", "01_first.ipynb"),
     }
     assert found(lesson_rules.wrap_up, course) == []
     for message, (old, new) in ends.items():
@@ -297,10 +303,23 @@ def test_a_lesson_ends_with_a_wrap_up(course):
         assert message in says(lesson_rules.wrap_up, course, *cells)
 
 
-def test_the_last_lesson_has_no_next_one(course):
-    (course / "notebooks" / "02_second.ipynb").unlink()
-    (course / "solutions" / "01_first.ipynb").unlink()
-    assert found(lesson_rules.wrap_up, course, text_cell(WRAP_UP.rpartition("On to")[0])) == []
+@pytest.mark.parametrize("name", LINES)
+def test_a_notebook_links_to_its_neighbours_below_its_title_and_at_its_end(course, name):
+    rule, line = lesson_rules.neighbours, LINES[name]
+    assert found(rule, course, name=name) == []
+    top, end = text_cell(f"# A\n\n{line}\n\nText"), text_cell(f"Text\n\n{line}")
+    assert found(rule, course, top, code("1"), end, name=name) == []
+    lower = text_cell(f"# A\n\nText\n\n{line}")
+    assert f"the paragraph below the title isn't {line!r}" in says(rule, course, lower, end, name=name)
+    assert f"the last paragraph of the notebook isn't {line!r}" in says(rule, course, top, code("1"), name=name)
+
+
+def test_a_solution_has_a_lesson_and_a_draft_has_no_neighbours(course):
+    (course / "notebooks" / "01_first.ipynb").unlink()
+    assert (
+        "has no lesson of the same name" in found(lesson_rules.neighbours, course, name="solutions/01_first.ipynb")[0]
+    )
+    assert found(lesson_rules.neighbours, course, text_cell("# A"), name="notebooks/zz.ipynb") == []
 
 
 def test_a_lesson_has_two_predictions_asked_and_cleared_up(course):
@@ -539,23 +558,6 @@ def test_grading_metadata_is_complete(course):
     assert "occurs twice in the notebook" in solution(course, rule, ('"check-2"', '"check-1"'))[0]
 
 
-def test_a_solution_links_back_to_its_lesson(course):
-    rule = rules_for_exercises.ways
-    assert solution(course, rule) == []
-    assert "no link to its lesson" in solution(course, rule, ("../notebooks/01_first", "../notebooks/02_second"))[0]
-    (course / "notebooks" / "01_first.ipynb").unlink()
-    assert "has no lesson of the same name" in solution(course, rule)[0]
-
-
-def test_a_solution_ends_with_a_link_to_the_next_lesson(course):
-    rule, name, broken = rules_for_exercises.ways, "solutions/01_first.ipynb", ("../notebooks/02_second", "02_second")
-    assert solution(course, rule) == []
-    assert "the next lesson, ../notebooks/02_second" in solution(course, rule, broken)[0]
-    assert "does not end with a link" in says(rule, course, *good_solution(), code("1"), name=name)
-    (course / "notebooks" / "02_second.ipynb").unlink()
-    assert solution(course, rule, broken) == []
-
-
 EXERCISE = "exercises/01_first.ipynb"
 
 
@@ -634,7 +636,7 @@ def test_an_edit_in_an_exercise_that_belongs_in_its_solution_is_found(course, ch
 
 
 def test_a_finding_names_file_and_cell(course):
-    cells = [*good_lesson()[:-1], text_cell("The url.", id="closing"), text_cell(WRAP_UP)]
+    cells = [*good_lesson()[:-1], text_cell("The url.", id="closing"), good_lesson()[-1]]
     path = save(course, "notebooks/01_first.ipynb", *cells)
     messages = lint(course, [path])
     assert messages == ["notebooks/01_first.ipynb, cell 26 (id \"closing\"): contains 'url'; write URL"]

@@ -18,6 +18,7 @@ EVERYWHERE: tuple[Rule, ...] = (
     lesson_rules.no_html,
     lesson_rules.spelling,
     lesson_rules.internal_links,
+    lesson_rules.neighbours,
     lesson_rules.figures,
     lesson_rules.nothing_private,
     exercise_rules.parses,
@@ -40,7 +41,6 @@ RULES: dict[str, tuple[Rule, ...]] = {
         exercise_rules.exercise_checks,
         exercise_rules.exercise_parts,
         exercise_rules.grading,
-        exercise_rules.ways,
     ),
     "exercises": (exercise_rules.generated,),  # the other rules apply to the solutions, and none to learners' cells
 }

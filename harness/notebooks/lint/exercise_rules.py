@@ -109,19 +109,6 @@ def parses(page: NotebookPage) -> Found:
         yield None, str(error).removeprefix(", ")
 
 
-def ways(page: NotebookPage) -> Found:
-    """A solution links to its lesson, and ends with a link to the next lesson."""
-    name = f"notebooks/{page.path.name}"
-    targets = [target.partition("#")[0] for cell in page.markdown for target in markdown.links(cell.source)]
-    if not page.sibling("notebooks").exists():
-        yield None, f"has no lesson of the same name, {name}"
-    elif f"../{name}" not in targets:
-        yield None, f"has no link to its lesson, ../{name}"
-    last = page.cells[-1].source if page.cells[-1:] == page.markdown[-1:] else ""
-    if page.following and f"../notebooks/{page.following}" not in markdown.links(last):
-        yield None, f"does not end with a link to the next lesson, ../notebooks/{page.following}"
-
-
 def generated(page: NotebookPage) -> Found:
     """An exercise has the cells that its solution gives; a learner may change the answers and add cells."""
     name = f"solutions/{page.path.name}"

@@ -77,18 +77,26 @@ def goals(page: NotebookPage) -> Found:
 
 
 def wrap_up(page: NotebookPage) -> Found:
-    """A lesson ends with a summary, three things to remember, and links to its exercises and to the next lesson."""
+    """A lesson ends with a summary and three things to remember."""
     closing = [cell for cell in page.cells[-3:] if cell.cell_type == "markdown"]
     text = "\n\n".join(cell.source for cell in closing)
-    exercises = f"../exercises/{page.path.name}" if page.sibling("solutions").exists() else ""
-    targets = ["", *markdown.links(text)]
     parts = {
         "'In this lesson you' and a summary": re.search(r"In this lesson you(?! will)", text),
         "a list of three things to remember": markdown.items(text.partition("remember")[2])[:1] == [3],
-        f"a link to its exercises, {exercises}": exercises in targets,
-        f"a link to the next lesson, {page.following}": page.following in targets,
     }
     yield from ((None, f"does not end with {part}") for part, found in parts.items() if not found)
+
+
+def neighbours(page: NotebookPage) -> Found:
+    """A notebook links to the previous and the next one in a line below its title, and in the same line at its end."""
+    if page.path.parent.name == "solutions" and not page.sibling("notebooks").exists():
+        yield None, f"has no lesson of the same name, notebooks/{page.path.name}"
+    line = page.neighbours
+    paragraphs = [cell.source.split("\n\n") for cell in (page.cells[0], page.cells[-1])] if line and page.cells else []
+    if paragraphs and paragraphs[0][1:2] != [line]:
+        yield page.cells[0], f"the paragraph below the title isn't {line!r}"
+    if paragraphs and paragraphs[1][-1] != line:
+        yield page.cells[-1], f"the last paragraph of the notebook isn't {line!r}"
 
 
 def predictions(page: NotebookPage) -> Found:

@@ -1,5 +1,6 @@
 """A notebook as input of the lint rules, and their findings."""
 
+import posixpath
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,10 +34,27 @@ class NotebookPage:
         return self.root / folder / self.path.name
 
     @property
-    def following(self) -> str:
-        """The file name of the next lesson, or "" in the last lesson."""
-        names = self.root.glob(f"notebooks/{int(self.number) + 1:02}_*.ipynb") if self.number else ()
-        return min((path.name for path in names), default="")
+    def neighbours(self) -> str:
+        """The line of links to the previous and the next notebook of the course, or "" if the notebook isn't in it.
+
+        Each lesson is followed by its exercises. The line is written for the page's own folder.
+        """
+        order = [
+            (f"{kind} {path.name[:2]}", f"{folder}/{path.name}")
+            for path in files.find(self.root, "notebooks")
+            for kind, folder, source in (("lesson", "notebooks", "notebooks"), ("exercises", "exercises", "solutions"))
+            if path.name[:2].isdecimal() and (self.root / source / path.name).exists()
+        ]
+        own = f"{self.path.parent.name.replace('solutions', 'exercises')}/{self.path.name}"
+        place = next((place for place, (_, path) in enumerate(order) if path == own), None)
+        if place is None:
+            return ""
+        near = {"Previous": order[max(place - 1, 0) : place], "Next": order[place + 1 : place + 2]}
+        links = ((word, text, self._link(path)) for word, found in near.items() for text, path in found)
+        return " · ".join(f"{word}: [{text}]({target})" for word, text, target in links)
+
+    def _link(self, path: str) -> str:
+        return posixpath.relpath(path, self.path.parent.name)
 
     def finding(self, cell: Cell | None, message: str) -> str:
         """Return a message with the file's name and, unless the cell is None, the cell's label in front of it."""
