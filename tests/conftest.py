@@ -7,12 +7,14 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness.state import VARIABLE
+from tests.support.pythons import python_path
 
 if TYPE_CHECKING:
     from harness import Lab
@@ -26,10 +28,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep what the tests solve apart from the progress of whoever runs them; kernels that they start inherit it."""
+    """Set the environment of the tests and of the processes that they start.
+
+    What the tests solve is kept apart from the progress of the user, and each process starts faster.
+    """
     folder = tempfile.mkdtemp(prefix="harness-tests-")
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     os.environ[VARIABLE] = folder
+    os.environ["PYTHONPATH"] = python_path(Path(__file__).parent / "support" / "fast_start")
 
 
 @pytest.hookimpl(trylast=True)

@@ -20,6 +20,7 @@ from harness.notebooks.build import execute
 from harness.state import VARIABLE
 from tests.support.isolation import ROOT, namespace, python, without_network
 from tests.support.labs import shell
+from tests.support.pythons import python_path
 from tests.support.scratch import code, notebook
 
 pytestmark = pytest.mark.notebook
@@ -47,7 +48,7 @@ def offline(tmp_path: Path, log: Path) -> Run:
         "HOME": str(tmp_path),
         "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
         "OFFLINE_LOG": str(log),
-        "PYTHONPATH": str(ROOT / "tests" / "support" / "offline"),
+        "PYTHONPATH": python_path(ROOT / "tests" / "support" / "offline"),
         VARIABLE: str(tmp_path / "state"),
     }
 

@@ -12,6 +12,7 @@ import pytest
 
 from harness.classroom.new_exercise import scaffold
 from harness.errors import CourseError
+from tests.support.pythons import python_path
 
 pytestmark = pytest.mark.notebook
 
@@ -30,7 +31,7 @@ def copied(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(folder)}
+    environment = os.environ | {"PYTHONPATH": python_path(folder)}
     command = [sys.executable, "-P", "-m", *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 

@@ -40,6 +40,11 @@ def test_reading_a_notebook_does_not_load_nbformat(desk: Desk) -> None:
     assert run.returncode == 0
 
 
+def test_a_process_that_loads_nbformat_in_the_tests_does_not_spend_a_second_on_a_grammar() -> None:
+    run = subprocess.run([sys.executable, "-c", "import sys, nbformat; sys.exit('lark' in sys.modules)"], check=False)
+    assert run.returncode == 0
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
 def test_any_unicode_encoding_is_read(desk: Desk, encoding: str) -> None:
     path, before = desk.path("01"), sources(desk.path("01"))

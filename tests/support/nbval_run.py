@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
+from tests.support.pythons import python_path
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -45,7 +47,7 @@ def pytest_on(folder: Path, scratch: Path, *options: str, columns: int = 120, sh
     environment = {**os.environ, "TMPDIR": str(scratch), "COLUMNS": str(columns)}
     if share_kernel:
         command += ["-p", "tests.support.shared_kernel", "-p", "no:hypothesispytest", "-p", "no:anyio"]
-        environment["PYTHONPATH"] = str(ROOT)
+        environment["PYTHONPATH"] = python_path(ROOT)
     done = subprocess.run([*command, *options], cwd=folder, env=environment, capture_output=True, text=True)
     run = Run({}, {}, done.stdout)
     for case in ElementTree.parse(report).iter("testcase"):

@@ -18,6 +18,7 @@ from harness.notebooks.cells import cell_target
 from harness.notebooks.normal_form import normalise
 from tests.support.answers import fill, wrong_answers
 from tests.support.isolation import classroom
+from tests.support.pythons import python_path
 
 pytestmark = pytest.mark.classroom
 
@@ -46,7 +47,8 @@ def run(folder: Path, path: Path, *commands: str) -> tuple[dict[str, object], st
     """
     python = classroom("python")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "COV_"))}
-    environment |= {"HOME": str(folder), "PATH": f"{python.parent}:{os.environ['PATH']}", "PYTHONPATH": str(path)}
+    environment |= {"HOME": str(folder), "PATH": f"{python.parent}:{os.environ['PATH']}"}
+    environment["PYTHONPATH"] = python_path(path)
     done = subprocess.run(
         [python, ROOT / "tests" / "support" / "nbgrader_script.py", *commands],
         cwd=folder,
