@@ -6,6 +6,7 @@ import sys
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from importlib import metadata
 from pathlib import Path
@@ -89,6 +90,7 @@ def module_of(source: str, name: str) -> str:
     return f"{source}.{name}" if f"{source}.{name}".removeprefix("harness.") in FILES else source
 
 
+@cache
 def ours(path: Path, *, typing: bool) -> set[str]:
     names = {name for name in imported(parse(path), typing=typing) if name.split(".")[0] == "harness"}
     return {name.removeprefix("harness.") if name != "harness" else "__init__" for name in names}
