@@ -14,6 +14,7 @@ from harness.appengine.web2py.process_state import ignore_library_warnings
 from harness.errors import MagicError
 from harness.lab import current_lab
 from harness.notebooks.cells import MAGICS, cell_body, cell_magic, magic_first, parse_magic
+from harness.notebooks.completion import complete_controllers
 
 _HELP = {  # IPython shows it for `%%controller?`
     "controller": """Write the rest of the cell as a controller, controllers/NAME.py, of the newest lab.
@@ -49,6 +50,7 @@ _HELP = {  # IPython shows it for `%%controller?`
     is paused until the file contains it again.
     """,
 }
+_LOADED = "%load_ext harness"
 _SDK = "/google/appengine/"
 # The definitions that web2py treats as actions (REGEX_EXPOSED, gluon/compileapp.py, 2.26.1 and 3.3.3).
 _ACTION = re.compile(r"def\s+(_?[a-zA-Z0-9]\w*)\( *\)\s*:")
@@ -104,16 +106,18 @@ def _is_foreign(step: TracebackType) -> bool:
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """Register the magics, shorten tracebacks and hide warnings about libraries; a second call has no effect.
+    """Register the magics and completion, shorten tracebacks and hide warnings about libraries.
 
-    IPython calls this function when it runs `%load_ext harness`.
+    IPython calls this function when it runs `%load_ext harness`. A second call has no effect.
     """
     for magic in MAGICS:
         shell.register_magic_function(_writer(magic), "cell", magic)
         # Below code, IPython parses the line "%%controller default" as a line magic with the name "%controller".
         shell.register_magic_function(_refuse_below_code(magic), "line", f"%{magic}")
     if begin_with_magic not in shell.input_transformers_cleanup:
-        shell.input_transformers_cleanup.insert(0, begin_with_magic)  # IPython's own transformers remove blank lines
+        # IPython's own transformers remove blank lines.
+        shell.input_transformers_cleanup[:0] = [begin_with_magic, load_once]
+    complete_controllers(shell)
     shorten_tracebacks(shell)
     ignore_library_warnings()  # a cell that imports Google's client prints them
 
@@ -129,6 +133,14 @@ def begin_with_magic(lines: list[str]) -> list[str]:
         lines = magic_first(cell).splitlines(keepends=True)
         return [*lines, "\n"] if len(lines) == 1 else lines
     return lines
+
+
+def load_once(lines: list[str]) -> list[str]:
+    """Return a cell's lines with a blank line for `%load_ext harness`, for which IPython 9 would print a remark.
+
+    The extension is loaded, because it has registered this transformer. So the line would do nothing else.
+    """
+    return ["\n" if line.rstrip() == _LOADED else line for line in lines]
 
 
 def _refuse_below_code(magic: str) -> Callable[[str], None]:

@@ -39,6 +39,19 @@ class Kernel:
             texts.append(received[1])
         return "".join(texts)
 
+    def complete(self, source: str) -> list[str]:
+        """Return the completions at the mark `|` of a cell, without the part that is already in front of the mark."""
+        before, _, after = source.partition("|")
+        reply = self._client.complete(before + after, len(before), reply=True, timeout=SECONDS)["content"]
+        typed = len(before) - reply["cursor_start"]
+        return [str(match)[typed:] for match in reply["matches"]]
+
+    def inspect(self, source: str) -> str:
+        """Return what Shift+Tab shows at the mark `|` of a cell, or "" if the name is unknown."""
+        before, _, after = source.partition("|")
+        reply = self._client.inspect(before + after, len(before), reply=True, timeout=SECONDS)["content"]
+        return str(reply["data"].get("text/plain", ""))
+
     def restart(self) -> None:
         """Restart the kernel, as the kernel menu does, and as JupyterLab does after a kernel died."""
         self.manager.restart_kernel(now=True)

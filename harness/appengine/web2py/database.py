@@ -98,14 +98,25 @@ def _run_models(gluon: ModuleType, app: str, applications: Path) -> list[Any]:
     """Run the models as web2py's shell does (gluon/shell.py), with a request that was never sent. Return the DALs."""
     from pydal._globals import THREAD_LOCAL
 
-    environ = to_web2py(Request("GET", f"/{app}/default/index"))
-    request = gluon.globals.Request(environ)
-    request.env.update((name.lower().replace(".", "_"), value) for name, value in environ.items())
-    request.update(application=app, controller="default", function="index", folder=str(applications / app))
-    request.update(client="127.0.0.1", is_local=True, is_shell=True)
-    environment = gluon.compileapp.build_environment(request, gluon.globals.Response(), gluon.globals.Session())
+    environment = build_environment(gluon, Request("GET", f"/{app}/default/index"), applications / app)
     gluon.compileapp.run_models_in(environment)
     return [dal for group in vars(THREAD_LOCAL).get("_pydal_db_instances_", {}).values() for dal in group]
+
+
+def build_environment(gluon: ModuleType, request: Request, app: Path, *, current: bool = True) -> dict[str, Any]:
+    """Return the names that web2py gives to the models of the application in the folder `app`.
+
+    If `current` is false, the modules of web2py don't know this request as `current.request`.
+    """
+    environ = to_web2py(request)
+    made = gluon.globals.Request(environ)
+    made.env.update((name.lower().replace(".", "_"), value) for name, value in environ.items())
+    made.update(application=app.name, controller="default", function="index", folder=str(app))
+    made.update(client="127.0.0.1", is_local=True, is_shell=True)
+    names: dict[str, Any] = gluon.compileapp.build_environment(
+        made, gluon.globals.Response(), gluon.globals.Session(), store_current=current
+    )
+    return names
 
 
 def _explain(gluon: ModuleType, error: BaseException, app: str, applications: Path) -> str:

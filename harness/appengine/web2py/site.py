@@ -11,6 +11,7 @@ from typing import Any
 from harness.appengine.web2py import app_files
 from harness.appengine.web2py.app_files import ROUTES, check_app, check_path
 from harness.appengine.web2py.boot import boot
+from harness.appengine.web2py.controller_names import controller_names
 from harness.appengine.web2py.database import Reader
 from harness.appengine.web2py.environ import read_address, to_web2py
 from harness.appengine.web2py.instance import SharedSite
@@ -19,7 +20,7 @@ from harness.appengine.web2py.roots import ActiveRoot
 from harness.appengine.web2py.tickets import name_and_message
 from harness.appengine.wsgi import call
 from harness.errors import HandlerStopped, LabClosedError, NameRefusedError, SourceError, quoted
-from harness.records import Request, Response, Route
+from harness.records import Headers, Request, Response, Route
 
 
 class Site:
@@ -143,6 +144,24 @@ class Site:
         self._require_open()
         with self._active_root.inside():
             return read_address(self._gluon, request)
+
+    def names(self, headers: Headers = (), app: str = "tutorial", model: str = "") -> dict[str, Any]:
+        """Return the global names of an application's controllers, without running its models (see `controller_names`).
+
+        Args:
+            headers: the headers of the request that the name `request` stands for.
+            app: the application.
+            model: the source of one more model, for example one that is being written.
+
+        Raises:
+            NameRefusedError: If the application does not exist.
+        """
+        self._require_open()
+        self._require_app(app)
+        request, folder = Request("POST", f"/{app}/default/index", headers), self._applications / app
+        sources = [path.read_text("utf-8", errors="replace") for path in sorted((folder / "models").rglob("*.py"))]
+        with self._active_root.inside():
+            return controller_names(self._gluon, request, folder, [*sources, model])
 
     def forget_ram(self) -> None:
         """Drop what all applications keep in `cache.ram`, as a restart of the instance does."""
