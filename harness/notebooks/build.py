@@ -34,7 +34,8 @@ def kernel_environment(*, learners: bool = False) -> Iterator[dict[str, str]]:
 
     The kernel gets its own IPython folder, without the user's start-up files and history. It shows no progress bars of
     tqdm, because they depend on real time. It gets no variables of pytest, because ipykernel 7 doesn't capture the
-    output of child processes if PYTEST_CURRENT_TEST is set.
+    output of child processes if PYTEST_CURRENT_TEST is set. It doesn't get JPY_SESSION_NAME either, because a
+    learner may start this process in a notebook.
 
     Args:
         learners: save solved exercises in the learner's progress; otherwise they are discarded with the kernel.
@@ -43,7 +44,8 @@ def kernel_environment(*, learners: bool = False) -> Iterator[dict[str, str]]:
         All environment variables. The IPython folder is deleted at the end of the `with` block.
     """
     with temporary_folder("ipython") as folder:
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+        foreign = ("PYTEST_", "JPY_SESSION_NAME")
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
         progress = {} if learners else {VARIABLE: str(folder / "progress")}
         yield {**inherited, "IPYTHONDIR": str(folder), "TQDM_DISABLE": "1", **progress}
 

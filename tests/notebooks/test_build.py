@@ -432,11 +432,13 @@ def test_a_notebook_runs_in_its_own_folder_without_pytests_variables(tmp_path):
     assert run.cells[0].outputs[0].data["text/plain"] == repr(repr((os.path.realpath(tmp_path), False)))
 
 
-def test_the_users_own_ipython_settings_do_not_reach_the_notebook(monkeypatch, tmp_path):
+def test_the_users_own_ipython_settings_and_open_notebook_do_not_reach_the_notebook(monkeypatch, tmp_path):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "open.ipynb"))
     with kernel_environment() as environment:
         folder = environment["IPYTHONDIR"]
         assert folder != str(tmp_path)
+        assert "JPY_SESSION_NAME" not in environment
     assert not Path(folder).exists()
 
 
