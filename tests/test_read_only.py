@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.course.progress_file import parse
+from harness.course.progress_file import Progress
 from harness.state import VARIABLE
 from tests.support.isolation import ROOT, in_read_only, python
 
@@ -55,7 +55,7 @@ def test_a_check_in_a_read_only_course_counts(home):
     assert done.returncode == 0, done.stderr
     assert "1.1 correct" in done.stdout
     assert "1 of 30 exercises solved" in done.stdout
-    assert parse((home / "state" / "progress.json").read_text(encoding="utf-8"))["1.1"].solved
+    assert Progress.parse((home / "state" / "progress.json").read_text(encoding="utf-8"))["1.1"].solved
 
 
 def test_doctor_says_that_answers_cannot_be_saved_and_where_to_work(home):

@@ -23,7 +23,8 @@ from harness.classroom.doctor_report import SetupFinding, SetupState, installed
 from harness.classroom.jupyterlab import PORT
 from harness.course import progress_file
 from harness.course.catalogue import exercises as all_exercises
-from harness.course.progress_file import VERSION, BrokenFile, NewerFile, parse, progress_files
+from harness.course.progress_file import Progress
+from harness.course.state_file import BrokenFile, NewerFile
 from harness.errors import NotebookError, ProgressError, Web2pyNotFoundError
 from harness.notebooks import files
 from harness.notebooks.files import read_saved
@@ -132,7 +133,7 @@ def exercises(course: Path) -> SetupFinding:
 
 
 def progress(course: Path) -> SetupFinding:
-    """Write to the state folder, and read the progress file in it."""
+    """Write to the state folder, and read the files in it."""
     another = f"set {VARIABLE} to another folder"
     try:
         folder = state_folder()
@@ -141,12 +142,14 @@ def progress(course: Path) -> SetupFinding:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         _try_to_write(folder)
-        for path in filter(Path.exists, progress_files(folder)):
-            parse(path.read_text(encoding="utf-8"))
+        for kind in (Progress,):
+            for path in filter(Path.exists, kind.files(folder)):
+                kind.parse(path.read_text(encoding="utf-8"))
     except NewerFile as error:
-        return problem(f"{path} belongs to a newer course ({error}; this one reads {VERSION})", "update the course")
+        reads = f"this one reads {kind.version}"
+        return problem(f"{path} belongs to a newer course ({error}; {reads})", "update the course")
     except (BrokenFile, UnicodeDecodeError) as error:
-        return note(f"{path} is broken ({error})", "the next check renames it and starts a new one")
+        return note(f"{path} is broken ({error})", "the course renames it when you next use it, and starts a new one")
     except OSError as error:
         return problem(f"{folder} can't be used: {error.strerror or error}", f"fix that, or {another}")
     every = [exercise.number for exercise in all_exercises()]

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.course import progress_file
-from harness.course.progress_file import BrokenFile, Entry, NewerFile, Progress, dump, locked, merge, parse
+from harness.course.progress_file import Entry, Progress
+from harness.course.state_file import BrokenFile, NewerFile, locked, merge
 from harness.errors import ProgressError
 from harness.state import VARIABLE, shown, state_folder
 from tests.support.isolation import namespace, on_small_disk, python
@@ -49,7 +50,7 @@ def write(folder: Path, text: str) -> Path:
 
 
 def saved(folder: Path) -> dict[str, Entry]:
-    return parse((folder / "progress.json").read_text(encoding="utf-8"))
+    return Progress.parse((folder / "progress.json").read_text(encoding="utf-8"))
 
 
 def names(folder: Path) -> list[str]:
@@ -72,7 +73,7 @@ def test_what_two_sessions_did_adds_up_and_the_first_date_counts():
 
 def test_what_is_written_is_read_again():
     entries = {"1.1": Entry(True, MAY, 2, 1), "1.2": Entry(), "1.3": Entry(True)}
-    assert parse(dump(entries)) == entries
+    assert Progress.parse(Progress.dump(entries)) == entries
 
 
 def test_what_was_solved_first_when_and_after_how_much_outlives_the_session(monkeypatch, folder):
@@ -160,9 +161,9 @@ def test_a_file_of_a_newer_course_stays_as_it_is_and_the_session_goes_on(folder,
 
 def test_only_a_later_version_counts_as_newer():
     with pytest.raises(NewerFile):
-        parse('{"version": 99}')
+        Progress.parse('{"version": 99}')
     with pytest.raises(BrokenFile):
-        parse('{"version": -1}')
+        Progress.parse('{"version": -1}')
 
 
 def test_where_nothing_can_be_written_the_session_goes_on_and_says_so_once(folder, capsys):
@@ -415,7 +416,7 @@ def test_on_a_full_disk_the_old_file_stays_whole_and_what_is_new_waits(folder, d
     folder.mkdir()
     command = [*python(DISKS[disk] + FULL), str(folder)]
     done = run(on_small_disk(folder, *command) if disk == "tmpfs" else command)
-    entries = parse(done.stdout)
+    entries = Progress.parse(done.stdout)
     assert {number: entry.solved for number, entry in entries.items()} == dict.fromkeys(("1.1", "1.2", "1.3"), True)
     assert entries["1.3"].checks == 2
     told = " ".join(done.stderr.split())

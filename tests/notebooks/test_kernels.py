@@ -11,7 +11,7 @@ import pytest
 
 from harness.appengine.web2py.roots import sweep
 from harness.course.catalogue import find_exercise, solution_cells
-from harness.course.progress_file import Entry, parse
+from harness.course.progress_file import Entry, Progress
 from harness.state import VARIABLE
 from tests.support.kernels import Kernel, kernel, wait_for
 
@@ -46,7 +46,7 @@ def labs(state: Path) -> set[str]:
 
 
 def saved(state: Path) -> dict[str, Entry]:
-    return parse((state / "progress.json").read_text(encoding="utf-8"))
+    return Progress.parse((state / "progress.json").read_text(encoding="utf-8"))
 
 
 def answer(number: str) -> str:
