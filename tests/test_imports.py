@@ -50,7 +50,7 @@ APPENGINE = {
     "__init__": "",
 }
 HEAVY = {"gluon", "pydal", "google.protobuf", "google.appengine.api.taskqueue", "matplotlib", "numpy", "time_machine"}
-HEAVY |= {"IPython", "nbformat", "nbclient", "jupyterlab", "nbconvert", "pytest", "click", "rich"}
+HEAVY |= {"anywidget", "IPython", "nbformat", "nbclient", "jupyterlab", "nbconvert", "pytest", "click", "rich"}
 
 
 def parse(path: Path) -> ast.Module:

@@ -23,6 +23,7 @@ from harness.classroom.doctor_report import SetupFinding, SetupState, installed
 from harness.classroom.jupyterlab import PORT
 from harness.course import progress_file
 from harness.course.catalogue import exercises as all_exercises
+from harness.course.predictions import Choices
 from harness.course.progress_file import Progress
 from harness.course.state_file import BrokenFile, NewerFile
 from harness.errors import NotebookError, ProgressError, Web2pyNotFoundError
@@ -142,7 +143,7 @@ def progress(course: Path) -> SetupFinding:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         _try_to_write(folder)
-        for kind in (Progress,):
+        for kind in (Progress, Choices):
             for path in filter(Path.exists, kind.files(folder)):
                 kind.parse(path.read_text(encoding="utf-8"))
     except NewerFile as error:

@@ -13,7 +13,7 @@ from harness.errors import NotebookError
 from harness.notebooks.copies import MY_COURSE
 from harness.state import command
 
-# Turns off the news, which would use the network, and hides PAGES. It also encrypts the connections to kernels, because
+# Turns off the news, which would use the network, hides PAGES, and loads saved_predictions.py. It also encrypts the connections to kernels, because
 # ipykernel 7 prints a warning for each kernel without encryption.
 CONFIG = Path(__file__).parent / "jupyter"
 QUIET = ("--ServerApp.log_level=ERROR", "--LabApp.log_level=ERROR")

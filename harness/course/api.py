@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from harness.course import progress_file
+from harness.course import predictions, progress_file
 from harness.course.catalogue import (
     Exercise,
     body,
@@ -16,10 +16,10 @@ from harness.course.trial import check_answer
 from harness.course.verdict import CheckOutcome, Verdict, wrap
 from harness.errors import CheckError, CourseError, quoted
 from harness.lab import current_lab, files_written
+from harness.notebooks.session import notebook_path
 from harness.show import Table, progress_table
 
 _headlines: deque[str] = deque(maxlen=1000)  # outside pytest, nothing drains it
-_choices = dict[str, str]()  # by prediction, the option that was chosen in this session
 
 
 def record_result(verdict: Verdict) -> None:
@@ -139,28 +139,30 @@ def progress() -> Table[dict[str, str]]:
 
 
 def predict(name: str = "", choice: str | None = None, *, reveal: bool = False) -> None:
-    """Print the question of a prediction, record a choice, or print the answer.
+    """Show the question of a prediction, record a choice, or show the answer.
+
+    An open notebook shows cards, on which the learner chooses an option with the mouse or the keyboard. Elsewhere, the
+    question and the answer are printed.
 
     Args:
         name: the prediction ("1.a").
-        choice: the letter of an option, in either case. Without it, the question is printed.
-        reveal: print the right option and the reason for it.
+        choice: the letter of an option, in either case. Without it, the question is shown.
+        reveal: show the right option and the reason for it.
 
     Raises:
         CourseError: the prediction doesn't exist, or it doesn't have that option.
     """
     prediction = find_prediction(name, "predict")
-    options, answer = prediction.options, prediction.answer
-    if reveal:
-        chosen = _choices.get(name)
-        found = {None: "", answer: f"You chose {chosen}, and that is right. "}
-        comparison = found.get(chosen, f"You chose {chosen}, but the answer is {answer}. ")
-        print(wrap(f"{comparison}{answer}: {options[answer]} {prediction.why}"))
-    elif choice is None:
-        lines = [wrap(text, f"  {letter}", indent=5) for letter, text in options.items()]
-        print("\n".join([wrap(prediction.question), *lines, f'Say what you think: predict("{name}", "A")']))
+    options = prediction.options
+    if choice is None or reveal:
+        if notebook_path() is not None:
+            from harness.course import prediction_card  # imported late, because `import harness` must be fast
+
+            (prediction_card.show_answer if reveal else prediction_card.show_question)(name)
+        else:
+            print((predictions.answer_text if reveal else predictions.question_text)(name, prediction))
     elif isinstance(choice, str) and (letter := choice.strip().upper()) in options:
-        _choices[name] = letter
+        predictions.choose(name, letter)
         print(wrap(f"You chose {letter}: {options[letter]} The next cell shows whether that is right."))
     else:
         raise CourseError(f"prediction {name} has no option {quoted(choice)}; choose one of {', '.join(options)}")

@@ -229,7 +229,11 @@ class Notebook:
         shown.locator(".jp-InputPrompt").click()
         self.window.execute("notebook:run-cell")
         self.window.wait(IDLE)
-        return "\n".join(shown.locator(".jp-OutputArea-output").all_inner_texts())
+        return self.shown(cell)
+
+    def shown(self, cell: str) -> str:
+        """Return what a learner reads below a cell."""
+        return "\n".join(self._cell(cell).locator(".jp-OutputArea-output").all_inner_texts())
 
     def source(self, cell: str) -> str:
         return next(str(each["source"]) for each in self.cells() if each["id"] == cell)

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from harness.course.catalogue import find_prediction
 from harness.notebooks import files
 from harness.notebooks.normal_form import normalise
+from harness.state import state_folder
 from tests.browser.driver import DARK, LIGHT, ROOT, jupyterlab, require_chromium
 from tests.support.scratch import code, markdown, save
 
@@ -33,9 +35,20 @@ def test_a_lesson_runs_and_saves_what_is_committed(visit, server, name):
     raised = [cell["id"] for cell in cells if any(output["output_type"] == "error" for output in cell["outputs"])]
     assert raised == [cell["id"] for cell in cells if "raises-exception" in cell["metadata"].get("tags", [])]
     notebook.save()
-    saved = files.dump(normalise(files.read(server.root / "notebooks" / name)))
+    saved = files.dump(normalise(with_printed_predictions(files.read(server.root / "notebooks" / name))))
     committed = (ROOT / "notebooks" / name).read_text(encoding="utf-8")
     assert saved.splitlines() == committed.splitlines()
+
+
+def with_printed_predictions(notebook: files.Notebook) -> files.Notebook:
+    """Replace the cards of predictions by their text, which is what the build saves."""
+    for cell in notebook.cells:
+        if "predict(" in cell.source:
+            for output in (each for each in cell.outputs if each.output_type == "display_data"):
+                text = output.data["text/plain"]
+                output.clear()
+                output.update(output_type="stream", name="stdout", text=f"{text}\n")
+    return notebook
 
 
 def test_a_link_leads_from_a_lesson_to_its_exercises(window):
@@ -115,6 +128,54 @@ def test_a_learner_goes_from_a_lesson_through_an_exercise_to_the_progress(window
 
     exercise.write("ex2-1-check", "progress()")
     assert "1 of 30 exercises solved" in exercise.run("ex2-1-check")
+
+
+ASK, REVEAL = "predict('2.a')", "predict('2.a', reveal=True)"
+
+
+def test_a_learner_predicts_with_keyboard_and_mouse_and_finds_the_choice_the_next_day(window, course):
+    """2.a: A and B by keyboard, C by mouse; the answer, in both themes; and the same notebook on another day."""
+    save(course / "notebooks" / "zz.ipynb", code("from harness import predict"), code(ASK, id="ask"), code(REVEAL))
+    page, viewport = window.page, window.page.viewport_size
+    lesson = window.open("notebooks/zz.ipynb")
+    setup, ask, reveal = (cell["id"] for cell in lesson.code_cells())
+    lesson.run(setup)
+    assert "Choose an option." in lesson.run(ask)
+    card = page.locator(".tqc-prediction")
+    page.keyboard.press("Escape")
+    while "tqc-option" not in page.evaluate("document.activeElement.className"):
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    card.get_by_text("You chose A.").wait_for()
+    page.keyboard.press("b")  # outside the card, this key adds a cell
+    assert page.evaluate("document.activeElement.getAttribute('aria-pressed')") == "true"
+    card.get_by_role("button", name="Thank you").nth(1).click()
+    card.get_by_text("You chose C.").wait_for()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Space")
+    card.get_by_text("You chose B.").wait_for()
+    assert len(lesson.cells()) == 3
+    assert find_prediction("2.a").why not in page.content()
+    assert "✗ You chose B, but the answer is C." in lesson.run(reveal)
+    card.get_by_text("The answer was shown.").wait_for()
+    assert card.locator(".tqc-right").inner_text().endswith("✓ right answer")
+    assert card.locator(".tqc-wrong").inner_text().endswith("✗ your choice")
+    for theme, width, colour in ((LIGHT, 1440, "rgba(0, 0, 0, 0.87)"), (DARK, 1024, "rgb(255, 255, 255)")):
+        window.choose_theme(theme)
+        page.set_viewport_size({"width": width, "height": 900})
+        window.wait(f"() => getComputedStyle(document.querySelector('.tqc-prediction')).color === '{colour}'")
+        assert card.evaluate("card => card.scrollWidth <= card.clientWidth && card.clientWidth > 400")
+    window.choose_theme(LIGHT)
+    page.set_viewport_size(viewport)
+
+    lesson.save()
+    window.close_notebooks()
+    lesson = window.open("notebooks/zz.ipynb")
+    assert "You chose B. Run this cell to change your choice." in lesson.shown(ask)
+    lesson.run(setup)
+    assert "✗ You chose B, but the answer is C." in lesson.run(reveal)
+    assert "You chose B. You can change your choice" in lesson.run(ask)
+    (state_folder() / "predictions.json").unlink()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 import harness.lab
 from harness import Lab, check, hint, predict, progress, solution
-from harness.course import api, progress_file
+from harness.course import api, predictions, progress_file
 from harness.course.catalogue import body, exercises, find_exercise, lessons, solution_cells, stub_cells
 from harness.course.progress_file import Progress
 from harness.course.trial import Decided, Trial, check_answer
@@ -29,6 +29,7 @@ def fresh_learner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, str(tmp_path / "state"))
     monkeypatch.setattr(progress_file, "_session", Progress())
     monkeypatch.setattr(harness.lab, "_written", {})
+    monkeypatch.setattr(predictions, "_session", predictions.Choices())
 
 
 def write(lab: Lab, number: str, *, solved: bool) -> None:

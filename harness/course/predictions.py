@@ -1,0 +1,119 @@
+"""Predictions: the options that a learner chose, kept between sessions, and what `predict` shows."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from html import escape
+
+from harness.course.catalogue import Prediction, find_prediction
+from harness.course.progress_file import now
+from harness.course.state_file import StateFile
+from harness.course.verdict import wrap
+
+WIDGET = "application/vnd.jupyter.widget-view+json"  # the media type of a card with buttons
+NAME = "prediction"  # in an output's metadata: the prediction whose card the output is
+_RIGHT, _WRONG, _SKIPPED = "#2e8b57", "#d9534f", "#3b82c4"  # beside a symbol; each is visible in both themes
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The option that a learner chose last, and when, in UTC ("2026-05-01T09:00:00Z")."""
+
+    letter: str
+    date: str
+
+    def __add__(self, other: Choice) -> Choice:
+        """Return the later one of two choices."""
+        return self if self.date > other.date else other
+
+    def as_json(self) -> dict[str, object]:
+        """Return the fields as JSON."""
+        return asdict(self)
+
+
+class Choices(StateFile[Choice]):
+    """The choices that one session knows, by prediction."""
+
+    name, section, version = "predictions", "predictions", 1
+
+    @classmethod
+    def entry(cls, fields: dict[str, object]) -> Choice:
+        """Return the choice with these fields, or raise TypeError."""
+        choice = Choice(**fields)  # type: ignore[arg-type]
+        if not all(isinstance(each, str) for each in fields.values()):
+            raise TypeError("a choice has a field of the wrong type")
+        return choice
+
+    @staticmethod
+    def kept(entry: Choice) -> Choice | None:
+        """Return the choice itself."""
+        return entry
+
+
+_session = Choices()
+
+
+def choose(name: str, letter: str) -> None:
+    """Remember the option that the learner chose for a prediction ("1.a")."""
+    _session.add(name, Choice(letter, now()))
+
+
+def chosen(name: str, prediction: Prediction) -> str:
+    """Return the letter of the option that the learner chose, in this session or an earlier one, or ""."""
+    choice = _session.entries().get(name)
+    return choice.letter if choice and choice.letter in prediction.options else ""
+
+
+def static_card(name: str) -> dict[str, str]:
+    """Return the question of a prediction as text and as a card without buttons, by media type."""
+    prediction = find_prediction(name)
+    return {"text/plain": question_text(name, prediction), "text/html": question_html(name, prediction)}
+
+
+def question_text(name: str, prediction: Prediction) -> str:
+    """Return the question as text: its options, the choice, and what to type."""
+    lines = [wrap(text, f"  {letter}", indent=5) for letter, text in prediction.options.items()]
+    letter = chosen(name, prediction)
+    call = f'predict("{name}", "{next(each for each in prediction.options if each != letter)}")'
+    end = f"You chose {letter}. To change your choice, type {call}" if letter else f"Say what you think: {call}"
+    return "\n".join([wrap(prediction.question), *lines, end])
+
+
+def question_html(name: str, prediction: Prediction) -> str:
+    """Return the question as a card without buttons, for a notebook that was saved."""
+    letter = chosen(name, prediction)
+    options = [_option(prediction, each, "(your choice)" if each == letter else "") for each in prediction.options]
+    status = f"You chose {letter}. Run this cell to change your choice." if letter else "Run this cell to choose."
+    return _card(_SKIPPED, escape(prediction.question), *options, status)
+
+
+def answer_text(name: str, prediction: Prediction) -> str:
+    """Return the answer as text, with the choice and the reason."""
+    letter, answer = chosen(name, prediction), prediction.answer
+    return wrap(f"{_comparison(letter, answer)} {answer}: {prediction.options[answer]} {prediction.why}".lstrip())
+
+
+def answer_html(name: str, prediction: Prediction) -> str:
+    """Return the answer as a card, with the choice and the reason."""
+    letter, answer = chosen(name, prediction), prediction.answer
+    symbol, colour = ("✓", _RIGHT) if letter == answer else ("✗", _WRONG) if letter else ("–", _SKIPPED)
+    comparison = _comparison(letter, answer) or f"You skipped prediction {name}. The answer is {answer}."
+    yours = [_option(prediction, letter, "(your choice)")] if letter not in ("", answer) else []
+    right = _option(prediction, answer, "(right answer)")
+    return _card(colour, f"{symbol} {comparison}", *yours, right, escape(prediction.why))
+
+
+def _comparison(letter: str, answer: str) -> str:
+    if letter == answer:
+        return f"You chose {letter}, and that is right."
+    return f"You chose {letter}, but the answer is {answer}." if letter else ""
+
+
+def _option(prediction: Prediction, letter: str, mark: str) -> str:
+    return f"<strong>{letter}</strong> {escape(prediction.options[letter])} {mark}".rstrip()
+
+
+def _card(colour: str, head: str, *paragraphs: str) -> str:
+    body = "".join(f'<p style="margin:0.4em 0 0">{each}</p>' for each in paragraphs)
+    style = f"border-left:4px solid {colour};padding:0 0 0.2em 1em"
+    return f'<div style="{style}"><p style="margin:0"><strong>{head}</strong></p>{body}</div>'
