@@ -13,8 +13,8 @@ from harness.errors import NotebookError
 from harness.notebooks.copies import MY_COURSE
 from harness.state import command
 
-# Turns off the news, which would use the network, hides PAGES, and loads saved_predictions.py. It also encrypts the connections to kernels, because
-# ipykernel 7 prints a warning for each kernel without encryption.
+# Turns off the news, which would use the network, hides PAGES, and loads saved_predictions.py. It also encrypts the
+# connections to kernels, because ipykernel 7 prints a warning for each kernel without encryption.
 CONFIG = Path(__file__).parent / "jupyter"
 QUIET = ("--ServerApp.log_level=ERROR", "--LabApp.log_level=ERROR")
 PORT = 8888  # on 127.0.0.1; JupyterLab uses the next free port if it is taken

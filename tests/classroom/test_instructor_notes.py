@@ -57,7 +57,7 @@ def test_the_notes_are_up_to_date(text):
 
 
 def test_minutes_are_those_that_the_lessons_state(course, text):
-    assert {number: found.minutes for number, found in course.items()}["01"] == 35
+    assert {number: found.minutes for number, found in course.items()}["01"] == 40
     for lesson in lessons():
         assert f"[Lesson]({course[lesson.number].file}): {course[lesson.number].minutes} minutes" in text
 
@@ -184,7 +184,7 @@ def test_a_bank_that_is_not_there_is_named(tmp_path):
 
 def test_a_lesson_without_minutes_is_named(copied):
     lesson = copied / "notebooks" / "01_first_task.ipynb"
-    lesson.write_text(lesson.read_text(encoding="utf-8").replace("35 minutes", "a while"), encoding="utf-8")
+    lesson.write_text(lesson.read_text(encoding="utf-8").replace("40 minutes", "a while"), encoding="utf-8")
     with pytest.raises(NotebookError, match="01_first_task.ipynb: its first cell doesn't state how many minutes"):
         guide(copied, copied / "tests" / "answers")
 
