@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from harness.course.catalogue import ROOT
-from harness.course.progress_file import locked
+from harness.course.state_file import locked
 from harness.course.workspace import FOLDER
 from harness.errors import CourseError, NotebookError, quoted
 from harness.notebooks import files
