@@ -14,17 +14,21 @@ from harness.show.text import LONG, clean, excerpt, shorten, width
 
 _WIDE = 110  # columns of one line of a fact
 _TALL = 14  # lines of one fact
-_LEFT = 'style="text-align:left;vertical-align:top"'
+_LEFT = 'style="text-align:left;vertical-align:top;padding:0.2em 0.6em"'  # the notebook's own padding is wider
 _CODE = 'style="white-space:pre-wrap"'
 
 
 class Fact(NamedTuple):
-    """A labelled value: the lines that are shown, the whole value if that is more (else ""), and whether it is code."""
+    """A labelled value: the lines that are shown, the whole value if that is more (else ""), and whether it is code.
+
+    A notebook shows only `summary`, if there is one, until the user clicks on it.
+    """
 
     label: str
     lines: tuple[str, ...]
     full: str = ""
     code: bool = False
+    summary: str = ""
 
 
 class Card(NamedTuple):
@@ -58,7 +62,7 @@ def card(title: str, facts: Iterable[Fact | None] = (), steps: Iterable[Card] = 
     return Card(shorten(clean(line or title), _WIDE), title, tuple(filter(None, facts)), tuple(steps))
 
 
-def fact(label: str, value: str | Iterable[str], *, code: bool = False) -> Fact | None:
+def fact(label: str, value: str | Iterable[str], *, code: bool = False, summary: str = "") -> Fact | None:
     """Return a fact whose value (a string or lines) is cleaned and shortened, or None if the value is empty."""
     text = value if isinstance(value, str) else "\n".join(value)
     if not text.strip():
@@ -70,7 +74,7 @@ def fact(label: str, value: str | Iterable[str], *, code: bool = False) -> Fact 
         lines = [*every[:head], f"… {len(every) - head - tail:,} more lines …", *every[-tail:]]
     lines = [_shorten_line(line) for line in lines]
     full = "\n".join(map(clean, every)) if len(text) <= LONG else ""
-    return Fact(label, tuple(lines), full if full != "\n".join(lines) else "", code)
+    return Fact(label, tuple(lines), full if full != "\n".join(lines) else "", code, summary)
 
 
 def _shorten_line(line: str) -> str:
@@ -82,7 +86,7 @@ def _text_facts(facts: tuple[Fact, ...], indent: str) -> list[str]:
     column = max((width(fact.label) for fact in facts), default=0) + 2
     rows = []
     for fact in facts:
-        for number, line in enumerate(fact.lines):
+        for number, line in enumerate([fact.summary, *fact.lines] if fact.summary else fact.lines):
             label = "" if number else fact.label
             rows.append(f"{indent}{label}{' ' * (column - width(label))}{line}".rstrip())
     return rows
@@ -94,6 +98,8 @@ def _html_facts(facts: tuple[Fact, ...]) -> str:
         lines = map(escape, fact.lines)
         shown = "<br>".join(f"<code {_CODE}>{line}</code>" if fact.code else line for line in lines)
         value = unfold(shown, fact.full)
+        if fact.summary:
+            value = f"<details><summary>{escape(fact.summary)}</summary><div>{value}</div></details>"
         rows += f'<tr><th scope="row" {_LEFT}>{escape(fact.label)}</th><td {_LEFT}>{value}</td></tr>'
     return f'<table style="margin:0"><tbody>{rows}</tbody></table>' if rows else ""
 

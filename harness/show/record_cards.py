@@ -72,20 +72,16 @@ def pairs(items: Iterable[tuple[str, Any]]) -> Iterator[str]:
 def request_card(request: Request) -> Card:
     """Return the card of a request as it is sent: the host, the sender, the headers and the body."""
     title = f"{request.method} {request.url}"
-    return card(title, request_facts(request), line=f"Request {title}")
-
-
-def request_facts(request: Request) -> list[Fact | None]:
-    """Return the facts of a request, except the method and the URL."""
-    return [
+    facts = [
         fact("host", request.host),
         fact("from", request.remote_addr),
-        fact("headers", _header_lines(request.headers)),
+        fact("headers", header_lines(request.headers)),
         fact("body", of_bytes(request.body), code=True),
     ]
+    return card(title, facts, line=f"Request {title}")
 
 
-def _header_lines(headers: Headers) -> Iterator[str]:
+def header_lines(headers: Headers) -> Iterator[str]:
     """Yield "Name: value" for each header; the value of a cookie is hidden because it is random."""
     for name, value in headers:
         if name.lower() in ("cookie", "set-cookie"):
@@ -111,11 +107,12 @@ def response_card(response: Response) -> Card:
     if response.request is not None:
         title += f" for {response.request.method} {response.request.url}"
     facts = [
+        *reasons(response),
         fact("at", clock(response.started) if response.started else ""),
         fact("took", duration(response.elapsed)),
         fact("action", response.route.action if response.route else ""),
         *response_facts(response),
-        fact("headers", _header_lines(tuple(pair for pair in response.headers if pair[0].lower() in _SHOWN))),
+        fact("headers", header_lines(tuple(pair for pair in response.headers if pair[0].lower() in _SHOWN))),
     ]
     return card(title, facts, line=f"Response {title}")
 
@@ -125,23 +122,33 @@ def status(response: Response) -> str:
     return f"{response.status} {response.reason}".rstrip() if response.status else "no response"
 
 
+def symbol(response: Response) -> str:
+    """Return ✓ for a success and ✗ for a failure; a text beside it says the same."""
+    return "✓" if response.ok and not response.killed and not response.deadline else "✗"
+
+
+def reasons(response: Response) -> list[Fact | None]:
+    """Return the facts that explain a failure."""
+    return [
+        fact("why", response.hint),
+        fact("stopped", _SHUT_DOWN if response.killed else _STOPPED.get(response.deadline or "", "")),
+        fact("ticket", _ticket_lines(response.ticket) if response.ticket else "", code=True),
+    ]
+
+
 def _turn(turn: Turn) -> str:
     return f"{turn.number:>3}  {turn.statement}" + (f" ({turn.result})" if turn.result else "")
 
 
 def response_facts(response: Response) -> list[Fact | None]:
-    """Return the facts about a handler's run (variables, SQL, output) and its result (a ticket or a body)."""
-    ticket = response.ticket
+    """Return the facts about a handler's run (variables, SQL, output) and its result (returned values and a body)."""
     return [
         *(_route_facts(response.route) if response.route else ()),
         fact("SQL", () if response.turns else response.sql, code=True),
         fact("turns", map(_turn, response.turns), code=True),
         fact("printed", response.output, code=True),
-        fact("why", response.hint),
-        fact("stopped", _SHUT_DOWN if response.killed else _STOPPED.get(response.deadline or "", "")),
-        fact("ticket", _ticket_lines(ticket) if ticket else "", code=True),
         fact("returned", pairs(response.vars.items()), code=True),
-        None if ticket and not response.ok else _body(response),  # web2py's error page
+        None if response.ticket and not response.ok else _body(response),  # web2py's error page
     ]
 
 

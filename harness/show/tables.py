@@ -14,7 +14,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, overload
 from harness.errors import quantity
 from harness.records import Attempt, Outcome, Overlap, Response, TaskInfo, TaskState, Turn
 from harness.show.card import unfold
-from harness.show.record_cards import status
+from harness.show.record_cards import status, symbol
 from harness.show.task_cards import retry_time, task_data
 from harness.show.text import LONG, clean, clock, duration, excerpt, plain, relative, shorten, width
 
@@ -204,7 +204,7 @@ def attempts_table(attempts: Iterable[Attempt], note: str = "") -> Table[Attempt
         Column[Attempt]("task", lambda attempt: attempt.task.name),
         Column[Attempt]("queue", lambda attempt: attempt.task.queue),
         Column[Attempt]("request", lambda attempt: f"{attempt.request.method} {attempt.request.url}"),
-        Column[Attempt]("status", lambda attempt: str(attempt.status or "none"), right=True),
+        Column[Attempt]("status", lambda attempt: f"{symbol(attempt.response)} {attempt.status or 'none'}", right=True),
         Column[Attempt]("took", lambda attempt: duration(attempt.elapsed), right=True),
         Column[Attempt]("next", _next, limit=80),
         Column[Attempt]("turns", lambda attempt: ", ".join(str(turn.number) for turn in attempt.response.turns)),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from harness.errors import quantity
 from harness.records import Attempt, Frame, Outcome, QueueSample, QueueStatistics, TaskInfo, TaskState, Trace
 from harness.show.card import Card, Fact, card, fact
-from harness.show.record_cards import pairs, params, place, request_facts, response_facts, status
+from harness.show.record_cards import header_lines, pairs, params, place, reasons, response_facts, status, symbol
 from harness.show.text import clock, duration, literal, of_bytes, relative
 
 # Headers that Google's client adds to every task.
@@ -23,6 +23,8 @@ def task_card(task: TaskInfo) -> Card:
     call_site = task.call_site
     state = f"{task.state} in the queue {task.queue}" if task.state is TaskState.WAITING else task.state
     facts = [
+        fact("name", task.name),
+        fact("queue", task.queue),
         *_task_facts(task),
         fact("added", clock(task.created)),
         fact("retries", str(task.retries or "")),
@@ -33,18 +35,21 @@ def task_card(task: TaskInfo) -> Card:
 
 
 def _task_facts(task: TaskInfo) -> list[Fact | None]:
-    """Return the facts that the queue stores of a task; the ETA is relative to when the task was added."""
+    """Return the request that the queue stores, and the ETA, which is relative to when the task was added."""
     decoded = params(task.url, task.headers, task.body)
     return [
-        fact("name", task.name),
-        fact("queue", task.queue),
         fact("request", f"{task.method} {task.url}"),
         fact("params", pairs(decoded), code=True),
         fact("body", "" if decoded else of_bytes(task.body), code=True),
-        fact("headers", [f"{name}: {value}" for name, value in task.headers if name.lower() not in _USUAL]),
+        _headers([f"{name}: {value}" for name, value in task.headers if name.lower() not in _USUAL]),
         fact("ETA", f"{clock(task.eta, task.created)} ({relative(task.eta, task.created)})"),
         fact("tag", task.tag or ""),
     ]
+
+
+def _headers(lines: Sequence[str], verb: str = "") -> Fact | None:
+    """Return the fact of some headers; one header takes no more room than its summary, so it is shown."""
+    return fact("headers", lines, summary=f"{quantity(len(lines), 'header')}{verb}" if len(lines) > 1 else "")
 
 
 def task_data(task: TaskInfo) -> str:
@@ -56,9 +61,9 @@ def task_data(task: TaskInfo) -> str:
 def attempt_card(attempt: Attempt) -> Card:
     """Return the card of an attempt: the request, the handler's run, and what the queue does next."""
     name = attempt.task.name
-    title = f"attempt {attempt.number}: {name} {_verdict(attempt)}"
+    title = f"{symbol(attempt.response)} attempt {attempt.number}: {name} {_verdict(attempt)}"
     line = f"Attempt {attempt.number}: {name} at {clock(attempt.started)}, {_next(attempt)}"
-    return card(title, [fact("at", clock(attempt.started, attempt.task.created)), *_attempt_facts(attempt)], line=line)
+    return card(title, [*_attempt_facts(attempt), fact("at", clock(attempt.started, attempt.task.created))], line=line)
 
 
 def _verdict(attempt: Attempt) -> str:
@@ -69,20 +74,40 @@ def _verdict(attempt: Attempt) -> str:
     return "done" if attempt.response.ok else "failed"
 
 
-def _attempt_facts(attempt: Attempt) -> list[Fact | None]:
-    route = attempt.response.route
-    when = "a second time, while the first delivery ran" if attempt.response.turns else "again"
+def _attempt_facts(attempt: Attempt) -> list[Fact]:
+    """Return the facts of an attempt: its outcome and the reason, what App Engine sends, and what the worker does."""
+    request, response, route = attempt.request, attempt.response, attempt.response.route
+    when = "a second time, while the first delivery ran" if response.turns else "again"
     again = f"{when}, because App Engine delivers a task at least once, not exactly once"
-    return [
-        fact("took", duration(attempt.elapsed)),
-        fact("delivered", again if attempt.duplicate else ""),
-        fact("App Engine sends", f"{attempt.request.method} {attempt.request.url}"),
-        *request_facts(attempt.request),
-        fact("worker", f"action {route.action}" if route else "not a web2py action"),
-        *response_facts(attempt.response),
-        fact("status", status(attempt.response)),
+    facts = [
+        fact("status", status(response)),
+        *reasons(response),
         fact("next", _next(attempt)),
+        fact("delivered", again if attempt.duplicate else ""),
+        fact("App Engine sends", f"{request.method} {request.url}"),
+        _headers([f"Host: {request.host}", *header_lines(request.headers)]),
+        fact("body", of_bytes(request.body), code=True),
+        fact("from", request.remote_addr),
+        fact("worker", f"action {route.action}" if route else "not a web2py action"),
+        *response_facts(response),
+        fact("took", duration(attempt.elapsed)),
     ]
+    return [each for each in facts if each]
+
+
+def _changes(facts: Sequence[Fact], before: Sequence[Fact], name: str) -> Iterator[Fact | None]:
+    """Yield the facts of an attempt that differ from those of an earlier attempt, and the labels of the others."""
+    earlier = {each.label: each for each in before}
+    same = [each.label for each in facts if each == earlier.pop(each.label, None)]
+    known = {line for each in before for line in each.lines}
+    for each in facts:
+        if each.label == "headers":
+            lines = [line for line in each.lines if line not in known]
+            yield _headers(lines, " changed")
+        elif each.label not in same:
+            yield each
+    yield fact(f"as in {name}", ", ".join(same))
+    yield fact("not this time", ", ".join(earlier))
 
 
 def _next(attempt: Attempt) -> str:
@@ -146,13 +171,17 @@ def _steps(trace: Trace) -> Iterator[Card]:
     stored = attempts[0].task if attempts else task  # a retry has changed the ETA of trace.task
     yield card(f"The queue {task.queue} stores the task, and the user doesn't wait for it", _task_facts(stored))
     short = range(_ENDS, len(attempts) - _ENDS) if len(attempts) > _FULL else range(0)
+    before: list[Fact] = []
+    name = ""
     for position, attempt in enumerate(attempts):
-        at = f"Attempt {position + 1} at {clock(attempt.started, attempt.task.created)}"
+        title = f"{symbol(attempt.response)} Attempt {position + 1} at {clock(attempt.started, attempt.task.created)}"
         if position not in short:
+            facts = _attempt_facts(attempt)
             result = f"the worker returns {status(attempt.response)}, {_verdict(attempt)}"
-            yield card(f"{at}: {result}", _attempt_facts(attempt))
+            yield card(f"{title}: {result}", _changes(facts, before, name) if before else facts)
+            before, name = facts, f"attempt {position + 1}"
         elif position < _ENDS + _SHORT:
-            yield card(f"{at}: {_next(attempt)}")
+            yield card(f"{title}: {_next(attempt)}")
         elif position == _ENDS + _SHORT:
             yield card(f"… {quantity(len(short) - _SHORT, 'more attempt')} like these …")
     yield from _state(trace)
@@ -160,8 +189,8 @@ def _steps(trace: Trace) -> Iterator[Card]:
 
 def _added(task: TaskInfo, call_site: Frame) -> Card:
     subject = "Your code" if call_site.function in ("", "<module>") else f"The action {call_site.function}"
-    at, code = fact("at", clock(task.created, task.created)), fact("code", call_site.source.strip(), code=True)
-    return card(f"{subject} adds a task", [at, fact("line", place(call_site)), code])
+    title = f"{subject} adds a task at {clock(task.created, task.created)}"
+    return card(title, [fact("line", place(call_site)), fact("code", call_site.source.strip(), code=True)])
 
 
 def _state(trace: Trace) -> Iterator[Card]:

@@ -321,4 +321,4 @@ def test_a_task_shows_its_state() -> None:
 
 def test_an_attempt_shows_its_number() -> None:
     attempt: Attempt = replace(ATTEMPTS[1], number=7)
-    assert str(attempt).startswith("attempt 7: task1 done\n")
+    assert str(attempt).startswith("✓ attempt 7: task1 done\n")

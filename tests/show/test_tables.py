@@ -119,8 +119,8 @@ def test_a_caption_counts_the_states() -> None:
 def test_attempts_are_shown_with_what_came_next() -> None:
     lines = str(attempts_table(ATTEMPTS)).split("\n")
     assert lines[0] == "2 attempts: 1 done, 1 failed and retried"
-    assert lines[3].endswith("   500    3 s  retry at 09:00:03.3, in 0.1 s")
-    assert lines[4].endswith("   200  0.5 s  done")
+    assert lines[3].endswith("  ✗ 500    3 s  retry at 09:00:03.3, in 0.1 s")
+    assert lines[4].endswith("  ✓ 200  0.5 s  done")
 
 
 def test_a_dropped_attempt_says_why() -> None:

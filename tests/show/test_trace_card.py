@@ -27,10 +27,10 @@ def failures(number: int) -> tuple[Attempt, ...]:
 
 def test_a_trace_shows_the_call_the_stored_task_and_each_attempt() -> None:
     assert steps(Trace(TASK, ATTEMPTS)) == [
-        "The action gen_task adds a task",
+        "The action gen_task adds a task at 09:00:00.2",
         "The queue default stores the task, and the user doesn't wait for it",
-        "Attempt 1 at 09:00:00.2: the worker returns 500 INTERNAL SERVER ERROR, failed",
-        "Attempt 2 at 09:00:03.3: the worker returns 200 OK, done",
+        "✗ Attempt 1 at 09:00:00.2: the worker returns 500 INTERNAL SERVER ERROR, failed",
+        "✓ Attempt 2 at 09:00:03.3: the worker returns 200 OK, done",
     ]
 
 
@@ -44,12 +44,46 @@ def test_a_trace_shows_the_learners_line_the_request_and_what_ran() -> None:
         "worker             action tutorial/default/task_do",
         "request.post_vars  old = 'original text'",
         "SQL                INSERT INTO mytable(old, new) VALUES ('original text', 'new text');",
-        "printed            told the partner",
+        "printed          told the partner",
         "ticket             ConnectionError: the partner's shop is down",
         "next               failed (status 500); retry at 09:00:03.3, in 0.1 s",
-        "next               done: the task leaves the queue",
+        "next             done: the task leaves the queue",
     ):
         assert fact in story
+
+
+def facts(story: object, attempt: int) -> list[tuple[str, str]]:
+    """The labels of an attempt's facts with their first lines, in their order."""
+    step = str(story).split(f"Attempt {attempt} at")[1].split("Attempt")[0]
+    return re.findall(r"(?m)^   (\S.*?)(?: {2,}(.*))?$", step)
+
+
+def test_an_attempt_begins_with_its_outcome_and_the_reason() -> None:
+    killed = replace(FAILED, response=replace(FAILED.response, hint="no such action", killed=True))
+    labels = [label for label, _ in facts(Trace(TASK, (killed,)), 1)]
+    assert labels[:5] == ["status", "why", "stopped", "ticket", "next"]
+
+
+def test_a_later_attempt_shows_only_what_differs() -> None:
+    assert facts(Trace(TASK, ATTEMPTS), 2) == [
+        ("status", "200 OK"),
+        ("next", "done: the task leaves the queue"),
+        ("headers", "X-AppEngine-TaskRetryCount: 1"),
+        ("printed", "told the partner"),
+        ("text", "saved"),
+        ("took", "0.5 s"),
+        ("as in attempt 1", "App Engine sends, body, from, worker, request.post_vars, request.vars, SQL"),
+        ("not this time", "ticket"),
+    ]
+
+
+def test_headers_are_folded_in_a_notebook() -> None:
+    html = Trace(TASK, ATTEMPTS)._repr_html_() or ""
+    summary, _, rest = html.partition("<summary>6 headers</summary>")
+    assert summary.endswith("<details>")
+    assert "User-Agent" in rest.partition("</details>")[0]
+    assert "User-Agent" not in summary
+    assert html.count("<details>") == 1
 
 
 def test_a_trace_uses_the_words_of_the_course() -> None:
@@ -76,7 +110,7 @@ def test_a_deleted_task_says_so() -> None:
 
 def test_a_task_deleted_by_its_own_worker_is_shown_once() -> None:
     attempt = replace(GOOD, outcome=Outcome.DELETED)
-    assert steps(Trace(replace(TASK, state=TaskState.DELETED), (attempt,)))[-1].startswith("Attempt 1")
+    assert steps(Trace(replace(TASK, state=TaskState.DELETED), (attempt,)))[-1].startswith("✓ Attempt 1")
 
 
 def test_a_running_task_says_so() -> None:
@@ -87,7 +121,7 @@ def test_a_task_from_a_notebook_cell_is_added_by_your_code() -> None:
     assert TASK.call_site is not None
     cell = replace(TASK.call_site, file="notebook cell", function="<module>")
     story = Trace(replace(TASK, call_site=cell), ATTEMPTS)
-    assert steps(story)[0] == "Your code adds a task"
+    assert steps(story)[0] == "Your code adds a task at 09:00:00.2"
     assert "line  notebook cell, line 3\n" in str(story)
 
 
@@ -96,14 +130,17 @@ def test_a_task_of_unknown_origin_begins_in_the_queue() -> None:
 
 
 def test_six_attempts_are_shown_in_full() -> None:
-    assert str(Trace(TASK, failures(6))).count("App Engine sends") == 6
+    assert len(re.findall(r"(?m)^ +next ", str(Trace(TASK, failures(6))))) == 6
 
 
 def test_of_more_attempts_the_middle_ones_take_a_line_each() -> None:
     story = Trace(TASK, failures(9))
-    assert str(story).count("App Engine sends") == 4
+    assert len(re.findall(r"(?m)^ +next ", str(story))) == 4
+    assert str(story).count("as in attempt") == 3
+    assert "as in attempt 8" in str(story)
+    assert "as in attempt 2  status, ticket, App" in str(story).split("Attempt 8 ")[1]
     assert len(steps(story)) == 2 + 9
-    assert steps(story)[4] == "Attempt 3 at 09:00:03.2: failed (status 500); retry at 09:00:03.3, 2.9 s ago"
+    assert steps(story)[4] == "✗ Attempt 3 at 09:00:03.2: failed (status 500); retry at 09:00:03.3, 2.9 s ago"
 
 
 def test_of_very_many_attempts_the_rest_is_counted() -> None:

@@ -84,7 +84,7 @@ def test_an_attempt_shows_its_statements_with_their_turns_instead_of_the_sql():
 
 def test_a_killed_attempt_says_so_in_its_title_and_its_facts():
     shown = lines(SECOND)
-    assert shown[0] == "attempt 2: task1 stopped, because its instance was shut down"
+    assert shown[0] == "✗ attempt 2: task1 stopped, because its instance was shut down"
     assert "stopped           because its instance was shut down" in str(SECOND)
     assert "a second time, while the first delivery ran" in str(SECOND)
 

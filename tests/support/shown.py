@@ -8,28 +8,28 @@ from typing import Any
 
 
 class Shown(HTMLParser):
-    """Collects the text of HTML that is visible before anything is unfolded, and the tags."""
+    """Collects the tags of HTML, and its text except the whole values that unfold below shortened ones."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
         self.text = ""
         self.tags: set[str] = set()
-        self._folded = self._summary = 0
+        self._hides: list[bool] = []
         self.feed(html)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: Any) -> None:
         self.tags.add(tag)
-        self._folded += tag == "details"
-        self._summary += tag == "summary"
+        if tag in ("details", "summary", "div"):
+            self._hides.append(tag == "details")
         self.text += " "
 
     def handle_endtag(self, tag: str) -> None:
-        self._folded -= tag == "details"
-        self._summary -= tag == "summary"
+        if tag in ("details", "summary", "div"):
+            self._hides.pop()
 
     def handle_data(self, data: str) -> None:
-        if self._summary or not self._folded:
+        if not any(self._hides[-1:]):
             self.text += data
 
 
