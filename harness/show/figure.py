@@ -6,14 +6,11 @@ settings.
 
 from __future__ import annotations
 
-import re
-from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from html import escape
 from io import StringIO
 from itertools import groupby
 from typing import Any
@@ -28,12 +25,9 @@ from matplotlib.patches import ConnectionPatch, Rectangle
 from matplotlib.ticker import FixedLocator
 
 from harness.show.axis import TimeAxis, ticks
+from harness.show.svg import BAND, FAINT, GRID, INK, PAPER, add_titles, embed, normalize
 from harness.show.text import clean, clock, shorten
 
-PAPER = "#fdfcf8"  # opaque, so that dark text is readable in a dark theme
-INK = "#222222"
-FAINT = "#8c8c86"
-BAND, GRID = "#f4f1e7", "#dedacb"
 _SETTINGS = {
     "axes.facecolor": "none",
     "axes.labelcolor": INK,
@@ -52,9 +46,6 @@ _SETTINGS = {
     "ytick.color": INK,
     "ytick.labelsize": 8.5,
 }
-_COORDINATES = re.compile(r' (?:d|x|y|points|transform)="[^"]*"')
-_NUMBER = re.compile(r"(scale\([^)]*\))|-?\d+\.\d{3,}")
-_IDENTIFIER = re.compile(r'(?<=id=")[a-zA-Z][0-9a-f]{10}(?=")')
 
 # The page, in inches.
 WIDTH = 9.0
@@ -90,6 +81,7 @@ class Picture(Figure):
     def __init__(self, alt: str, title: str, height: float) -> None:
         super().__init__(figsize=(WIDTH, height))
         self.alt = alt
+        self._titles: dict[str, str] = {}
         at: dict[str, Any] = {"va": "top", "size": _TITLE_SIZE, "weight": "bold", "linespacing": 1.3}
         self.text(_EDGE / WIDTH, 1 - 0.14 / height, title, **at)
 
@@ -103,27 +95,15 @@ class Picture(Figure):
         file = StringIO()
         with style():
             self.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-        return _normalize(file.getvalue())
+        return add_titles(normalize(file.getvalue()), self._titles)
+
+    def name(self, mark: Any, title: str) -> None:
+        """Give a matplotlib artist a title, which appears when the mouse is over it."""
+        mark.set_gid(f"mark{len(self._titles)}")
+        self._titles[mark.get_gid()] = title
 
     def _repr_html_(self) -> str:
-        data = b64encode(self.svg().encode("utf-8")).decode("ascii")
-        image = f'<img alt="{escape(self.alt)}" style="max-width:100%" src="data:image/svg+xml;base64,{data}">'
-        return f'<figure style="margin:0">{image}</figure>'
-
-
-def _normalize(svg: str) -> str:
-    """Return an SVG with rounded coordinates and numbered identifiers, which are hashes of the coordinates.
-
-    The last bits of a float differ from processor to processor. The scale of a glyph is too small to be rounded.
-    """
-    svg = _COORDINATES.sub(lambda attribute: _NUMBER.sub(_round, attribute.group()), svg)
-    for number, name in enumerate(dict.fromkeys(_IDENTIFIER.findall(svg))):
-        svg = svg.replace(name, f"i{number}")
-    return svg
-
-
-def _round(number: re.Match[str]) -> str:
-    return number[1] or f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
+        return embed(self.svg(), self.alt)
 
 
 def printable(text: str, limit: int = 18) -> str:
@@ -240,7 +220,7 @@ def _draw_axis(layout: Layout, first: datetime) -> None:
     note = "; the gaps marked // are not to scale" if layout.axis.pressed else ""
     last.set_xlabel(f"virtual {unit} since {clock(first, first)}{note}")
     for begin, end in layout.axis.pressed:
-        at = {"xycoords": ("data", "axes fraction"), "ha": "center", "va": "center", "color": FAINT, "size": 7}
+        at = {"xycoords": ("data", "axes fraction"), "ha": "center", "va": "center", "color": INK, "size": 7}
         last.annotate("//", ((begin + end) / 2, 0), annotation_clip=False, **at)
 
 
@@ -252,7 +232,7 @@ def set_scale(axes: Any, highest: float) -> None:
         axes.tick_params(axis="y", labelleft=True, length=0)
 
 
-def draw_steps(axes: Any, places: Sequence[float], values: Sequence[float], colour: str) -> None:
+def draw_steps(axes: Any, places: Sequence[float], values: Sequence[float], colour: str, name: str) -> None:
     """Draw a step curve and its scale; `places` are the x of the steps, and `values` are the values from there on.
 
     Of each column of the page, only the lowest, the highest and the last value are drawn, because others can't be seen.
@@ -262,7 +242,9 @@ def draw_steps(axes: Any, places: Sequence[float], values: Sequence[float], colo
         column = list(group)
         kept += sorted({min(column, key=values.__getitem__), max(column, key=values.__getitem__), column[-1]})
     curve = [places[index] for index in kept], [values[index] for index in kept]
-    axes.fill_between(*curve, step="post", color=colour, alpha=0.35, linewidth=0, zorder=2)
+    area = axes.fill_between(*curve, step="post", color=colour, alpha=0.35, linewidth=0, zorder=2)
     marker = "." if len(kept) == 1 else ""
-    axes.plot(*curve, color=colour, linewidth=1.3, zorder=3, drawstyle="steps-post", marker=marker)
+    lines = axes.plot(*curve, color=colour, linewidth=1.3, zorder=3, drawstyle="steps-post", marker=marker)
+    for mark in (area, *lines):
+        axes.figure.name(mark, f"{name}: {min(values):.3g} to {max(values):.3g}")
     set_scale(axes, max(values))

@@ -13,9 +13,6 @@ from harness.errors import quantity
 from harness.records import QueueSample
 from harness.show.axis import lay_out
 from harness.show.figure import (
-    BAND,
-    FAINT,
-    GRID,
     LANE_WIDTH,
     LEFT,
     WIDTH,
@@ -27,6 +24,7 @@ from harness.show.figure import (
     style,
     width_of,
 )
+from harness.show.svg import BAND, BLUE, FAINT, GREEN, GRID, PAPER, SKY
 from harness.show.text import clock, duration
 
 _LOGARITHMIC = 100  # the ratio of the longest wait to the shortest from which the axis is logarithmic
@@ -39,7 +37,7 @@ _LISTED = 20  # waits that the alt text lists
 _TEXT = 8.5  # points
 _MARGIN = 0.2  # inches between the last attempt and the edge
 _LANE = 0.95  # inches of a lane
-_LANES = {"tokens\nin the bucket": "#009e73", "tasks\nwaiting": "#56b4e9", "tasks\nrunning": "#0072b2"}
+_LANES = {"tokens\nin the bucket": GREEN, "tasks\nwaiting": SKY, "tasks\nrunning": BLUE}
 
 
 def backoff(delays: Sequence[float], name: str) -> Picture:
@@ -62,11 +60,14 @@ def backoff(delays: Sequence[float], name: str) -> Picture:
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
         inch = (LANE_WIDTH - _MARGIN) / (len(delays) + 1)  # from one attempt to the next
-        rim: dict[str, Any] = {"markerfacecolor": "#0072b2", "markeredgecolor": "white", "markeredgewidth": 0.6}
+        at: dict[str, Any] = {"color": BLUE, "markeredgecolor": PAPER, "markeredgewidth": 0.6}
         size = 8 if len(delays) <= 30 else 4.5
-        axes.plot(range(2, len(delays) + 2), delays, "o-", color=FAINT, linewidth=1, markersize=size, **rim)
+        axes.plot(range(2, len(delays) + 2), delays, color=FAINT, linewidth=1)
+        for number, (delay, text) in enumerate(zip(delays, texts, strict=True), 2):
+            (point,) = axes.plot([number], [delay], "o", markersize=size, **at)
+            picture.name(point, f"attempt {number}, after a wait of {text}")
         _draw_scales(axes, delays, inch)
-        at: dict[str, Any] = {"textcoords": "offset points", "ha": "right", "size": _TEXT, "annotation_clip": False}
+        at = {"textcoords": "offset points", "ha": "right", "size": _TEXT, "annotation_clip": False}
         for index in _spaced(texts, inch):
             if width_of(texts[index], _TEXT) < (index + 1.5) * inch:  # a wider text would cover the scale
                 axes.annotate(texts[index], (index + 2, delays[index]), (2, 8), **at)
@@ -134,6 +135,6 @@ def rate(samples: Sequence[QueueSample], name: str) -> Picture:
     axis = lay_out(seconds)
     with style():
         layout = open_layout(alt, title, [Lane(lane, _LANE) for lane in _LANES], axis, first)
-        for axes, colour, values in zip(layout.axes, _LANES.values(), (tokens, waiting, running), strict=True):
-            draw_steps(axes, [axis.x(second) for second in seconds], values, colour)
+        for axes, (lane, colour), values in zip(layout.axes, _LANES.items(), (tokens, waiting, running), strict=True):
+            draw_steps(axes, [axis.x(second) for second in seconds], values, colour, lane.replace("\n", " "))
     return layout.picture

@@ -15,10 +15,7 @@ from matplotlib.patches import Patch, Rectangle
 from harness.records import Attempt, Response, TaskInfo, TaskState
 from harness.show.axis import TimeAxis, lay_out
 from harness.show.figure import (
-    FAINT,
-    INK,
     LANE_WIDTH,
-    PAPER,
     Lane,
     Layout,
     Picture,
@@ -29,6 +26,7 @@ from harness.show.figure import (
     style,
     width_of,
 )
+from harness.show.svg import AMBER, BAND, BLACK, BLUE, FAINT, GREEN, INK, PAPER, PURPLE, RED, SKY
 from harness.show.timeline_model import Mark, Span, TimelineModel, alt_text, make_model, title
 
 _FEW_TASKS, _FEW_SPANS = 40, 160  # tasks, and requests and attempts, of a short run
@@ -42,20 +40,22 @@ _LANE = 0.95  # inches of a lane of a long run
 _BARS = 60  # of a lane
 
 
-# A colour (of Okabe and Ito's, which colour-blind people can distinguish), a marker, and a hatch for areas.
+# A colour (similar to Okabe and Ito's, which colour-blind people can distinguish), a marker, and a hatch for areas.
 _STYLES = {
-    Mark.VISIT: ("#009e73", ">", ""),
-    Mark.BAD_VISIT: ("#d55e00", "P", "xxxx"),
-    Mark.ADDED: ("#56b4e9", "d", ""),
-    Mark.ETA: ("#56b4e9", "", "/////"),
-    Mark.TURN: ("#56b4e9", "", ""),
-    Mark.DONE: ("#0072b2", "o", ""),
-    Mark.FAILED: ("#d55e00", "X", "xxxx"),
-    Mark.STOPPED: ("#cc79a7", "D", "...."),
-    Mark.KILLED: ("#e69f00", "*", "oo"),
-    Mark.DROPPED: ("#222222", "s", ""),
-    Mark.DELETED: ("#8c8c86", "v", "----"),
+    Mark.VISIT: (GREEN, ">", ""),
+    Mark.BAD_VISIT: (RED, "P", "xxxx"),
+    Mark.ADDED: (SKY, "d", ""),
+    Mark.ETA: (SKY, "", "/////"),
+    Mark.TURN: (SKY, "", ""),
+    Mark.DONE: (BLUE, "o", ""),
+    Mark.FAILED: (RED, "X", "xxxx"),
+    Mark.STOPPED: (PURPLE, "D", "...."),
+    Mark.KILLED: (AMBER, "*", "oo"),
+    Mark.DROPPED: (INK, "s", ""),
+    Mark.DELETED: (FAINT, "v", "----"),
 }
+_LINK: dict[str, Any] = {"color": FAINT, "linewidth": 0.8}  # connects a task with its request and its attempts
+_RETRY: dict[str, Any] = {"color": INK, "linewidth": 0.9, "linestyle": ":"}  # connects the attempts of a task
 
 
 def timeline(
@@ -83,13 +83,13 @@ def _fill(mark: Mark, hatched: bool = True) -> dict[str, Any]:
     colour, _, hatch = _STYLES[mark]
     if mark is Mark.ETA:
         return {"facecolor": PAPER, "edgecolor": colour, "hatch": hatch, "linewidth": 0.8}
-    return {"facecolor": colour, "edgecolor": "white", "hatch": hatch if hatched else "", "linewidth": 0}
+    return {"facecolor": colour, "edgecolor": PAPER, "hatch": hatch if hatched else "", "linewidth": 0}
 
 
 def _marker(mark: Mark, size: float) -> dict[str, Any]:
     """Return matplotlib's arguments for a marker; the size is in points."""
     colour, marker, _ = _STYLES[mark]
-    rim = {"markeredgecolor": "white", "markeredgewidth": 0.6}
+    rim = {"markeredgecolor": PAPER, "markeredgewidth": 0.6}
     return {"color": colour, "marker": marker, "markersize": size, "linestyle": "none", **rim}
 
 
@@ -109,10 +109,11 @@ def _legend(spans: Iterable[Span], areas: bool = False) -> list[Any]:
 class TimelineRow:
     """The spans that share one row of a lane: a request, or the waits or the attempts of a task.
 
-    `begin` and `end` are places on the axis, `label` is written at the right, and `line` is the style of the line that
-    connects the spans.
+    `name` is that of the request or the task, `begin` and `end` are places on the axis, `label` is written at the
+    right, and `line` is the style of the line that connects the spans.
     """
 
+    name: str
     spans: Sequence[Span]
     begin: float
     end: float
@@ -146,6 +147,10 @@ def _draw_rows(model: TimelineModel) -> Layout:
     lanes = [Lane(name, max(0.4, height * count + 0.16)) for name, count in zip(names, counts, strict=True)]
     beyond = max((row.right for row in rows), default=0.0) - 1
     legend = _legend(span for row in rows for span in row.spans)
+    if model.lives:
+        legend.append(Line2D([], [], label="connects the events of a task", **_LINK))
+    if any(len(row.spans) > 1 for row in attempts):
+        legend.append(Line2D([], [], label="until the next attempt", **_RETRY))
     margin = beyond / (1 - beyond) if beyond > 0 else 0.0
     layout = open_layout(alt_text(model), title(model), lanes, axis, model.first, legend, margin)
     for axes, lane, count, group in zip(layout.axes, lanes, counts, groups, strict=True):
@@ -166,9 +171,9 @@ def _make_rows(model: TimelineModel, axis: TimeAxis) -> tuple[Rows, Rows, Rows]:
     The rows of second deliveries, each of which overlaps with the first, follow the other rows of attempts.
     """
 
-    def row(spans: Sequence[Span], end: float, label: str, count: int, **line: Any) -> TimelineRow:
-        label = printable(label) if count <= _LABELLED else ""
-        return TimelineRow(spans, axis.x(spans[0].start), axis.x(end), label, line)
+    def row(spans: Sequence[Span], end: float, name: str, count: int, **line: Any) -> TimelineRow:
+        label = printable(name) if count <= _LABELLED else ""
+        return TimelineRow(name, spans, axis.x(spans[0].start), axis.x(end), label, line)
 
     visits = [row([visit], visit.end, visit.label, len(model.visits)) for visit in model.visits]
     waits: Rows = []
@@ -179,11 +184,11 @@ def _make_rows(model: TimelineModel, axis: TimeAxis) -> tuple[Rows, Rows, Rows]:
         spans = [Span(life.added, life.added, Mark.ADDED), *life.waits]
         if life.state is TaskState.DELETED:
             spans.append(Span(life.end, life.end, Mark.DELETED))
-        waits.append(row(spans, life.end, *named, color=FAINT, linewidth=0.8))
+        waits.append(row(spans, life.end, *named, **_LINK))
         deliveries = [span for span in life.attempts if not span.beside]
         if deliveries:
             end = deliveries[-1].end
-            attempts.append(row(deliveries, end, *named, color=INK, linewidth=0.9, linestyle=":"))
+            attempts.append(row(deliveries, end, *named, **_RETRY))
         named = (f"{life.name} again", len(model.lives))
         second += [row([span], span.end, *named) for span in life.attempts if span.beside]
     return visits, waits, attempts + second
@@ -207,15 +212,19 @@ def _draw_row(axes: Any, row: TimelineRow, axis: TimeAxis, size: float) -> None:
         has_marker = _STYLES[span.mark][1] != ""
         if end > begin:
             fill = _fill(span.mark, hatched=not has_marker)
-            axes.add_patch(Rectangle((begin, row.number - 0.28), end - begin, 0.56, zorder=3, **fill))
+            bar = axes.add_patch(Rectangle((begin, row.number - 0.28), end - begin, 0.56, zorder=3, **fill))
+            axes.figure.name(bar, span.describe(row.name))
         if has_marker:
-            axes.plot([end], [row.number], zorder=4, clip_on=False, **_marker(span.mark, size))
+            (marker,) = axes.plot([end], [row.number], zorder=4, clip_on=False, **_marker(span.mark, size))
+            axes.figure.name(marker, span.describe(row.name))
     _draw_label(axes, row.label, row.end, row.number)
 
 
 def _draw_label(axes: Any, text: str, x: float, y: float) -> None:
+    """Write a text to the right of a marker; lines stop at its edges."""
     at = {"textcoords": "offset points", "va": "center_baseline", "annotation_clip": False}
-    axes.annotate(text, (x, y), (_GAP * 72, 0), size=_TEXT, zorder=6, **at)
+    box = {"facecolor": BAND, "edgecolor": "none", "pad": 1.2}
+    axes.annotate(text, (x, y), (_GAP * 72, 0), size=_TEXT, zorder=6, bbox=box, **at)
 
 
 def _draw_statuses(axes: Any, row: TimelineRow, axis: TimeAxis) -> None:
@@ -225,7 +234,8 @@ def _draw_statuses(axes: Any, row: TimelineRow, axis: TimeAxis) -> None:
         later = axis.x(row.spans[number].start) if number < len(row.spans) else 0.0
         room = width_of(span.label, _TEXT) + 2.2 * _GAP
         if (end - begin) * LANE_WIDTH > room:
-            at = {"ha": "center", "va": "center_baseline", "color": "white", "zorder": 6}
+            colour = PAPER if span.mark in (Mark.DONE, Mark.DROPPED) else BLACK
+            at = {"ha": "center", "va": "center_baseline", "color": colour, "zorder": 6}
             axes.text((begin + end) / 2, row.number, span.label, size=_TEXT, weight="bold", **at)
         elif (later - end) * LANE_WIDTH > room:
             _draw_label(axes, span.label, end, row.number)
@@ -269,7 +279,9 @@ def _draw_bars(axes: Any, spans: Sequence[Span], axis: TimeAxis) -> None:
     for mark in Mark:
         bars = Counter(min(int(axis.x(span.end) * _BARS), _BARS - 1) for span in spans if span.mark is mark)
         middles, bottoms = [(bar + 0.5) / _BARS for bar in bars], [tops[bar] for bar in bars]
-        axes.bar(middles, list(bars.values()), 0.9 / _BARS, bottoms, zorder=3, **_fill(mark))
+        patches = axes.bar(middles, list(bars.values()), 0.9 / _BARS, bottoms, zorder=3, **_fill(mark))
+        for patch, count in zip(patches, bars.values(), strict=True):
+            axes.figure.name(patch, f"{count:,} × {mark}")
         tops += bars
     set_scale(axes, max(tops.values(), default=0))
 
@@ -282,4 +294,4 @@ def _draw_waiting(axes: Any, waits: Iterable[Span], axis: TimeAxis) -> None:
         changes[axis.x(round(wait.end, 3))] -= 1
     steps = sorted(changes)
     counts = accumulate(changes[step] for step in steps)
-    draw_steps(axes, [0.0, *steps, 1.0], [0, *counts, 0], _STYLES[Mark.TURN][0])
+    draw_steps(axes, [0.0, *steps, 1.0], [0, *counts, 0], SKY, "tasks waiting")

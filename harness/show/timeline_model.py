@@ -51,6 +51,14 @@ class Span:
     label: str = ""
     beside: bool = False
 
+    def describe(self, name: str) -> str:
+        """Return what happened when; `name` is that of the request or of the task."""
+        times = f"at {duration(self.start)}"
+        if self.end > self.start:
+            times = f"from {duration(self.start)} to {duration(self.end)}"
+        result = f" ({self.label})" if self.label not in ("", name) else ""
+        return f"{name}: {self.mark} {times}{result}"
+
 
 @dataclass(frozen=True, slots=True)
 class TaskLife:

@@ -13,9 +13,10 @@ from PIL import Image
 from harness.course.catalogue import find_prediction
 from harness.notebooks import files
 from harness.notebooks.normal_form import normalise
+from harness.show.plots import backoff
 from harness.state import state_folder
 from tests.browser.driver import DARK, LIGHT, ROOT, jupyterlab, require_chromium
-from tests.support.scratch import code, markdown, save
+from tests.support.scratch import code, display, markdown, save
 
 pytestmark = pytest.mark.browser
 
@@ -211,6 +212,59 @@ def test_a_screenshot_shows_the_whole_notebook_in_the_theme(window, scratch, tmp
     assert brightness(shots[DARK]) < 80
     with Image.open(shots[LIGHT]) as picture:
         assert picture.height > 600
+
+
+FIGURE = """from harness.show.plots import backoff
+backoff([10, 20], 'mail')"""
+TRACE = "task task"  # a stored output that begins so is a trace
+HEIGHTS = """() => [...document.querySelectorAll('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-OutputArea-output')]
+    .filter(output => output.querySelector('ol'))
+    .map(output => [output.scrollHeight, output.scrollWidth - output.clientWidth])"""
+# The title of the mark under the mouse, the text for a screen reader, the background, and whether all of it is seen.
+POINT = """() => {
+    const image = document.querySelector('.jp-NotebookPanel:not(.lm-mod-hidden) figure > [role=img]');
+    image?.scrollIntoView({block: 'center'});
+    const svg = image?.shadowRoot.firstChild, box = svg?.querySelector('#mark1 use').getBoundingClientRect();
+    const under = box && image.shadowRoot.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+    return [
+        under?.closest('g:has(> title)')?.querySelector('title').textContent,
+        image?.ariaLabel,
+        svg && getComputedStyle(svg.querySelector('#patch_1 path')).fill,
+        svg?.getBoundingClientRect().right <= image?.getBoundingClientRect().right + 1,
+    ];
+}"""
+
+
+@pytest.fixture(scope="module")
+def displays(course: Path) -> Path:
+    """A notebook with every trace of the lessons, and with a figure that its cell draws again."""
+    drawn = backoff([10, 20], "mail")
+    lessons = [files.read(path) for path in files.find(ROOT, "notebooks")]
+    outputs = [output for lesson in lessons for cell in lesson.cells for output in cell.get("outputs", [])]
+    traces = [dict(output) for output in outputs if output.get("data", {}).get("text/plain", "").startswith(TRACE)]
+    assert len(traces) >= 2
+    figure = code(FIGURE, display(text_html=drawn._repr_html_(), text_plain=drawn.alt))
+    return save(course / "scratch" / "displays.ipynb", markdown("# Displays"), code("pass", *traces), figure)
+
+
+def test_a_trace_fits_the_screen_and_a_figure_follows_the_theme(window, displays):
+    """Stored outputs aren't trusted until their cell has run: no scripts, but the same traces and a readable image."""
+    notebook = window.open("scratch/displays.ipynb")
+    image = notebook.page.locator(".jp-NotebookPanel:visible figure img")
+    assert "20 s" in image.get_attribute("alt")
+    assert image.evaluate("image => image.naturalWidth") > 500
+    for width in (1024, 1440):
+        notebook.page.set_viewport_size({"width": width, "height": 900})
+        for height, too_wide in notebook.page.evaluate(HEIGHTS):
+            assert 300 < height <= 700
+            assert too_wide <= 0
+
+    notebook.run("cell-3")
+    for theme, paper in ((DARK, "rgb(27, 29, 32)"), (LIGHT, "rgb(253, 252, 248)")):
+        window.choose_theme(theme)
+        seen = ["attempt 3, after a wait of 20 s", backoff([10, 20], "mail").alt, paper, True]
+        window.wait(f"seen => JSON.stringify(({POINT})()) === JSON.stringify(seen)", seen)
+    notebook.page.set_viewport_size({"width": 1280, "height": 900})
 
 
 def test_the_server_opens_the_first_lesson_and_goes_when_it_is_stopped(course, tmp_path):

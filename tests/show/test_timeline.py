@@ -187,7 +187,8 @@ def test_many_queues_share_a_lane() -> None:
 
 
 def test_legend_names_each_mark_that_is_seen_and_no_other() -> None:
-    assert legend(draw(STORIES["seed"])) == ["request", "task added", "attempt done"]
+    lines = ["connects the events of a task", "until the next attempt"]
+    assert legend(draw(STORIES["seed"])) == ["request", "task added", "attempt done", *lines[:1]]
     assert legend(draw(STORIES["everything"])) == [
         "request",
         "request failed",
@@ -199,12 +200,16 @@ def test_legend_names_each_mark_that_is_seen_and_no_other() -> None:
         "attempt stopped at its deadline",
         "attempt failed, task dropped",
         "task deleted",
+        *lines,
     ]
 
 
 def test_marks_differ_in_shape_not_only_in_colour() -> None:
     handles = draw(STORIES["everything"]).legends[0].legend_handles
-    shapes = [handle.get_marker() if hasattr(handle, "get_marker") else handle.get_hatch() for handle in handles]
+    shapes = [
+        (handle.get_marker(), handle.get_linestyle()) if hasattr(handle, "get_marker") else handle.get_hatch()
+        for handle in handles
+    ]
     assert len(set(shapes)) == len(shapes)
 
 

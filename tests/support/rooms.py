@@ -13,7 +13,8 @@ from typing import Any
 
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from harness.show.figure import FAINT, INK, Picture, style
+from harness.show.figure import Picture, style
+from harness.show.svg import FAINT, INK
 from tests.test_imports import FILES, ROOT, ours, part_of
 
 # By room: its column in the picture, and its job. Rows follow from the imports.
