@@ -81,6 +81,7 @@ classroom: .venv/classroom/.done  ## install nbgrader, JupyterHub and repo2docke
 	test -x $(CLASSROOM) || $(VENV) -m venv .venv/classroom
 	$(VENV) -m uv pip install --quiet --python $(CLASSROOM) --requirement harness/classroom/requirements.txt || $(CLASSROOM) -m pip install --quiet --requirement harness/classroom/requirements.txt
 	$(VENV) -m uv pip install --quiet --python $(CLASSROOM) --no-deps --editable . || $(CLASSROOM) -m pip install --quiet --no-deps --editable .
+	echo "[]" | $(CLASSROOM) -m harness.classroom.grading >/dev/null  # write bytecode, because grading only reads it
 	touch $@
 
 nbgrader: classroom  ## lay out a course folder for nbgrader in build/nbgrader; submissions and grades in it stay
