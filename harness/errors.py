@@ -129,6 +129,10 @@ class CourseError(HarnessError, LookupError):
     """The course doesn't have this exercise, hint or prediction, or doesn't show it yet."""
 
 
+class UnsolvedError(CourseError):
+    """The solution of an exercise isn't shown, because the learner hasn't solved it yet."""
+
+
 class GradingError(HarnessError):
     """A submission can't be graded, or an answer exceeds a limit of time or memory."""
 

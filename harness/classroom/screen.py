@@ -18,8 +18,8 @@ from harness.course.verdict import COMMAND, GLUE, WIDTH, CheckOutcome, Verdict, 
 
 _WITH_COURSE = ("check", "reset", "watch", "doctor")  # the commands that have the option --course
 _CALLS = (
-    (r'solution\("([\da-z.]+)", give_up=True\)', r"taskqueue-course solution \1 --give-up"),
-    (r'(check|hint|solution)\("([\da-z.]+)"\)', r"taskqueue-course \1 \2"),
+    (r'solution\("(\d+\.\w+)", give_up=True\)', r"taskqueue-course solution \1 --give-up"),
+    (r'(check|hint|solution)\("(\d+\.\w+)"\)', r"taskqueue-course \1 \2"),
 )
 _LABEL = re.compile(r"  \S.*?  +(?=\S)")  # such as "  Diagnosis      "
 
@@ -28,6 +28,8 @@ STYLES = {
     CheckOutcome.WRONG: "red",
     CheckOutcome.ERROR: "red",
     CheckOutcome.NOT_ATTEMPTED: "yellow",
+    CheckOutcome.EDITED: "yellow",
+    CheckOutcome.SOLVED_EARLIER: "green",
 }
 _MARKS = {CheckOutcome.WRONG: "x", CheckOutcome.ERROR: "x", CheckOutcome.NOT_ATTEMPTED: "-"}
 _KEYS = {"n": "next", "h": "hint", "l": "list", "r": "check again", "q": "quit"}

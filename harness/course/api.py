@@ -1,8 +1,20 @@
-"""The functions that a learner calls: `check`, `hint`, `solution`, `progress`, `predict`."""
+"""The functions that a learner calls: `check`, `hint`, `solution`, `progress`, `predict`.
+
+In an open notebook, the first four show cards in HTML. Everywhere else they print text, and a failed check raises.
+"""
 
 from collections import deque
+from pathlib import Path
 
 from harness.course import predictions, progress_file
+from harness.course.cards import (
+    hint_card,
+    next_exercise,
+    next_step,
+    solution_card,
+    unsolved_card,
+    verdict_card,
+)
 from harness.course.catalogue import (
     Exercise,
     body,
@@ -10,11 +22,14 @@ from harness.course.catalogue import (
     exercises,
     find_exercise,
     find_prediction,
+    lessons,
     solution_cells,
 )
+from harness.course.links import counts
+from harness.course.stale import stale_verdict
 from harness.course.trial import check_answer
-from harness.course.verdict import CheckOutcome, Verdict, wrap
-from harness.errors import CheckError, CourseError, quoted
+from harness.course.verdict import CheckOutcome, Verdict, solved_earlier, wrap
+from harness.errors import CheckError, CourseError, UnsolvedError, quoted
 from harness.lab import current_lab, files_written
 from harness.notebooks.session import notebook_path
 from harness.show import Table, progress_table
@@ -49,46 +64,76 @@ def required_exercises(lesson: str, file_name: str) -> str:
 
 
 def check(number: str = "") -> None:
-    """Check one exercise, and print that it is correct.
+    """Check one exercise, and show the verdict.
 
     The answer is the last text that was written into each file of the exercise, by a cell such as `%%controller` or by
-    `lab.write`, in any lab of this kernel.
+    `lab.write`, in any lab of this kernel. Nothing is judged if the cell failed before it wrote the file, or if it was
+    edited and saved after it ran.
 
     Args:
         number: the exercise ("1.1"). Without it, the error lists the exercises.
 
     Raises:
-        CheckError: the exercise is not attempted, its code raises an error, or it is wrong. The message explains it.
+        CheckError: no notebook is open, and the exercise is not attempted, its code raises an error, or it is wrong.
+            The message explains it. In an open notebook, a card explains it, so that "Run All" reaches the last cell.
         CourseError: the exercise doesn't exist.
         LabClosedError: nothing was written, and no lab is open.
     """
     __tracebackhide__ = True
-    exercise = find_exercise(number, "check")
-    verdict = check_answer(exercise, _learners_files(exercise))
+    exercise, notebook = find_exercise(number, "check"), notebook_path()
+    verdict = _verdict(exercise, notebook)
     record_result(verdict)
-    remember(verdict)
-    if verdict.outcome is not CheckOutcome.CORRECT:
+    if counts(notebook, exercise):
+        remember(verdict)
+    if notebook is not None:
+        _display(verdict_card(verdict, exercise, notebook, progress_file.solved()), verdict.text)
+    elif verdict.outcome is not CheckOutcome.CORRECT:
         raise CheckError(verdict.text)
-    print(verdict.text)
+    else:
+        print(verdict.text)
+
+
+def _verdict(exercise: Exercise, notebook: Path | None) -> Verdict:
+    files = _learners_files(exercise)
+    stale = stale_verdict(exercise, files, notebook)
+    if stale:
+        return stale
+    if not files and notebook and exercise.number in progress_file.solved():
+        return solved_earlier(exercise)
+    if not files:
+        current_lab()  # raises a LabClosedError that explains how to make a lab
+    return check_answer(exercise, files)
+
+
+def _display(html: str, text: str) -> None:
+    """Show a card in a notebook; `text` is for a front end without HTML."""
+    from IPython.display import display
+
+    display({"text/html": html, "text/plain": text}, raw=True)
 
 
 def remember(verdict: Verdict) -> None:
-    """Record the outcome of a check in the learner's progress, unless the exercise was not attempted."""
+    """Record the outcome of a check in the learner's progress, unless no attempt was judged."""
     if verdict.outcome is CheckOutcome.CORRECT:
         progress_file.mark_solved(verdict.exercise)
-    elif verdict.outcome is not CheckOutcome.NOT_ATTEMPTED:
+    elif verdict.outcome in (CheckOutcome.ERROR, CheckOutcome.WRONG):
         progress_file.count_check(verdict.exercise)
 
 
 def hint(number: str = "") -> None:
-    """Print the next hint for an exercise ("1.1").
+    """Show the next hint for an exercise ("1.1").
 
     The first hint gives the idea, and the last one gives most of the code.
 
     Raises:
         CourseError: the exercise doesn't exist.
     """
-    print(next_hint(number))
+    exercise, notebook = find_exercise(number, "hint"), notebook_path()
+    title, text = _hint(exercise, counted=counts(notebook, exercise))
+    if notebook is None:
+        print(wrap(f"{title}: {text}"))
+    else:
+        _display(hint_card(title, text), wrap(f"{title}: {text}"))
 
 
 def next_hint(number: str, *, go_on: bool = False) -> str:
@@ -101,29 +146,46 @@ def next_hint(number: str, *, go_on: bool = False) -> str:
     Raises:
         CourseError: the exercise doesn't exist.
     """
-    exercise = find_exercise(number, "hint")
-    step = progress_file.next_hint(number, len(exercise.hints), go_on=go_on)
-    return wrap(f"Hint {step + 1} of {len(exercise.hints)}: {exercise.hints[step]}")
+    return wrap(": ".join(_hint(find_exercise(number, "hint"), go_on=go_on)))
+
+
+def _hint(exercise: Exercise, *, go_on: bool = False, counted: bool = True) -> tuple[str, str]:
+    """Return the title and the text of the next hint."""
+    hints = exercise.hints
+    step = progress_file.next_hint(exercise.number, len(hints), go_on=go_on, counted=counted)
+    return f"Hint {step + 1} of {len(hints)}", hints[step]
 
 
 def solution(number: str = "", give_up: bool = False) -> None:
-    """Print the solution of an exercise, and below it why it works.
+    """Show the solution of an exercise, and below it why it works.
 
     Args:
         number: the exercise ("1.1").
-        give_up: print it even if the exercise isn't solved.
+        give_up: show it even if the exercise isn't solved.
 
     Raises:
-        CourseError: the exercise doesn't exist, or it isn't solved and `give_up` is false.
+        CourseError: the exercise doesn't exist; or no notebook is open, the exercise isn't solved, and `give_up` is
+            false. In an open notebook, a card explains the latter.
     """
-    print(solution_text(number, give_up), end="")
+    notebook = notebook_path()
+    try:
+        text = solution_text(number, give_up)
+    except UnsolvedError as error:
+        if notebook is None:
+            raise
+        _display(unsolved_card(str(error)), str(error))
+        return
+    if notebook is None:
+        print(text, end="")
+    else:
+        _display(solution_card(find_exercise(number)), text)
 
 
 def solution_text(number: str, give_up: bool) -> str:
     """Return the text that `solution` prints; see there."""
     exercise = find_exercise(number, "solution")
     if not give_up and number not in progress_file.solved():
-        raise CourseError(
+        raise UnsolvedError(
             f'{number} is not solved yet. Try hint("{number}"), or show the solution anyway: '
             f'solution("{number}", give_up=True)'
         )
@@ -133,9 +195,16 @@ def solution_text(number: str, give_up: bool) -> str:
 
 
 def progress() -> Table[dict[str, str]]:
-    """Return the exercises of the course as a table, with whether each is solved."""
-    solved = progress_file.solved()
-    return progress_table([(each.number, each.title, each.number in solved) for each in exercises()])
+    """Return a table with a row for each lesson that has exercises, and the next exercise below it."""
+    solved, notebook = progress_file.solved(), notebook_path()
+    rows = [
+        (lesson.number, lesson.title, [exercise.number in solved for exercise in lesson.exercises])
+        for lesson in lessons()
+        if lesson.exercises
+    ]
+    following = next_exercise(solved)
+    text = f"Next: {following.number} {following.title}" if following else "All exercises are solved."
+    return progress_table(rows, text, next_step(notebook, solved) if notebook else "")
 
 
 def predict(name: str = "", choice: str | None = None, *, reveal: bool = False) -> None:
@@ -172,7 +241,4 @@ def _learners_files(exercise: Exercise) -> dict[str, str]:
     """Return the last text of each file that belongs to an exercise, without files that were never written."""
     every = {f"{app}:{path}" if app else path: source for (app, path), source in files_written().items()}
     first = f"{exercise.apps[0]}:"
-    files = {name: source for name, source in every.items() if exercise.owns(name) and not name.startswith(first)}
-    if not files:
-        current_lab()  # raises a LabClosedError that explains how to make a lab
-    return files
+    return {name: source for name, source in every.items() if exercise.owns(name) and not name.startswith(first)}

@@ -260,6 +260,11 @@ def file_key(target: Target) -> str:
     return target.path if target.app is None else f"{target.app}:{target.path}"
 
 
+def exercise_key(exercise: Exercise, target: Target) -> str:
+    """Return the same name, without the exercise's first application."""
+    return file_key(target).removeprefix(f"{exercise.apps[0]}:")
+
+
 @cache
 def solution_cells(exercise: Exercise) -> dict[str, str]:
     """Return, for each file of an exercise, the source of the cell with the solution that writes it.
@@ -298,6 +303,25 @@ def stub_cells(exercise: Exercise) -> dict[str, str]:
 def exercise_file(lesson: str) -> str:
     """Return the file name of a lesson's exercise notebook: "01_first_task.ipynb"."""
     return _path(lesson, "solutions" if (ROOT / "solutions").is_dir() else "exercises").name
+
+
+def lesson_file(lesson: str) -> str:
+    """Return the file name of a lesson's notebook.
+
+    Raises:
+        CourseError: the lesson isn't installed.
+    """
+    return _path(lesson, "notebooks").name
+
+
+@cache
+def lesson_notebook(lesson: str) -> Notebook:
+    """Return a lesson's original notebook. Don't change it, because it is cached.
+
+    Raises:
+        CourseError: the lesson isn't installed.
+    """
+    return read(_path(lesson, "notebooks"))
 
 
 @cache

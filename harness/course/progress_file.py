@@ -94,16 +94,18 @@ def count_check(number: str) -> None:
     _session.add(number, Entry(checks=1))
 
 
-def next_hint(number: str, count: int, *, go_on: bool = False) -> int:
+def next_hint(number: str, count: int, *, go_on: bool = False, counted: bool = True) -> int:
     """Return which hint comes next, from 0 in each session; after the last one, return the last one again.
 
     Args:
         number: the exercise ("1.1").
         count: how many hints it has.
         go_on: begin after the hints of earlier sessions; after the last of them, begin with the first again.
+        counted: add it to the hints in the learner's progress.
     """
     first = _session.entries().get(number, Entry()).hints % count if go_on else 0
     step = min(_session.hint_steps.get(number, first), count - 1)
     _session.hint_steps[number] = step + 1
-    _session.add(number, Entry(hints=1))
+    if counted:
+        _session.add(number, Entry(hints=1))
     return step

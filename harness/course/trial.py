@@ -340,7 +340,7 @@ def check_answer(
     """
     missing = [name for name in exercise.files if name not in files]
     if missing:
-        return verdict.not_attempted(exercise, f"Run the cell {_magic(missing[0])} first.")
+        return verdict.not_attempted(exercise, f"Run the cell {verdict.cell_name(missing[0])} first.")
     if is_stub(exercise, files, stub_cells(exercise) if stubs is None else stubs):
         return verdict.not_attempted(exercise)
     with young_garbage_only():
@@ -379,12 +379,3 @@ def _meaning(source: str) -> str:
         return ast.dump(ast.parse(source))
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two for very deeply nested code
         return "\n".join(line for line in source.splitlines() if line.partition("#")[0].strip())
-
-
-def _magic(name: str) -> str:
-    """Return the first line of the cell that writes a file: `%%controller ex1_1`."""
-    app, _, path = name.rpartition(":")
-    folder, _, file = path.partition("/")
-    at_top = {"routes.py": "%%routes", "queue.yaml": "%%queue_yaml"}
-    in_folder = f"%%{folder.removesuffix('s')} {file.removesuffix('.py')}"
-    return f"`{at_top.get(path) or in_folder}{f' --app {app}' if app else ''}`"

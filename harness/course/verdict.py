@@ -15,8 +15,8 @@ from harness.records import Ticket
 WIDTH = 88  # characters; JupyterLab shows so much of a line beside its file browser, and breaks words in longer lines
 # A command, or a call that becomes one in a terminal. It stays on one line, so that it can be copied.
 COMMAND = re.compile(
-    r"(?<![\w/.-])taskqueue-course ([a-z]+(?: (?:\w+\.ipynb|all\b|\d+(?:\.[\da-z]+)?|--[a-z-]+))*)"
-    r'|(?:check|hint|solution)\("[\da-z.]+"(?:, give_up=True)?\)'
+    r"(?<![\w/.-])taskqueue-course ([a-z]+(?: (?:\w+\.ipynb|all\b|\d+(?:\.\w+)?|--[a-z-]+))*)"
+    r'|(?:check|hint|solution)\("\d+\.\w+"(?:, give_up=True)?\)'
 )
 GLUE = "\0"  # stands for a space at which no line is broken
 _LONGEST = 1000  # characters, and lines: of one value in a verdict
@@ -66,12 +66,14 @@ def wrap(text: str, label: str = "", indent: int = 0) -> str:
 
 
 class CheckOutcome(StrEnum):
-    """The four outcomes of a check."""
+    """The outcomes of a check. The last two mean that nothing was judged; they occur only in an open notebook."""
 
     NOT_ATTEMPTED = "not attempted"
     ERROR = "error in your code"
     WRONG = "wrong"
     CORRECT = "correct"
+    EDITED = "edited after it last ran"
+    SOLVED_EARLIER = "solved earlier, not run in this kernel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +99,24 @@ class Verdict:
     @property
     def headline(self) -> str:
         """Return the outcome and the reason for it, in one line: "1.1 not attempted: fill `save` in the cell …"."""
-        return ": ".join(filter(None, (self._outcome, self.reason)))
+        return ": ".join(filter(None, (self.title, self.reason)))
 
     @property
     def text(self) -> str:
         """Return all facts, in lines of at most `WIDTH` characters."""
         is_correct = self.outcome is CheckOutcome.CORRECT
-        lines = [wrap(f"{self._outcome}{':' if is_correct else '.'} {self.summary}".rstrip())]
+        lines = [wrap(f"{self.title}{':' if is_correct else '.'} {self.summary}".rstrip())]
         lines += [wrap(text, f"  {label}", indent=_LABELS if label else 2) for label, text in self.facts]
-        return "\n".join(lines if is_correct else [*lines, f'Stuck? hint("{self.exercise}")'])
+        return "\n".join([*lines, f'Stuck? hint("{self.exercise}")'] if self.needs_work else lines)
 
     @property
-    def _outcome(self) -> str:
+    def needs_work(self) -> bool:
+        """Return whether the check found that the learner's code isn't right yet."""
+        return self.outcome in (CheckOutcome.NOT_ATTEMPTED, CheckOutcome.ERROR, CheckOutcome.WRONG)
+
+    @property
+    def title(self) -> str:
+        """Return the exercise and the outcome: "1.1 not right yet"."""
         return f"{self.exercise} {'not right yet' if self.outcome is CheckOutcome.WRONG else self.outcome}"
 
 
@@ -117,6 +125,36 @@ def not_attempted(exercise: Exercise, because: str = "") -> Verdict:
     summary = because or f"Fill {exercise.fill}, run the cell, and then check again."
     reason = because[:1].lower() + because[1:] or f"fill {exercise.fill}."
     return Verdict(exercise.number, CheckOutcome.NOT_ATTEMPTED, summary, reason)
+
+
+def edited(exercise: Exercise, file: str) -> Verdict:
+    """Return the verdict on a cell that was edited after it wrote the file."""
+    return _not_judged(exercise, CheckOutcome.EDITED, f"Run the cell {cell_name(file)}, and then check again.")
+
+
+def solved_earlier(exercise: Exercise) -> Verdict:
+    """Return the verdict on an exercise that was solved earlier, and none of whose cells ran in this kernel."""
+    summary = f"To check it again, run the cell {cell_name(exercise.files[0])} first."
+    return _not_judged(exercise, CheckOutcome.SOLVED_EARLIER, summary)
+
+
+def _not_judged(exercise: Exercise, outcome: CheckOutcome, summary: str) -> Verdict:
+    return Verdict(exercise.number, outcome, summary, summary[:1].lower() + summary[1:])
+
+
+def refused(exercise: Exercise, file: str, message: str) -> Verdict:
+    """Return the verdict on a cell that ended in an error before it wrote the file, so nothing was judged."""
+    summary = f"The cell {cell_name(file)} raised an error, so its code wasn't checked:"
+    return _error(exercise, summary, cut(message).splitlines(), f"{one_line(message)} Nothing was checked.")
+
+
+def cell_name(file: str) -> str:
+    """Return the first line of the cell that writes a file: `%%controller ex1_1`."""
+    app, _, path = file.rpartition(":")
+    folder, _, name = path.partition("/")
+    at_top = {"routes.py": "%%routes", "queue.yaml": "%%queue_yaml"}
+    in_folder = f"%%{folder.removesuffix('s')} {name.removesuffix('.py')}"
+    return f"`{at_top.get(path) or in_folder}{f' --app {app}' if app else ''}`"
 
 
 def error(exercise: Exercise, ticket: Ticket, called: str, situation: str = "") -> Verdict:

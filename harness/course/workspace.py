@@ -10,9 +10,9 @@ from pathlib import Path
 from harness.course.catalogue import (
     Exercise,
     exercise_file,
+    exercise_key,
     exercise_notebook,
     exercises,
-    file_key,
     find_exercise,
     lessons,
 )
@@ -70,7 +70,7 @@ class Place:
             target = cell_target(self.source)
         except MagicError:
             return ""
-        return file_key(target).removeprefix(f"{exercise.apps[0]}:") if target else ""
+        return exercise_key(exercise, target) if target else ""
 
 
 def read_answer(notebook: Notebook, exercise: Exercise) -> Answer:
@@ -80,7 +80,7 @@ def read_answer(notebook: Notebook, exercise: Exercise) -> Answer:
         notebook: the learner's, from `read_saved`. Its cells may be moved, copied or deleted.
         exercise: the exercise.
     """
-    places = list(_places(notebook))
+    places = list(cell_places(notebook))
     files = dict[str, str]()
     remarks = list[str]()
     written = {place.writes(exercise): None for place in places if place.kind == "code"}
@@ -97,7 +97,7 @@ def read_answer(notebook: Notebook, exercise: Exercise) -> Answer:
 
 def find_cells(notebook: Notebook, exercise: Exercise, name: str) -> list[int]:
     """Return the indices of the cells that write a file, or else the index of the original cell, if it still exists."""
-    places, original = list(_places(notebook)), _place(1, original_cell(exercise, name))
+    places, original = list(cell_places(notebook)), _place(1, original_cell(exercise, name))
     writing = [place.position - 1 for place in places if place.writes(exercise) == name]
     return writing or [place.position - 1 for place in places if place.names & original.names][:1]
 
@@ -112,7 +112,8 @@ def original_cell(exercise: Exercise, name: str) -> Cell:
     return next(cell for cell in cells if _place(1, cell).writes(exercise) == name)
 
 
-def _places(notebook: Notebook) -> Iterator[Place]:
+def cell_places(notebook: Notebook) -> Iterator[Place]:
+    """Yield the cells of a notebook from `read_saved`, from top to bottom."""
     for position, cell in enumerate(notebook.cells, 1):
         yield _place(position, cell)
 

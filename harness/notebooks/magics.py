@@ -4,7 +4,7 @@ import ast
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import wraps
 from types import TracebackType
 from typing import Any
@@ -13,8 +13,9 @@ from harness.appengine.time_limit import is_harness
 from harness.appengine.web2py.process_state import ignore_library_warnings
 from harness.errors import MagicError
 from harness.lab import current_lab
-from harness.notebooks.cells import MAGICS, cell_body, cell_magic, magic_first, parse_magic
+from harness.notebooks.cells import MAGICS, Target, cell_body, cell_magic, magic_first, parse_magic
 from harness.notebooks.completion import complete_controllers
+from harness.notebooks.session import cell_run
 
 _HELP = {  # IPython shows it for `%%controller?`
     "controller": """Write the rest of the cell as a controller, controllers/NAME.py, of the newest lab.
@@ -146,22 +147,46 @@ def load_once(lines: list[str]) -> list[str]:
 def _refuse_below_code(magic: str) -> Callable[[str], None]:
     def refuse(line: str) -> None:
         """Refuse a cell magic below code."""
-        raise MagicError(f"%%{magic} has code above it. Move that code into a cell of its own, above this one.")
+        with _refused(magic, line):
+            raise MagicError(f"%%{magic} has code above it. Move that code into a cell of its own, above this one.")
 
     return refuse
 
 
 def _writer(magic: str) -> Callable[[str, str], None]:
     def write(line: str, cell: str) -> None:
-        target = parse_magic(magic, line)
+        with _refused(magic, line):
+            target = parse_magic(magic, line)
         source = cell_body(f"%%{magic}\n{cell}") if target.is_python else cell
-        current_lab().write(target.path, source, target.app)
+        with cell_run(target, source):
+            current_lab().write(target.path, source, target.app)
         file = target.path if target.app is None else f"{target.app}/{target.path}"
         actions = f" Actions: {', '.join(_actions(source)) or 'none'}." if magic == "controller" else ""
         print(f"{file} written.{actions}")
 
     write.__doc__ = _HELP[magic]
     return write
+
+
+@contextmanager
+def _refused(magic: str, line: str) -> Iterator[None]:
+    """Record a MagicError within this scope for the files that the learner may have meant."""
+    with ExitStack() as runs:
+        try:
+            yield
+        except MagicError:
+            for target in _meant(magic, line):
+                runs.enter_context(cell_run(target, ""))
+            raise
+
+
+def _meant(magic: str, line: str) -> set[Target]:
+    """Return each file that a magic would write if it had only one of its arguments, without ".py"."""
+    targets = set[Target]()
+    for word in ["", *line.split()]:
+        with suppress(MagicError):
+            targets.add(parse_magic(magic, word.removesuffix(".py")))
+    return targets
 
 
 def _actions(source: str) -> Iterator[str]:

@@ -34,7 +34,7 @@ _VERDICTS_TIMEOUT = 5  # seconds
 _VERDICTS = 'getattr(__import__("sys").modules.get("harness.course.api"), "drain_results", str)()'
 # The exercises of the notebook's lesson; "" if the kernel has no course or the notebook isn't one of the course.
 _REQUIRED = '__import__("harness.course.api", fromlist=["api"]).required_exercises({!r}, {!r})'
-_CHECK = re.compile(r"""^check\(["'](\d+\.\d+)["']\)""", re.MULTILINE)
+_CHECK = re.compile(r"""^check\(["'](\d+\.\w+)["']\)""", re.MULTILINE)
 _RAISED = "Cell execution caused an exception"  # nbval's message, which is replaced by the exception's message
 
 

@@ -54,9 +54,10 @@ class Table(Sequence[T]):
         empty: the text that is shown if there are no rows ("no task waits").
         note: a text that is shown below the rows.
         whole: how a user gets the whole of a value that was shortened.
+        note_html: the note as HTML, if it contains more than text, such as a link.
     """
 
-    __slots__ = ("_caption", "_columns", "_empty", "_items", "_note", "_whole")
+    __slots__ = ("_caption", "_columns", "_empty", "_items", "_note", "_note_html", "_whole")
     __hash__ = None  # type: ignore[assignment]  # a table equals a list, which has no hash either
 
     def __init__(
@@ -67,12 +68,14 @@ class Table(Sequence[T]):
         empty: str,
         note: str = "",
         whole: str = "index the row, as in [0], to see all of it",
+        note_html: str = "",
     ) -> None:
         self._items = tuple(items)
         self._columns = tuple(columns)
         self._caption = caption
         self._empty = empty
         self._note = clean(note)
+        self._note_html = note_html or (f"<p>{escape(self._note)}</p>" if note else "")
         self._whole = whole
 
     @property
@@ -89,7 +92,8 @@ class Table(Sequence[T]):
     def __getitem__(self, index: slice) -> Table[T]: ...
     def __getitem__(self, index: int | slice) -> T | Table[T]:
         if isinstance(index, slice):
-            return Table(self._items[index], self._columns, self._caption, self._empty, self._note, self._whole)
+            items, note = self._items[index], self._note
+            return Table(items, self._columns, self._caption, self._empty, note, self._whole, self._note_html)
         return self._items[index]
 
     def __eq__(self, other: object) -> bool:
@@ -103,8 +107,7 @@ class Table(Sequence[T]):
         return "\n".join([*self._text(), *([self._note] if self._note else [])])
 
     def _repr_html_(self) -> str:
-        note = f"<p>{escape(self._note)}</p>" if self._note else ""
-        return (self._html() if self._items else f"<p>{escape(clean(self._empty))}</p>") + note
+        return (self._html() if self._items else f"<p>{escape(clean(self._empty))}</p>") + self._note_html
 
     def _grid(self) -> tuple[list[Column[T]], list[list[Cell]]]:
         """Return the columns and the rows that are shown; a long table has a gap after the first rows."""
@@ -315,16 +318,27 @@ class TableCard(NamedTuple):
         return self.table._repr_html_()
 
 
-def progress_table(exercises: Iterable[tuple[str, str, bool]]) -> Table[dict[str, str]]:
-    """Return a table of exercises; each has a number ("1.1"), a title, and whether it is solved."""
+def progress_table(
+    lessons: Iterable[tuple[str, str, Sequence[bool]]], note: str, note_html: str = ""
+) -> Table[dict[str, str]]:
+    """Return a table of lessons.
+
+    Args:
+        lessons: for each lesson, its number ("01"), its title, and whether each of its exercises is solved.
+        note: what comes next.
+        note_html: the same as HTML, if it contains a link.
+    """
+    lessons = list(lessons)
     rows = [
-        {"exercise": number, "title": title, "solved": "yes" if solved else "not yet"}
-        for number, title, solved in exercises
+        {
+            "lesson": number,
+            "title": title,
+            "progress": "".join("■" if each else "□" for each in solved),
+            "solved": f"{sum(solved)} of {len(solved)}",
+        }
+        for number, title, solved in lessons
     ]
-    columns = [Column[dict[str, str]](key, itemgetter(key), limit=80) for key in ("exercise", "title", "solved")]
-    return Table(rows, columns, _count_solved, "the course has no exercises")
-
-
-def _count_solved(rows: Sequence[Mapping[str, str]]) -> str:
-    solved = sum(row["solved"] == "yes" for row in rows)
-    return f"{solved} of {quantity(len(rows), 'exercise')} solved"
+    every = [each for _, _, solved in lessons for each in solved]
+    caption = f"{sum(every)} of {quantity(len(every), 'exercise')} solved"
+    columns = [Column[dict[str, str]](key, itemgetter(key), limit=80) for key in rows[0]] if rows else []
+    return Table(rows, columns, lambda _: caption, "the course has no exercises", note, note_html=note_html)

@@ -13,7 +13,7 @@ import pytest
 import harness.lab
 from harness import Lab, check, hint, predict, progress, solution
 from harness.course import api, predictions, progress_file
-from harness.course.catalogue import body, exercises, find_exercise, lessons, solution_cells, stub_cells
+from harness.course.catalogue import body, exercises, find_exercise, lesson_title, lessons, solution_cells, stub_cells
 from harness.course.progress_file import Progress
 from harness.course.trial import Decided, Trial, check_answer
 from harness.course.verdict import WIDTH, CheckOutcome, Verdict, error, error_from_harness, wrap, wrong
@@ -291,9 +291,12 @@ def test_a_solution_explains_itself_below_its_code(capsys: pytest.CaptureFixture
 def test_progress_lists_the_whole_course_and_what_is_done(lab: Lab) -> None:
     write(lab, "1.3", solved=True)
     check("1.3")
-    done = {row["exercise"] for row in progress() if row["solved"] == "yes"}
-    assert done == {"1.3"}
-    assert len(progress()) == len(list(exercises()))
+    table = progress()
+    assert table[0] == {"lesson": "01", "title": lesson_title("01"), "progress": "□□■□", "solved": "1 of 4"}
+    assert [row["lesson"] for row in table] == [lesson.number for lesson in lessons() if lesson.exercises]
+    shown = str(table).splitlines()
+    assert shown[0] == f"1 of {len(list(exercises()))} exercises solved"
+    assert shown[-1] == f"Next: 1.1 {find_exercise('1.1').title}"
 
 
 def test_progress_outlives_the_kernel(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

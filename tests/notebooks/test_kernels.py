@@ -61,8 +61,9 @@ def solve(one: Kernel, number: str) -> None:
 
 
 def solved(one: Kernel) -> list[str]:
-    """Return the numbers that `progress()` shows as solved."""
-    return re.findall(r"^(\d\.\d) .* yes$", one.run("print(progress())"), re.MULTILINE)
+    """Return the numbers of the exercises that `progress()` shows as solved."""
+    lessons = re.findall(r"^0(\d) .* ([■□]+) ", one.run("print(progress())"), re.MULTILINE)
+    return [f"{lesson}.{place}" for lesson, bar in lessons for place, mark in enumerate(bar, 1) if mark == "■"]
 
 
 def test_a_kernel_killed_in_the_middle_of_a_check_keeps_its_progress_and_leaves_no_lab(state: Path) -> None:

@@ -18,7 +18,7 @@ HERE = str(Path("01b.ipynb").absolute())
         (None, {"__vsc_ipynb_file__": HERE}, HERE),
         ("/elsewhere/other.ipynb", {"__vsc_ipynb_file__": HERE}, HERE),
         ("01b.ipynb", {"__vsc_ipynb_file__": 7}, HERE),  # from an older server
-        ("/work/Console 1", {}, None),
+        ("/elsewhere/Console 1", {}, None),
         (None, {}, None),  # nbclient, nbgrader and nbval set neither
     ],
 )

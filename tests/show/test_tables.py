@@ -25,7 +25,7 @@ TABLES: dict[str, Table[Any]] = {
     "tasks": tasks_table([WAITING, TASK], NOW),
     "attempts": attempts_table(ATTEMPTS),
     "rows": rows("text", None, "5", 5, "", b"\xff", "日本語", "<b>&", "x" * 100_000, "a" * 60),
-    "progress": progress_table([("1.1", "Queue it", True), ("1.2", "Write the worker", False)]),
+    "progress": progress_table([("01", "Your first background task", [True, False])], "Next: 1.2 Write the worker"),
     "long": rows(*range(100)),
     "empty": rows(),
 }
@@ -158,7 +158,8 @@ def test_html_is_a_real_table() -> None:
 
 def test_progress_counts_what_is_solved() -> None:
     assert str(TABLES["progress"]).startswith("1 of 2 exercises solved\n")
-    assert TABLES["progress"][1]["solved"] == "not yet"
+    assert TABLES["progress"][0]["progress"] == "■□"
+    assert TABLES["progress"][0]["solved"] == "1 of 2"
 
 
 def test_of_a_hundred_thousand_rows_few_are_shown() -> None:

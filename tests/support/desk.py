@@ -81,7 +81,7 @@ def remember_nothing(monkeypatch: Any) -> set[str]:
     """Replace the progress file with an empty one in memory for one test, and return its set of solved exercises."""
     solved, hints, checked = set[str](), dict[str, int](), list[str]()
 
-    def next_hint(number: str, count: int, *, go_on: bool = False) -> int:
+    def next_hint(number: str, count: int, *, go_on: bool = False, counted: bool = True) -> int:
         step = min(hints.get(number, 0), count - 1)
         hints[number] = step + 1
         return step

@@ -12,7 +12,8 @@ import pytest
 FORGET = (
     "(get_ipython().reset(),"
     " getattr(__import__('sys').modules.get('harness.lab'), '_written', {}).clear(),"
-    " getattr(__import__('sys').modules.get('harness.lab'), '_labs', []).clear())"
+    " getattr(__import__('sys').modules.get('harness.lab'), '_labs', []).clear(),"
+    " getattr(__import__('sys').modules.get('harness.notebooks.session'), '_runs', {}).clear())"
 )
 
 

@@ -14,7 +14,7 @@ from harness.classroom.grading.submission import Grade, grade
 from harness.notebooks.files import Cell, Notebook
 from harness.notebooks.stubs import to_exercise
 
-_CHECK = re.compile(r"""^check\(["'](\d+\.\d+)["']\)$""", re.MULTILINE)
+_CHECK = re.compile(r"""^check\(["'](\d+\.\w+)["']\)$""", re.MULTILINE)
 _UNKNOWN = "This cell doesn't check an exercise of the course. Only answers run here, so grade the cell by hand."
 Resources = Any
 _Steps = list[type[Any]]
