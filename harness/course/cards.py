@@ -127,7 +127,7 @@ def _value(label: str, text: str, verdict: Verdict, exercise: Exercise, notebook
 
 
 def _lines(texts: list[str]) -> list[str]:
-    """Return the lines of a message as HTML; indented ones, and those with a line of the learner's, are code."""
+    """Return the lines of a message as HTML; indented lines are code."""
     html = []
     for is_code, group in groupby(texts, key=lambda text: text.startswith("  ")):
         if is_code:

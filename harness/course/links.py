@@ -39,14 +39,19 @@ def exercise_link(notebook: Path, exercise: Exercise) -> str:
 
 
 def counts(notebook: Path | None, exercise: Exercise) -> bool:
-    """Return whether a check or a hint in a notebook counts as the learner's progress.
+    """Return whether a check or a hint counts as the learner's progress.
 
     It doesn't count in solutions/, or if it is a demonstration in a lesson to which the exercise doesn't belong.
+
+    Args:
+        notebook: the open notebook. If it is None, the current folder counts, in which a program runs a notebook.
+        exercise: the exercise.
     """
-    if notebook is None:
-        return True
-    lesson = _LESSON.fullmatch(source_path(notebook.name) or f"{notebook.parent.name}/{notebook.name}")
-    return notebook.parent.name != "solutions" and (lesson is None or lesson[1] == exercise.lesson)
+    path = notebook or Path("a notebook")
+    with suppress(OSError):  # the current folder was deleted
+        path = path.absolute()
+    lesson = _LESSON.fullmatch(source_path(path.name) or f"{path.parent.name}/{path.name}")
+    return path.parent.name != "solutions" and (lesson is None or lesson[1] == exercise.lesson)
 
 
 def _link(notebook: Path, target: str, cell: str) -> str:

@@ -24,9 +24,9 @@ def stale_verdict(exercise: Exercise, files: Mapping[str, str], notebook: Path |
         files: the text of each file that the check would judge, named as in `Exercise.files`.
         notebook: the path of the open notebook, or None if none is open.
     """
-    named = {exercise_key(exercise, target): run for target, run in cell_runs().items()}
+    named = [(exercise_key(exercise, target), run) for target, run in cell_runs().items()]
     # A file that was written in another way after the run is judged.
-    runs = {name: run for name, run in named.items() if exercise.owns(name) and files.get(name) == run.stored}
+    runs = {name: run for name, run in named if exercise.owns(name) and files.get(name) == run.stored}
     for name, run in runs.items():
         if run.refused and run.stored != run.source:
             return verdict.refused(exercise, name, run.refused)
@@ -43,7 +43,8 @@ def _edited(exercise: Exercise, runs: Mapping[str, CellRun], notebook: Path) -> 
     """
     try:
         saved = notebook.stat().st_mtime_ns
-        if all(saved <= run.at for run in runs.values()):
+        runs = {name: run for name, run in runs.items() if saved > run.at}
+        if not runs:
             return ""
         places = [place for place in cell_places(read_saved(notebook, _LARGEST)) if place.kind == "code"]
     except (NotebookError, OSError):
@@ -51,7 +52,7 @@ def _edited(exercise: Exercise, runs: Mapping[str, CellRun], notebook: Path) -> 
     for name, run in runs.items():
         cells = [place for place in places if place.writes(exercise) == name]
         same = any(_plain(cell_body(cell.source)) == _plain(run.source) for cell in cells)
-        if saved > run.at and not same and any(cell.count == run.count for cell in cells):
+        if not same and any(cell.count == run.count for cell in cells):
             return name
     return ""
 

@@ -63,11 +63,12 @@ def cell_run(target: Target, source: str) -> Iterator[None]:
         raise
     finally:
         stored = files_written().get((target.app, target.path))
+        _runs.pop(target, None)  # the newest is the last
         _runs[target] = CellRun(source, stored, refused, _count(), time.time_ns())
 
 
 def cell_runs() -> dict[Target, CellRun]:
-    """Return, for each file, the last run of a cell that writes it, or that was refused before it wrote the file."""
+    """Return, for each file, the last run of a cell that wrote it or should have written it; the newest is the last."""
     return dict(_runs)
 
 

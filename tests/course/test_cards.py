@@ -15,6 +15,7 @@ import pytest
 import harness.lab
 from harness import Lab, check, hint, progress, solution
 from harness.course import api, progress_file
+from harness.course.cards import next_exercise
 from harness.course.catalogue import exercise_notebook, exercises, find_exercise, lesson_notebook, solution_cells
 from harness.course.links import counts, exercise_link, section_link
 from harness.course.progress_file import Progress
@@ -137,6 +138,8 @@ def test_a_correct_answer_links_to_the_next_unsolved_exercise(notebook: OpenNote
     notebook.run(RIGHT)
     assert notebook.check().startswith("1.1 correct: ")
     assert links(notebook.html) == {f"1.3 {find_exercise('1.3').title}": f"{HERE}#cell-id=ex1-3"}
+    following = next_exercise(frozenset(), find_exercise("2.5"))
+    assert following is find_exercise("3.1")
     for exercise in exercises():
         progress_file.mark_solved(exercise.number)
     notebook.check()
@@ -152,10 +155,10 @@ def test_what_a_learner_wrote_is_text_in_a_card(notebook: OpenNotebook) -> None:
 
 
 def test_a_syntax_error_keeps_its_lines_in_a_card(notebook: OpenNotebook) -> None:
-    notebook.run(WRONG.replace("log_edit()", "log_edit((", 1))
+    notebook.run(WRONG.replace("log_edit()", "log_edit((1 <b> 2", 1))
     assert "1.1 error in your code" in notebook.check()
     (block,) = re.findall(r"<pre[^>]*>(.*?)</pre>", notebook.html, re.DOTALL)
-    assert "log_edit((" in block
+    assert "log_edit((1 &lt;b&gt; 2" in block
     assert block.endswith("^")
 
 
@@ -294,7 +297,7 @@ def test_the_text_from_before_a_cell_that_failed_is_not_judged(notebook: OpenNot
     text = " ".join(notebook.stale.split())
     assert text.startswith("1.1 error in your code. The cell `%%controller ex1_1` raised an error")
     assert says in text
-    notebook.run("lab = Lab()")
+    notebook.run("lab = Lab() if lab.closed else lab")
     notebook.run(RIGHT)
     assert notebook.stale == ""
 
@@ -324,7 +327,7 @@ def test_an_exercise_that_was_solved_earlier_is_not_called_not_attempted(
     assert "✓" in notebook.html
     assert links(notebook.html) == {f"1.2 {find_exercise('1.2').title}": f"{HERE}#cell-id=ex1-2"}
     assert progress_file.saved_entries()["1.1"].checks == 1
-    notebook.run("lab = Lab()")
+    notebook.run("lab = Lab() if lab.closed else lab")
     notebook.run(STUB)
     assert notebook.check().startswith("1.1 not attempted. Fill `save`")
     monkeypatch.setattr(harness.lab, "_written", {})
@@ -358,6 +361,22 @@ def test_what_the_solutions_and_a_demonstration_check_does_not_count(
     hint(number)
     entries = progress_file.saved_entries()
     assert (entries[number].checks, entries[number].hints) == (1, 1) if counted else entries == {}
+
+
+def test_a_program_that_runs_the_solutions_solves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, counted in (("solutions", False), ("exercises", True)):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert counts(None, find_exercise("1.1")) is counted
+
+
+def test_the_newest_cell_counts_if_two_cells_name_the_application_differently(notebook: OpenNotebook) -> None:
+    named = RIGHT.replace("ex1_1", "ex1_1 --app tutorial")
+    for source in (WRONG, named, named.replace("ex1_1 ", "ex1_1.py "), RIGHT):
+        notebook.run(source)
+    assert notebook.stale == ""
+    notebook.run(named.replace("tutorial", "tutorial --app tutorial"))
+    assert "raised an error" in notebook.stale
 
 
 def test_a_card_is_published_as_html_and_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
