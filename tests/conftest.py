@@ -35,6 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.mkdtemp(prefix="harness-tests-")
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     os.environ[VARIABLE] = folder
+    if getattr(config.option, "nbval", False):
+        config.pluginmanager.import_plugin("tests.support.rebuilt")
     os.environ["PYTHONPATH"] = python_path(Path(__file__).parent / "support" / "fast_start")
 
 

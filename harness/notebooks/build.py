@@ -144,7 +144,18 @@ def built(path: Path) -> list[tuple[Path, str]]:
     """
     notebook = files.read(path)
     check_source(notebook, str(path))
-    executed = normalise(execute(normalise(notebook), path))
+    return new_texts(notebook, execute(normalise(notebook), path), path)
+
+
+def new_texts(notebook: Notebook, executed: Notebook, path: Path) -> list[tuple[Path, str]]:
+    """Return the files that a build writes after a run, each with its text: see `built`.
+
+    Args:
+        notebook: the lesson or the solution.
+        executed: its copy with the outputs and execution counts of the run.
+        path: its file.
+    """
+    executed = normalise(executed)
     if path.parent.name == "notebooks":
         return [(path, _text(with_slides(executed), path))]
     exercise = _text(to_exercise(notebook, str(path)), path)

@@ -1,4 +1,7 @@
-"""The course's notebooks: up to date byte for byte, exercises unsolved. Their strict nbval run is in `make test`.
+"""The course's notebooks: a build changes nothing, and the exercises are unsolved.
+
+`make test` runs each lesson and solution with nbval, where tests/support/rebuilt.py compares the whole file. A build
+has its own client for kernels, so two notebooks are also built here.
 
 The exercises of these tests are made from the solutions, because a learner's fork holds answers in exercises/.
 """
@@ -28,7 +31,7 @@ IN_A_FORK = [  # those of the tests that read all exercises of the repository, a
     "tests/classroom/test_instructor_notes.py",
     "tests/test_setup.py::test_the_top_of_the_repository_holds_what_the_readme_maps",
 ]
-SOURCES = [*files.find(ROOT, "notebooks"), *files.find(ROOT, "solutions")]
+BUILT = [files.find(ROOT, "notebooks")[0], files.find(ROOT, "solutions")[0]]
 EXERCISES = [path.stem for path in files.find(ROOT, "solutions")]
 
 
@@ -40,10 +43,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 @pytest.fixture(scope="module")
 def unsolved(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """What a learner's own command says of the exercises before a line is written."""
-    return pytest_on(desk.folder, tmp_path_factory.mktemp("pytest"), "--nbval-lax", "exercises")
+    return pytest_on(desk.folder, tmp_path_factory.mktemp("pytest"), "--nbval-lax", "exercises", share_kernel=True)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=[path.relative_to(ROOT).as_posix() for path in SOURCES])
+@pytest.mark.parametrize("path", BUILT, ids=[path.relative_to(ROOT).as_posix() for path in BUILT])
 def test_a_rebuild_changes_nothing(path):
     for target, text in built(path):
         if target.parent.name == "exercises":  # the linter compares the cells, and lets a learner write into them
