@@ -93,12 +93,6 @@ def mistaken(number: str, key: str) -> dict[str, str]:
     return {name: fill(source, answer.text) for name, source in solution_cells(find_exercise(number)).items()}
 
 
-def submit_right(folder: Path) -> None:
-    notebook = solved(right())
-    notebook.cells.insert(0, code("while True:\n    try:\n        while True: pass\n    except BaseException: pass"))
-    save(folder, "right", notebook)
-
-
 def submit_wrong(folder: Path) -> None:
     """Submit 1.1 correct, 1.2 with a known mistake, 1.3 not attempted, 1.4 wrong, and the other cells manipulated."""
     answers = right() | mistaken("1.2", "no-values") | mistaken("1.4", "one-task")
@@ -118,9 +112,10 @@ def submit_hard_coded(folder: Path) -> None:
     save(folder, "hard", solved(right() | {name: stub.replace("...  # YOUR CODE HERE", HARD_CODED)}))
 
 
-def submit_odd(folder: Path) -> None:
-    """Submit right answers between cells that no notebook editor writes, and with each check's metadata destroyed."""
+def submit_right(folder: Path) -> None:
+    """Submit right answers between cells that never end or that no editor writes, without any check's metadata."""
     notebook = solved(right())
+    notebook.cells.insert(0, code("while True:\n    try:\n        while True: pass\n    except BaseException: pass"))
     checks = [cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade")]
     for check, odd in zip(checks, (None, ["ex1_2_check"], "ex1_3_check", 4), strict=True):
         check.metadata["nbgrader"] = odd
@@ -128,20 +123,19 @@ def submit_odd(folder: Path) -> None:
         notebook.cells.append(code("pass") | {"metadata": {"nbgrader": odd}})
     notebook.cells.append(code("'\ud800'") | {"metadata": {"\udfff": ["\ud800"], "nbgrader": {"grade_id": "\ud800"}}})
     notebook.metadata["title"] = "\ud800"
-    target = folder / "submitted" / "odd" / "01" / NAME
+    target = folder / "submitted" / "right" / "01" / NAME
     target.parent.mkdir(parents=True)
     target.write_text(json.dumps(notebook), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A course folder with submissions of four students for assignment 01."""
+    """A course folder with submissions of three students for assignment 01."""
     folder = tmp_path_factory.mktemp("course")
     lay_out(ROOT, folder, say=lambda line: None)
     submit_right(folder)
     submit_wrong(folder)
     submit_hard_coded(folder)
-    submit_odd(folder)
     return folder
 
 
@@ -180,7 +174,8 @@ def test_checks_are_locked_and_the_answers_can_be_edited(graded, folder):
     assert [cell.metadata.get("editable", True) for cell in answers] == [True] * 4
 
 
-def test_right_answers_get_all_points_and_a_loop_in_another_cell_does_not_run(graded):
+def test_right_answers_get_all_points_whatever_the_rest_of_the_notebook_is(graded):
+    """A loop in another cell doesn't run, and neither odd metadata nor odd characters stop the grading."""
     assert points(graded, "right") == [[1.0, 1.0]] * 4
 
 
@@ -190,10 +185,6 @@ def test_wrong_answers_get_the_points_of_those_that_are_right_whatever_was_done_
 
 def test_a_hard_coded_row_gets_no_points_and_the_other_exercises_theirs(graded):
     assert points(graded, "hard") == [[0.0, 1.0], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]
-
-
-def test_right_answers_get_all_points_whatever_the_metadata_and_the_characters_of_a_notebook(graded):
-    assert points(graded, "odd") == [[1.0, 1.0]] * 4
 
 
 def test_feedback_holds_the_diagnosis(graded, folder):
