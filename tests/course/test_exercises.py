@@ -166,6 +166,12 @@ def test_what_to_reread_is_a_heading_of_the_lesson(number: str) -> None:
         assert mistake.reread in headings(mistake.lesson or exercise.lesson)
 
 
+def test_each_lesson_has_two_small_exercises() -> None:
+    assert [[f"{int(each.number)}.{name}" for name in "xy"] for each in lessons()] == [
+        [small.number for small in each.small] for each in lessons()
+    ]
+
+
 @pytest.mark.parametrize("number", SMALL)
 def test_a_small_exercise_is_a_cell_of_its_lesson_and_the_cell_below_checks_it(number: str) -> None:
     exercise = find_exercise(number)
