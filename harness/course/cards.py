@@ -43,7 +43,7 @@ def verdict_card(verdict: Verdict, exercise: Exercise, notebook: Path, solved: f
     parts = [_facts(verdict, exercise, notebook)]
     if verdict.needs_work:
         parts.append(_paragraph(_prose(f'Stuck? hint("{verdict.exercise}")')))
-    elif verdict.outcome is not CheckOutcome.EDITED:
+    elif verdict.outcome is not CheckOutcome.EDITED and exercise in exercises():  # others are parts of a lesson
         parts.append(next_step(notebook, solved, exercise))
     stop = ":" if verdict.outcome is CheckOutcome.CORRECT else "."
     return _card(*_MARKS[verdict.outcome], f"{verdict.title}{stop}", verdict.summary, *parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ import pytest
 import harness.lab
 from harness import Lab, check, hint, progress, solution
 from harness.course import api, progress_file
-from harness.course.cards import next_exercise
+from harness.course.cards import next_exercise, verdict_card
 from harness.course.catalogue import exercise_notebook, exercises, find_exercise, lesson_notebook, solution_cells
 from harness.course.links import counts, exercise_link, section_link
 from harness.course.progress_file import Progress
 from harness.course.stale import stale_verdict
+from harness.course.verdict import CheckOutcome, Verdict, wrap
 from harness.errors import CheckError, CourseError
 from harness.notebooks import session
 from harness.state import VARIABLE
@@ -144,6 +146,16 @@ def test_a_correct_answer_links_to_the_next_unsolved_exercise(notebook: OpenNote
         progress_file.mark_solved(exercise.number)
     notebook.check()
     assert "All exercises of the course are solved." in notebook.html
+
+
+def test_an_exercise_within_a_lesson_has_a_card_without_a_next_exercise(notebook: OpenNotebook) -> None:
+    within = replace(find_exercise("1.1"), number="1.x")
+    verdict = Verdict("1.x", CheckOutcome.CORRECT, 'It works. Try hint("1.x").')
+    html = verdict_card(verdict, within, notebook.path, frozenset())
+    assert "✓ 1.x correct: It works." in " ".join(Shown(html).text.split())
+    assert "<code>hint(&quot;1.x&quot;)</code>" in html
+    assert links(html) == {}
+    assert wrap(f'{"word " * 15}solution("1.x", give_up=True)').splitlines()[-1] == 'solution("1.x", give_up=True)'
 
 
 def test_what_a_learner_wrote_is_text_in_a_card(notebook: OpenNotebook) -> None:
