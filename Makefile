@@ -40,7 +40,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv classroom nbgrader lab watch test quick pythons check build slides instructors exercise bench soak hub-test docs pins newest clean
+.PHONY: help .venv classroom nbgrader lab copies watch answers test quick pythons check build slides instructors exercise bench soak hub-test docs pins newest clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z.-]*\):.*##  *\(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -92,11 +92,17 @@ nbgrader: classroom  ## lay out a course folder for nbgrader in build/nbgrader; 
 	npm install --silent --no-fund --no-audit --prefix .venv/hub configurable-http-proxy@5.3.0
 	touch $@
 
-lab: .venv  ## open the course in JupyterLab
-	$(VENV) -m harness lab
+lab: .venv  ## open your copies of the course, in my-course/, in JupyterLab
+	@$(VENV) -m harness lab
+
+copies: .venv  ## make your copies of the course without JupyterLab
+	@$(VENV) -m harness copies
 
 watch: .venv  ## check each exercise as it is saved, in a terminal beside JupyterLab
 	@$(VENV) -m harness watch
+
+answers: .venv  ## copy your answers from my-course/ into exercises/, which your CI checks
+	@$(VENV) -m harness answers
 
 test: check classroom .venv/reveal/.done  ## run every test: unit, contract, notebooks, exercises, browser
 	$(VENV) $(PYTEST) $(TESTS)

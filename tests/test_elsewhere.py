@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from harness.classroom.jupyterlab import PORT
+from harness.notebooks.copies import copy_name
 from tests.support.isolation import classroom
 
 pytestmark = pytest.mark.classroom
@@ -24,7 +25,7 @@ from rattler import MatchSpec
 for spec in sys.argv[1:]:
     print(MatchSpec(spec, strict=True).name.normalized)
 """
-WELCOME = "notebooks/00_welcome.ipynb"
+WELCOME = "notebooks/00_welcome.ipynb"  # its copy is opened
 
 
 @pytest.fixture(scope="module")
@@ -79,15 +80,16 @@ def test_conda_can_read_what_it_is_asked_for():
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == ["python", "pip"]
 
 
-def test_postbuild_installs_the_harness_and_turns_jupyterlabs_news_off(tmp_path: Path):
+def test_postbuild_installs_the_harness_makes_the_copies_and_turns_jupyterlabs_news_off(tmp_path: Path):
     environment = tmp_path / "environment"
     venv.create(environment, symlinks=True)
-    pip = environment / "bin" / "pip"
-    pip.write_text('#!/bin/sh\necho "pip $*"\n', encoding="utf-8")
-    pip.chmod(0o755)
+    for name in ("pip", "taskqueue-course"):
+        script = environment / "bin" / name
+        script.write_text(f'#!/bin/sh\necho "{name} $*"\n', encoding="utf-8")
+        script.chmod(0o755)
     inherited = {**os.environ, "PATH": f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run([ROOT / "postBuild"], cwd=ROOT, env=inherited, capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == ("pip install --no-deps -e .\n", "")
+    assert (done.stdout, done.stderr) == ("pip install --no-deps -e .\ntaskqueue-course copies\n", "")
     settings = json.loads((environment / "etc/jupyter/labconfig/page_config.json").read_text(encoding="utf-8"))
     assert settings["disabledExtensions"] == {"@jupyterlab/apputils-extension:announcements": True}
 
@@ -95,7 +97,7 @@ def test_postbuild_installs_the_harness_and_turns_jupyterlabs_news_off(tmp_path:
 @pytest.mark.parametrize("name", ["notebooks/RUNNING.md", "notebooks/CI.md"])
 def test_the_path_for_binder_opens_a_lesson_that_is_there(name):
     paths = re.findall(r"\?urlpath=lab/tree/([^`\s]+)", (ROOT / name).read_text(encoding="utf-8"))
-    assert paths == [WELCOME]
+    assert paths == [f"my-course/{copy_name(WELCOME)}"]
     assert (ROOT / WELCOME).exists()
 
 
@@ -106,9 +108,9 @@ def container() -> dict[str, object]:
     return found
 
 
-def test_the_dev_container_installs_as_everybody_does(container):
+def test_the_dev_container_installs_as_everybody_does_and_makes_the_copies(container):
     assert re.fullmatch(r"mcr\.microsoft\.com/devcontainers/python:3\.\d+-\w+", container["image"])
-    assert container["postCreateCommand"].endswith(" && make .venv")
+    assert container["postCreateCommand"].endswith(" && make copies")
 
 
 def test_the_dev_container_keeps_a_venv_of_its_own_beside_that_of_the_machine(container):

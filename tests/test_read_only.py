@@ -58,9 +58,13 @@ def test_a_check_in_a_read_only_course_counts(home):
     assert Progress.parse((home / "state" / "progress.json").read_text(encoding="utf-8"))["1.1"].solved
 
 
-def test_doctor_says_that_answers_cannot_be_saved_and_where_to_work(home):
+def test_doctor_and_copies_say_that_answers_cannot_be_saved_and_where_to_work(home):
     done = run(home, sys.executable, "-m", "harness", "doctor")
     assert done.returncode == 0, done.stdout + done.stderr
     said = " ".join(done.stdout.split())
-    assert "can't be written, so answers can't be saved -> work in a copy:" in said
+    assert "can't be written, so answers can't be saved -> make copies in a folder of your own: cd ~ &&" in said
+    refused = run(home, sys.executable, "-m", "harness", "copies")
+    assert refused.returncode == 1
+    assert "my-course can't be written: " in refused.stderr
+    assert "Go to a folder of your own (cd ~) and make your copies there: " in refused.stderr
     assert "kernel python3 starts" in said

@@ -23,11 +23,14 @@ from harness.classroom.doctor_report import SetupFinding, SetupState, installed
 from harness.classroom.jupyterlab import PORT
 from harness.course import progress_file
 from harness.course.catalogue import exercises as all_exercises
+from harness.course.delivery import course_source
 from harness.course.predictions import Choices
 from harness.course.progress_file import Progress
 from harness.course.state_file import BrokenFile, NewerFile
+from harness.course.workspace import answers_folder
 from harness.errors import NotebookError, ProgressError, Web2pyNotFoundError
 from harness.notebooks import files
+from harness.notebooks.copies import MY_COURSE
 from harness.notebooks.files import read_saved
 from harness.state import VARIABLE, pip_install, quoted, shown, state_folder
 
@@ -114,21 +117,22 @@ def course(folder: Path) -> SetupFinding:
 
 
 def lessons(course: Path) -> SetupFinding:
-    """Read every lesson."""
-    return _read_all(course, "notebooks")
+    """Read every lesson of the course, which may be in another folder than the learner's copies."""
+    return _read_all(course_source(course) if answers_folder(course).name == MY_COURSE else course, "notebooks")
 
 
 def exercises(course: Path) -> SetupFinding:
-    """Read every exercise, and check that answers can be saved."""
-    found = _read_all(course, "exercises")
+    """Read every notebook with answers, and check that answers can be saved."""
+    folder = answers_folder(course)
+    found = _read_all(course, folder.name)
     if found.state is not SetupState.OK:
         return found
-    paths = [course / "exercises", *files.find(course, "exercises")]
+    paths = [folder, *files.find(course, folder.name)]
     unwritable = [str(path.relative_to(course)) for path in paths if not os.access(path, os.W_OK)]
     if unwritable:
         return note(
             f"{some(unwritable)} can't be written, so answers can't be saved",
-            f"work in a copy: cp -r {quoted(course)} ~/taskqueue-course",
+            "make copies in a folder of your own: cd ~ && taskqueue-course copies",
         )
     return ok(f"{found.says}, answers can be saved")
 
@@ -204,8 +208,9 @@ def _read_all(course: Path, folder: str) -> SetupFinding:
     if not broken:
         return ok(f"{len(paths)} in {course / folder}")
     path = Path(broken[0].partition(".ipynb")[0] + ".ipynb")
-    if path.parent.name == "exercises":
-        return problem("; ".join(broken), f"or keep a copy and start again: taskqueue-course reset {path.name[:2]}")
+    if folder != "notebooks":
+        what = path.name if folder == MY_COURSE else path.name[:2]
+        return problem("; ".join(broken), f"or keep a copy and start again: taskqueue-course reset {what}")
     lesson = quoted(course / path)
     return problem(
         "; ".join(broken), f"mv {lesson} {lesson}.broken; git -C {quoted(course)} checkout {shlex.quote(str(path))}"

@@ -314,6 +314,8 @@ def watch(course: Path) -> None:
     """
     from harness.classroom.watch import watch
 
+    if (course / "notebooks").is_dir():
+        _report_copies(deliver(course))  # so that it follows the notebooks that `lab` opens
     watch(course, program())
 
 

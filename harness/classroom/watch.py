@@ -24,7 +24,7 @@ from harness.classroom.watch_session import Checked, Event, Failed, Following, K
 from harness.course.catalogue import Exercise
 from harness.course.check_process import CheckProcess, attempt
 from harness.course.verdict import Verdict
-from harness.course.workspace import FOLDER, Answer
+from harness.course.workspace import Answer, answers_folder
 
 _DEBOUNCE = 400  # ms at most; JupyterLab writes a file beside the notebook and renames it within a few ms
 _STEP = 50  # ms without a change that end a save
@@ -205,7 +205,7 @@ def watch(course: Path, program: Program) -> None:
     with_keys = is_terminal and os.name == "posix"  # because we haven't tested prompt_toolkit's keys on Windows
     try:
         with ExitStack() as stack:
-            stack.enter_context(watch_files(course / FOLDER, events.put))
+            stack.enter_context(watch_files(answers_folder(course), events.put))
             check = stack.enter_context(checks(events.put))
             stack.enter_context(signals(events.put))
             show = stack.enter_context(_screen(out, program)) if with_keys else Lines(out, program)

@@ -28,7 +28,7 @@ from harness.notebooks.copies import (
 from harness.notebooks.files import Notebook, read, read_saved
 from harness.notebooks.stubs import is_stub, to_exercise
 
-_PAGES = ("notebooks/GLOSSARY.md", "harness/FIDELITY.md")
+_PAGES = ("notebooks/GLOSSARY.md", "notebooks/images/*", "harness/FIDELITY.md")
 _LOCK = ".lock"
 _PATIENCE = 60.0  # seconds
 
@@ -76,7 +76,7 @@ def deliver(course: Path) -> list[DeliveredCopy]:
         CourseError: the folder can't be written.
         NotebookError: the course has no lessons, or a notebook of the course can't be read.
     """
-    source = _source(course)
+    source = course_source(course)
     originals = _originals(source)
     with _changing(course) as folder:
         _deliver_pages(source, folder)
@@ -96,7 +96,7 @@ def update(course: Path, names: Sequence[str], now: datetime) -> list[DeliveredC
         CourseError: a name isn't that of a copy, or the folder can't be written.
         NotebookError: one of the named copies can't be read, or no backup can be made.
     """
-    originals = _originals(_source(course))
+    originals = _originals(course_source(course))
     wanted = [_known(name, originals) for name in names] or [*originals]
     with _changing(course) as folder:
         changes = [_update(folder / name, originals[name], now) for name in wanted if (folder / name).exists()]
@@ -115,7 +115,7 @@ def start_again(course: Path, name: str, now: datetime) -> DeliveredCopy:
         CourseError: the name isn't that of a copy, or the folder can't be written.
         NotebookError: no backup can be made.
     """
-    originals = _originals(_source(course))
+    originals = _originals(course_source(course))
     known = _known(name, originals)
     with _changing(course) as folder:
         path = folder / known
@@ -151,19 +151,23 @@ def last_saved(course: Path) -> Path:
     return max(filter(_was_used, copies), key=lambda path: path.stat().st_mtime, default=copies[0])
 
 
+def course_source(course: Path) -> Path:
+    """Return the folder that holds notebooks/, exercises/ and solutions/ for the copies of a course.
+
+    Raises:
+        NotebookError: neither the course nor the course to which this package belongs has lessons.
+    """
+    source = next((folder for folder in (course, ROOT) if any((folder / "notebooks").glob("[0-9]*.ipynb"))), None)
+    if source is None:
+        raise NotebookError(f"{course} holds no lessons in notebooks/; run this in the repository's top folder")
+    return source
+
+
 def _was_used(path: Path) -> bool:
     try:
         return not is_untouched(read_saved(path))
     except NotebookError:
         return False
-
-
-def _source(course: Path) -> Path:
-    """Return the folder that holds notebooks/, exercises/ and solutions/ for the copies of a course."""
-    source = next((folder for folder in (course, ROOT) if any((folder / "notebooks").glob("[0-9]*.ipynb"))), None)
-    if source is None:
-        raise NotebookError(f"{course} holds no lessons in notebooks/; run this in the repository's top folder")
-    return source
 
 
 def _originals(source: Path) -> dict[str, Notebook]:
@@ -258,7 +262,7 @@ def _keep_time(path: Path, was: os.stat_result) -> None:
 def _save_answers(course: Path, path: Path, name: str, now: datetime) -> Iterator[DeliveredCopy]:
     target = course / FOLDER / name
     try:
-        text = files.dump(merged(_exercise(_source(course), name), read_saved(path)))
+        text = files.dump(merged(_exercise(course_source(course), name), read_saved(path)))
     except NotebookError as error:
         yield DeliveredCopy(path, CopyChange.BROKEN, trouble=str(error))
         return
@@ -278,7 +282,7 @@ def _is_stub(path: Path) -> bool:
 
 def _deliver_pages(source: Path, folder: Path) -> None:
     """Write the pages and pictures to which notebooks link."""
-    for path in (*map(source.joinpath, _PAGES), *sorted((source / "notebooks" / "images").iterdir())):
+    for path in (path for pattern in _PAGES for path in source.glob(pattern)):
         inside = path.relative_to(source).as_posix()
         target, data = folder / PAGES / page_name(inside), path.read_bytes()
         if path.suffix == ".md":

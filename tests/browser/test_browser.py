@@ -4,6 +4,7 @@ One file, so that one worker runs all of it, with one JupyterLab and one Chromiu
 """
 
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -61,13 +62,37 @@ def with_printed_predictions(notebook: files.Notebook) -> files.Notebook:
     return notebook
 
 
-def test_a_link_leads_from_a_lesson_to_its_exercises(window):
-    name = EXERCISES[0]
-    lesson = window.open(f"notebooks/{name}")
-    lesson.page.locator(f'.jp-Notebook a[href*="exercises/{name}"]').last.click()
-    assert window.notebook(f"exercises/{name}").path == f"exercises/{name}"
+# The kernel's answer, after which JupyterLab writes what the kernel reports into the notebook's metadata.
+MODIFIED = """async () => {
+    const panel = window.jupyterapp.shell.currentWidget;
+    await panel.sessionContext.session.kernel.info;
+    await new Promise(resolve => setTimeout(resolve, 0));
+    return panel.context.model.dirty;
+}"""
 
 
+def test_copies_are_listed_alone_link_to_each_other_and_open_unmodified(window, server):
+    """The learner's folder: from a lesson along its links. In `make soak`, all copies are opened."""
+    names = sorted(path.name for path in (server.root / "my-course").glob("*.ipynb"))
+    assert len(names) == len(files.find(ROOT, "notebooks")) + len(EXERCISES)
+    lesson = window.open(f"my-course/{names[1]}")
+    assert lesson.page.evaluate(MODIFIED) is False
+    assert not any(cell["outputs"] for cell in lesson.code_cells())
+    window.execute("filebrowser:open-path", {"path": "my-course"})
+    listed = lesson.page.locator(".jp-DirListing-itemText")
+    listed.nth(len(names) - 1).wait_for()
+    assert listed.all_inner_texts() == names
+    top = set(lesson.page.evaluate(TOP))
+    assert "my-course" in top
+    assert not top & {"notebooks", "exercises", "solutions"}
+    lesson.page.locator('.jp-NotebookPanel:visible a[href*="01b_exercises"]').last.click()
+    exercises = window.notebook(f"my-course/{names[2]}")
+    assert exercises.page.evaluate(MODIFIED) is False
+    if os.environ.get("HARNESS_SOAK"):
+        assert [name for name in names if window.open(f"my-course/{name}").page.evaluate(MODIFIED)] == []
+
+
+TOP = "async () => (await window.jupyterapp.serviceManager.contents.get('')).content.map(entry => entry.name)"
 ENTRY = """title => {
     const page = window.jupyterapp.shell.currentWidget;
     const headings = [...page.node.querySelectorAll('.jp-MarkdownViewer h2')];
@@ -338,8 +363,11 @@ def test_a_trace_fits_the_screen_and_a_figure_follows_the_theme(window, displays
 
 def test_the_server_opens_the_first_lesson_and_goes_when_it_is_stopped(course, tmp_path):
     with jupyterlab(course, tmp_path) as server:
-        first = min(path.name for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
-        assert f"{server.url}/lab/tree/notebooks/{first}" in server.log.read_text()
+        *_, address, solved, stop = server.log.read_text().splitlines()
+        assert address.startswith(f"Open {server.url}/lab/tree/my-course/00a_lesson_welcome.ipynb?token=")
+        assert re.fullmatch(r"\d+ of 30 solved, next: \d\.\d .+", solved)
+        assert stop == "To stop: press Ctrl-C, then y"
+    assert server.log.read_text().endswith(f"{stop}\n")
     assert server.process.returncode is not None
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", int(server.url.rpartition(":")[2]))) != 0

@@ -208,6 +208,14 @@ def test_the_command_for_a_broken_exercise_runs_in_any_folder(elsewhere, tmp_pat
     assert "a new notebook was written" in done.stdout, done.stderr
 
 
+def test_the_learners_copies_are_read_if_there_are_some(course):
+    copied = save(course / "my-course" / "01b_exercises_one.ipynb", markdown("# A"))
+    assert said(doctor.exercises(course)) == ("ok", f"1 in {course / 'my-course'}, answers can be saved")
+    copied.write_text("{", encoding="utf-8")
+    assert doctor.exercises(course).fix.endswith("taskqueue-course reset 01b_exercises_one.ipynb")
+    assert doctor.lessons(course).says == f"1 in {course / 'notebooks'}"
+
+
 @pytest.mark.parametrize("probe", [doctor.lessons, doctor.exercises])
 def test_a_folder_that_is_no_course_is_told(tmp_path, probe):
     assert probe(tmp_path).state is SetupState.PROBLEM

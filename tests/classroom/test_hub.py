@@ -9,17 +9,18 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
 
 import psutil
 import pytest
 import yaml
 from rich.console import Console
 
+from harness.notebooks.copies import copy_name
 from tests.hub import hub, processes, workshop
 from tests.hub.figures import Outcome, Usage, as_json, report
 from tests.hub.learner import Learner, Task
@@ -161,7 +162,7 @@ def test_whoever_sees_something_of_another_fails(fault, told):
 def test_a_task_knows_the_exercises_that_its_checks_solve():
     task = Task.read(ROOT / "solutions" / "01_first_task.ipynb")
     assert task.solved == SOLVED
-    assert (ROOT / task.exercise).exists()
+    assert task.exercise == "my-course/01b_exercises_first_task.ipynb"
 
 
 def test_what_is_missing_is_said_with_the_way_to_get_it(monkeypatch, tmp_path):
@@ -194,24 +195,17 @@ def test_the_pages_configuration_of_a_hub_is_python():
     compile(block("python"), "jupyterhub_config.py", "exec")
 
 
-def test_both_hubs_copy_the_same_folders_and_open_the_same_lesson():
+def test_both_hubs_make_the_same_copies_and_open_the_same_lesson():
     values = yaml.safe_load(block("yaml"))["singleuser"]
     namespace: dict[str, Any] = {"c": _Anything()}
     exec(block("python"), namespace)
     spawner = namespace["c"].Spawner
-    assert spawner.cmd[2].replace('export PATH="/srv/course/.venv/bin:$PATH"; ', "") == values["cmd"][2]
+    assert spawner.cmd[2].removeprefix('export PATH="/srv/course/.venv/bin:$PATH"; ') == values["cmd"][2]
     assert spawner.default_url == values["defaultUrl"]
-    assert (ROOT / values["defaultUrl"].removeprefix("/lab/tree/")).exists()
+    assert values["defaultUrl"] == f"/lab/tree/my-course/{copy_name('notebooks/00_welcome.ipynb')}"
+    assert (ROOT / "notebooks" / "00_welcome.ipynb").exists()
     assert spawner.environment == values["extraEnv"]
     assert (ROOT / values["extraEnv"]["JUPYTER_CONFIG_PATH"].removeprefix("/srv/course/")).is_dir()
-
-
-def test_the_link_for_nbgitpuller_opens_a_lesson_of_the_folder_that_it_fetches():
-    (link,) = re.findall(r"https://<hub>/\S*git-pull\?\S*.*", PAGE)
-    asked = parse_qs(link.partition("?")[2])
-    (folder,), (page,) = asked["targetPath"], asked["urlpath"]
-    assert page.startswith(f"lab/tree/{folder}/notebooks/")
-    assert (ROOT / page.removeprefix(f"lab/tree/{folder}/")).exists()
 
 
 def test_the_pages_values_for_kubernetes_leave_room_for_several_kernels():
@@ -221,26 +215,20 @@ def test_the_pages_values_for_kubernetes_leave_room_for_several_kernels():
     assert set(values) == {"singleuser", "hub", "cull"}
 
 
-def test_a_learners_copy_can_be_written_and_is_not_overwritten(tmp_path):
-    """The command of both hubs, on a read-only course in a home of its own."""
-    source, home = tmp_path / "course", tmp_path / "home"
-    for folder in ("notebooks", "exercises"):
-        (source / folder).mkdir(parents=True)
-        (source / folder / "01.ipynb").write_text("new", encoding="utf-8")
-        (source / folder / "01.ipynb").chmod(0o444)
-    home.mkdir()
-    script = yaml.safe_load(block("yaml"))["singleuser"]["cmd"][2].replace("/srv/course", str(source))
-    script = script.replace("jupyterhub-singleuser", "echo started in $PWD with")
-    command = ["sh", "-c", script, "singleuser", "--flag"]
-    for _ in range(2):
+def test_a_learner_gets_copies_at_home_before_the_server_starts(tmp_path):
+    """The command of both hubs; a failure of the copies doesn't stop the server."""
+    script = yaml.safe_load(block("yaml"))["singleuser"]["cmd"][2].replace("jupyterhub-singleuser", "echo in $PWD with")
+    for path, names in [(sysconfig.get_path("scripts"), 15), (None, 0)]:
+        home = tmp_path / str(names)
+        home.mkdir()
         ran = subprocess.run(
-            command, env={"HOME": str(home), "PATH": os.environ["PATH"]}, capture_output=True, text=True
+            ["sh", "-c", script, "singleuser", "--flag"],
+            env={"HOME": str(home), "PATH": os.pathsep.join(filter(None, [path, os.defpath]))},
+            capture_output=True,
+            text=True,
         )
-        assert ran.stdout == f"started in {home} with --flag\n"
-        assert (home / "exercises" / "01.ipynb").stat().st_mode & 0o200
-        (home / "exercises" / "01.ipynb").write_text("mine", encoding="utf-8")
-    assert (home / "exercises" / "01.ipynb").read_text(encoding="utf-8") == "mine"
-    assert (home / "notebooks" / "01.ipynb").read_text(encoding="utf-8") == "new"
+        assert ran.stdout.splitlines()[-1] == f"in {home} with --flag"
+        assert len(list(home.glob("my-course/*.ipynb"))) == names
 
 
 class _Anything:

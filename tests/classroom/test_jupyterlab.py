@@ -20,9 +20,13 @@ from typing import Any
 import pytest
 from tornado.websocket import websocket_connect
 
+from harness.classroom import jupyterlab as jupyterlab_module
 from harness.classroom.cli import main
 from harness.classroom.jupyterlab import CONFIG, arguments, has_display
+from harness.course.delivery import deliver
+from harness.notebooks.copies import copy_name
 from tests.hub.kernel import Kernel, leave
+from tests.support.desk import remember_nothing
 from tests.support.scratch import markdown, save
 from tests.support.server_probe import ask, jupyterlab
 
@@ -30,34 +34,61 @@ pytestmark = pytest.mark.notebook
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sysconfig.get_path("scripts")
-LINK = re.compile(r"\]\(([^)#:]+\.ipynb)")
+NEXT = re.compile(r"Next: \[[^\]]+\]\(([^)]+)\)$", re.MULTILINE)
 SECONDS = 120  # for anything that a kernel or a terminal does
 
 
 @pytest.fixture
 def course(tmp_path: Path) -> Path:
     root = tmp_path / "a course"
+    (root / "exercises").mkdir(parents=True)
     for name in ("02_two", "00_welcome", "notes"):
         save(root / "notebooks" / f"{name}.ipynb", markdown("# A"))
     return root
 
 
-def test_the_servers_root_is_the_course_so_that_links_to_exercises_work(course):
-    options = arguments(course, 8888, browser=True)
+def test_the_servers_root_is_the_course_and_the_file_browser_shows_the_pages_folder(course):
+    page = course / "my-course" / "01a_lesson_one.ipynb"
+    options = arguments(course, page, 8888, browser=True)
     assert f"--ServerApp.root_dir={course}" in options
-    assert f"--FileContentsManager.preferred_dir={course / 'notebooks'}" in options
+    assert f"--FileContentsManager.preferred_dir={course / 'my-course'}" in options
+    assert "--LabApp.default_url=/lab/tree/my-course/01a_lesson_one.ipynb" in options
 
 
-def test_the_first_lesson_is_open(course):
-    assert "--LabApp.default_url=/lab/tree/notebooks/00_welcome.ipynb" in arguments(course, 8888, browser=True)
-    (course / "notebooks" / "00_welcome.ipynb").unlink()
-    assert "--LabApp.default_url=/lab/tree/notebooks/02_two.ipynb" in arguments(course, 8888, browser=True)
+def served(course: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> tuple[Path, list[str]]:
+    """Run `lab` with a substitute for the server; return the page that it opens, and the lines that it prints."""
+    found: list[Any] = []
+
+    def serve(root: Path, page: Path, port: int, *, lines: list[str], **others: bool) -> int:
+        found.extend([page.relative_to(root), lines])
+        return 0
+
+    monkeypatch.setattr(jupyterlab_module, "serve", serve)
+    monkeypatch.chdir(course)
+    assert main(["lab", *options]) == 0
+    return found[0], found[1]
+
+
+def test_lab_opens_where_the_learner_left_off_and_prints_what_comes_next(course, monkeypatch):
+    remember_nothing(monkeypatch).add("1.1")
+    first, lines = served(course, monkeypatch)
+    assert first == Path("my-course/00a_lesson_welcome.ipynb")
+    assert lines[0].startswith("1 of 30 solved, next: 1.2 ")
+    assert lines[1] == "To stop: press Ctrl-C, then y"
+    save(course / "my-course" / "02a_lesson_two.ipynb", markdown("# Mine"))
+    assert served(course, monkeypatch)[0] == Path("my-course/02a_lesson_two.ipynb")
+
+
+def test_an_author_opens_the_committed_lessons_and_gets_no_copies(course, monkeypatch):
+    assert served(course, monkeypatch, "--source")[0] == Path("notebooks/00_welcome.ipynb")
+    assert not (course / "my-course").exists()
 
 
 def test_it_listens_on_this_machine_only(course):
-    options = arguments(course, 9999, browser=False)
+    page = course / "notebooks" / "00_welcome.ipynb"
+    options = arguments(course, page, 9999, browser=False)
     assert {"--ip=127.0.0.1", "--port=9999", "--no-browser"} <= set(options)
-    assert "--no-browser" not in arguments(course, 9999, browser=True)
+    assert "--no-browser" not in arguments(course, page, 9999, browser=True)
 
 
 @pytest.mark.parametrize(
@@ -76,10 +107,13 @@ def test_a_linux_without_a_display_gets_the_url_only(monkeypatch, platform, envi
     assert has_display(environment) is expected
 
 
-def test_a_folder_without_lessons_is_refused(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("folder", "option"), [("", ()), ("exercises", ("--source",))])
+def test_a_folder_without_lessons_is_refused(tmp_path, monkeypatch, capsys, folder, option):
+    (tmp_path / folder).mkdir(exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    assert main(["lab"]) == 1
-    assert "holds no lessons in notebooks/; run this in the repository's top folder" in capsys.readouterr().err
+    assert main(["lab", *option]) == 1
+    said = capsys.readouterr().err
+    assert ("holds no lessons in notebooks/; run this in the" if folder else "contains no course, because it") in said
 
 
 def test_the_news_which_would_ask_the_network_are_off():
@@ -118,15 +152,14 @@ def by_hub() -> Way:
     """The command and the page of notebooks/HUB.md, with JupyterLab in the place of JupyterHub's server."""
     (program,) = re.findall(r"```python\n(.*?)```", document("notebooks/HUB.md"), re.DOTALL)
     settings: dict[str, Any] = {"c": Settings()}
-    here = shlex.quote(str(ROOT))  # the words of `cp` are not quoted in the page
-    exec(program.replace("/srv/course/.venv", sys.prefix).replace(" /srv/course/", f" {here}/"), settings)
+    exec(program.replace("/srv/course/.venv", sys.prefix), settings)
     spawner = settings["c"].Spawner
     *shell, script, name = spawner.cmd
     return Way([*shell, script.replace("jupyterhub-singleuser", "jupyter lab"), name], spawner.default_url)
 
 
 def by_binder() -> Way:
-    """The lesson in the note on Binder; repo2docker starts the server in the repository's top folder."""
+    """The lesson in the note on Binder; repo2docker starts the server in the top folder, after postBuild's copies."""
     (page,) = re.findall(r"`\?urlpath=(\S+)`", document("notebooks/RUNNING.md"))
     return Way(["jupyter", "lab"], f"/{page}", os.pathsep.join([SCRIPTS, os.defpath]))
 
@@ -176,7 +209,11 @@ Start = Callable[[Callable[[], Way]], Running]
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
-    """Start the server of a way, once for all tests."""
+    """Start the server of a way, once for all tests, in a folder with the notebooks of the course and their copies."""
+    top = tmp_path_factory.mktemp("a course")
+    for folder in ("notebooks", "exercises", "solutions"):
+        (top / folder).symlink_to(ROOT / folder)
+    deliver(top)
     with ExitStack() as stack:
 
         @cache
@@ -188,33 +225,26 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
             left = ("PYTEST_", "JUPYTER", "IPYTHON")
             kept = {name: value for name, value in os.environ.items() if not name.startswith(left)}
             own = {"HOME": str(home), "JUPYTER_CONFIG_DIR": str(home), "PATH": way.path}
-            base, token, _ = stack.enter_context(jupyterlab(way.command, ROOT, kept | own))
+            base, token, _ = stack.enter_context(jupyterlab(way.command, top, kept | own))
             return Running(base, token, way)
 
         yield started
 
 
 def way_through(running: Running) -> Iterator[str]:
-    """Yield each notebook on the way from the first page: a lesson, the exercises that it links to, the next lesson."""
+    """Yield each notebook on the way from the first page along the links to the next notebook."""
     path = running.first_page().removeprefix("/lab/tree/")
     while path:
-        cells = running.notebook(path)["cells"]
         yield path
-        texts = "\n".join(cell["source"] for cell in cells if cell["cell_type"] == "markdown")
-        links = [posixpath.normpath(posixpath.join(posixpath.dirname(path), to)) for to in LINK.findall(texts)]
-        name = posixpath.basename(path)
-        wanted = [
-            f"exercises/{name}",
-            *(link for link in links if link.startswith(f"notebooks/{int(name[:2]) + 1:02}_")),
-        ]
-        path = next((stop for stop in wanted if stop in links and stop != path), "")
+        *_, last = running.notebook(path)["cells"]
+        links = [posixpath.join(posixpath.dirname(path), to) for to in NEXT.findall(last["source"])]
+        path = next(iter(links), "")
 
 
 @pytest.mark.parametrize("way", [by_make, by_conda, by_hub, by_binder])
-def test_each_way_to_start_leads_through_all_lessons_and_exercises(start, way):
-    names = sorted(path.name for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
-    stops = [f"{folder}/{name}" for name in names for folder in ("notebooks", "exercises")]
-    assert list(way_through(start(way))) == [stop for stop in stops if (ROOT / stop).exists()]
+def test_each_way_to_start_leads_through_all_copies_of_lessons_and_exercises(start, way):
+    originals = [path.as_posix() for folder in ("notebooks", "exercises") for path in (ROOT / folder).glob("*.ipynb")]
+    assert list(way_through(start(way))) == [f"my-course/{name}" for name in sorted(map(copy_name, originals))]
 
 
 @pytest.mark.parametrize("way", [by_make, by_hub])

@@ -73,12 +73,9 @@ class Hub:
         return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
 
     def _lay_out(self) -> None:
-        """Make the folder that notebooks/HUB.md calls /srv/course, read-only, and the rest."""
+        """Make the folder that notebooks/HUB.md calls /srv/course, and the rest."""
         course = self.state / "course"
-        for folder in ("notebooks", "exercises"):
-            shutil.copytree(ROOT / folder, course / folder, ignore=shutil.ignore_patterns(".*"))
-        for file in (course / "exercises").iterdir():
-            file.chmod(0o444)
+        course.mkdir()
         (course / ".venv").symlink_to(CLASSROOM)
         (course / "harness").symlink_to(ROOT / "harness")
         for folder in ("homes", "tmp", "no-nbgrader"):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.notebooks.copies import copy_name
 from tests.hub.browser import Browser
 from tests.hub.figures import Outcome
 from tests.hub.kernel import Kernel, Reply
@@ -45,7 +46,7 @@ class Task:
         notebook = json.loads(path.read_text(encoding="utf-8"))
         checks = [source for cell in notebook["cells"] if (source := "".join(cell["source"])).startswith("check(")]
         solved = frozenset(source.split("(")[1].strip("\"') \n") for source in checks)
-        return cls(notebook, f"exercises/{path.name}", solved)
+        return cls(notebook, f"my-course/{copy_name(f'exercises/{path.name}')}", solved)
 
 
 class Learner:
@@ -71,7 +72,7 @@ class Learner:
         begun = time.perf_counter()
         await self.browser.log_in(self._password)
         await self.browser.wait_for_server()
-        await self.browser.page(f"/user/{self.name}/lab/tree/notebooks/00_welcome.ipynb")
+        await self.browser.page(f"/user/{self.name}/lab/tree/my-course/00a_lesson_welcome.ipynb")
         self.outcome.spawn = time.perf_counter() - begun
 
     async def open(self, path: str) -> None:

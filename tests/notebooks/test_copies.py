@@ -1,10 +1,12 @@
 """The names, links and texts of a learner's copies."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ipykernel.ipkernel import IPythonKernel
 
+from harness.course.catalogue import exercise_notebook
 from harness.notebooks import files
 from harness.notebooks.copies import (
     PAGES,
@@ -16,6 +18,7 @@ from harness.notebooks.copies import (
     to_copy,
     version,
 )
+from harness.notebooks.stubs import exercise_lesson
 from tests.support.scratch import code, markdown, notebook, result
 
 
@@ -92,6 +95,13 @@ def test_other_sources_are_a_new_version_and_other_outputs_are_not():
     assert version(made) == version(copied(TITLE, code("a = 1", result("2"))))
     assert version(made) != version(copied(TITLE, code("a = 2", result("1"))))
     assert version(notebook(TITLE)) == ""
+
+
+def test_a_copy_of_an_exercise_notebook_is_still_one_and_that_of_a_lesson_is_none():
+    notebook = exercise_notebook("01")
+    assert exercise_lesson(to_copy(notebook, "exercises"), Path("a.ipynb")) == "01"
+    assert exercise_lesson(copied(), Path("my-course/01b_exercises_first_task.ipynb")) == "01"
+    assert exercise_lesson(copied(TITLE), Path("my-course/01a_lesson_first_task.ipynb")) == ""
 
 
 def test_a_kernel_of_this_python_changes_nothing_in_the_metadata_of_a_copy():

@@ -103,6 +103,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         files.write(folder / f"01_{name}.ipynb", changed(*changes))
     files.write(folder / "exercises" / SOLUTION.name, changed(cleared, made=False))
     files.write(folder / "exercises" / "01_my_notes.ipynb", changed(cleared, made=False))
+    files.write(folder / "my-course" / "01b_exercises_first_task.ipynb", changed(cleared, made=False))
     for name in (SOLUTION.name, "03_routing.ipynb"):
         files.write(folder / "solutions" / name, (SOLUTION.parent / name).read_text("utf-8"))
     options = ("-n0", "-W", "error", "--tb=no", "--deselect=01_part.ipynb::ex1", "--ignore=solutions")
@@ -140,8 +141,9 @@ def test_a_complete_notebook_passes(run):
     assert failures_of(run, "complete") == []
 
 
-def test_the_name_and_the_folder_are_enough_to_know_an_exercise_notebook(run):
-    assert failures_of(run, "first_task")[0].startswith("1.1 not checked: no cell runs")
+@pytest.mark.parametrize("name", ["first_task", "01b_exercises_first_task"])
+def test_the_name_and_the_folder_are_enough_to_know_an_exercise_notebook(run, name):
+    assert failures_of(run, name)[0].startswith("1.1 not checked: no cell runs")
 
 
 def test_a_notebook_of_the_learner_beside_the_exercises_needs_no_verdicts(run):
@@ -153,11 +155,11 @@ def test_a_run_of_some_cells_says_that_it_left_out_cells(run):
     assert said in failures_of(run, "part")[-1]
 
 
-def test_a_notebook_that_is_missing_beside_its_solution_fails_with_each_of_its_exercises(run):
-    (failure,) = failures_of(run, "03_routing")
+@pytest.mark.parametrize("name", ["exercises/03_routing", "my-course/03b_exercises_routing"])
+def test_a_notebook_that_is_missing_beside_its_solution_fails_with_each_of_its_exercises(run, name):
+    (failure,) = failures_of(run, Path(name).name)
     lines = failure.splitlines()
     assert [line.partition(" not checked: ")[0] for line in lines] == ["3.1", "3.2", "3.3", "3.4", "3.5"]
-    missing = str(Path("exercises") / "03_routing.ipynb")
-    assert lines[0].startswith(f"3.1 not checked: {missing} is missing. Write it again with ")
+    assert lines[0].startswith(f"3.1 not checked: {Path(name)}.ipynb is missing. Write it again with ")
     assert re.search(r"taskqueue-course'? reset 03$", lines[0])  # in quotes if the folder's name has a space
     assert lines[0] in run.properties["exercise"]
