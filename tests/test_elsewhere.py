@@ -91,7 +91,9 @@ def test_postbuild_installs_the_harness_makes_the_copies_and_turns_jupyterlabs_n
     done = subprocess.run([ROOT / "postBuild"], cwd=ROOT, env=inherited, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("pip install --no-deps -e .\ntaskqueue-course copies\n", "")
     settings = json.loads((environment / "etc/jupyter/labconfig/page_config.json").read_text(encoding="utf-8"))
-    assert settings["disabledExtensions"] == {"@jupyterlab/apputils-extension:announcements": True}
+    off = ["@jupyterlab/apputils-extension:announcements", "@jupyterlab/notebook-extension:cell-executor"]
+    assert settings["disabledExtensions"] == dict.fromkeys(off, True)
+    assert (environment / "etc/jupyter/labextensions/taskqueue-course/static/extension.js").is_file()
 
 
 @pytest.mark.parametrize("name", ["notebooks/RUNNING.md", "notebooks/CI.md"])

@@ -112,7 +112,10 @@ def test_jupyterlab_lets_in_its_user_alone_and_asks_nothing_of_the_network(offli
     assert (answers["token"], answers["others read the token"]) == (48, False)
     assert (answers["news"], answers["update"]) == ({"news": []}, {"notification": None})
     assert answers["page"]["news"] == {"disabled": True}
-    assert answers["page"]["disabled"] == ["@jupyterlab/apputils-extension:announcements"]
+    assert answers["page"]["disabled"] == [
+        "@jupyterlab/apputils-extension:announcements",
+        "@jupyterlab/notebook-extension:cell-executor",  # the course's own extension replaces it
+    ]
     assert answers["page"]["manager"]["can_install"] is False
     assert (answers["extensions"], "blocked" in answers["install"]["message"]) == ([], True)
     assert answers["outside"] == []

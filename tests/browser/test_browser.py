@@ -17,7 +17,7 @@ from harness.notebooks.copies import copy_name
 from harness.notebooks.normal_form import normalise
 from harness.show.plots import backoff
 from harness.state import state_folder
-from tests.browser.driver import DARK, LIGHT, ROOT, jupyterlab, require_chromium
+from tests.browser.driver import DARK, LIGHT, OVER, ROOT, jupyterlab, require_chromium
 from tests.support.scratch import code, display, markdown, save
 
 pytestmark = pytest.mark.browser
@@ -292,6 +292,54 @@ def test_a_run_goes_on_after_an_expected_exception_and_stops_at_another(visit, s
     assert [cell["execution_count"] for cell in cells] == [1, 2, 3, None]
     assert cells[1]["outputs"][0]["data"]["text/plain"] == "42"
     assert cells[2]["outputs"][0]["ename"] == "ZeroDivisionError"
+
+
+# A notebook is in front with the focus, so that a person would begin to type.
+FOCUSED = """path => {
+    const panel = window.jupyterapp.shell.currentWidget;
+    return panel?.context?.path === path && panel.content.node.contains(document.activeElement)
+        && !panel.node.querySelector('.jp-Spinner');
+}"""
+PROMPTS = """() => [...window.jupyterapp.shell.currentWidget.node.querySelectorAll('.jp-InputPrompt')]
+    .map(prompt => prompt.textContent)"""
+
+
+def test_no_shift_enter_is_lost_while_the_kernel_starts_and_check_finds_the_notebook_saved(window, course):
+    """The server doesn't create the kernel's session before three cells were run, the second with an edit."""
+    saved = "import json\ncheck = lambda path: json.load(open(path))['cells'][2]['source']"
+    save(
+        course / "scratch" / "b.ipynb",
+        code("order = [1]"),
+        code(saved),
+        code("before"),
+        code("order"),
+        markdown("The end."),
+    )
+    held = []
+    window.page.route(
+        "**/api/sessions*", lambda route: held.append(route) if route.request.method == "POST" else route.continue_()
+    )
+    window.page.evaluate("() => { window.jupyterapp.commands.execute('docmanager:open', {path: 'scratch/b.ipynb'}); }")
+    window.wait(FOCUSED, "scratch/b.ipynb")
+    keyboard = window.page.keyboard
+    keyboard.press("Shift+Enter")
+    keyboard.press("Shift+Enter")
+    keyboard.press("Enter")
+    keyboard.press("Control+A")
+    keyboard.insert_text("order.append(2); check('b.ipynb')")
+    keyboard.press("Shift+Enter")
+    keyboard.press("Shift+Enter")
+    prompts = window.page.evaluate(PROMPTS)[:4]
+    for route in held:
+        route.continue_()
+    window.page.unroute_all()
+    assert (len(held), prompts) == (1, ["[*]:"] * 4)
+    notebook = window.notebook("scratch/b.ipynb")
+    window.wait(OVER)
+    cells = notebook.code_cells()
+    assert [cell["execution_count"] for cell in cells] == [1, 2, 3, 4]
+    assert cells[2]["outputs"][0]["data"]["text/plain"] == "[\"order.append(2); check('b.ipynb')\"]"
+    assert cells[3]["outputs"][0]["data"]["text/plain"] == "[1, 2]"
 
 
 def test_a_screenshot_shows_the_whole_notebook_in_the_theme(window, scratch, tmp_path):

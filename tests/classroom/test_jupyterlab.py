@@ -6,6 +6,7 @@ import os
 import posixpath
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -19,6 +20,7 @@ from typing import Any
 
 import pytest
 from tornado.websocket import websocket_connect
+from traitlets.config.loader import PyFileConfigLoader
 
 from harness.classroom import jupyterlab as jupyterlab_module
 from harness.classroom.cli import main
@@ -119,6 +121,16 @@ def test_a_folder_without_lessons_is_refused(tmp_path, monkeypatch, capsys, fold
 def test_the_news_which_would_ask_the_network_are_off():
     settings = json.loads((CONFIG / "labconfig" / "page_config.json").read_text(encoding="utf-8"))
     assert settings["disabledExtensions"]["@jupyterlab/apputils-extension:announcements"] is True
+
+
+def test_the_courses_own_extension_is_found_wherever_the_folder_of_settings_is(tmp_path):
+    """Binder has a copy of the folder. The extension replaces a part of JupyterLab that the settings turn off."""
+    shutil.copytree(CONFIG, tmp_path / "etc")
+    settings = PyFileConfigLoader("jupyter_lab_config.py", str(tmp_path / "etc")).load_config().LabApp
+    assert settings.extra_labextensions_path.get_value([]) == [str(tmp_path / "etc" / "labextensions")]
+    (package,) = (tmp_path / "etc" / "labextensions").glob("*/package.json")
+    loaded = json.loads(package.read_text(encoding="utf-8"))["jupyterlab"]["_build"]["load"]
+    assert f"window._JUPYTERLAB['{package.parent.name}']" in (package.parent / loaded).read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)

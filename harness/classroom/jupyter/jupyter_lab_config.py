@@ -1,0 +1,9 @@
+"""JupyterLab's settings for the course, wherever this folder is on Jupyter's path of settings."""
+
+from pathlib import Path
+from typing import Any
+
+c: Any = get_config()  # type: ignore[name-defined]  # noqa: F821
+
+c.LabApp.news_url = None  # the news would use the network
+c.LabApp.extra_labextensions_path.append(str(Path(__file__).with_name("labextensions")))
