@@ -144,8 +144,8 @@ REVEAL = sphinx-revealjs==3.2.1
 	$(VENV) -m uv pip install --quiet --no-deps --target .venv/reveal "$(REVEAL)" || $(VENV) -m pip install --quiet --no-deps --upgrade --target .venv/reveal "$(REVEAL)"
 	touch $@
 
-slides: .venv .venv/reveal/.done  ## make reveal.js slides of the lessons, in build/slides
-	$(VENV) -m harness slides
+slides: .venv .venv/reveal/.done  ## make reveal.js slides of the lessons, with build/slides/index.html
+	$(VENV) -m harness slides --answers tests/answers
 
 # The public names: what `import harness` gives, and the modules whose classes it raises and returns.
 API = harness '!harness\.' harness.errors harness.records harness.queue_console

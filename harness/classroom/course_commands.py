@@ -86,11 +86,12 @@ def nbgrader(folder: Path) -> int:
 @click.argument("lessons", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--reveal", default=_REVEAL, type=click.Path(path_type=Path), help="The folder of reveal.js 5.")
 @click.option("--to", default=Path("build", "slides"), type=click.Path(path_type=Path), help="The folder to write to.")
-def slides(lessons: tuple[Path, ...], reveal: Path, to: Path) -> int:
-    """Make slides of LESSONS (default: all)."""
+@click.option("--answers", type=click.Path(path_type=Path), help="The bank of answers; it adds notes for the speaker.")
+def slides(lessons: tuple[Path, ...], reveal: Path, to: Path, answers: Path | None) -> int:
+    """Make slides of LESSONS (default: all), and an index page."""
     from harness.classroom.slides import make_slides
 
-    make_slides(Path.cwd(), reveal, to, lessons, say=click.echo)
+    make_slides(Path.cwd(), reveal, to, lessons, answers=answers, say=click.echo)
     return 0
 
 

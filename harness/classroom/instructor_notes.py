@@ -21,7 +21,7 @@ from harness.notebooks.normal_form import ASKS
 GUIDE = "notebooks/INSTRUCTORS.md"
 BASE_MINUTES = 5  # of an exercise, to read it, to check it and to discuss it; each line takes one more minute
 _FOLDER = Path(__file__).parent
-_MINUTES = re.compile(r"\b(\d+) minutes\b")
+MINUTES = re.compile(r"\b(\d+) minutes\b")
 _SIZE = re.compile(r"\b[Aa]bout (\d+) lines?\b")
 _WIDTH = 40  # characters of a code line that are shown
 _CODE = re.compile(r"(`[^`]*`)")
@@ -113,7 +113,7 @@ def facts(root: Path) -> dict[str, LessonFacts]:
 
 def _facts(path: Path) -> LessonFacts:
     cells = files.read(path).cells
-    minutes = _MINUTES.search(cells[0].source)
+    minutes = MINUTES.search(cells[0].source)
     if minutes is None:
         raise NotebookError(f"{path}: its first cell doesn't state how many minutes the lesson takes")
     solution = path.parents[1] / "solutions" / path.name
@@ -222,7 +222,7 @@ def guide(root: Path, bank: Path) -> str:
         CourseError: guide.toml leaves out a lesson or a prediction, or names an unknown one, or a plan is too long.
         NotebookError: a notebook can't be read, or doesn't state how long it takes.
     """
-    texts = tomllib.loads((_FOLDER / "guide.toml").read_text(encoding="utf-8"))
+    texts = guide_texts()
     for lesson in lessons():
         unknown = {*entry(texts, "lessons", lesson.number)["core"]} - {each.number for each in lesson.exercises}
         if unknown:
@@ -241,6 +241,11 @@ def guide(root: Path, bank: Path) -> str:
     return environment.get_template("instructor_notes.md.j2").render(
         functions, bank=bank, entry=partial(entry, texts), facts=facts(root), guide=texts, lessons=lessons()
     )
+
+
+def guide_texts() -> dict[str, Any]:
+    """Return the content of guide.toml."""
+    return tomllib.loads((_FOLDER / "guide.toml").read_text(encoding="utf-8"))
 
 
 def entry(texts: dict[str, Any], table: str, name: str) -> Any:

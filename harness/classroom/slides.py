@@ -5,11 +5,14 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from nbconvert.exporters import SlidesExporter
 from nbformat.v4 import new_markdown_cell
 
-from harness.course.catalogue import find_prediction
+from harness.classroom.instructor_notes import MINUTES, common_mistakes, entry, guide_texts, plain
+from harness.course.catalogue import find_exercise, find_prediction
 from harness.errors import NotebookError
 from harness.notebooks import files
 from harness.notebooks.files import Cell, Notebook
@@ -19,20 +22,29 @@ from harness.notebooks.stubs import to_exercise
 _LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!https?:)[^)]+\)")  # to another notebook, which isn't beside the slides
 _TEMPLATES = Path(__file__).with_name("slides_template")
 _NEEDED = ("dist/reset.css", "dist/reveal.css", "dist/reveal.js", "plugin/notes/notes.js")
+_STUB = "YOUR CODE HERE"
+_CHECKS = re.compile(r"check\(['\"]([^'\"]+)['\"]\)")
+_TALLEST = 22.0  # lines of an exercise and its stub, which slides.js makes fit
+_MISTAKES = 3  # in the notes of an exercise
 REVEAL = "reveal.js"  # the folder beside the slides
+INDEX = "index.html"
 
 
-def slide_notebook(lesson: Path) -> Notebook:
-    """Return a notebook of slides: the cells of a lesson, then each of its exercises with its check.
+def slide_notebook(lesson: Path, answers: Path | None = None) -> Notebook:
+    """Return a notebook of slides: the cells of a lesson, then each of its exercises with its stub and its check.
 
     Args:
         lesson: the notebook in notebooks/. Its exercises come from solutions/, because a learner may have changed the
             notebook in exercises/.
+        answers: the folder with the bank of answers, from which the speaker's notes take common mistakes; without it,
+            the slides have no notes.
 
     Raises:
-        NotebookError: a notebook can't be read.
+        NotebookError: a notebook can't be read, or the lesson isn't in the state in which `build` writes it.
+        CourseError: guide.toml doesn't contain the lesson or one of its predictions, or the bank has no exercise.
     """
     notebook = copy.deepcopy(files.read(lesson))
+    _require_built(notebook, lesson)
     solution = lesson.parents[1] / "solutions" / lesson.name
     cells = list(_lesson(notebook.cells))
     if solution.exists():
@@ -40,8 +52,20 @@ def slide_notebook(lesson: Path) -> Notebook:
     for cell in cells:
         if cell.cell_type == "markdown":
             cell.source = _LINK.sub(r"\1", cell.source)
-    notebook.cells = cells
+    sources = {cell.id: cell.source for cell in notebook.cells}
+    notebook.cells = cells if answers is None else list(_with_notes(cells, sources, lesson.name[:2], answers))
     return notebook
+
+
+def _require_built(notebook: Notebook, lesson: Path) -> None:
+    """Require a lesson of notebooks/ whose cells were run once, from top to bottom."""
+    counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
+    if lesson.absolute().parent.name != "notebooks":
+        raise NotebookError(f"{lesson}: slides are made from the lessons in notebooks/, not from a learner's copy")
+    if counts != list(range(1, len(counts) + 1)):
+        raise NotebookError(
+            f"{lesson}: its cells weren't run once from top to bottom. Run `make build`, or restore the file with git"
+        )
 
 
 def _lesson(cells: list[Cell]) -> Iterator[Cell]:
@@ -74,14 +98,55 @@ def _vote(cell: Cell, kind: str) -> Cell:
 
 
 def _exercises(cells: list[Cell]) -> Iterator[Cell]:
-    """Yield the text and the check of each exercise, on one slide, without the answer cell."""
+    """Yield the text, the stub and the check of each exercise, on two slides if they don't fit on one."""
+    used = 0.0
     for cell in cells:
         first = cell.id == cells[0].id
         if cell.cell_type == "markdown" and (first or re.match(r"## \d+\.\d+ ", cell.source)):
             source = cell.source.replace("# ", "## ", 1) if first else cell.source
+            used = height(source, cell)
             yield _with(cell, source, "slide" if first else "subslide", prefix="ex-")
-        elif cell.cell_type == "code" and re.match(r"check\(", cell.source):
+        elif cell.cell_type == "code" and _STUB in cell.source:
+            used += height(cell.source, cell)
+            yield _with(cell, cell.source, "-" if used <= _TALLEST else "subslide", prefix="ex-")
+        elif cell.cell_type == "code" and _CHECKS.match(cell.source):
             yield _with(cell, cell.source, "-", prefix="ex-")
+
+
+def _with_notes(cells: list[Cell], sources: dict[str, str], lesson: str, answers: Path) -> Iterator[Cell]:
+    """Yield the cells, and after some of them notes for the speaker.
+
+    Args:
+        cells: the cells of the slides.
+        sources: the sources of the lesson's own cells, by id.
+        lesson: the lesson's number.
+        answers: the folder with the bank of answers.
+    """
+    texts = guide_texts()
+    for cell in cells:
+        yield cell
+        notes = list(_notes(cell, sources.get(cell.id, ""), entry(texts, "lessons", lesson), texts, answers))
+        if cell is cells[0]:
+            words = entry(texts, "lessons", lesson)
+            notes = [f"**Purpose:** {words['for']}", f"**Short of time:** {words['short']}", *notes]
+        if notes:
+            yield _with(new_markdown_cell(id=f"{cell.id}-notes"[-64:]), "\n\n".join(notes), "notes")
+
+
+def _notes(cell: Cell, source: str, words: dict[str, Any], texts: dict[str, Any], answers: Path) -> Iterator[str]:
+    """Yield the paragraphs of a cell's notes; `source` is what the lesson's notebook contains."""
+    if cell.id == words["slow_at"]:
+        yield f"**Slow down:** {words['slow']}"
+    if asks := ASKS.search(source):
+        prediction = find_prediction(asks[1])
+        yield f"**Typical votes:** {entry(texts, 'room_says', asks[1])}"
+        yield f"**Answer:** {prediction.answer}. {plain(prediction.why)}"
+    if checks := _CHECKS.match(cell.source):
+        exercise = find_exercise(checks[1])
+        yield f"**Common mistakes** in {exercise.number}:"
+        yield "\n".join(f"- {plain(each.says)}" for each in common_mistakes(answers, exercise)[:_MISTAKES])
+        yield "**Ask:**"
+        yield "\n".join(f"{step}. {plain(hint)}" for step, hint in enumerate(exercise.hints, 1))
 
 
 def _with(cell: Cell, source: str, kind: str, prefix: str = "") -> Cell:
@@ -93,22 +158,30 @@ def _with(cell: Cell, source: str, kind: str, prefix: str = "") -> Cell:
 
 
 def make_slides(
-    root: Path, reveal: Path, target: Path, paths: Sequence[Path] = (), *, say: Callable[[str], None] = print
+    root: Path,
+    reveal: Path,
+    target: Path,
+    paths: Sequence[Path] = (),
+    *,
+    answers: Path | None = None,
+    say: Callable[[str], None] = print,
 ) -> list[Path]:
-    """Write the slides of lessons.
+    """Write the slides of lessons, and a page that lists all slides in the folder.
 
     Args:
         root: the folder that holds notebooks/ and solutions/.
         reveal: a folder of reveal.js 5, which holds dist/ and plugin/.
         target: the folder to write to; files with other names stay in it.
         paths: the lessons; all lessons if it is empty.
+        answers: the folder with the bank of answers, for the speaker's notes; see `slide_notebook`.
         say: receives each line of the report.
 
     Returns:
-        The HTML files, in the order of the lessons.
+        The HTML files, in the order of the lessons, then the list.
 
     Raises:
-        NotebookError: there are no lessons, a lesson can't be read, or `reveal` isn't a folder of reveal.js.
+        NotebookError: there are no lessons, a lesson can't be read or isn't as `build` writes it, or `reveal` isn't a
+            folder of reveal.js.
     """
     lessons = list(paths) or files.find(root, "notebooks")
     if not lessons:
@@ -125,11 +198,26 @@ def make_slides(
     made = []
     for lesson in lessons:
         resources = {"metadata": {"name": lesson.stem, "path": str(lesson.parent)}}  # the images' paths are relative
-        html, _ = exporter.from_notebook_node(slide_notebook(lesson), resources=resources)
+        html, _ = exporter.from_notebook_node(slide_notebook(lesson, answers), resources=resources)
         made.append(target / f"{lesson.stem}.html")
         files.write(made[-1], html)
         say(f"wrote {made[-1]}")
+    made.append(target / INDEX)
+    files.write(made[-1], _index(root, target))
+    say(f"wrote {made[-1]}")
     return made
+
+
+def _index(root: Path, target: Path) -> str:
+    """Return the page that lists the slides in a folder, with the title and the minutes of each lesson."""
+    decks = []
+    for lesson in files.find(root, "notebooks"):
+        if (target / f"{lesson.stem}.html").exists():
+            text = files.read(lesson).cells[0].source
+            title, minutes = text.splitlines()[0].removeprefix("# ").replace("`", ""), MINUTES.search(text)
+            decks.append((f"{lesson.stem}.html", title, minutes and minutes[0]))
+    environment = Environment(loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, autoescape=True)
+    return environment.get_template("index.html.j2").render(decks=decks)
 
 
 def _copy_reveal(source: Path, target: Path) -> None:

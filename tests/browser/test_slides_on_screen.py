@@ -57,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not REVEAL.is_dir():
         missing("no reveal.js: `make slides` installs it")
     target = tmp_path_factory.mktemp("slides")
-    make_slides(ROOT, REVEAL, target, say=lambda line: None)
+    make_slides(ROOT, REVEAL, target, answers=ROOT / "tests" / "answers", say=lambda line: None)
     return target
 
 

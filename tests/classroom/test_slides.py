@@ -13,6 +13,7 @@ from harness.errors import NotebookError
 from harness.notebooks import files
 from harness.notebooks.lint import NotebookPage, lesson_rules
 from harness.notebooks.normal_form import slide_types, with_slides
+from harness.notebooks.stubs import STUB
 from tests.support.scratch import code, display, markdown, notebook, result, save, stream
 
 ROOT = Path(__file__).parents[2]
@@ -88,7 +89,7 @@ def test_the_linter_names_a_cell_whose_slide_is_not_the_rules(tmp_path):
 
 
 def test_a_section_in_the_middle_of_a_cell_begins_a_slide_and_what_is_before_it_stays(tmp_path):
-    raw = with_slides(notebook(TITLE, code("x = 1"), markdown("So far.\n\n## A section\n\nMore.")))
+    raw = with_slides(notebook(TITLE, code("x = 1", count=1), markdown("So far.\n\n## A section\n\nMore.")))
     slides = slide_notebook(save(tmp_path / "notebooks" / "01_first.ipynb", *raw.cells))
     shown = [(cell.source, cell.metadata.slideshow.slide_type) for cell in slides.cells]
     assert shown[2:] == [("So far.", "fragment"), ("## A section\n\nMore.", "slide")]
@@ -102,13 +103,16 @@ def test_a_deck_is_the_lesson_and_a_slide_for_each_exercise_with_its_check(path)
     solution = ROOT / "solutions" / path.name
     asked = re.findall(r"## (\d\.\d) ", solution.read_text(encoding="utf-8")) if solution.exists() else []
     for place, number in zip(checks[-len(asked) :], asked, strict=True) if asked else []:
-        story, check = slides.cells[place - 1], slides.cells[place]
+        story, stub, check = slides.cells[place - 2 : place + 1]
         assert story.source.startswith(f"## {number} ")
-        assert (story.metadata.slideshow.slide_type, check.metadata.slideshow.slide_type) == ("subslide", "-")
+        assert "YOUR CODE HERE" in stub.source
         assert check.source == f"check('{number}')"
+        kinds = [cell.metadata.slideshow.slide_type for cell in (story, stub, check)]
+        assert kinds[0] == "subslide"
+        assert kinds[1:] in (["-", "-"], ["subslide", "-"])
     stubs = [cell.id for cell in slides.cells if cell.cell_type == "code" and "YOUR CODE HERE" in cell.source]
     small = [each.number for lesson in lessons() for each in lesson.small if lesson.number == path.name[:2]]
-    assert stubs == [f"ex{number.replace('.', '-')}-answer" for number in small]
+    assert stubs[: len(small)] == [f"ex{number.replace('.', '-')}-answer" for number in small]
 
 
 def test_an_exercise_on_a_slide_comes_from_the_solution_and_not_from_a_learners_notebook(tmp_path):
@@ -118,7 +122,51 @@ def test_an_exercise_on_a_slide_comes_from_the_solution_and_not_from_a_learners_
     save(tmp_path / "solutions" / "01_first.ipynb", *cells)
     save(tmp_path / "exercises" / "01_first.ipynb", markdown("# Mine"), code("check('1.1', my mistake"))
     shown = [(cell.source, cell.get("outputs", [])) for cell in slide_notebook(lesson).cells[1:]]
-    assert shown == [("## Exercises", []), ("## 1.1 Do it", []), ("check('1.1')", [])]
+    assert shown == [("## Exercises", []), ("## 1.1 Do it", []), (STUB, []), ("check('1.1')", [])]
+
+
+ANSWERS = ROOT / "tests" / "answers"
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_the_speakers_notes_are_on_the_slide_that_they_are_about(path):
+    cells = slide_notebook(path, ANSWERS).cells
+    files.validate(notebook(*cells), path.name)
+    notes = [place for place, cell in enumerate(cells) if cell.metadata.slideshow.slide_type == "notes"]
+    assert cells[1].source.startswith("**Purpose:** ")
+    slow = [place for place in notes if "**Slow down:** " in cells[place].source]
+    votes = [place for place in notes if "**Typical votes:** " in cells[place].source]
+    assert len(slow) == 1
+    assert len(votes) >= (1 if path.name.startswith("00") else 2)
+    for place in votes:
+        assert "### " in cells[place - 1].source or "predict(" in cells[place - 1].source
+    checks = [place for place, cell in enumerate(cells) if re.fullmatch(r"check\('\d\.\d'\)", cell.source)]
+    for place in checks:
+        assert re.match(r"\*\*Common mistakes\*\* in \d\.\d:\n\n- .+\n- ", cells[place + 1].source)
+        assert "**Ask:**\n\n1. " in cells[place + 1].source
+
+
+@pytest.mark.parametrize(("folder", "counts"), [("my-course", [1, 2]), ("notebooks", [1, None]), ("notebooks", [2, 3])])
+def test_slides_are_not_made_from_a_learners_run(tmp_path, folder, counts):
+    cells = [markdown("# 01 First"), *(code("x = 1", count=count) for count in counts)]
+    path = save(tmp_path / folder / "01_first.ipynb", *cells)
+    with pytest.raises(NotebookError, match=re.escape(str(path))) as caught:
+        slide_notebook(path)
+    assert "learner's copy" in str(caught.value) if folder == "my-course" else "Run `make build`" in str(caught.value)
+
+
+def test_an_index_page_lists_the_slides_in_the_folder(tmp_path, reveal):
+    for number, title in enumerate(["Ferries & `tides`", "Second", "Third"], 1):
+        text = f"# 0{number} {title}\n\n**{number}0 minutes.**"
+        save(tmp_path / "notebooks" / f"0{number}_lesson.ipynb", *with_slides(notebook(markdown(text))).cells)
+    lessons = files.find(tmp_path, "notebooks")
+    make_slides(tmp_path, reveal, tmp_path / "slides", lessons[:1], say=lambda line: None)
+    *_, index = make_slides(tmp_path, reveal, tmp_path / "slides", lessons[2:], say=lambda line: None)
+    rows = re.findall(r'<a href="(.+)">(.+)</a></td><td>(.+)</td>', index.read_text(encoding="utf-8"))
+    assert rows == [
+        ("01_lesson.html", "01 Ferries &amp; tides", "10 minutes"),
+        ("03_lesson.html", "03 Third", "30 minutes"),
+    ]
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
@@ -142,7 +190,7 @@ def test_a_picture_of_a_lesson_is_part_of_its_slides(tmp_path, reveal):
     picture = '<svg xmlns="http://www.w3.org/2000/svg"/>'
     (tmp_path / "notebooks" / "images").mkdir()
     (tmp_path / "notebooks" / "images" / "a.svg").write_text(picture, encoding="utf-8")
-    (made,) = make_slides(tmp_path, reveal, tmp_path / "slides", [lesson], say=lambda line: None)
+    (made, _) = make_slides(tmp_path, reveal, tmp_path / "slides", [lesson], say=lambda line: None)
     tags = re.findall(r"<img[^>]*>", made.read_text(encoding="utf-8"))
     (shown,) = [tag for tag in tags if "A queue" in tag]
     (source,) = re.findall('src="data:image/svg[+]xml;base64,([^"]*)"', shown)
@@ -150,7 +198,7 @@ def test_a_picture_of_a_lesson_is_part_of_its_slides(tmp_path, reveal):
 
 
 def test_slides_load_nothing_from_elsewhere(tmp_path, reveal):
-    (made,) = make_slides(ROOT, reveal, tmp_path / "slides", LESSONS[1:2], say=lambda line: None)
+    (made, _) = make_slides(ROOT, reveal, tmp_path / "slides", LESSONS[1:2], say=lambda line: None)
     html = made.read_text(encoding="utf-8")
     loaded = re.findall(r"<(?:script|link|img|iframe)[^>]*?(?:src|href)=\"([^\"]*)\"", html)
     local = [name for name in loaded if not name.startswith("data:")]
@@ -174,5 +222,5 @@ def test_the_command_writes_the_lessons_it_is_given(tmp_path, reveal, monkeypatc
     monkeypatch.chdir(tmp_path)
     save(tmp_path / "notebooks" / "01_first.ipynb", *with_slides(notebook(TITLE)).cells)
     assert main(["slides", "--reveal", str(reveal), "--to", "made", "notebooks/01_first.ipynb"]) == 0
-    assert capsys.readouterr().out == "wrote made/01_first.html\n"
+    assert capsys.readouterr().out == "wrote made/01_first.html\nwrote made/index.html\n"
     assert "01 First" in (tmp_path / "made" / "01_first.html").read_text(encoding="utf-8")
