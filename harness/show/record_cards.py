@@ -124,7 +124,7 @@ def status(response: Response) -> str:
 
 def symbol(response: Response) -> str:
     """Return ✓ for a success and ✗ for a failure; a text beside it says the same."""
-    return "✓" if response.ok and not response.killed and not response.deadline else "✗"
+    return "✓" if response.ok else "✗"
 
 
 def reasons(response: Response) -> list[Fact | None]:
