@@ -38,6 +38,7 @@ function paint() {
 svg.style.maxWidth = "100%";
 svg.style.height = "auto";
 svg.setAttribute("part", "figure");
+svg.setAttribute("preserveAspectRatio", "xMinYMid");
 host.setAttribute("role", "img");
 host.setAttribute("aria-label", image.alt);
 host.attachShadow({mode: "open"}).append(svg);
