@@ -401,11 +401,12 @@ def test_a_trace_fits_the_screen_and_a_figure_follows_the_theme(window, displays
             assert 300 < height <= 700
             assert too_wide <= 0
 
+    window.choose_theme(DARK)
     notebook.run("cell-3")
-    for theme, paper in ((DARK, "rgb(27, 29, 32)"), (LIGHT, "rgb(253, 252, 248)")):
-        window.choose_theme(theme)
+    for paper in ("rgb(27, 29, 32)", "rgb(253, 252, 248)"):
         seen = ["attempt 3, after a wait of 20 s", backoff([10, 20], "mail").alt, paper, True]
         window.wait(f"seen => JSON.stringify(({POINT})()) === JSON.stringify(seen)", seen)
+        window.choose_theme(LIGHT)
     notebook.page.set_viewport_size({"width": 1280, "height": 900})
 
 
