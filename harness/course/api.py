@@ -25,8 +25,7 @@ from harness.course.catalogue import (
     lessons,
     solution_cells,
 )
-from harness.course.links import counts
-from harness.course.stale import stale_verdict
+from harness.course.open_notebook import counts, stale_verdict
 from harness.course.trial import check_answer
 from harness.course.verdict import CheckOutcome, Verdict, solved_earlier, wrap
 from harness.errors import CheckError, CourseError, UnsolvedError, quoted

@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 
 from harness.course.catalogue import Exercise, body, exercises, solution_cells
-from harness.course.links import exercise_link, section_link
+from harness.course.open_notebook import exercise_link, section_link
 from harness.course.verdict import CheckOutcome, Verdict
 
 _GREEN, _RED, _AMBER, _BLUE = "#1a7f37", "#c62828", "#8a5a00", "#1565c0"  # white text on each has a contrast of 4.5

@@ -11,8 +11,7 @@ from urllib.parse import unquote_plus, urlencode
 from harness.appengine.web2py.tickets import without_snapshots
 from harness.course import verdict
 from harness.course.catalogue import Exercise, Scenario, body, stub_cells
-from harness.course.process_memory import own_process, young_garbage_only
-from harness.course.trial_lab import TrialLab
+from harness.course.trial_lab import TrialLab, own_process, young_garbage_only
 from harness.course.verdict import Verdict, error, wrong
 from harness.errors import HarnessError, RunawayError, did_you_mean, quantity
 from harness.lab import Lab

@@ -1,9 +1,36 @@
-"""The lab of a check, which reads a table again only after a transaction has changed the database."""
+"""The lab of a check, and what a check removes from the memory of the Python process.
 
+The lab reads a table again only after a transaction has changed the database. A learner's code and the requests of a
+check can leave values in modules of the process.
+"""
+
+import builtins
+import gc
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from itertools import count
 from typing import Any
 
 from harness.lab import Lab
 from harness.show import Table
+
+# The modules in which a controller can leave a value: what it finds in its names, and what it imports most often.
+_KEPT_IN = (
+    "builtins",
+    "sys",
+    "os",
+    "time",
+    "datetime",
+    "threading",
+    "json",
+    "gluon",
+    "gluon.globals",
+    "google.appengine.api.taskqueue",
+    "google.appengine.api.taskqueue.taskqueue",
+)
+_seeds = count()  # of `hash`; an object() would do only as long as it exists
 
 
 class TrialLab(Lab):
@@ -37,3 +64,47 @@ class TrialLab(Lab):
                 return database.read(28)[24:]
         except OSError:
             return b""
+
+
+@contextmanager
+def own_process() -> Iterator[None]:
+    """Remove the values that the learner's code keeps in modules in this scope. A lab restores the environment."""
+    modules = set(sys.modules)
+    names = {module: set(vars(module)) for module in map(sys.modules.get, _KEPT_IN) if module}
+    try:
+        yield
+    finally:
+        for name in set(sys.modules) - modules:
+            if getattr(sys.modules[name], "__spec__", None) is None:  # it was not imported
+                del sys.modules[name]
+        for module, known in names.items():
+            for name in set(vars(module)) - known:
+                delattr(module, name)
+
+
+@contextmanager
+def own_hash() -> Iterator[None]:
+    """Let `hash()` of a string differ from scope to scope, because Python has another seed in each process."""
+    hash_here = builtins.hash
+    builtins.hash = partial(_hash_elsewhere, hash_here, next(_seeds))
+    try:
+        yield
+    finally:
+        builtins.hash = hash_here
+
+
+def _hash_elsewhere(hash_here: Callable[[object], int], seed: int, value: object) -> int:
+    return hash_here(value if isinstance(value, int | float) else (seed, value))
+
+
+@contextmanager
+def young_garbage_only() -> Iterator[None]:
+    """Let the garbage collector skip the objects that exist already: for all of a kernel it needs a tenth of a second.
+
+    Requests create much garbage, so a check would otherwise wait for that in one of twenty cases.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

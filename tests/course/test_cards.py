@@ -18,9 +18,8 @@ from harness import Lab, check, hint, progress, solution
 from harness.course import api, progress_file
 from harness.course.cards import next_exercise, verdict_card
 from harness.course.catalogue import exercise_notebook, exercises, find_exercise, lesson_notebook, solution_cells
-from harness.course.links import counts, exercise_link, section_link
+from harness.course.open_notebook import counts, exercise_link, section_link, stale_verdict
 from harness.course.progress_file import Progress
-from harness.course.stale import stale_verdict
 from harness.course.verdict import CheckOutcome, Verdict, wrap
 from harness.errors import CheckError, CourseError
 from harness.notebooks import session

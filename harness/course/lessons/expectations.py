@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-from harness.course.process_memory import own_hash, own_process
 from harness.course.trial import Rows, Trial
+from harness.course.trial_lab import own_hash, own_process
 from harness.errors import quantity
 from harness.records import Attempt, Response, TaskInfo, find_header
 
