@@ -74,9 +74,9 @@ def test_the_trace_shows_how_hop_by_hop(lab):
         "POST /tutorial/default/task_do",
         "new = 'new text'",
         "the worker returns 200 OK, done",
+        "done: the task leaves the queue",
         "action tutorial/default/task_do",
         "INSERT INTO",
-        "done: the task leaves the queue",
     ]
     text = str(trace)
     assert [text.find(words) for words in told] == sorted(text.find(words) for words in told)

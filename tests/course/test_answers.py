@@ -200,7 +200,7 @@ def test_the_course_is_found_from_a_folder_in_it(desk: Desk, tmp_path: Path) -> 
 
 
 def test_a_folder_without_a_course_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(CourseError, match="no folder exercises/.*--course FOLDER"):
+    with pytest.raises(CourseError, match="no folder my-course/ or exercises/.*--course FOLDER"):
         find_course(tmp_path)
 
 
