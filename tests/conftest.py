@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from harness import Lab
     from harness.appengine.web2py import Site
 
-_LONGEST = ("test_browser.py", "test_course_notebooks.py", "test_exercises.py")
+_LONGEST = (
+    "test_browser.py",
+    "test_exercises.py",
+    "test_nbgrader.py",
+    "test_pytest_plugin.py",
+    "test_course_notebooks.py",
+)
 
 # A shell starts what is in the background with Ctrl-C ignored, and Python leaves it so. Some tests press Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
