@@ -104,7 +104,7 @@ watch: .venv  ## check each exercise as it is saved, in a terminal beside Jupyte
 answers: .venv  ## copy your answers from my-course/ into exercises/, which your CI checks
 	@$(VENV) -m harness answers
 
-test: check classroom .venv/reveal/.done  ## run every test: unit, contract, notebooks, exercises, browser
+test: check classroom .venv/reveal/.done .venv/axe/.done  ## run every test: unit, contract, notebooks, exercises, browser
 	$(VENV) $(PYTEST) $(TESTS)
 
 # Each marker is explained in pyproject.toml.
@@ -144,6 +144,13 @@ REVEAL = sphinx-revealjs==3.2.1
 	$(VENV) -m uv pip install --quiet --no-deps --target .venv/reveal "$(REVEAL)" || $(VENV) -m pip install --quiet --no-deps --upgrade --target .venv/reveal "$(REVEAL)"
 	touch $@
 
+# axe-core checks the accessibility of a page. Only a browser test needs it, which is skipped without it.
+AXE = axe-core@4.14.1
+
+.venv/axe/.done: .venv/.done
+	@npm install --silent --no-fund --no-audit --prefix .venv/axe $(AXE) && touch $@ || \
+	echo "axe-core isn't installed, so the test of accessibility is skipped. It needs npm (on Debian: apt-get install nodejs npm) and the network." >&2
+
 slides: .venv .venv/reveal/.done  ## make reveal.js slides of the lessons, with build/slides/index.html
 	$(VENV) -m harness slides --answers tests/answers
 
@@ -163,8 +170,8 @@ exercise: .venv  ## scaffold a new exercise (NUMBER=2.6); CONTRIBUTING.md walks 
 bench: .venv/test.done  ## measure against bare web2py
 	$(VENV) -m tests.bench
 
-soak: .venv/test.done  ## the long tests: generated sequences, thousands of tasks
-	HARNESS_SOAK=2000 $(VENV) -m pytest -n 2 tests/appengine/dispatcher/test_soak.py tests/appengine/taskqueue/test_stub_comparison.py tests/appengine/taskqueue/test_queue_yaml.py tests/appengine/taskqueue/test_add_bad_input.py tests/classroom/grading/test_forged_replies.py tests/test_any_arguments.py tests/notebooks/test_any_notebook.py tests/browser/test_browser.py tests/course/test_mutants.py tests/course/test_generated.py tests/course/test_exercises.py tests/course/test_patterns.py
+soak: .venv/test.done .venv/axe/.done  ## the long tests: generated sequences, thousands of tasks
+	HARNESS_SOAK=2000 $(VENV) -m pytest -n 2 tests/appengine/dispatcher/test_soak.py tests/appengine/taskqueue/test_stub_comparison.py tests/appengine/taskqueue/test_queue_yaml.py tests/appengine/taskqueue/test_add_bad_input.py tests/classroom/grading/test_forged_replies.py tests/test_any_arguments.py tests/notebooks/test_any_notebook.py tests/browser/test_browser.py tests/browser/test_accessibility.py tests/course/test_mutants.py tests/course/test_generated.py tests/course/test_exercises.py tests/course/test_patterns.py
 
 hub-test: .venv/hub/.done .venv/test.done  ## twenty learners at once on a JupyterHub of this machine (LEARNERS=20)
 	$(VENV) -m tests.hub $(if $(LEARNERS),--learners $(LEARNERS))
@@ -179,7 +186,7 @@ pins: .venv  ## compile the two requirements.txt and environment.yml from pyproj
 	cp .venv/environment.yml environment.yml
 
 # What differs from the pins stands first, so that a failure can be told from its cause.
-newest: classroom .venv/test.done .venv/reveal/.done  ## test with the newest dependencies that pyproject.toml allows, in .venv/newest (TESTS=... for a part)
+newest: classroom .venv/test.done .venv/reveal/.done .venv/axe/.done  ## test with the newest dependencies that pyproject.toml allows, in .venv/newest (TESTS=... for a part)
 	rm -rf .venv/newest
 	$(VENV) -m venv .venv/newest
 	$(VENV) -m uv pip install --quiet --python $(NEWEST) --upgrade --editable ".[test]"
