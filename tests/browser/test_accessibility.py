@@ -14,10 +14,14 @@ SAMPLE = ("notebooks/01", "notebooks/05", "exercises/01")
 NOTEBOOKS = [f"{folder}/{path.name}" for folder in ("notebooks", "exercises") for path in files.find(ROOT, folder)]
 if not os.environ.get("HARNESS_SOAK"):
     NOTEBOOKS = [path for path in NOTEBOOKS if path.startswith(SAMPLE)]
-OURS = ", ".join(
-    f".jp-NotebookPanel .jp-OutputArea-output.{kind}"
-    for kind in ("jp-RenderedHTMLCommon", "jp-RenderedText", "jp-RenderedSVG", "jupyter-widgets")
+# IPython and JupyterLab choose the colours of a traceback.
+KINDS = (
+    "jp-RenderedHTMLCommon",
+    "jp-RenderedText:not([data-mime-type$='stderr'], [data-mime-type$='error'])",
+    "jp-RenderedSVG",
+    "jupyter-widgets",
 )
+OURS = ", ".join(f".jp-NotebookPanel .jp-OutputArea-output.{kind}" for kind in KINDS)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS)

@@ -17,7 +17,7 @@ from harness.notebooks.copies import copy_name
 from harness.notebooks.normal_form import normalise
 from harness.show.plots import backoff
 from harness.state import state_folder
-from tests.browser.driver import DARK, LIGHT, OVER, ROOT, jupyterlab, require_chromium
+from tests.browser.driver import DARK, LIGHT, OVER, ROOT, Server, jupyterlab, require_chromium
 from tests.support.scratch import code, display, markdown, save
 
 pytestmark = pytest.mark.browser
@@ -74,7 +74,7 @@ MODIFIED = """async () => {
 def test_copies_are_listed_alone_link_to_each_other_and_open_unmodified(window, server):
     """The learner's folder: from a lesson along its links. In `make soak`, all copies are opened."""
     names = sorted(path.name for path in (server.root / "my-course").glob("*.ipynb"))
-    assert len(names) == len(files.find(ROOT, "notebooks")) + len(EXERCISES)
+    assert len(names) == len(files.find(ROOT, "notebooks")) + len(files.find(ROOT, "exercises"))
     lesson = window.open(f"my-course/{names[1]}")
     assert lesson.page.evaluate(MODIFIED) is False
     assert not any(cell["outputs"] for cell in lesson.code_cells())
@@ -82,7 +82,7 @@ def test_copies_are_listed_alone_link_to_each_other_and_open_unmodified(window, 
     listed = lesson.page.locator(".jp-DirListing-itemText")
     listed.nth(len(names) - 1).wait_for()
     assert listed.all_inner_texts() == names
-    top = set(lesson.page.evaluate(TOP))
+    top = set(lesson.page.evaluate(TOP_FOLDER))
     assert "my-course" in top
     assert not top & {"notebooks", "exercises", "solutions"}
     lesson.page.locator('.jp-NotebookPanel:visible a[href*="01b_exercises"]').last.click()
@@ -92,7 +92,7 @@ def test_copies_are_listed_alone_link_to_each_other_and_open_unmodified(window, 
         assert [name for name in names if window.open(f"my-course/{name}").page.evaluate(MODIFIED)] == []
 
 
-TOP = "async () => (await window.jupyterapp.serviceManager.contents.get('')).content.map(entry => entry.name)"
+TOP_FOLDER = "async () => (await window.jupyterapp.serviceManager.contents.get('')).content.map(entry => entry.name)"
 ENTRY = """title => {
     const page = window.jupyterapp.shell.currentWidget;
     const headings = [...page.node.querySelectorAll('.jp-MarkdownViewer h2')];
@@ -129,17 +129,9 @@ def test_the_page_asks_nothing_of_another_machine(window, visit):
 
 
 @pytest.fixture
-def copies(course: Path) -> list[str]:
-    """The learner's copies of lesson 02 and its exercises, without outputs."""
-    paths = []
-    for folder in ("notebooks", "exercises"):
-        notebook = files.read(course / folder / "02_passing_data.ipynb")
-        for cell in notebook.cells:
-            if cell.cell_type == "code":
-                cell.outputs, cell.execution_count = [], None
-        paths.append(f"my-course/{copy_name(f'{folder}/02_passing_data.ipynb')}")
-        files.write(course / paths[-1], files.dump(notebook))
-    return paths
+def copies(server: Server) -> list[str]:
+    """The learner's copies of lesson 02 and its exercises, which the server made."""
+    return [f"my-course/{copy_name(f'{folder}/02_passing_data.ipynb')}" for folder in ("notebooks", "exercises")]
 
 
 # The distance of a cell's top from the top of the notebook in front, in pixels.
