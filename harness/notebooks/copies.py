@@ -126,9 +126,10 @@ def merged(new: Notebook, old: Notebook) -> Notebook:
     result = copy.deepcopy(new)
     before = _delivered(old).get("cells")
     delivered = before if isinstance(before, dict) else {}
+    known = {cell.get("id") or grade_id(cell) for cell in old.cells}
     at = -1  # the index of the cell above
     for cell in old.cells:
-        mine, place = _digest(cell), _place(result, cell)
+        mine, place = _digest(cell), _place(result, cell, known)
         was = delivered.get(result.cells[place].id if place is not None else cell.get("id"))
         if place is None:
             if mine != was and str(cell.get("source", "")).strip():
@@ -136,6 +137,7 @@ def merged(new: Notebook, old: Notebook) -> Notebook:
                 result.cells.insert(at, _blank(cell))
             continue
         at, fresh = place, _digest(result.cells[place])
+        known.add(result.cells[at].id)
         if mine not in (fresh, was) and (_is_code(cell) or fresh == was):
             replaced = result.cells[at]
             result.cells[at] = _blank(cell)
@@ -144,11 +146,21 @@ def merged(new: Notebook, old: Notebook) -> Notebook:
     return result
 
 
-def _place(notebook: Notebook, cell: Cell) -> int | None:
-    """Return the index of the cell with the id of another notebook's cell, which may have no id, or with its source."""
+def _place(notebook: Notebook, cell: Cell, known: set[str | None]) -> int | None:
+    """Return the index of the cell with the id of another notebook's cell.
+
+    If there is none, return the index of a cell with the same source, for a cell without an id or with a new one.
+
+    Args:
+        notebook: the notebook.
+        cell: the other notebook's cell.
+        known: the ids of the other notebook's cells, and of cells that were found before. Such a cell isn't found by
+            its source, because a learner may add a cell with the source of another one.
+    """
     name = cell.get("id") or grade_id(cell)
     named = (index for index, other in enumerate(notebook.cells) if name and other.get("id") == name)
-    equal = (index for index, other in enumerate(notebook.cells) if _digest(other) == _digest(cell))
+    free = ((index, other) for index, other in enumerate(notebook.cells) if other.get("id") and other.id not in known)
+    equal = (index for index, other in free if _digest(other) == _digest(cell))
     return next(chain(named, equal), None)
 
 

@@ -128,6 +128,15 @@ def test_a_new_version_keeps_the_learners_code_and_notes():
     assert not is_untouched(made)
 
 
+def test_added_cells_stay_where_they_are_also_if_they_equal_other_cells():
+    new = copied(TITLE, code("lab.run()"), code("lab.tasks()"), code("b"))
+    mine = copied(TITLE, code("lab.run()"), code("lab.tasks()"), code("b"))
+    for name, source in (("one", "lab.run()"), ("two", "lab.run()"), ("three", "print(end)")):
+        mine.cells.append(files.Node(code(source, id=name)))
+    added = ["lab.run()", "lab.run()", "print(end)"]
+    assert sources(merged(new, mine))[1:] == ["lab.run()", "lab.tasks()", "b", *added]
+
+
 def test_a_notebook_without_changes_of_the_learner_becomes_the_new_version():
     new = copied(TITLE, code("a = 2"))
     assert files.dump(merged(new, copied(TITLE, code("a = 1", result("1"), count=1)))) == files.dump(new)
