@@ -213,12 +213,15 @@ def _deliver(course: Path, path: Path, new: Notebook) -> DeliveredCopy | None:
     if not path.exists():
         return _make(course, path, new)
     try:
-        mine = read_saved(path)
+        saved, mine = path.read_bytes(), read_saved(path)
     except NotebookError as error:
         return DeliveredCopy(path, CopyChange.BROKEN, trouble=str(error))
     if is_untouched(mine):
         if mine.metadata != new.metadata:  # a new version, or another Python, which is in the metadata
-            files.write(path, files.dump(new))
+            text = files.dump(new)
+            if path.read_bytes() != saved:  # JupyterLab has saved it meanwhile
+                return None
+            files.write(path, text)
         return DeliveredCopy(path, CopyChange.REPLACED) if version(mine) != version(new) else None
     return DeliveredCopy(path, CopyChange.OFFERED) if version(mine) != version(new) else None
 
@@ -262,15 +265,29 @@ def _keep_time(path: Path, was: os.stat_result) -> None:
 def _save_answers(course: Path, path: Path, name: str, now: datetime) -> Iterator[DeliveredCopy]:
     target = course / FOLDER / name
     try:
-        text = files.dump(merged(_exercise(course_source(course), name), read_saved(path)))
+        mine = read_saved(path)
     except NotebookError as error:
         yield DeliveredCopy(path, CopyChange.BROKEN, trouble=str(error))
         return
-    if target.exists() and target.read_text(encoding="utf-8") == text:
+    if is_untouched(mine):  # exercises/ may contain answers from another computer
+        return
+    text = files.dump(_with_answers(_exercise(course_source(course), name), mine))
+    if target.exists() and target.read_bytes() == text.encode():
         return
     backup = files.back_up(target, now) if target.exists() and not _is_stub(target) else None
     files.write(target, text)
     yield DeliveredCopy(target, CopyChange.SAVED, backup)
+
+
+def _with_answers(exercise: Notebook, mine: Notebook) -> Notebook:
+    """Return an exercise notebook with the learner's cells of its copy. The course's own text has its own links."""
+    new = to_copy(exercise, FOLDER)
+    result = merged(new, mine)
+    own = {(there.id, there.source): here.source for here, there in zip(exercise.cells, new.cells, strict=True)}
+    for cell in result.cells:
+        cell.source = own.get((cell.get("id"), cell.source), cell.source)
+    result.metadata = exercise.metadata
+    return result
 
 
 def _is_stub(path: Path) -> bool:
@@ -282,7 +299,7 @@ def _is_stub(path: Path) -> bool:
 
 def _deliver_pages(source: Path, folder: Path) -> None:
     """Write the pages and pictures to which notebooks link."""
-    for path in (path for pattern in _PAGES for path in source.glob(pattern)):
+    for path in (path for pattern in _PAGES for path in source.glob(pattern) if path.is_file()):
         inside = path.relative_to(source).as_posix()
         target, data = folder / PAGES / page_name(inside), path.read_bytes()
         if path.suffix == ".md":

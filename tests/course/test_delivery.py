@@ -192,6 +192,53 @@ def test_answers_are_saved_in_exercises_with_a_backup_of_other_answers(course):
     assert save_answers(course, NOW) == []
 
 
+def test_saved_answers_keep_a_note_in_a_text_that_contains_links(course):
+    deliver(course)
+    copied = course / "my-course" / EXERCISES
+    edit(copied, lambda notebook: notebook.cells[0].update(source=f"{notebook.cells[0].source}\n\nMy note"))
+    [saved] = save_answers(course, NOW)
+    assert "My note" in sources(saved.path)[0]
+    assert sources(saved.path)[-1] == sources(course / "solutions" / "01_first_task.ipynb")[-1]
+
+
+def test_an_untouched_copy_replaces_no_answers(course):
+    deliver(course)
+    answered = course / "exercises" / "01_first_task.ipynb"
+    kept = edit(answered, lambda notebook: notebook.cells[2].update(source="an answer from another computer"))
+    assert save_answers(course, NOW) == []
+    assert answered.read_bytes() == kept
+
+
+def test_answers_replace_a_file_that_is_not_utf_8_with_a_backup(course):
+    deliver(course)
+    damaged = b"\xff\xfe{"
+    (course / "exercises" / "01_first_task.ipynb").write_bytes(damaged)
+    edit(course / "my-course" / EXERCISES, lambda notebook: notebook.cells[1].update(source="mine"))
+    [saved] = save_answers(course, NOW)
+    assert saved.backup is not None
+    assert saved.backup.read_bytes() == damaged
+
+
+def test_a_copy_that_is_saved_while_a_new_version_arrives_stays(course, monkeypatch):
+    deliver(course)
+    copied = course / "my-course" / LESSON
+    publish(course, "a = 2")
+    dump = files.dump
+
+    def save_meanwhile(notebook: files.Notebook) -> str:
+        copied.write_text("saved by JupyterLab", encoding="utf-8")
+        return dump(notebook)
+
+    monkeypatch.setattr(files, "dump", save_meanwhile)
+    assert LESSON not in changes(deliver(course))
+    assert copied.read_text(encoding="utf-8") == "saved by JupyterLab"
+
+
+def test_a_folder_among_the_pictures_is_no_page(course):
+    (course / "notebooks" / "images" / ".ipynb_checkpoints").mkdir()
+    assert changes(deliver(course))[LESSON] == CopyChange.MADE
+
+
 def test_the_course_goes_on_with_the_copy_that_was_saved_last(course):
     deliver(course)
     assert last_saved(course).name == LESSON
