@@ -125,7 +125,7 @@ def test_jupyterlab_lets_in_its_user_alone_and_asks_nothing_of_the_network(offli
 def test_jupyterlab_does_not_start_where_a_setting_turns_its_token_off(offline, tmp_path):
     settings = {"IdentityProvider": {"token": ""}}
     (tmp_path / "jupyter_server_config.json").write_text(json.dumps(settings), encoding="utf-8")
-    command = (sys.executable, "-m", "harness", "lab", "--no-browser", "--port=0")
+    command = (sys.executable, "-m", "harness", "lab", "--source", "--no-browser", "--port=0")
     done = offline("timeout", "200", *command, JUPYTER_CONFIG_DIR=str(tmp_path))
     assert done.returncode == 1, done.stderr
     assert "turn off its token, so any user of this machine could run code as you." in done.stderr

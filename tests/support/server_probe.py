@@ -1,4 +1,4 @@
-"""Start `python -m harness lab`, send it requests of a stranger, a website and its user, and print the responses.
+"""Start `lab --source`, send it requests of a stranger, a website and its user, and print the responses.
 
     python -m tests.support.server_probe
 
@@ -15,7 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,10 @@ def listening(pid: int) -> list[str]:
     """Return the addresses on which a process and its children listen."""
     process = psutil.Process(pid)
     families = [process, *process.children(recursive=True)]
-    sockets = [each for one in families for each in one.net_connections("inet")]
+    sockets = []
+    for one in families:
+        with suppress(psutil.NoSuchProcess):  # jupyter-lsp runs npm for a moment
+            sockets += one.net_connections("inet")
     return sorted({each.laddr.ip for each in sockets if each.status == psutil.CONN_LISTEN or not each.raddr})
 
 
@@ -123,7 +126,7 @@ def jupyterlab(command: list[str], folder: Path, environment: Mapping[str, str])
 
 def main() -> None:
     runtime = Path(os.environ["JUPYTER_RUNTIME_DIR"])
-    with jupyterlab([sys.executable, "-m", "harness", "lab"], ROOT, os.environ) as (base, token, pid):
+    with jupyterlab([sys.executable, "-m", "harness", "lab", "--source"], ROOT, os.environ) as (base, token, pid):
         result = answers(base, token, pid)
         result["token"] = len(token)
         result["others read the token"] = bool(runtime.stat().st_mode & 0o077)
