@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from jupyter_server.extension.config import ExtensionConfigManager
 from jupyter_server.services.contents.filemanager import FileContentsManager
+from nbformat.sign import MemorySignatureStore, NotebookNotary
 
 from harness import predict
 from harness.classroom import saved_predictions
@@ -177,7 +178,11 @@ def test_a_saved_notebook_contains_a_card_without_buttons_that_shows_the_newest_
     content = notebook(code("slider", other), code("predict('1.a')", *shown), code("1"))
     saved_by_user: list[str] = []
     manager = FileContentsManager(
-        root_dir=str(tmp_path), pre_save_hook=lambda path, **context: saved_by_user.append(path)
+        root_dir=str(tmp_path),
+        notary=NotebookNotary(
+            data_dir=str(tmp_path), store_factory=MemorySignatureStore
+        ),  # and not the files of this user
+        pre_save_hook=lambda path, **context: saved_by_user.append(path),
     )
     (point,) = saved_predictions._jupyter_server_extension_points()
     assert point["module"] == saved_predictions.__name__
