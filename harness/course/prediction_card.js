@@ -42,7 +42,18 @@ function render({ model, el }) {
   card.setAttribute("aria-label", model.get("question"));
   // In JupyterLab, a key would otherwise run a command, such as a new cell, and move the focus to the cell.
   card.setAttribute("data-lm-suppress-shortcuts", "true");
-  card.addEventListener("keydown", (event) => event.stopPropagation());
+  card.addEventListener("keydown", (event) => {
+    event.stopPropagation();
+    const notebook = card.closest(".jp-Notebook");
+    const runs = event.key === "Enter" && (event.shiftKey || event.ctrlKey || event.altKey);
+    if (notebook && (runs || event.key === "Escape")) {
+      event.preventDefault();
+      notebook.focus();
+      if (runs) {
+        notebook.dispatchEvent(new KeyboardEvent("keydown", event)); // after a vote, Shift+Enter runs cells as before
+      }
+    }
+  });
 
   function update() {
     const choice = model.get("choice");

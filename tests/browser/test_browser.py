@@ -241,6 +241,8 @@ def test_a_learner_predicts_with_keyboard_and_mouse_and_finds_the_choice_the_nex
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Space")
     card.get_by_text("You chose B.").wait_for()
+    page.keyboard.press("Shift+Enter")  # with the focus on a button of the card
+    window.wait("id => window.jupyterapp.shell.currentWidget.content.activeCell.model.id === id", reveal)
     assert len(lesson.cells()) == 3
     assert find_prediction("2.a").why not in page.content()
     assert "✗ You chose B, but the answer is C." in lesson.run(reveal)
