@@ -28,7 +28,7 @@ _PHRASES = {
     CopyChange.MADE: "made {path}",
     CopyChange.REPLACED: "{path} is now the new version of the course",
     CopyChange.UPDATED: "{path} is now the new version of the course, with your code{backup}",
-    CopyChange.RESET: "{path} is now as the course delivers it{backup}",
+    CopyChange.RESET: "{path} is now a fresh copy{backup}",
     CopyChange.SAVED: "saved your answers in {path}{backup}",
     CopyChange.OFFERED: "A new version of {path} exists. To take it and keep your code: "
     "taskqueue-course copies --update {name}",

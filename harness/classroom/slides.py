@@ -64,7 +64,8 @@ def _require_built(notebook: Notebook, lesson: Path) -> None:
         raise NotebookError(f"{lesson}: slides are made from the lessons in notebooks/, not from a learner's copy")
     if counts != list(range(1, len(counts) + 1)):
         raise NotebookError(
-            f"{lesson}: its cells weren't run once from top to bottom. Run `make build`, or restore the file with git"
+            f"{lesson}: its cells must be run exactly once, from top to bottom. Run `make build`, or restore the "
+            "file with git"
         )
 
 

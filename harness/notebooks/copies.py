@@ -107,7 +107,7 @@ def version(copied: Notebook) -> str:
 
 
 def is_untouched(copied: Notebook) -> bool:
-    """Return whether a copy has only the cells that were delivered, and none of them was run."""
+    """Return whether a copy has only the cells that were delivered, and no cell was run."""
     was_run = any(cell.get("outputs") or cell.get("execution_count") for cell in copied.cells)
     return not was_run and version(copied) == digest(copied)
 

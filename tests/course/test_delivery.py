@@ -293,7 +293,7 @@ def test_the_commands_report_what_happened_and_what_to_do(course, monkeypatch, c
     assert main(["copies", "--update"]) == 0
     assert capsys.readouterr().out == "all copies in my-course are up to date\n"
     assert main(["reset", LESSON]) == 0
-    assert "is now as the course delivers it; backup: my-course/backups/" in " ".join(capsys.readouterr().out.split())
+    assert "is now a fresh copy; backup: my-course/backups/" in " ".join(capsys.readouterr().out.split())
     assert sources(course / "my-course" / LESSON) == ["# A", "a = 2", "b = 1"]
     assert main(["answers"]) == 0
     assert capsys.readouterr().out == "exercises/ already contains your answers\n"

@@ -23,7 +23,7 @@ def index():
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Calls(Scenario):
-    """A task of a queue, and requests of strangers; `forged_together` are the headers of one, or {} for the usual."""
+    """A task of a queue, and requests of strangers. If `forged_together` has headers, one stranger sends them all."""
 
     queue: str = "default"
     forged_together: Mapping[str, str] = field(default_factory=dict)
