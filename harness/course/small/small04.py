@@ -73,7 +73,8 @@ def _store_once(trial: Trial, row: _Likes) -> None:
             trial.succeed(attempt)
             right += [like] if like not in right else []
             found = trial.rows()
-            trial.expect_equal(by_text(found), by_text(right), _why_likes(found, right), f"{what} left the rows")
+            mistake = _why_likes(found, right)
+            trial.expect_equal(by_text(found), by_text(right), mistake, f"after {what}, the table contains")
 
 
 def _why_likes(found: Rows, right: Rows) -> str:
