@@ -178,7 +178,7 @@ def make_slides(
         say: receives each line of the report.
 
     Returns:
-        The HTML files, in the order of the lessons, then the list.
+        The HTML files, in the order of the lessons, and then the page that lists them.
 
     Raises:
         NotebookError: there are no lessons, a lesson can't be read or isn't as `build` writes it, or `reveal` isn't a

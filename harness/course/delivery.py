@@ -47,7 +47,7 @@ class CopyChange(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeliveredCopy:
-    """A copy that something happened to.
+    """A copy, and what happened to it.
 
     Args:
         path: the file.

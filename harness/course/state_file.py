@@ -31,7 +31,7 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # from some network 
 
 
 class BrokenFile(ValueError):
-    """The text isn't a file of this version."""
+    """The text isn't a valid file of this version."""
 
 
 class NewerFile(ValueError):

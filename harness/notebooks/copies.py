@@ -115,9 +115,9 @@ def is_untouched(copied: Notebook) -> bool:
 def merged(new: Notebook, old: Notebook) -> Notebook:
     """Return a new version of a notebook in which the learner's cells of the old one are kept.
 
-    A code cell that the learner changed replaces the new one. A text cell that the learner changed does so too, unless
-    the course has changed it as well. A cell that the learner added stays below the same cell. Cells that the learner
-    deleted come back.
+    A code cell that the learner changed replaces the new one. A text cell that the learner changed replaces the new
+    one unless the course has changed it, too. A cell that the learner added stays below the same cell. Cells that the
+    learner deleted are inserted again.
 
     Args:
         new: the new version, which isn't changed.

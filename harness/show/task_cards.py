@@ -48,7 +48,7 @@ def _task_facts(task: TaskInfo) -> list[Fact | None]:
 
 
 def _headers(lines: Sequence[str], verb: str = "") -> Fact | None:
-    """Return the fact that lists headers. It is folded, but a single header isn't, because its summary is as long."""
+    """Return the fact that lists headers. It is folded if there are several, because its summary is shorter."""
     return fact("headers", lines, summary=f"{quantity(len(lines), 'header')}{verb}" if len(lines) > 1 else "")
 
 
