@@ -144,7 +144,7 @@ REVEAL = sphinx-revealjs==3.2.1
 	$(VENV) -m uv pip install --quiet --no-deps --target .venv/reveal "$(REVEAL)" || $(VENV) -m pip install --quiet --no-deps --upgrade --target .venv/reveal "$(REVEAL)"
 	touch $@
 
-# axe-core checks the accessibility of a page. Only a browser test needs it, which is skipped without it.
+# axe-core checks the accessibility of a page. Only one browser test needs it. Without axe-core, this test is skipped.
 AXE = axe-core@4.14.1
 
 .venv/axe/.done: .venv/.done

@@ -36,7 +36,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_configure(config: pytest.Config) -> None:
     """Set the environment of the tests and of the processes that they start.
 
-    What the tests solve is kept apart from the progress of the user, and each process starts faster.
+    The progress of the tests is stored apart from the user's progress, and each process starts faster.
     """
     folder = tempfile.mkdtemp(prefix="harness-tests-")
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))

@@ -110,7 +110,7 @@ def container() -> dict[str, object]:
     return found
 
 
-def test_the_dev_container_installs_as_everybody_does_and_makes_the_copies(container):
+def test_the_dev_container_installs_as_learners_do_and_makes_the_copies(container):
     assert re.fullmatch(r"mcr\.microsoft\.com/devcontainers/python:3\.\d+-\w+", container["image"])
     assert container["postCreateCommand"].endswith(" && make copies")
 

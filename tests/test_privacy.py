@@ -128,7 +128,7 @@ def test_jupyterlab_does_not_start_where_a_setting_turns_its_token_off(offline, 
     command = (sys.executable, "-m", "harness", "lab", "--source", "--no-browser", "--port=0")
     done = offline("timeout", "200", *command, JUPYTER_CONFIG_DIR=str(tmp_path))
     assert done.returncode == 1, done.stderr
-    assert "turn off its token, so any user of this machine could run code as you." in done.stderr
+    assert "turn off the server's token, so any user of this machine could run code as you." in done.stderr
     (command,) = re.findall(r"`(.+)` lists their folders", done.stderr)
     listed = shell(command, ROOT, PATH=os.defpath, JUPYTER_CONFIG_DIR=str(tmp_path))
     assert str(tmp_path) in listed.stdout, listed.stderr

@@ -58,7 +58,7 @@ def test_a_check_in_a_read_only_course_counts(home):
     assert Progress.parse((home / "state" / "progress.json").read_text(encoding="utf-8"))["1.1"].solved
 
 
-def test_doctor_and_copies_say_that_answers_cannot_be_saved_and_where_to_work(home):
+def test_doctor_and_copies_report_that_answers_cannot_be_saved_and_where_to_work(home):
     done = run(home, sys.executable, "-m", "harness", "doctor")
     assert done.returncode == 0, done.stdout + done.stderr
     said = " ".join(done.stdout.split())

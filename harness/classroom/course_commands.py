@@ -168,7 +168,7 @@ def progress_report() -> dict[str, Any]:
     It contains days in UTC, but no time of day, no name and no path.
 
     Raises:
-        ProgressError: the progress can't be read, or belongs to a newer course.
+        ProgressError: the progress can't be read, or was written by a newer version of the course.
     """
     entries = progress_file.saved_entries()
     rows = [_report(each, entries.get(each.number, Entry())) for each in exercises()]

@@ -152,9 +152,9 @@ def progress(course: Path) -> SetupFinding:
                 kind.parse(path.read_text(encoding="utf-8"))
     except NewerFile as error:
         reads = f"this one reads {kind.version}"
-        return problem(f"{path} belongs to a newer course ({error}; {reads})", "update the course")
+        return problem(f"{path} was written by a newer version of the course ({error}; {reads})", "update the course")
     except (BrokenFile, UnicodeDecodeError) as error:
-        return note(f"{path} is broken ({error})", "the course renames it when you next use it, and starts a new one")
+        return note(f"{path} is broken ({error})", "the course renames this file and starts a new one")
     except OSError as error:
         return problem(f"{folder} can't be used: {error.strerror or error}", f"fix that, or {another}")
     every = [exercise.number for exercise in all_exercises()]

@@ -190,7 +190,9 @@ def _plan_line(step: dict[str, Any], course: dict[str, LessonFacts]) -> tuple[st
         lesson = _planned_lesson(step["lesson"], course)
         return f"**[Lesson {lesson.number}]({lesson.file})**", lesson.minutes, "lessons"
     if "exercises" in step:
-        return f"Exercises {', '.join(step['exercises'])}", exercise_minutes(step["exercises"], course), "exercises"
+        numbers = step["exercises"]
+        noun = "Exercise" if len(numbers) == 1 else "Exercises"
+        return f"{noun} {', '.join(numbers)}", exercise_minutes(numbers, course), "exercises"
     return step["what"], step["minutes"], "breaks" if step.get("rest") else "talk"
 
 

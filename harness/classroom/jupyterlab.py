@@ -38,7 +38,7 @@ def serve(root: Path, page: Path, port: int, *, browser: bool, debug: bool, line
         The exit status.
 
     Raises:
-        NotebookError: the user's Jupyter settings turn off its token.
+        NotebookError: the user's Jupyter settings turn off the server's token.
     """
     from jupyterlab.labapp import LabApp
 
@@ -48,7 +48,7 @@ def serve(root: Path, page: Path, port: int, *, browser: bool, debug: bool, line
     server = LabApp.initialize_server([*options, *([] if debug else QUIET)])
     if not server.identity_provider.auth_enabled:
         raise NotebookError(
-            "Your Jupyter settings turn off its token, so any user of this machine could run code as you. "
+            "Your Jupyter settings turn off the server's token, so any user of this machine could run code as you. "
             "Remove the empty IdentityProvider.token or ServerApp.token from a settings file; "
             f"`{command('jupyter')} --paths` lists their folders."
         )
@@ -56,7 +56,7 @@ def serve(root: Path, page: Path, port: int, *, browser: bool, debug: bool, line
     if page.is_relative_to(root / MY_COURSE):
         others = [escape(path.name) for path in root.iterdir() if path.name != MY_COURSE]
         server.contents_manager.hide_globs = [*server.contents_manager.hide_globs, *others]
-    if not debug:  # the server announces its address and its end as critical
+    if not debug:  # the server logs its address and its end as critical
         server.log.addFilter(lambda record: record.levelno < logging.CRITICAL)
     server.start_app()
     print(f"Open {server.public_url}", *lines, sep="\n", flush=True)

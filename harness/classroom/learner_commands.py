@@ -26,9 +26,9 @@ from harness.state import quoted
 
 _PHRASES = {
     CopyChange.MADE: "made {path}",
-    CopyChange.REPLACED: "{path} is now the new version of the course",
-    CopyChange.UPDATED: "{path} is now the new version of the course, with your code{backup}",
-    CopyChange.RESET: "{path} is now as the course delivers it{backup}",
+    CopyChange.REPLACED: "{path} has been updated to the new version of the course",
+    CopyChange.UPDATED: "{path} has been updated to the new version of the course, with your code{backup}",
+    CopyChange.RESET: "{path} is now a fresh copy{backup}",
     CopyChange.SAVED: "saved your answers in {path}{backup}",
     CopyChange.OFFERED: "A new version of {path} exists. To take it and keep your code: "
     "taskqueue-course copies --update {name}",
@@ -124,7 +124,7 @@ class CheckedExercise:
 def lab(port: int, browser: bool, source: bool, debug: bool) -> int:
     """Open the course in JupyterLab.
 
-    It opens your own copies of the lessons and exercises, in my-course/. A copy that is missing is made. A copy that
+    It opens your own copies of the lessons and exercises, in my-course/, and makes the missing ones. A copy that
     you have changed is never replaced.
     """
     from harness.classroom.jupyterlab import serve
@@ -155,8 +155,8 @@ def _first_lesson(course: Path) -> Path:
 def copies(names: tuple[str, ...], update: bool) -> int:
     """Make your copies of the course without JupyterLab.
 
-    The copies are in my-course/, in the folder of the course or else in the current folder. With --update, copies for
-    which the course has a new version are replaced by it; NAME limits this to some copies. Code that you changed stays
+    The copies are in my-course/, in the folder of the course or else in the current folder. With --update, each
+    copy is updated if the course has a new version of it. NAME limits this to some copies. Code that you changed stays
     in the new version, and the previous copy is kept in my-course/backups/.
     """
     if names and not update:
@@ -190,7 +190,7 @@ def answers() -> int:
 
 
 def _report_copies(changes: Sequence[DeliveredCopy]) -> None:
-    """Print what happened to each copy, and what can be done with it; the new copies are one line."""
+    """Print what happened to each copy, and what the learner can do with it. All new copies share one line."""
     for change, phrase in _PHRASES.items():
         found = [each for each in changes if each.change is change]
         if len(found) > 1 and change is CopyChange.MADE:
@@ -332,7 +332,7 @@ def reset(wanted: list[Exercise] | str, yes: bool, course: Path) -> int:
 
     It puts the original stubs into the answer cells, and keeps the previous notebook in backups/, beside the notebook.
     Your notes and your answers to other exercises stay, and solved exercises still count as solved. With the name of a
-    notebook in my-course/, such as 02a_lesson_passing_data.ipynb, it replaces this notebook by a fresh copy.
+    notebook in my-course/, such as 02a_lesson_passing_data.ipynb, it replaces this notebook with a fresh copy.
     """
     if isinstance(wanted, str):
         _report_copies([start_again(course, wanted, datetime.now())])

@@ -22,7 +22,7 @@ def save_static_cards(model: dict[str, Any], **context: Any) -> None:
     """Replace the cards with buttons in a notebook that is about to be saved.
 
     Args:
-        model: the file as Jupyter's contents manager sees it. It is changed in place.
+        model: the file, in the form of Jupyter's contents manager. It is changed in place.
         context: the path and the contents manager, which aren't needed.
     """
     if model.get("type") == "notebook" and model.get("content"):

@@ -64,7 +64,8 @@ def _require_built(notebook: Notebook, lesson: Path) -> None:
         raise NotebookError(f"{lesson}: slides are made from the lessons in notebooks/, not from a learner's copy")
     if counts != list(range(1, len(counts) + 1)):
         raise NotebookError(
-            f"{lesson}: its cells weren't run once from top to bottom. Run `make build`, or restore the file with git"
+            f"{lesson}: its cells must be run exactly once, from top to bottom. Run `make build`, or restore the "
+            "file with git"
         )
 
 
@@ -177,7 +178,7 @@ def make_slides(
         say: receives each line of the report.
 
     Returns:
-        The HTML files, in the order of the lessons, then the list.
+        The HTML files, in the order of the lessons, and then the page that lists them.
 
     Raises:
         NotebookError: there are no lessons, a lesson can't be read or isn't as `build` writes it, or `reveal` isn't a

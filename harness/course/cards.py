@@ -1,4 +1,4 @@
-"""What `check`, `hint` and `solution` show in an open notebook: cards in HTML.
+"""The HTML cards that `check`, `hint` and `solution` show in an open notebook.
 
 JupyterLab's sanitizer keeps only simple inline styles in a notebook that isn't trusted. So a card has few styles. Its
 text has the colour of the theme, its mark has a background of its own, and a card without its styles can still be read.
@@ -37,13 +37,13 @@ def verdict_card(verdict: Verdict, exercise: Exercise, notebook: Path, solved: f
     Args:
         verdict: the verdict.
         exercise: the exercise.
-        notebook: the open notebook, from which the links lead.
+        notebook: the open notebook, which will contain the links.
         solved: the numbers of the solved exercises.
     """
     parts = [_facts(verdict, exercise, notebook)]
     if verdict.needs_work:
         parts.append(_paragraph(_prose(f'Stuck? hint("{verdict.exercise}")')))
-    elif verdict.outcome is not CheckOutcome.EDITED and exercise in exercises():  # others are parts of a lesson
+    elif verdict.outcome is not CheckOutcome.EDITED and exercise in exercises():  # a small exercise is part of a lesson
         parts.append(next_step(notebook, solved, exercise))
     stop = ":" if verdict.outcome is CheckOutcome.CORRECT else "."
     return _card(*_MARKS[verdict.outcome], f"{verdict.title}{stop}", verdict.summary, *parts)
@@ -77,9 +77,9 @@ def next_step(notebook: Path, solved: frozenset[str], after: Exercise | None = N
     """Return a paragraph with a link to the next unsolved exercise.
 
     Args:
-        notebook: the open notebook, from which the link leads.
+        notebook: the open notebook, which will contain the link.
         solved: the numbers of the solved exercises.
-        after: an exercise; the next one is searched below it first. By default, the first unsolved one is the next.
+        after: an exercise. The exercises below it are searched first. By default, the first unsolved one is the next.
     """
     found = next_exercise(solved, after)
     if found is None:

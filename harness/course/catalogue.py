@@ -17,8 +17,8 @@ from harness.notebooks.cells import Target, cell_body, cell_target
 from harness.notebooks.files import Notebook, read
 from harness.notebooks.stubs import blank_regions, to_exercise
 
-# The data of lessons, exercises, misconceptions and predictions; two files per lesson contain them, and two more the
-# small exercises, which are cells of the lesson itself.
+# The data of lessons, exercises, misconceptions and predictions. Two files per lesson contain them. Two more files per
+# lesson contain its small exercises, which are cells of the lesson.
 
 
 class Pattern(StrEnum):
@@ -95,7 +95,7 @@ class Exercise:
         files: the files that the learner writes ("controllers/ex1_1.py"). A file of another application begins with
             its name ("stats:controllers/ex3_2.py").
         fill: what the learner fills in, and in which cell ("`gen_task` in the cell `%%controller ex1_1`").
-        hints: the idea, the place, and nearly the code.
+        hints: three hints, from the idea to most of the code.
         proves: what a correct answer shows, in one sentence.
         mistakes: the misconceptions that the check recognises, by key.
         run: runs one scenario in a fresh lab that contains the learner's files. It calls `trial.wrong`, or returns if
@@ -239,7 +239,7 @@ def find_exercise(number: str, call: str = "") -> Exercise:
         call: the function that a learner called with the number ("check"). An error then shows how to call it.
 
     Raises:
-        CourseError: the course has no such exercise. The message lists some that it has.
+        CourseError: the course has no such exercise. The message lists some existing ones.
     """
     known = {exercise.number: exercise for exercise in [*exercises(), *small_exercises()]}
     return _look_up(known, number, "exercise", call)

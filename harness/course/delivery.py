@@ -1,4 +1,4 @@
-"""The learner's own copies of lessons and exercises in my-course/: made, given new versions, started again."""
+"""The learner's own copies of lessons and exercises in my-course/: how they are made, updated and reset."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -47,7 +47,7 @@ class CopyChange(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeliveredCopy:
-    """A copy that something happened to.
+    """A copy, and what happened to it.
 
     Args:
         path: the file.
@@ -63,7 +63,7 @@ class DeliveredCopy:
 
 
 def deliver(course: Path) -> list[DeliveredCopy]:
-    """Make the copies that are missing, and replace those that the learner hasn't changed by a new version.
+    """Make the copies that are missing. If a new version exists, replace the copies that the learner hasn't changed.
 
     Args:
         course: the folder that holds my-course/, or in which it is made. If it has no lessons of its own, the copies
@@ -85,7 +85,7 @@ def deliver(course: Path) -> list[DeliveredCopy]:
 
 
 def update(course: Path, names: Sequence[str], now: datetime) -> list[DeliveredCopy]:
-    """Give copies the new version of the course, in which the learner's cells are kept. The old ones are backed up.
+    """Update copies to the new version of the course, and keep the learner's cells. Each previous copy is backed up.
 
     Args:
         course: the folder that holds my-course/.
@@ -93,7 +93,7 @@ def update(course: Path, names: Sequence[str], now: datetime) -> list[DeliveredC
         now: the local time, for the names of backups.
 
     Raises:
-        CourseError: a name isn't that of a copy, or the folder can't be written.
+        CourseError: a name isn't the name of a copy, or the folder can't be written.
         NotebookError: one of the named copies can't be read, or no backup can be made.
     """
     originals = _originals(course_source(course))
@@ -104,7 +104,7 @@ def update(course: Path, names: Sequence[str], now: datetime) -> list[DeliveredC
 
 
 def start_again(course: Path, name: str, now: datetime) -> DeliveredCopy:
-    """Replace a copy by a fresh one; the previous one is backed up.
+    """Replace a copy with a fresh one, and back up the previous copy.
 
     Args:
         course: the folder that holds my-course/.
@@ -112,7 +112,7 @@ def start_again(course: Path, name: str, now: datetime) -> DeliveredCopy:
         now: the local time, for the name of the backup.
 
     Raises:
-        CourseError: the name isn't that of a copy, or the folder can't be written.
+        CourseError: the name isn't the name of a copy, or the folder can't be written.
         NotebookError: no backup can be made.
     """
     originals = _originals(course_source(course))
@@ -144,7 +144,7 @@ def save_answers(course: Path, now: datetime) -> list[DeliveredCopy]:
 
 
 def last_saved(course: Path) -> Path:
-    """Return the copy that the learner changed or ran, and saved last, or else the copy of the first lesson."""
+    """Return the newest copy that the learner changed or ran, or else the copy of the first lesson."""
     copies = [path for path in sorted((course / MY_COURSE).glob("[0-9]*.ipynb")) if source_path(path.name)]
     if not copies:
         raise CourseError(f"{course / MY_COURSE} contains no copies of lessons; to make them: taskqueue-course copies")
@@ -179,7 +179,7 @@ def _originals(source: Path) -> dict[str, Notebook]:
 
 
 def _exercise(source: Path, name: str) -> Notebook:
-    """Return an exercise notebook of the course without answers: from its solution, if the solutions are there."""
+    """Return an exercise notebook without answers. It is made from its solution, if the course has the solutions."""
     solution = source / "solutions" / name
     return to_exercise(read(solution), name) if solution.exists() else read(source / FOLDER / name)
 
@@ -194,7 +194,7 @@ def _known(name: str, originals: dict[str, Notebook]) -> str:
 
 @contextmanager
 def _changing(course: Path) -> Iterator[Path]:
-    """Yield my-course/, which only this process changes in this scope; an OSError becomes a CourseError."""
+    """Yield my-course/, and hold its lock in this scope. An OSError becomes a CourseError."""
     folder = course / MY_COURSE
     try:
         folder.mkdir(exist_ok=True)
@@ -219,7 +219,7 @@ def _deliver(course: Path, path: Path, new: Notebook) -> DeliveredCopy | None:
     if is_untouched(mine):
         if mine.metadata != new.metadata:  # a new version, or another Python, which is in the metadata
             text = files.dump(new)
-            if path.read_bytes() != saved:  # JupyterLab has saved it meanwhile
+            if path.read_bytes() != saved:  # JupyterLab has saved it since it was read
                 return None
             files.write(path, text)
         return DeliveredCopy(path, CopyChange.REPLACED) if version(mine) != version(new) else None
@@ -227,7 +227,7 @@ def _deliver(course: Path, path: Path, new: Notebook) -> DeliveredCopy | None:
 
 
 def _make(course: Path, path: Path, new: Notebook) -> DeliveredCopy:
-    """Make a copy, with the answers that the learner has saved in exercises/ before."""
+    """Make a copy. If exercises/ contains answers, the copy contains them too."""
     earlier = course / source_path(path.name)
     trouble = ""
     if earlier.parent.name == FOLDER and earlier.exists():
@@ -258,7 +258,7 @@ def _update(path: Path, new: Notebook, now: datetime) -> DeliveredCopy | None:
 
 
 def _keep_time(path: Path, was: os.stat_result) -> None:
-    """Keep the time of the learner's last change, from which `last_saved` finds the notebook to go on with."""
+    """Set a file's times to those of its previous version, because `last_saved` looks for the learner's last change."""
     os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
 
 
@@ -280,7 +280,7 @@ def _save_answers(course: Path, path: Path, name: str, now: datetime) -> Iterato
 
 
 def _with_answers(exercise: Notebook, mine: Notebook) -> Notebook:
-    """Return an exercise notebook with the learner's cells of its copy. The course's own text has its own links."""
+    """Return an exercise notebook with the learner's cells from its copy. The course's text keeps its own links."""
     new = to_copy(exercise, FOLDER)
     result = merged(new, mine)
     own = {(there.id, there.source): here.source for here, there in zip(exercise.cells, new.cells, strict=True)}

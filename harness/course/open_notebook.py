@@ -1,4 +1,4 @@
-"""The notebook that the learner has open: links from it to a lesson or an exercise, and whether its cells are what ran.
+"""The notebook that the learner has open: its links to lessons and exercises, and which cells were edited after a run.
 
 JupyterLab 4.6 doesn't scroll to a heading if the link also opens the notebook. So a link names a cell by its id.
 """
@@ -47,10 +47,11 @@ def exercise_link(notebook: Path, exercise: Exercise) -> str:
 def counts(notebook: Path | None, exercise: Exercise) -> bool:
     """Return whether a check or a hint counts as the learner's progress.
 
-    It doesn't count in solutions/, or if it is a demonstration in a lesson to which the exercise doesn't belong.
+    It doesn't count in solutions/. It doesn't count in another lesson either, because it is a demonstration there.
 
     Args:
-        notebook: the open notebook. If it is None, the current folder counts, in which a program runs a notebook.
+        notebook: the open notebook. If it is None, the current folder decides, because programs run a notebook in
+            its own folder.
         exercise: the exercise.
     """
     path = notebook or Path("a notebook")
@@ -61,7 +62,7 @@ def counts(notebook: Path | None, exercise: Exercise) -> bool:
 
 
 def _link(notebook: Path, target: str, cell: str) -> str:
-    """Return a relative link from a notebook to a cell of another notebook of the course, if that exists.
+    """Return a relative link from a notebook to a cell of another notebook, or "" if that notebook doesn't exist.
 
     Args:
         notebook: the open notebook. If it is in the learner's folder, the link leads to a copy there.
@@ -108,7 +109,7 @@ def _homes(exercise: Exercise) -> Iterator[tuple[str, Notebook]]:
 
 
 def stale_verdict(exercise: Exercise, files: Mapping[str, str], notebook: Path | None) -> Verdict | None:
-    """Return the verdict on an exercise whose files aren't the text that the learner sees, or None if they may be.
+    """Return a verdict if an exercise's files differ from the cells that the learner sees, or else None.
 
     Args:
         exercise: the exercise.
@@ -116,7 +117,7 @@ def stale_verdict(exercise: Exercise, files: Mapping[str, str], notebook: Path |
         notebook: the path of the open notebook, or None if none is open.
     """
     named = [(exercise_key(exercise, target), run) for target, run in cell_runs().items()]
-    # A file that was written in another way after the run is judged.
+    # If a file was written in another way after its cell ran, the file is judged.
     runs = {name: run for name, run in named if exercise.owns(name) and files.get(name) == run.stored}
     for name, run in runs.items():
         if run.refused and run.stored != run.source:

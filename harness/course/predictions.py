@@ -32,7 +32,7 @@ class Choice:
 
 
 class Choices(StateFile[Choice]):
-    """The choices that one session knows, by prediction."""
+    """The choices of all sessions, by prediction."""
 
     name, section, version = "predictions", "predictions", 1
 
@@ -75,7 +75,7 @@ def question_text(name: str, prediction: Prediction) -> str:
     lines = [wrap(text, f"  {letter}", indent=5) for letter, text in prediction.options.items()]
     letter = chosen(name, prediction)
     call = f'predict("{name}", "{next(each for each in prediction.options if each != letter)}")'
-    end = f"You chose {letter}. To change your choice, type {call}" if letter else f"Say what you think: {call}"
+    end = f"You chose {letter}. To change your choice, type {call}" if letter else f"To choose an option, type {call}"
     return "\n".join([wrap(prediction.question), *lines, end])
 
 

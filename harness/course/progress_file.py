@@ -1,4 +1,4 @@
-"""What a learner has done in the course, kept between sessions in a folder of the user's (see `state_file`)."""
+"""The learner's progress, which is kept between sessions in a folder of the user (see `state_file`)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Entries = dict[str, Entry]
 
 
 class Progress(StateFile[Entry]):
-    """The progress that one session (a kernel or a command) knows, by exercise."""
+    """The progress of all sessions (kernels and commands), by exercise."""
 
     name, section, version = "progress", "exercises", 2
 
@@ -95,13 +95,13 @@ def count_check(number: str) -> None:
 
 
 def next_hint(number: str, count: int, *, go_on: bool = False, counted: bool = True) -> int:
-    """Return which hint comes next, from 0 in each session; after the last one, return the last one again.
+    """Return which hint comes next, from 0 in each session; after the last hint, return the last one again.
 
     Args:
         number: the exercise ("1.1").
         count: how many hints it has.
-        go_on: begin after the hints of earlier sessions; after the last of them, begin with the first again.
-        counted: add it to the hints in the learner's progress.
+        go_on: whether to continue after the hints of earlier sessions. The first hint follows the last one.
+        counted: whether to add the hint to the learner's progress.
     """
     first = _session.entries().get(number, Entry()).hints % count if go_on else 0
     step = min(_session.hint_steps.get(number, first), count - 1)

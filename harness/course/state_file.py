@@ -1,7 +1,7 @@
-"""A JSON file in the state folder (see `harness.state`), with entries that several sessions write.
+"""A JSON file in the state folder (see `harness.state`) whose entries are written by several sessions.
 
-All sessions write one file, each under a lock. Where the file system has no locks, each session writes a file of its
-own. A reader adds up all files.
+All sessions write the same file, and a lock lets only one of them write at a time. If the file system has no locks,
+each session writes a file of its own. Reading merges the entries of all files.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # from some network 
 
 
 class BrokenFile(ValueError):
-    """The text isn't a file of this version."""
+    """The text isn't a valid file of this version."""
 
 
 class NewerFile(ValueError):
@@ -39,10 +39,10 @@ class NewerFile(ValueError):
 
 
 class StateEntry(Protocol):
-    """What is saved under one name."""
+    """The values that are saved under one name."""
 
     def __add__(self, other: Self, /) -> Self:
-        """Return what two sessions did together; `other` is the later one if nothing else decides."""
+        """Return the sum of two sessions' entries. `other` is the later one, unless their values show another order."""
 
     def as_json(self) -> dict[str, object]:
         """Return the fields as JSON."""
@@ -69,7 +69,7 @@ def locked(path: Path, patience: float = _PATIENCE) -> Iterator[bool]:
         Whether the lock is held: False if the file system has no locks.
 
     Raises:
-        OSError: the file can't be created, or another process held the lock all the time (TimeoutError).
+        OSError: the file can't be created, or another process held the lock for the whole time (TimeoutError).
     """
     from filelock import FileLock  # imported here, because it takes a tenth of a second
 
@@ -87,7 +87,7 @@ def locked(path: Path, patience: float = _PATIENCE) -> Iterator[bool]:
 
 @cache
 def _session_id(process: int) -> str:
-    """Return what a process's own files are named after. It is random, because computers share folders.
+    """Return the random part of the names of a process's own files. Several computers may share the folder.
 
     Args:
         process: the process's id, so that a forked process gets a name of its own.
@@ -96,9 +96,9 @@ def _session_id(process: int) -> str:
 
 
 def _under_lock(path: Path, action: Callable[[bool], T]) -> T:
-    """Return `action(held)`, called while the lock of a file is held, or where the folder has no locks.
+    """Call `action(held)` under the lock of a file, and return its result.
 
-    An OSError becomes a ProgressError that names the folder.
+    `held` is False if the file system has no locks. An OSError becomes a ProgressError that names the folder.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -114,7 +114,7 @@ def _under_lock(path: Path, action: Callable[[bool], T]) -> T:
 
 
 class StateFile(ABC, Generic[E]):
-    """The entries that one session (a kernel or a command) knows: the files, and what couldn't be written yet.
+    """The entries of the files, and those of one session (a kernel or a command) that couldn't be written yet.
 
     The common file is read, merged with the work of the session, and replaced, all under a lock. Without locks, the
     session does the same with its own file. A problem with a file is reported once, on stderr, and never stops a check.
@@ -140,9 +140,9 @@ class StateFile(ABC, Generic[E]):
     @staticmethod
     @abstractmethod
     def kept(entry: E) -> E | None:
-        """Return what the session keeps of an entry that is in the file, in case the file is lost.
+        """Return the part of a saved entry that the session keeps in case the file is lost, or None.
 
-        What is kept must not change the file if it is added to it once more.
+        If this part is added to the file again, the file must not change.
         """
 
     @classmethod
@@ -197,10 +197,10 @@ class StateFile(ABC, Generic[E]):
             return dict(self._added)
 
     def saved_entries(self) -> dict[str, E]:
-        """Return the same as `entries`. Write nothing, but rename a broken file.
+        """Return the same as `entries`. This writes no file, but it renames a broken one.
 
         Raises:
-            ProgressError: a file can't be read, or a newer course wrote it. The file stays unchanged.
+            ProgressError: a file can't be read, or a newer version of the course wrote it. The file stays unchanged.
         """
         return reduce(merge, [*map(self._read_saved, self.files(state_folder())), self._added])
 
@@ -235,8 +235,8 @@ class StateFile(ABC, Generic[E]):
             return {}
         except NewerFile as error:
             raise ProgressError(
-                f"{shown(path)} was written by a newer course ({error}; this one reads {self.version}) and stays "
-                f"unchanged. {_KEPT}. Update the course to use this file."
+                f"{shown(path)} was written by a newer version of the course ({error}; this one reads {self.version}) "
+                f"and stays unchanged. {_KEPT}. Update the course to use this file."
             ) from None
         except UnicodeDecodeError:
             raise BrokenFile("not UTF-8 text") from None

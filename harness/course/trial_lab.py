@@ -16,7 +16,7 @@ from typing import Any
 from harness.lab import Lab
 from harness.show import Table
 
-# The modules in which a controller can leave a value: what it finds in its names, and what it imports most often.
+# The modules in which a controller can leave a value: those that it can use without an import, and the usual imports.
 _KEPT_IN = (
     "builtins",
     "sys",
@@ -30,7 +30,7 @@ _KEPT_IN = (
     "google.appengine.api.taskqueue",
     "google.appengine.api.taskqueue.taskqueue",
 )
-_seeds = count()  # of `hash`; an object() would do only as long as it exists
+_seeds = count()  # for `hash`
 
 
 class TrialLab(Lab):
@@ -52,7 +52,7 @@ class TrialLab(Lab):
         return rows
 
     def write(self, path: str, source: str, app: str | None = None) -> None:
-        """Write a file of an application; see `Lab.write`. A model may change what a table is."""
+        """Write a file of an application; see `Lab.write`. A model may change the definition of a table."""
         self._kept.clear()
         super().write(path, source, app)
 
@@ -68,7 +68,7 @@ class TrialLab(Lab):
 
 @contextmanager
 def own_process() -> Iterator[None]:
-    """Remove the values that the learner's code keeps in modules in this scope. A lab restores the environment."""
+    """After this scope, remove the values that the learner's code left in modules. A lab restores the environment."""
     modules = set(sys.modules)
     names = {module: set(vars(module)) for module in map(sys.modules.get, _KEPT_IN) if module}
     try:
@@ -84,7 +84,7 @@ def own_process() -> Iterator[None]:
 
 @contextmanager
 def own_hash() -> Iterator[None]:
-    """Let `hash()` of a string differ from scope to scope, because Python has another seed in each process."""
+    """Give `hash()` of strings another seed in each scope, as Python does in each process."""
     hash_here = builtins.hash
     builtins.hash = partial(_hash_elsewhere, hash_here, next(_seeds))
     try:
@@ -99,9 +99,10 @@ def _hash_elsewhere(hash_here: Callable[[object], int], seed: int, value: object
 
 @contextmanager
 def young_garbage_only() -> Iterator[None]:
-    """Let the garbage collector skip the objects that exist already: for all of a kernel it needs a tenth of a second.
+    """Let the garbage collector ignore, in this scope, all objects that already exist.
 
-    Requests create much garbage, so a check would otherwise wait for that in one of twenty cases.
+    A check's requests create much garbage, so about one check in twenty would wait until the collector has examined
+    all objects of the kernel. This takes a tenth of a second.
     """
     gc.freeze()
     try:

@@ -133,7 +133,7 @@ def edited(exercise: Exercise, file: str) -> Verdict:
 
 
 def solved_earlier(exercise: Exercise) -> Verdict:
-    """Return the verdict on an exercise that was solved earlier, and none of whose cells ran in this kernel."""
+    """Return the verdict on an exercise that was solved earlier and whose cells didn't run in this kernel."""
     summary = f"To check it again, run the cell {cell_name(exercise.files[0])} first."
     return _not_judged(exercise, CheckOutcome.SOLVED_EARLIER, summary)
 

@@ -211,10 +211,10 @@ def answers_folder(course: Path) -> Path:
 
 
 def select(what: str) -> list[Exercise]:
-    """Return the exercises that a text selects: one ("2.1"), those of a lesson ("02" or "2"), or all ("all").
+    """Return the exercises that an argument selects: one ("2.1"), all of a lesson ("02" or "2"), or all ("all").
 
     Raises:
-        CourseError: it selects none, or a small exercise, which is checked where it is: in its lesson.
+        CourseError: the argument selects no exercise, or a small exercise, which can be checked only in its lesson.
     """
     if what == "all":
         return list(exercises())

@@ -1,4 +1,4 @@
-"""Completion and Shift+Tab for `db`, `request`, `taskqueue` and the other names of an app, in cells with its files."""
+"""Completion and Shift+Tab for the names that an application's files can use, such as `db` and `request`."""
 
 import ast
 import keyword
@@ -22,9 +22,9 @@ _HEADERS = tuple(
 
 
 def complete_controllers(shell: Any) -> None:
-    """Complete the names of web2py and of the newest lab's application in cells that write one of its files.
+    """Complete the names of web2py and of the newest lab's application in cells that write a file of the application.
 
-    The names are never in the user's namespace, except while Shift+Tab looks a name up. No code of a learner runs. A
+    The names are in the user's namespace only while Shift+Tab looks a name up. No code of the learner runs. A
     second call has no effect.
     """
     if _match in shell.Completer.custom_matchers:
@@ -38,7 +38,7 @@ def complete_controllers(shell: Any) -> None:
 
 
 def _match(context: Any) -> Any:
-    """Return the completions of a name as IPython expects them from a matcher."""
+    """Return the completions of a name in the form that IPython expects from a matcher."""
     from IPython.core.completer import SimpleCompletion
 
     *before, line = context.full_text.split("\n")[: context.cursor_line + 1]
@@ -59,7 +59,7 @@ def _match(context: Any) -> Any:
 
 
 def _with_names(shell: Any, inspect: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a kernel's answer to Shift+Tab, so that it finds the names of the cell's application."""
+    """Wrap a kernel's function for Shift+Tab, so that it finds the names of the cell's application."""
 
     @wraps(inspect)
     def do_inspect(code: str, *arguments: Any, **options: Any) -> Any:
@@ -74,18 +74,18 @@ def _with_names(shell: Any, inspect: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def cell_names(source: str, before: str | None = None) -> dict[str, Any]:
-    """Return the names that a cell's file can use; {} if it writes no Python and no view, or if no lab is open.
+    """Return the names that a cell's file can use, or {} if it writes neither Python nor a view, or no lab is open.
 
     Args:
         source: the cell.
-        before: the part of the cell in front of the cursor. In a view, there are names only inside `{{ }}`.
+        before: the part of the cell in front of the cursor. In a view, names are completed only inside `{{ }}`.
     """
     magic = cell_magic(source)
     if magic not in ("controller", "model", "view"):
         return {}
     if magic == "view" and before is not None and before.rfind("{{") <= before.rfind("}}"):
         return {}
-    with suppress(Exception):  # no lab is open, or a mistake in the magic's line; a kernel must answer in any case
+    with suppress(Exception):  # no lab is open, or the magic's line has a mistake; a kernel must always respond
         from harness.appengine.taskqueue import preload  # slow, but an open lab has loaded it
 
         target = cell_target(source)
@@ -101,7 +101,7 @@ def cell_names(source: str, before: str | None = None) -> dict[str, Any]:
 
 
 def members(names: dict[str, Any], owners: list[str]) -> list[str]:
-    """Return the attributes of a dotted name, those of web2py's storages and tables first; [] if it is unknown.
+    """Return the attributes of a dotted name, or [] if it is unknown. Tables, fields and keys are first.
 
     Args:
         names: the known objects.
@@ -121,7 +121,7 @@ def members(names: dict[str, Any], owners: list[str]) -> list[str]:
 
 
 def _that_parses(source: str) -> str:
-    """Return a source without the lines from the first syntax error on, at which somebody is typing."""
+    """Return a source without the lines from the first syntax error on, because the user is still typing there."""
     lines = source.split("\n")
     while lines:
         try:

@@ -107,7 +107,7 @@ def version(copied: Notebook) -> str:
 
 
 def is_untouched(copied: Notebook) -> bool:
-    """Return whether a copy has only the cells that were delivered, and none of them was run."""
+    """Return whether a copy has only the cells that were delivered, and no cell was run."""
     was_run = any(cell.get("outputs") or cell.get("execution_count") for cell in copied.cells)
     return not was_run and version(copied) == digest(copied)
 
@@ -115,9 +115,9 @@ def is_untouched(copied: Notebook) -> bool:
 def merged(new: Notebook, old: Notebook) -> Notebook:
     """Return a new version of a notebook in which the learner's cells of the old one are kept.
 
-    A code cell that the learner changed replaces the new one. A text cell that the learner changed does so too, unless
-    the course has changed it as well. A cell that the learner added stays below the same cell. Cells that the learner
-    deleted come back.
+    A code cell that the learner changed replaces the new one. A text cell that the learner changed replaces the new
+    one unless the course has changed it, too. A cell that the learner added stays below the same cell. Cells that the
+    learner deleted are inserted again.
 
     Args:
         new: the new version, which isn't changed.

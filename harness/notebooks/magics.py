@@ -124,7 +124,7 @@ def load_ipython_extension(shell: Any) -> None:
 
 
 def begin_with_magic(lines: list[str]) -> list[str]:
-    """Return a cell's lines in a form that IPython passes to our magic, if comments are above it or it is empty.
+    """Return a cell's lines in a form that IPython passes to our magic, even with comments above it or without a body.
 
     IPython 9 rejects such cells with a UsageError. Its advice is wrong ("Line magic function `%%controller` not
     found"), and nbval counts the cell as passed.
@@ -137,9 +137,10 @@ def begin_with_magic(lines: list[str]) -> list[str]:
 
 
 def load_once(lines: list[str]) -> list[str]:
-    """Return a cell's lines with a blank line for `%load_ext harness`, for which IPython 9 would print a remark.
+    """Return a cell's lines with a blank line instead of `%load_ext harness`.
 
-    The extension is loaded, because it has registered this transformer. So the line would do nothing else.
+    This transformer exists only after the extension was loaded, so the line would only make IPython 9 print that the
+    extension is already loaded.
     """
     return ["\n" if line.rstrip() == _LOADED else line for line in lines]
 

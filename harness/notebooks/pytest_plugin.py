@@ -56,7 +56,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Generator[
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collect_directory(path: Path, parent: pytest.Collector) -> Generator[None, Any, Any]:
-    """Replace a folder of exercises by ours, which notices a notebook that is missing, if notebooks are run."""
+    """If notebooks are run, replace the collector of an exercise folder with ours, which reports missing notebooks."""
     found = yield
     option = parent.config.option
     runs_notebooks = getattr(option, "nbval", False) or getattr(option, "nbval_lax", False)

@@ -54,7 +54,7 @@ def notebook_path() -> Path | None:
 
 @contextmanager
 def cell_run(target: Target, source: str) -> Iterator[None]:
-    """Record the run of a cell that writes a file within this scope. A HarnessError means that it was refused."""
+    """Record the run of a cell that writes a file in this scope. If a HarnessError is raised, the file was refused."""
     refused = ""
     try:
         yield
@@ -75,7 +75,7 @@ def cell_runs() -> dict[Target, CellRun]:
 def _count() -> int:
     """Return the execution count of the cell that runs.
 
-    `execution_count` isn't it in IPython 9.18, which adds 1 before the cell runs; earlier versions add 1 after that.
+    `execution_count` can't be used, because IPython 9.18 adds 1 to it before the cell runs, and not afterwards.
     """
     shell = _shell()
     return 0 if shell is None else len(shell.history_manager.input_hist_raw) - 1

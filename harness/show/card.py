@@ -19,7 +19,7 @@ _CODE = 'style="white-space:pre-wrap"'
 
 
 class Fact(NamedTuple):
-    """A labelled value: the lines that are shown, the whole value if that is more (else ""), and whether it is code.
+    """A labelled value: the lines that are shown, the full value if it is longer (else ""), and whether it is code.
 
     A notebook shows only `summary`, if there is one, until the user clicks on it.
     """

@@ -123,7 +123,7 @@ def status(response: Response) -> str:
 
 
 def symbol(response: Response) -> str:
-    """Return ✓ for a success and ✗ for a failure; a text beside it says the same."""
+    """Return ✓ for a success and ✗ for a failure. The text beside it has the same meaning."""
     return "✓" if response.ok else "✗"
 
 

@@ -1,8 +1,8 @@
 """The SVG of a figure: the same bytes on every machine, a title for each mark, and colours for two themes.
 
 A notebook shows the SVG as an image with the light colours. If the notebook is trusted, a script puts the SVG itself
-in the place of the image, in a shadow root, where its identifiers can't meet those of another figure. After that, the
-figure has dark colours in a dark theme, and a mark shows its title when the mouse is over it.
+in the place of the image, in a shadow root, where its identifiers don't conflict with those of another figure. After
+that, the figure has dark colours in a dark theme, and a mark shows its title when the mouse is over it.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class Table(Sequence[T]):
         caption: returns the caption of some rows ("2 tasks wait").
         empty: the text that is shown if there are no rows ("no task waits").
         note: a text that is shown below the rows.
-        whole: how a user gets the whole of a value that was shortened.
+        whole: how a user gets the full value if it was shortened.
         note_html: the note as HTML, if it contains more than text, such as a link.
     """
 

@@ -15,7 +15,7 @@ from harness.show.text import clock, duration, literal, of_bytes, relative
 _USUAL = ("content-length", "host", "user-agent", "x-appengine-current-namespace", "x-appengine-default-namespace")
 _FULL = 6  # a trace with more attempts shows only the first and the last two in full
 _ENDS = 2
-_SHORT = 30  # attempts that a trace shows on one line each; the rest is only counted
+_SHORT = 30  # attempts that a trace shows on one line each; the others are only counted
 
 
 def task_card(task: TaskInfo) -> Card:
@@ -48,7 +48,7 @@ def _task_facts(task: TaskInfo) -> list[Fact | None]:
 
 
 def _headers(lines: Sequence[str], verb: str = "") -> Fact | None:
-    """Return the fact of some headers; one header takes no more room than its summary, so it is shown."""
+    """Return the fact that lists headers. It is folded if there are several, because its summary is shorter."""
     return fact("headers", lines, summary=f"{quantity(len(lines), 'header')}{verb}" if len(lines) > 1 else "")
 
 
@@ -194,7 +194,7 @@ def _added(task: TaskInfo, call_site: Frame) -> Card:
 
 
 def _state(trace: Trace) -> Iterator[Card]:
-    """Yield a step for a task that waits, runs or was deleted, which no attempt shows."""
+    """Yield a step that shows that the task waits, runs or was deleted, because no attempt shows this."""
     task = trace.task
     if task.state is TaskState.WAITING:
         at = clock(task.eta, task.created)

@@ -109,8 +109,8 @@ def _legend(spans: Iterable[Span], areas: bool = False) -> list[Any]:
 class TimelineRow:
     """The spans that share one row of a lane: a request, or the waits or the attempts of a task.
 
-    `name` is that of the request or the task, `begin` and `end` are places on the axis, `label` is written at the
-    right, and `line` is the style of the line that connects the spans.
+    `name` is the name of the request or the task, `begin` and `end` are positions on the axis, `label` is written at
+    the right, and `line` is the style of the line that connects the spans.
     """
 
     name: str

@@ -52,7 +52,7 @@ class Span:
     beside: bool = False
 
     def describe(self, name: str) -> str:
-        """Return what happened when; `name` is that of the request or of the task."""
+        """Return what happened when; `name` is the name of the request or the task."""
         times = f"at {duration(self.start)}"
         if self.end > self.start:
             times = f"from {duration(self.start)} to {duration(self.end)}"

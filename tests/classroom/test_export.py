@@ -91,4 +91,4 @@ def test_progress_that_cannot_be_read_is_not_exported_as_none(capsys, learner, m
     (learner / "state" / "progress.json").write_text('{"version": 3}', encoding="utf-8")
     assert main(["export"]) == 1
     shown = capsys.readouterr()
-    assert (shown.out, "newer course" in shown.err) == ("", True)
+    assert (shown.out, "newer version of the course" in shown.err) == ("", True)

@@ -89,6 +89,12 @@ def test_a_plan_has_the_fast_track_of_its_lessons(title):
         assert set(WORDS["lessons"][step["lesson"]]["core"]) <= planned if "lesson" in step else True
 
 
+def test_a_plan_names_one_exercise_in_the_singular(course):
+    named = [step.what for title in PLANS for step in steps(PLANS[title], course) if step.kind == "exercises"]
+    assert "Exercise 3.4" in named
+    assert {what for what in named if what.startswith("Exercises ")} == {what for what in named if "," in what}
+
+
 def test_the_room_takes_as_long_for_an_exercise_as_its_lines_say(course):
     assert course["01"].lines["1.1"] == 1
     assert exercise_minutes(["1.1", "1.3"], course) == (5 + 1) + (5 + 5)

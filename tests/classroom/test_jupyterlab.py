@@ -221,7 +221,7 @@ Start = Callable[[Callable[[], Way]], Running]
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
-    """Start the server of a way, once for all tests, in a folder with the notebooks of the course and their copies."""
+    """Start the server in the way that a test names, in a folder with the notebooks of the course and their copies."""
     top = tmp_path_factory.mktemp("a course")
     for folder in ("notebooks", "exercises", "solutions"):
         (top / folder).symlink_to(ROOT / folder)

@@ -62,7 +62,7 @@ class OpenNotebook:
         return count
 
     def save(self, *cells: Any, later: int = 1) -> None:
-        """Save cells so many seconds after the last run of a cell."""
+        """Save cells a number of seconds after the last run of a cell."""
         save(self.path, *cells)
         (run,) = session.cell_runs().values()
         os.utime(self.path, ns=(0, run.at + later * 1_000_000_000))
@@ -157,7 +157,7 @@ def test_an_exercise_within_a_lesson_has_a_card_without_a_next_exercise(notebook
     assert wrap(f'{"word " * 15}solution("1.x", give_up=True)').splitlines()[-1] == 'solution("1.x", give_up=True)'
 
 
-def test_what_a_learner_wrote_is_text_in_a_card(notebook: OpenNotebook) -> None:
+def test_a_learners_code_is_text_in_a_card(notebook: OpenNotebook) -> None:
     notebook.run(WRONG.replace("log_edit()", "raise ValueError('<b>`x`</b>')", 1))
     notebook.check()
     assert "! 1.1 error in your code." in " ".join(Shown(notebook.html).text.split())
@@ -300,7 +300,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_the_text_from_before_a_cell_that_failed_is_not_judged(notebook: OpenNotebook, case: str) -> None:
+def test_an_earlier_text_is_not_judged_after_its_cell_failed(notebook: OpenNotebook, case: str) -> None:
     cells, says = REFUSED[case]
     notebook.run(WRONG)
     for cell in cells:
@@ -361,7 +361,7 @@ def test_an_exercise_that_was_solved_earlier_is_not_called_not_attempted(
         ("course/my-course/00a_lesson_welcome.ipynb", "1.1", False),
     ],
 )
-def test_what_the_solutions_and_a_demonstration_check_does_not_count(
+def test_checks_in_solutions_and_in_demonstrations_do_not_count(
     notebook: OpenNotebook, monkeypatch: pytest.MonkeyPatch, path: str | None, number: str, counted: bool
 ) -> None:
     opened = notebook.path.parent / path if path else None

@@ -73,7 +73,7 @@ def test_the_first_delivery_makes_all_copies_and_the_next_one_changes_nothing(co
     assert {path: path.stat().st_mtime_ns for path in course.rglob("*.*")} == before
 
 
-def test_copies_are_made_also_where_no_course_is_and_every_link_in_them_leads_to_a_file(tmp_path, monkeypatch, capsys):
+def test_copies_are_made_even_without_a_course_and_every_link_in_them_leads_to_a_file(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["copies"]) == 0
     assert capsys.readouterr().out == "made 15 notebooks in my-course\n"
@@ -234,7 +234,7 @@ def test_a_copy_that_is_saved_while_a_new_version_arrives_stays(course, monkeypa
     assert copied.read_text(encoding="utf-8") == "saved by JupyterLab"
 
 
-def test_a_folder_among_the_pictures_is_no_page(course):
+def test_a_folder_among_the_pictures_is_not_copied(course):
     (course / "notebooks" / "images" / ".ipynb_checkpoints").mkdir()
     assert changes(deliver(course))[LESSON] == CopyChange.MADE
 
@@ -288,12 +288,13 @@ def test_the_commands_report_what_happened_and_what_to_do(course, monkeypatch, c
     assert "only with --update" in capsys.readouterr().err
     assert main(["copies", "--update", LESSON]) == 0
     assert " ".join(capsys.readouterr().out.split()).startswith(
-        f"my-course/{LESSON} is now the new version of the course, with your code; backup: my-course/backups/01a_"
+        f"my-course/{LESSON} has been updated to the new version of the course, with your code; "
+        "backup: my-course/backups/01a_"
     )
     assert main(["copies", "--update"]) == 0
     assert capsys.readouterr().out == "all copies in my-course are up to date\n"
     assert main(["reset", LESSON]) == 0
-    assert "is now as the course delivers it; backup: my-course/backups/" in " ".join(capsys.readouterr().out.split())
+    assert "is now a fresh copy; backup: my-course/backups/" in " ".join(capsys.readouterr().out.split())
     assert sources(course / "my-course" / LESSON) == ["# A", "a = 2", "b = 1"]
     assert main(["answers"]) == 0
     assert capsys.readouterr().out == "exercises/ already contains your answers\n"

@@ -1,4 +1,4 @@
-"""A check sees what a plain run of the text's example does not: each pattern, wherever it can apply.
+"""A check finds mistakes that a run of the text's example doesn't show: each pattern, wherever it can apply.
 
 `make test` tries one pattern of each exercise, and `make soak` tries all. The answers to a small exercise show only
 some patterns.

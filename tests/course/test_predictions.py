@@ -68,7 +68,7 @@ def click(letter: str) -> None:
     card().set_state({"choice": letter})
 
 
-def test_a_choice_is_saved_and_the_next_session_knows_it(folder, monkeypatch, capsys):
+def test_a_choice_is_saved_and_the_next_session_finds_it(folder, monkeypatch, capsys):
     predict("1.a", "a")
     saved = json.loads((folder / "predictions.json").read_text(encoding="utf-8"))
     assert saved["predictions"]["1.a"]["letter"] == "A"
@@ -98,7 +98,7 @@ def test_a_file_with_anything_else_is_broken(text):
         Choices.parse(text)
 
 
-def test_an_option_that_the_course_no_longer_has_is_no_choice():
+def test_an_option_that_the_course_no_longer_has_is_not_a_choice():
     predictions.choose("1.a", "Z")
     assert predictions.chosen("1.a", ASKED) == ""
 
@@ -137,7 +137,7 @@ def test_a_click_after_the_answer_changes_nothing_until_the_question_is_asked_ag
     assert predictions.chosen("1.a", ASKED) == "B"
 
 
-def test_a_browser_can_choose_only_what_there_is(shown):
+def test_a_browser_can_choose_only_an_existing_option(shown):
     predict("1.a")
     click("Z")
     assert card().choice == predictions.chosen("1.a", ASKED) == ""

@@ -73,7 +73,7 @@ class Hub:
         return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
 
     def _lay_out(self) -> None:
-        """Make the folder that notebooks/HUB.md calls /srv/course, and the rest."""
+        """Make the folder that notebooks/HUB.md calls /srv/course, and the other files."""
         course = self.state / "course"
         course.mkdir()
         (course / ".venv").symlink_to(CLASSROOM)

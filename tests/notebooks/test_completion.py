@@ -102,7 +102,7 @@ def test_the_table_of_the_model_that_is_being_written_is_known(lab):
     assert members(names, ["db", "tide"])[:2] == ["id", "day"]
 
 
-def test_a_view_has_names_only_between_its_braces(lab):
+def test_a_view_completes_names_only_between_its_braces(lab):
     assert "request" in completions("%%view default/index.html\n<b>{{=req|}}</b>")
     assert completions("%%view default/index.html\n<b>{{=1}} req|</b>") == []
 

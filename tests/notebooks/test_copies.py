@@ -39,7 +39,7 @@ def test_a_copy_is_named_after_its_lesson_and_kind(path, name):
     assert not name or path.endswith(source_path(name))
 
 
-def test_the_name_of_another_file_is_that_of_no_copy():
+def test_the_name_of_another_file_is_not_the_name_of_a_copy():
     assert [source_path(name) for name in ("zz.ipynb", "01_first_task.ipynb", "01c_lesson_a.ipynb")] == ["", "", ""]
 
 
@@ -97,7 +97,7 @@ def test_other_sources_are_a_new_version_and_other_outputs_are_not():
     assert version(notebook(TITLE)) == ""
 
 
-def test_a_copy_of_an_exercise_notebook_is_still_one_and_that_of_a_lesson_is_none():
+def test_only_a_copy_of_an_exercise_notebook_is_an_exercise_notebook():
     notebook = exercise_notebook("01")
     assert exercise_lesson(to_copy(notebook, "exercises"), Path("a.ipynb")) == "01"
     assert exercise_lesson(copied(), Path("my-course/01b_exercises_first_task.ipynb")) == "01"
@@ -142,7 +142,7 @@ def test_a_notebook_without_changes_of_the_learner_becomes_the_new_version():
     assert files.dump(merged(new, copied(TITLE, code("a = 1", result("1"), count=1)))) == files.dump(new)
 
 
-def test_answers_are_taken_from_a_notebook_that_is_no_copy_also_without_ids():
+def test_answers_are_taken_from_a_notebook_that_is_not_a_copy_even_without_ids():
     new = copied(TITLE, code("a = ...", metadata={"nbgrader": {"grade_id": "cell-2"}}), markdown("Text"))
     old = notebook(TITLE, code("a = 1", metadata={"nbgrader": {"grade_id": "cell-2"}}), markdown("Older text"))
     assert sources(merged(new, old)) == [new.cells[0].source, "a = 1", "Text"]

@@ -360,7 +360,7 @@ def test_a_small_exercise_has_its_text_a_cell_to_fill_and_a_tagged_check(course)
         (0, text_cell("### 1.x A job\n\nIt works when it is done."), "the text of 1.x lacks its size"),
         (1, code("%%controller ex1_x\ndef save(): pass"), "write a file with the mark '# YOUR CODE HERE'"),
         (1, code("x = 1  # YOUR CODE HERE"), "doesn't write a file"),
-        (2, code("check('1.x')", tags=("raises-exception",)), "other tags than raises-exception, slide-skip"),
+        (2, code("check('1.x')", tags=("raises-exception",)), "its tags must be raises-exception, slide-skip"),
     ):
         assert message in says(rule, course, *cells[:place], other, *cells[place + 1 :])
 

@@ -12,7 +12,7 @@ LESSONS = files.find(ROOT, "notebooks")
 # Cells that raise when they run again, with the reason why they may.
 INTENDED = {
     "names-first": "the name is still taken, which the lesson shows in the next code cell",
-    "race-overlap": "the task has run, so it can't be delivered; the message says that it doesn't wait any more",
+    "race-overlap": "the task has run, so it can't be delivered; the message reports that it no longer waits",
 }
 
 

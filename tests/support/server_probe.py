@@ -1,4 +1,4 @@
-"""Start `lab --source`, send it requests of a stranger, a website and its user, and print the responses.
+"""Start `lab --source`, send it requests from a stranger, a website and its user, and print the responses.
 
     python -m tests.support.server_probe
 

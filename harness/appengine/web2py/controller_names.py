@@ -1,4 +1,4 @@
-"""The names that a controller can use, found without running a line of the learner's code; completion shows them."""
+"""The names that completion shows in a controller. They are found without running the learner's code."""
 
 import ast
 from collections.abc import Iterable, Iterator
@@ -32,7 +32,7 @@ def controller_names(gluon: ModuleType, request: Request, app: Path, models: Ite
 
 
 def _statements(source: str) -> Iterator[ast.stmt]:
-    """Yield the statements of a source, also those inside `if`, `try` and `with`."""
+    """Yield the statements of a source, including those inside `if`, `try` and `with`."""
     try:
         waiting: list[ast.AST] = [*reversed(ast.parse(source).body)]
     except (SyntaxError, ValueError, RecursionError):
@@ -65,7 +65,7 @@ def _add(names: dict[str, Any], statement: ast.stmt) -> None:
 
 
 def _texts(arguments: list[ast.expr]) -> list[str]:
-    """Return the texts at the start of a call's arguments: a field's name and its type."""
+    """Return the strings at the start of a call's arguments: a field's name and its type."""
     return [each.value for each in arguments[:2] if isinstance(each, ast.Constant) and isinstance(each.value, str)]
 
 

@@ -106,7 +106,7 @@ def _run_models(gluon: ModuleType, app: str, applications: Path) -> list[Any]:
 def build_environment(gluon: ModuleType, request: Request, app: Path, *, current: bool = True) -> dict[str, Any]:
     """Return the names that web2py gives to the models of the application in the folder `app`.
 
-    If `current` is false, the modules of web2py don't know this request as `current.request`.
+    If `current` is false, `current.request`, which web2py's modules use, isn't set to this request.
     """
     environ = to_web2py(request)
     made = gluon.globals.Request(environ)

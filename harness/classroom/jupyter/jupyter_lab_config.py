@@ -1,4 +1,4 @@
-"""JupyterLab's settings for the course, wherever this folder is on Jupyter's path of settings."""
+"""JupyterLab's settings for the course. They apply if this folder is on Jupyter's configuration path."""
 
 from pathlib import Path
 from typing import Any

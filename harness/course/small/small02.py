@@ -63,7 +63,7 @@ RUNS = {
         (
             _Tides(tides=(("Rødvig", [9.2, 10.5, 8.75]),)),
             _Tides(
-                what="the next tide is that of another port, and only one height is known",
+                what="the next tide belongs to another port, and it has only one height",
                 patterns=frozenset({Pattern.SIZES, Pattern.TWO_USERS}),
                 tides=(("Rødvig", [9.2, 10.5]), ("Ebbe & Flod", [0.5])),
             ),

@@ -6,7 +6,7 @@ from harness.course.catalogue import Pattern, Scenario
 from harness.course.lessons.expectations import by_text
 from harness.course.trial import Rows, Trial
 
-# The controller archive, which isn't the learner's.
+# The controller archive, which the learner doesn't write.
 _ARCHIVE = """
 def log():
     db.mytable.insert(old='archive', new=request.vars['new'])

@@ -13,7 +13,7 @@ _OFFICE = "return f'tides of {{day}}' if int(request.env.http_x_appengine_taskre
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Fetches(Scenario):
-    """Tasks that fetch tides one after another: for each, its day and the attempts to which the office is silent."""
+    """Tasks that fetch tides; `days` contains each task's day and how many attempts get no response from the office."""
 
     days: tuple[tuple[str, int], ...]
 
@@ -44,7 +44,7 @@ def _ask_again(trial: Trial, row: _Fetches) -> None:
 
 
 def _expect_failure(trial: Trial, attempt: Attempt, number: int, before: Rows) -> None:
-    """Require that an attempt to which the office is silent fails immediately, and that it leaves no row."""
+    """Require that an attempt without a response from the office fails immediately, and that it leaves no row."""
     silent = f"the office didn't respond at attempt {number}"
     own = attempt.task.identity
     added = [task.url for task in trial.lab.tasks() if task.identity != own]
@@ -73,7 +73,8 @@ def _store_once(trial: Trial, row: _Likes) -> None:
             trial.succeed(attempt)
             right += [like] if like not in right else []
             found = trial.rows()
-            trial.expect_equal(by_text(found), by_text(right), _why_likes(found, right), f"{what} left the rows")
+            mistake = _why_likes(found, right)
+            trial.expect_equal(by_text(found), by_text(right), mistake, f"after {what}, the table contains")
 
 
 def _why_likes(found: Rows, right: Rows) -> str:
@@ -92,7 +93,7 @@ def _add(trial: Trial, path: str, **values: str) -> None:
 
 
 def _deliver(trial: Trial) -> Attempt:
-    """Run one attempt. A slip, such as a NameError, ends the check; another exception may be on purpose."""
+    """Run one attempt. A slip, such as a NameError, ends the check. Any other exception may be intended."""
     attempt = trial.step(may_fail=True)
     ticket = attempt.response.ticket
     if ticket is not None and ticket.exception in SLIPS:

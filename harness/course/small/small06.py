@@ -23,7 +23,7 @@ def index():
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Calls(Scenario):
-    """A task of a queue, and requests of strangers; `forged_together` are the headers of one, or {} for the usual."""
+    """A task of a queue, and requests of strangers. If `forged_together` has headers, one stranger sends them all."""
 
     queue: str = "default"
     forged_together: Mapping[str, str] = field(default_factory=dict)
@@ -45,7 +45,8 @@ def _refuse(trial: Trial, row: _Calls) -> None:
     if not attempt.ok or found != delivered:
         is_open = trial.lab.get("ex6_x/deliver", issue=8).ok and trial.rows() != found
         mistake = "one-queue" if row.what else "inverted" if is_open else "shut-out"
-        happened = f"the task of the queue {row.queue} got {attempt.status}, and its rows are {found or 'missing'}"
+        task = f"the task in the queue {row.queue}"
+        happened = f"{task} ended with {attempt.status}, and its rows are {found or 'missing'}"
         trial.wrong(mistake, happened, "a status of 200 to 299, and one row")
     if row.forged_together:
         _expect_refused(trial, row.forged_together, "together", delivered)
@@ -60,7 +61,7 @@ def _expect_refused(trial: Trial, headers: Mapping[str, str], mistake: str, befo
     for method in ("GET", "POST"):
         path, values = "ex6_x/deliver", {"issue": 8}
         response = trial.get(path, headers, **values) if method == "GET" else trial.post(path, values, headers)
-        trial.expect_equal(trial.rows(), before, mistake, f"after a {method} request of {sender}, the rows were")
+        trial.expect_equal(trial.rows(), before, mistake, f"after a {method} request from {sender}, the rows were")
         happened = f"the status of the response was {response.status}"
         trial.expect(response.status == 403, "other-status", happened, "the status 403")
 

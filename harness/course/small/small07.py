@@ -79,7 +79,7 @@ def _auction(trial: Trial, row: _Bids) -> None:
 
 
 def _interrupt(trial: Trial, turns: int) -> None:
-    """Run the next two tasks; the second one runs after so many turns of the first one."""
+    """Run the next two tasks; the second one runs after `turns` turns of the first one."""
     tasks = trial.lab.tasks()[:2]
     trial.called = f"lab.overlap of two tasks, with {' and '.join(task.text for task in tasks)}"
     both = trial.lab.overlap(*tasks, order="1" * turns + "2" * _REST)

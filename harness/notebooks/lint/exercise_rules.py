@@ -82,7 +82,7 @@ def small_exercises(page: NotebookPage) -> Found:
         if not (above and cell_magic(above[-1].source) and STUB.partition("  ")[2] in above[-1].source):
             yield check, f"the cell above doesn't write a file with the mark {STUB.partition('  ')[2]!r}"
         if check.metadata.get("tags") != _TAGS:
-            yield check, f"has other tags than {', '.join(_TAGS)}"
+            yield check, f"its tags must be {', '.join(_TAGS)}"
 
 
 def grading(page: NotebookPage) -> Found:

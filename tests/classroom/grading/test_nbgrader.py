@@ -113,7 +113,7 @@ def submit_hard_coded(folder: Path) -> None:
 
 
 def submit_right(folder: Path) -> None:
-    """Submit right answers between cells that never end or that no editor writes, without any check's metadata."""
+    """Submit right answers between cells that never end or are malformed, and remove the metadata of all checks."""
     notebook = solved(right())
     notebook.cells.insert(0, code("while True:\n    try:\n        while True: pass\n    except BaseException: pass"))
     checks = [cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade")]
