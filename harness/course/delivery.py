@@ -237,6 +237,8 @@ def _make(course: Path, path: Path, new: Notebook) -> DeliveredCopy:
             trouble = str(error)
         else:
             if not is_stub(answered):
+                original = _exercise(course_source(course), earlier.name)
+                _exchange_texts(answered, original, to_copy(original, FOLDER))
                 files.write(path, files.dump(merged(new, answered)))
                 _keep_time(path, earlier.stat())
                 return DeliveredCopy(path, CopyChange.MADE)
@@ -283,11 +285,22 @@ def _with_answers(exercise: Notebook, mine: Notebook) -> Notebook:
     """Return an exercise notebook with the learner's cells of its copy. The course's own text has its own links."""
     new = to_copy(exercise, FOLDER)
     result = merged(new, mine)
-    own = {(there.id, there.source): here.source for here, there in zip(exercise.cells, new.cells, strict=True)}
-    for cell in result.cells:
-        cell.source = own.get((cell.get("id"), cell.source), cell.source)
+    _exchange_texts(result, new, exercise)
     result.metadata = exercise.metadata
     return result
+
+
+def _exchange_texts(notebook: Notebook, here: Notebook, there: Notebook) -> None:
+    """Replace the texts of one notebook by those of another one, which has the same cells with other links.
+
+    Args:
+        notebook: the notebook that is changed. Texts that the learner has changed stay.
+        here: the notebook with the texts to replace.
+        there: the notebook with the new texts.
+    """
+    texts = {(one.id, one.source): other.source for one, other in zip(here.cells, there.cells, strict=True)}
+    for cell in notebook.cells:
+        cell["source"] = texts.get((cell.get("id"), cell.get("source")), cell.get("source"))
 
 
 def _is_stub(path: Path) -> bool:

@@ -17,7 +17,7 @@ from itertools import chain
 
 from harness.notebooks.files import Cell, Notebook
 from harness.notebooks.normal_form import give_ids, normalise
-from harness.notebooks.stubs import DIGEST, digest, grade_id, origin
+from harness.notebooks.stubs import BLANK, DIGEST, digest, grade_id, origin
 
 MY_COURSE = "my-course"  # the learner's folder
 PAGES = "course-pages"  # in MY_COURSE; harness/classroom/jupyter/ hides it
@@ -119,13 +119,19 @@ def merged(new: Notebook, old: Notebook) -> Notebook:
     the course has changed it as well. A cell that the learner added stays below the same cell. Cells that the learner
     deleted come back.
 
+    An exercise notebook that isn't a copy has no digests of its cells. If it is from another version of the course,
+    only answers and added cells are kept, because any other difference may be a change of the course.
+
     Args:
         new: the new version, which isn't changed.
-        old: the learner's notebook: a copy, or any other notebook with the same cells.
+        old: the learner's notebook: a copy, or an exercise notebook with the texts of a copy.
     """
     result = copy.deepcopy(new)
     before = _delivered(old).get("cells")
-    delivered = before if isinstance(before, dict) else {}
+    is_same = not before and origin(old) == origin(new) != ""
+    delivered = (
+        {cell.id: _digest(cell) for cell in new.cells} if is_same else before if isinstance(before, dict) else {}
+    )
     known = {cell.get("id") or grade_id(cell) for cell in old.cells}
     at = -1  # the index of the cell above
     for cell in old.cells:
@@ -138,7 +144,8 @@ def merged(new: Notebook, old: Notebook) -> Notebook:
             continue
         at, fresh = place, _digest(result.cells[place])
         known.add(result.cells[at].id)
-        if mine not in (fresh, was) and (_is_code(cell) or fresh == was):
+        may_be_old = not delivered and not (_is_code(result.cells[at]) and BLANK in result.cells[at].source)
+        if mine not in (fresh, was) and (_is_code(cell) or fresh == was) and not may_be_old:
             replaced = result.cells[at]
             result.cells[at] = _blank(cell)
             result.cells[at].update(id=replaced.id, metadata=replaced.metadata)

@@ -164,6 +164,30 @@ def test_answers_in_exercises_are_in_the_first_copy(course):
     assert last_saved(course).name == EXERCISES
 
 
+def test_the_first_copy_has_the_courses_newest_cells_and_the_learners_own(course):
+    answered = course / "exercises" / "01_first_task.ipynb"
+    titles = [cell.source for cell in files.read(course / "solutions" / "01_first_task.ipynb").cells]
+
+    def of_an_earlier_version(notebook: files.Notebook) -> None:
+        notebook.metadata["course_stub"] = "an earlier version"
+        notebook.cells[0].source, notebook.cells[1].source, notebook.cells[3].source = "# Old", "old()", "an answer"
+
+    edit(answered, of_an_earlier_version)
+    deliver(course)
+    made = sources(course / "my-course" / EXERCISES)
+    assert (made[1], made[3]) == (titles[1], "an answer")
+    assert made[0] not in ("# Old", titles[0])
+
+
+def test_the_first_copy_on_another_computer_has_the_notes_that_were_saved(course):
+    answered = course / "exercises" / "01_first_task.ipynb"
+    edit(answered, lambda notebook: notebook.cells[2].update(source="My note"))
+    deliver(course)
+    made = sources(course / "my-course" / EXERCISES)
+    assert made[2] == "My note"
+    assert "(01a_lesson_first_task.ipynb)" in made[0]
+
+
 def test_a_broken_notebook_in_exercises_gives_a_fresh_copy_and_a_message(course):
     (course / "exercises" / "01_first_task.ipynb").write_text("{", encoding="utf-8")
     made = next(each for each in deliver(course) if each.path.name == EXERCISES)
