@@ -30,6 +30,8 @@ _PHRASES = {
     CopyChange.UPDATED: "{path} is now the new version of the course, with your code{backup}",
     CopyChange.RESET: "{path} is now as the course delivers it{backup}",
     CopyChange.SAVED: "saved your answers in {path}{backup}",
+    CopyChange.KEPT: "{path} may contain newer answers, for example from another computer, so it wasn't changed. To "
+    "replace it and keep a backup: taskqueue-course answers --force",
     CopyChange.OFFERED: "A new version of {path} exists. To take it and keep your code: "
     "taskqueue-course copies --update {name}",
     CopyChange.BROKEN: "{path} can't be read. To keep a backup of it and start again: taskqueue-course reset {name}",
@@ -176,17 +178,19 @@ def copies(names: tuple[str, ...], update: bool) -> int:
 
 
 @click.command()
-def answers() -> int:
+@click.option("--force", is_flag=True, help="Replace notebooks that may contain newer answers, too.")
+def answers(force: bool) -> int:
     """Copy your answers from my-course/ into exercises/.
 
     Your continuous integration checks the answers there, because git ignores my-course/. A notebook in exercises/ that
-    contains other answers is first copied to exercises/backups/.
+    contains earlier answers of yours is first copied to exercises/backups/. If it has changed since the last time, for
+    example because of a `git pull`, it isn't replaced, and the exit status is 1.
     """
-    changes = save_answers(find_course(Path.cwd()).absolute(), datetime.now())
+    changes = save_answers(find_course(Path.cwd()).absolute(), datetime.now(), force=force)
     _report_copies(changes)
     if not changes:
         click.echo("exercises/ already contains your answers")
-    return 1 if any(each.change is CopyChange.BROKEN for each in changes) else 0
+    return 1 if any(each.change in (CopyChange.BROKEN, CopyChange.KEPT) for each in changes) else 0
 
 
 def _report_copies(changes: Sequence[DeliveredCopy]) -> None:

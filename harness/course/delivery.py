@@ -1,5 +1,6 @@
 """The learner's own copies of lessons and exercises in my-course/: made, given new versions, started again."""
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Literal
 
 from harness.course.catalogue import ROOT
 from harness.course.state_file import locked
@@ -26,10 +28,11 @@ from harness.notebooks.copies import (
     version,
 )
 from harness.notebooks.files import Notebook, read, read_saved
-from harness.notebooks.stubs import is_stub, to_exercise
+from harness.notebooks.stubs import digest, is_stub, to_exercise
 
 _PAGES = ("notebooks/GLOSSARY.md", "notebooks/images/*", "harness/FIDELITY.md")
 _LOCK = ".lock"
+_SYNCED = ".answers.json"  # in MY_COURSE: digests of the notebooks in exercises/ whose answers the copies contain
 _PATIENCE = 60.0  # seconds
 
 
@@ -43,6 +46,7 @@ class CopyChange(StrEnum):
     RESET = "reset"
     BROKEN = "broken"  # it can't be read, and stays as it is
     SAVED = "saved"  # in exercises/
+    KEPT = "kept"  # in exercises/, because it may contain newer answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,22 +128,25 @@ def start_again(course: Path, name: str, now: datetime) -> DeliveredCopy:
     return DeliveredCopy(path, CopyChange.RESET, backup)
 
 
-def save_answers(course: Path, now: datetime) -> list[DeliveredCopy]:
+def save_answers(course: Path, now: datetime, *, force: bool = False) -> list[DeliveredCopy]:
     """Write the answers of the copies into exercises/, which git tracks.
+
+    A notebook in exercises/ that changed since the last call, for example because of a `git pull`, stays as it is.
 
     Args:
         course: the folder that holds my-course/ and exercises/.
         now: the local time, for the names of backups. A notebook in exercises/ that has answers is backed up.
+        force: replace a notebook that changed, too.
 
     Returns:
-        The notebooks in exercises/ that changed, and the copies that can't be read.
+        The notebooks in exercises/ that were written or may contain newer answers, and the copies that can't be read.
     """
     changes = list[DeliveredCopy]()
     with _changing(course) as folder:
         for path in sorted(folder.glob("[0-9]*.ipynb")):
             original = source_path(path.name)
             if original.startswith(f"{FOLDER}/"):
-                changes += _save_answers(course, path, Path(original).name, now)
+                changes += _save_answers(course, path, Path(original).name, now, force)
     return changes
 
 
@@ -237,6 +244,7 @@ def _make(course: Path, path: Path, new: Notebook) -> DeliveredCopy:
             trouble = str(error)
         else:
             if not is_stub(answered):
+                _remember(path.parent, earlier.name, answered)
                 original = _exercise(course_source(course), earlier.name)
                 _exchange_texts(answered, original, to_copy(original, FOLDER))
                 files.write(path, files.dump(merged(new, answered)))
@@ -264,7 +272,7 @@ def _keep_time(path: Path, was: os.stat_result) -> None:
     os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
 
 
-def _save_answers(course: Path, path: Path, name: str, now: datetime) -> Iterator[DeliveredCopy]:
+def _save_answers(course: Path, path: Path, name: str, now: datetime, force: bool) -> Iterator[DeliveredCopy]:
     target = course / FOLDER / name
     try:
         mine = read_saved(path)
@@ -273,12 +281,48 @@ def _save_answers(course: Path, path: Path, name: str, now: datetime) -> Iterato
         return
     if is_untouched(mine):  # exercises/ may contain answers from another computer
         return
-    text = files.dump(_with_answers(_exercise(course_source(course), name), mine))
-    if target.exists() and target.read_bytes() == text.encode():
-        return
-    backup = files.back_up(target, now) if target.exists() and not _is_stub(target) else None
-    files.write(target, text)
-    yield DeliveredCopy(target, CopyChange.SAVED, backup)
+    answered = _with_answers(_exercise(course_source(course), name), mine)
+    text, backup = files.dump(answered), None
+    if not target.exists() or target.read_bytes() != text.encode():
+        state, trouble = _compared(target, path.parent)
+        if state == "newer" and not force:
+            yield DeliveredCopy(target, CopyChange.KEPT, trouble=trouble)
+            return
+        backup = files.back_up(target, now) if state != "stub" else None
+        files.write(target, text)
+        yield DeliveredCopy(target, CopyChange.SAVED, backup)
+    _remember(path.parent, name, answered)
+
+
+def _compared(target: Path, folder: Path) -> tuple[Literal["stub", "synced", "newer"], str]:
+    """Compare a notebook in exercises/ with the answers that its copy contains.
+
+    Returns:
+        "stub" if it has no answers or doesn't exist, "synced" if the copy contained its answers at some time, or else
+        "newer", and the reason if it can't be read.
+    """
+    if not target.exists():
+        return "stub", ""
+    try:
+        there = read_saved(target)
+    except NotebookError as error:
+        return "newer", str(error)
+    if is_stub(there):
+        return "stub", ""
+    return "synced" if _synced(folder).get(target.name) == digest(there) else "newer", ""
+
+
+def _synced(folder: Path) -> dict[str, object]:
+    try:
+        found = json.loads((folder / _SYNCED).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _remember(folder: Path, name: str, answered: Notebook) -> None:
+    """Remember that a copy contains the answers of a notebook in exercises/."""
+    files.write(folder / _SYNCED, json.dumps(_synced(folder) | {name: digest(answered)}, indent=1))
 
 
 def _with_answers(exercise: Notebook, mine: Notebook) -> Notebook:
@@ -301,13 +345,6 @@ def _exchange_texts(notebook: Notebook, here: Notebook, there: Notebook) -> None
     texts = {(one.id, one.source): other.source for one, other in zip(here.cells, there.cells, strict=True)}
     for cell in notebook.cells:
         cell["source"] = texts.get((cell.get("id"), cell.get("source")), cell.get("source"))
-
-
-def _is_stub(path: Path) -> bool:
-    try:
-        return is_stub(read_saved(path))
-    except NotebookError:
-        return False
 
 
 def _deliver_pages(source: Path, folder: Path) -> None:

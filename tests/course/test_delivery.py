@@ -55,6 +55,10 @@ def write_code(notebook: files.Notebook) -> None:
     notebook.cells[2].source = "b = 42"
 
 
+def answer(text: str) -> Callable[[files.Notebook], None]:
+    return lambda notebook: next(cell for cell in notebook.cells if cell.id == "ex1-1-answer").update(source=text)
+
+
 def changes(found: list[DeliveredCopy]) -> dict[str, CopyChange]:
     return {each.path.name: each.change for each in found}
 
@@ -200,9 +204,6 @@ def test_answers_are_saved_in_exercises_with_a_backup_of_other_answers(course):
     assert save_answers(course, NOW) == []
     copied = course / "my-course" / EXERCISES
 
-    def answer(text: str) -> Callable[[files.Notebook], None]:
-        return lambda notebook: next(cell for cell in notebook.cells if cell.id == "ex1-1-answer").update(source=text)
-
     edit(copied, answer("%%controller ex1_1\nmine = 1"))
     [saved] = save_answers(course, NOW)
     assert (saved.change, saved.backup) == (CopyChange.SAVED, None)
@@ -233,12 +234,45 @@ def test_an_untouched_copy_replaces_no_answers(course):
     assert answered.read_bytes() == kept
 
 
-def test_answers_replace_a_file_that_is_not_utf_8_with_a_backup(course):
+def test_newer_answers_in_exercises_are_replaced_only_by_force(course, monkeypatch, capsys):
+    monkeypatch.chdir(course)
+    answered, copied = course / "exercises" / "01_first_task.ipynb", course / "my-course" / EXERCISES
+    edit(answered, answer("%%controller ex1_1\nfirst = 1"))
+    deliver(course)
+    edit(copied, answer("%%controller ex1_1\nmine = 1"))
+    assert changes(save_answers(course, NOW)) == {answered.name: CopyChange.SAVED}, "it contained the copy's answers"
+    newer = edit(answered, answer("%%controller ex1_1\npulled = 1"))
+    assert main(["answers"]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.startswith("exercises/01_first_task.ipynb may contain newer answers, for example from another computer")
+    assert said.endswith("answers --force")
+    assert answered.read_bytes() == newer
+    [saved] = save_answers(course, NOW, force=True)
+    assert saved.backup is not None
+    assert saved.backup.read_bytes() == newer
+    assert "%%controller ex1_1\nmine = 1" in sources(answered)
+    assert save_answers(course, NOW) == []
+
+
+def test_equal_answers_in_exercises_count_as_those_of_the_copy(course):
+    deliver(course)
+    edit(course / "my-course" / EXERCISES, answer("mine = 1"))
+    save_answers(course, NOW)
+    (course / "my-course" / ".answers.json").write_text("[", encoding="utf-8")
+    assert save_answers(course, NOW) == []
+    edit(course / "my-course" / EXERCISES, answer("mine = 2"))
+    assert list(changes(save_answers(course, NOW)).values()) == [CopyChange.SAVED]
+
+
+def test_answers_replace_a_file_that_is_not_utf_8_only_by_force_and_with_a_backup(course):
     deliver(course)
     damaged = b"\xff\xfe{"
     (course / "exercises" / "01_first_task.ipynb").write_bytes(damaged)
     edit(course / "my-course" / EXERCISES, lambda notebook: notebook.cells[1].update(source="mine"))
-    [saved] = save_answers(course, NOW)
+    [kept] = save_answers(course, NOW)
+    assert kept.change is CopyChange.KEPT
+    assert "exercises/01_first_task.ipynb" in kept.trouble
+    [saved] = save_answers(course, NOW, force=True)
     assert saved.backup is not None
     assert saved.backup.read_bytes() == damaged
 
