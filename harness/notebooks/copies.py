@@ -20,7 +20,7 @@ from harness.notebooks.normal_form import give_ids, normalise
 from harness.notebooks.stubs import BLANK, DIGEST, digest, grade_id, origin
 
 MY_COURSE = "my-course"  # the learner's folder
-PAGES = "course-pages"  # in MY_COURSE; harness/classroom/jupyter/ hides it
+PAGES = "course-pages"  # in MY_COURSE; harness/classroom/server_extension.py hides it
 
 _DELIVERED = "course_copy"  # in the metadata of a copy, which JupyterLab keeps when it saves
 # What a kernel reports about this Python. JupyterLab marks a notebook as modified if its metadata has anything else.

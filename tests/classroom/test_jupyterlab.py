@@ -21,12 +21,13 @@ from typing import Any
 import pytest
 from tornado.websocket import websocket_connect
 from traitlets.config.loader import PyFileConfigLoader
+from traitlets.utils.importstring import import_item
 
 from harness.classroom import jupyterlab as jupyterlab_module
 from harness.classroom.cli import main
-from harness.classroom.jupyterlab import CONFIG, arguments, has_display
+from harness.classroom.jupyterlab import CONFIG, COURSE_FILES, arguments, has_display
 from harness.course.delivery import deliver
-from harness.notebooks.copies import copy_name
+from harness.notebooks.copies import PAGES, copy_name
 from tests.hub.kernel import Kernel, leave
 from tests.support.desk import remember_nothing
 from tests.support.scratch import markdown, save
@@ -84,6 +85,31 @@ def test_lab_opens_where_the_learner_left_off_and_prints_what_comes_next(course,
 def test_an_author_opens_the_committed_lessons_and_gets_no_copies(course, monkeypatch):
     assert served(course, monkeypatch, "--source")[0] == Path("notebooks/00_welcome.ipynb")
     assert not (course / "my-course").exists()
+
+
+def test_the_lists_of_folders_contain_all_that_a_learner_makes_and_no_file_of_the_course(tmp_path):
+    own = ["README.md", "harness", "notes.md", "Untitled.ipynb"]
+    for folder, names in {"": [*own, "mine"], "my-course": [*own, PAGES], "mine": [*own, PAGES]}.items():
+        for name in names:
+            (tmp_path / folder / name).mkdir(parents=True, exist_ok=True)
+    settings = json.loads((CONFIG / "jupyter_server_config.json").read_text(encoding="utf-8"))["ServerApp"]
+    manager = import_item(settings["contents_manager_class"])(root_dir=str(tmp_path))
+    manager.hidden_at_top = COURSE_FILES
+
+    def listed(path: str) -> list[str]:
+        return sorted(entry["name"] for entry in asyncio.run(manager.get(path))["content"])
+
+    assert listed("") == sorted(["Untitled.ipynb", "mine", "my-course", "notes.md"])
+    assert listed("my-course") == sorted(own)
+    assert listed("mine") == sorted([*own, PAGES])
+    manager.root_dir, manager.hidden_at_top = str(tmp_path / "my-course"), []
+    assert listed("/") == sorted(own)
+
+
+def test_the_course_has_no_other_files_at_the_top():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    at_top = {path.partition("/")[0] for path in listed.splitlines()}
+    assert {name for name in at_top if not name.startswith(".")} <= set(COURSE_FILES)
 
 
 def test_it_listens_on_this_machine_only(course):

@@ -12,7 +12,7 @@ from jupyter_server.extension.config import ExtensionConfigManager
 from jupyter_server.services.contents.filemanager import FileContentsManager
 
 from harness import predict
-from harness.classroom import saved_predictions
+from harness.classroom import server_extension
 from harness.classroom.jupyterlab import CONFIG
 from harness.course import prediction_card, predictions
 from harness.course.catalogue import find_prediction
@@ -179,9 +179,9 @@ def test_a_saved_notebook_contains_a_card_without_buttons_that_shows_the_newest_
     manager = FileContentsManager(
         root_dir=str(tmp_path), pre_save_hook=lambda path, **context: saved_by_user.append(path)
     )
-    (point,) = saved_predictions._jupyter_server_extension_points()
-    assert point["module"] == saved_predictions.__name__
-    saved_predictions._load_jupyter_server_extension(SimpleNamespace(contents_manager=manager))
+    (point,) = server_extension._jupyter_server_extension_points()
+    assert point["module"] == server_extension.__name__
+    server_extension._load_jupyter_server_extension(SimpleNamespace(contents_manager=manager))
     manager.save({"type": "notebook", "content": content}, "a.ipynb")
     cells = json.loads((tmp_path / "a.ipynb").read_text(encoding="utf-8"))["cells"]
     assert cells[0]["outputs"] == [other | {"data": {WIDGET: {}, "text/plain": ["Slider"]}}]
@@ -194,4 +194,4 @@ def test_a_saved_notebook_contains_a_card_without_buttons_that_shows_the_newest_
 
 def test_the_courses_settings_let_the_server_save_such_cards():
     settings = ExtensionConfigManager(read_config_path=[str(CONFIG)])
-    assert settings.get_jpserver_extensions() == {saved_predictions.__name__: True}
+    assert settings.get_jpserver_extensions() == {server_extension.__name__: True}

@@ -1,0 +1,60 @@
+"""What the course adds to Jupyter Server: static cards of predictions, and folders without the files of the course.
+
+The buttons of a card need the kernel that made them. After it has ended, JupyterLab would show "model not found" in
+their place.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
+from traitlets import List, Unicode
+
+from harness.course.predictions import NAME, WIDGET, static_card
+from harness.notebooks.copies import MY_COURSE, PAGES
+
+
+class CourseFiles(AsyncLargeFileManager):
+    """Jupyter's files, without those of the course in the lists of folders.
+
+    `hide_globs` of Jupyter Server hides a name in all folders. So it would hide a learner's own files as well.
+
+    Attributes:
+        hidden_at_top: names that aren't listed in the root folder.
+    """
+
+    hidden_at_top = List(Unicode())
+
+    async def get(self, path: str, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """Return a file or a folder as `AsyncLargeFileManager` does, without PAGES and `hidden_at_top`."""
+        model: dict[str, Any] = await super().get(path, *arguments, **options)  # type: ignore[no-untyped-call]
+        if model["type"] == "directory" and model["content"]:
+            hidden = self.hidden_at_top if not path.strip("/") else []
+            folder = os.path.basename(os.path.abspath(os.path.join(self.root_dir, path.strip("/"))))
+            hidden = [*hidden, PAGES] if folder == MY_COURSE else hidden
+            model["content"] = [entry for entry in model["content"] if entry["name"] not in hidden]
+        return model
+
+
+def _jupyter_server_extension_points() -> list[dict[str, str]]:
+    return [{"module": __name__}]
+
+
+def _load_jupyter_server_extension(server: Any) -> None:
+    server.contents_manager.register_pre_save_hook(save_static_cards)
+
+
+def save_static_cards(model: dict[str, Any], **context: Any) -> None:
+    """Replace the cards with buttons in a notebook that is about to be saved.
+
+    Args:
+        model: the file as Jupyter's contents manager sees it. It is changed in place.
+        context: the path and the contents manager, which aren't needed.
+    """
+    if model.get("type") == "notebook" and model.get("content"):
+        for cell in model["content"].get("cells", []):
+            for output in cell.get("outputs", []):
+                if WIDGET in output.get("data", {}) and NAME in output["metadata"]:
+                    output["data"] = static_card(output["metadata"].pop(NAME))
