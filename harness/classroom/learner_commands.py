@@ -159,7 +159,8 @@ def copies(names: tuple[str, ...], update: bool) -> int:
 
     The copies are in my-course/, in the folder of the course or else in the current folder. With --update, copies for
     which the course has a new version are replaced by it; NAME limits this to some copies. Code that you changed stays
-    in the new version, and the previous copy is kept in my-course/backups/.
+    in the new version, and the previous copy is kept in my-course/backups/. The exit status is 1 if a copy can't be
+    read.
     """
     if names and not update:
         raise click.UsageError("a NAME is used only with --update")
@@ -169,12 +170,12 @@ def copies(names: tuple[str, ...], update: bool) -> int:
         course = Path.cwd()
     changes = deliver(course)
     if update:
-        changes = [each for each in changes if each.change is not CopyChange.OFFERED]
-        changes += update_copies(course, names, datetime.now())
+        updated = update_copies(course, names, datetime.now())
+        changes = [each for each in changes if each.path not in {other.path for other in updated}] + updated
     _report_copies(changes)
     if not changes:
         click.echo(f"all copies in {quoted(course / MY_COURSE)} are up to date")
-    return 0
+    return _status(changes)
 
 
 @click.command()
@@ -190,6 +191,10 @@ def answers(force: bool) -> int:
     _report_copies(changes)
     if not changes:
         click.echo("exercises/ already contains your answers")
+    return _status(changes)
+
+
+def _status(changes: Sequence[DeliveredCopy]) -> int:
     return 1 if any(each.change in (CopyChange.BROKEN, CopyChange.KEPT) for each in changes) else 0
 
 

@@ -96,9 +96,12 @@ def update(course: Path, names: Sequence[str], now: datetime) -> list[DeliveredC
         names: the names of copies; if empty, all copies for which a new version exists.
         now: the local time, for the names of backups.
 
+    Returns:
+        The copies that were updated or can't be read.
+
     Raises:
         CourseError: a name isn't that of a copy, or the folder can't be written.
-        NotebookError: one of the named copies can't be read, or no backup can be made.
+        NotebookError: no backup can be made.
     """
     originals = _originals(course_source(course))
     wanted = [_known(name, originals) for name in names] or [*originals]

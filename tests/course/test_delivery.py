@@ -149,6 +149,23 @@ def test_a_broken_copy_stays_until_it_is_started_again(course):
     assert is_untouched(files.read(copied))
 
 
+def test_the_command_reports_a_broken_copy_once_and_the_offers_of_other_copies(course, monkeypatch, capsys):
+    monkeypatch.chdir(course)
+    deliver(course)
+    edit(course / "my-course" / LESSON, write_code)
+    publish(course, "a = 2")
+    (course / "my-course" / EXERCISES).write_text("{", encoding="utf-8")
+    assert main(["copies", "--update", EXERCISES]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count(f"my-course/{EXERCISES} can't be read") == 1
+    assert said.count(f"A new version of my-course/{LESSON} exists") == 1
+    assert main(["copies", "--update"]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count(f"my-course/{EXERCISES} can't be read") == 1
+    assert "A new version" not in said
+    assert main(["copies"]) == 1
+
+
 @pytest.mark.parametrize("name", ["zz.ipynb", "01_first_task.ipynb"])
 def test_another_notebook_has_no_fresh_copy(course, name):
     with pytest.raises(CourseError, match=f"isn't a notebook of my-course/; its notebooks are {LESSON}"):
