@@ -14,9 +14,18 @@ from rich.text import Text
 from harness.classroom.jupyterlab import PORT
 from harness.classroom.screen import STYLES, Program, console, in_terminal, progress_table, verdict_line
 from harness.course import api, progress_file
+from harness.course.cards import next_exercise
 from harness.course.catalogue import Exercise, exercises, find_exercise, lesson_title
 from harness.course.check_process import CheckProcess
-from harness.course.delivery import CopyChange, DeliveredCopy, deliver, last_saved, save_answers, start_again
+from harness.course.delivery import (
+    CopyChange,
+    DeliveredCopy,
+    deliver,
+    first_lesson,
+    last_saved,
+    save_answers,
+    start_again,
+)
 from harness.course.delivery import update as update_copies
 from harness.course.verdict import CheckOutcome, Verdict, wrap
 from harness.course.workspace import Answer, Restored, find_course, read_answers, restore, select
@@ -133,22 +142,18 @@ def lab(port: int, browser: bool, source: bool, debug: bool) -> int:
 
     course = find_course(Path.cwd()).absolute()
     if source:
-        page = _first_lesson(course)
+        page = first_lesson(course)
     else:
         _report_copies(deliver(course))
         page = last_saved(course)
     solved = progress_file.solved()
-    left = [exercise for exercise in exercises() if exercise.number not in solved]
-    done = f"{len(list(exercises())) - len(left)} of {len(list(exercises()))} solved"
-    lines = [f"{done}, next: {left[0].number} {left[0].title}" if left else done, "To stop: press Ctrl-C, then y"]
+    done = f"{sum(exercise.number in solved for exercise in exercises())} of {len(list(exercises()))} solved"
+    following = next_exercise(solved)
+    lines = [
+        f"{done}, next: {following.number} {following.title}" if following else done,
+        "To stop: press Ctrl-C, then y",
+    ]
     return serve(course, page, port, browser=browser, debug=debug, lines=lines)
-
-
-def _first_lesson(course: Path) -> Path:
-    lessons = sorted((course / "notebooks").glob("[0-9]*.ipynb"))
-    if not lessons:
-        raise NotebookError(f"{course} holds no lessons in notebooks/; run this in the repository's top folder")
-    return lessons[0]
 
 
 @click.command()
@@ -287,9 +292,9 @@ def _list_lesson(of_lesson: list[CheckedExercise]) -> None:
 def progress() -> None:
     """Show which part of the course is solved."""
     solved = progress_file.solved()
-    left = [exercise for exercise in exercises() if exercise.number not in solved]
+    following = next_exercise(solved)
     console().print(progress_table(solved))
-    click.echo(f"\nNext: {left[0].number} {left[0].title}" if left else "\nAll exercises are solved.")
+    click.echo(f"\nNext: {following.number} {following.title}" if following else "\nAll exercises are solved.")
 
 
 @click.command()

@@ -161,16 +161,25 @@ def last_saved(course: Path) -> Path:
     return max(filter(_was_used, copies), key=lambda path: path.stat().st_mtime, default=copies[0])
 
 
+def first_lesson(*courses: Path) -> Path:
+    """Return the first lesson in notebooks/ of the first of these folders that has lessons.
+
+    Raises:
+        NotebookError: none of them has lessons.
+    """
+    for course in courses:
+        for path in sorted((course / "notebooks").glob("[0-9]*.ipynb")):
+            return path
+    raise NotebookError(f"{courses[0]} holds no lessons in notebooks/; run this in the repository's top folder")
+
+
 def course_source(course: Path) -> Path:
     """Return the folder that holds notebooks/, exercises/ and solutions/ for the copies of a course.
 
     Raises:
         NotebookError: neither the course nor the course to which this package belongs has lessons.
     """
-    source = next((folder for folder in (course, ROOT) if any((folder / "notebooks").glob("[0-9]*.ipynb"))), None)
-    if source is None:
-        raise NotebookError(f"{course} holds no lessons in notebooks/; run this in the repository's top folder")
-    return source
+    return first_lesson(course, ROOT).parents[1]
 
 
 def _was_used(path: Path) -> bool:

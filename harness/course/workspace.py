@@ -21,6 +21,7 @@ from harness.notebooks import files
 from harness.notebooks.cells import cell_body, cell_target, magic_first
 from harness.notebooks.copies import MY_COURSE, copy_name, to_copy
 from harness.notebooks.files import CONFLICT, Cell, Notebook, read_saved
+from harness.notebooks.stubs import grade_id
 
 # A learner's answers, read from a saved exercise notebook without a kernel.
 
@@ -120,15 +121,13 @@ def cell_places(notebook: Notebook) -> Iterator[Place]:
 
 def _place(position: int, cell: Cell) -> Place:
     """Read a cell in which any field may be missing or of another type."""
-    source, count, metadata = cell.get("source"), cell.get("execution_count"), cell.get("metadata")
-    grader = metadata.get("nbgrader") if isinstance(metadata, dict) else None
-    names = (cell.get("id"), grader.get("grade_id") if isinstance(grader, dict) else None)
+    source, count = cell.get("source"), cell.get("execution_count")
     return Place(
         position,
         kind=str(cell.get("cell_type")),
         source=magic_first(_clean(source)) if isinstance(source, str) else "",
         count=count if isinstance(count, int) else 0,
-        names=frozenset(name for name in names if isinstance(name, str)),
+        names=frozenset(name for name in (cell.get("id"), grade_id(cell)) if name and isinstance(name, str)),
     )
 
 
