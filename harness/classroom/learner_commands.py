@@ -23,12 +23,13 @@ from harness.course.delivery import (
     deliver,
     first_lesson,
     last_saved,
+    put_back,
     save_answers,
     start_again,
 )
 from harness.course.delivery import update as update_copies
 from harness.course.verdict import CheckOutcome, Verdict, wrap
-from harness.course.workspace import Answer, Restored, find_course, read_answers, restore, select
+from harness.course.workspace import Answer, Restored, find_course, read_answers, select
 from harness.errors import CourseError, NotebookError
 from harness.notebooks.copies import MY_COURSE
 from harness.state import quoted
@@ -357,7 +358,7 @@ def reset(wanted: list[Exercise] | str, yes: bool, course: Path) -> int:
         return 1
     changed: list[Exercise] = []
     try:
-        for restored in restore(course, wanted, datetime.now()):
+        for restored in put_back(course, wanted, datetime.now()):
             say(_report(restored))
             changed += restored.exercises
     except NotebookError as error:

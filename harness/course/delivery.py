@@ -3,16 +3,16 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
-from harness.course.catalogue import ROOT
+from harness.course.catalogue import ROOT, Exercise, original_exercise
 from harness.course.state_file import locked
-from harness.course.workspace import FOLDER
+from harness.course.workspace import FOLDER, Restored, answers_folder, restore
 from harness.errors import CourseError, NotebookError, quoted
 from harness.notebooks import files
 from harness.notebooks.copies import (
@@ -28,7 +28,7 @@ from harness.notebooks.copies import (
     version,
 )
 from harness.notebooks.files import Notebook, read, read_saved
-from harness.notebooks.stubs import digest, is_stub, to_exercise
+from harness.notebooks.stubs import digest, is_stub
 
 _PAGES = ("notebooks/GLOSSARY.md", "notebooks/images/*", "harness/FIDELITY.md")
 _LOCK = ".lock"
@@ -131,6 +131,22 @@ def start_again(course: Path, name: str, now: datetime) -> DeliveredCopy:
     return DeliveredCopy(path, CopyChange.RESET, backup)
 
 
+def put_back(course: Path, wanted: list[Exercise], now: datetime) -> Iterator[Restored]:
+    """Put the original cells of exercises back, as `restore` does, while no other command changes the copies.
+
+    Args:
+        course: the folder that holds my-course/ or exercises/.
+        wanted: the exercises, in order.
+        now: the local time, for the names of backups.
+
+    Raises:
+        CourseError: the folder can't be written, or the solutions are not installed.
+        NotebookError: see `restore`.
+    """
+    with _changing(course) if answers_folder(course).name == MY_COURSE else nullcontext():
+        yield from restore(course, wanted, now, course_source(course))
+
+
 def save_answers(course: Path, now: datetime, *, force: bool = False) -> list[DeliveredCopy]:
     """Write the answers of the copies into exercises/, which git tracks.
 
@@ -194,13 +210,7 @@ def _originals(source: Path) -> dict[str, Notebook]:
     lessons = [path for path in files.find(source, "notebooks") if copy_name(path.as_posix())]
     found = {copy_name(path.as_posix()): to_copy(read(path), "notebooks") for path in lessons}
     names = [path.name for path in files.find(source, "solutions") or files.find(source, FOLDER)]
-    return found | {copy_name(f"{FOLDER}/{name}"): to_copy(_exercise(source, name), FOLDER) for name in names}
-
-
-def _exercise(source: Path, name: str) -> Notebook:
-    """Return an exercise notebook of the course without answers: from its solution, if the solutions are there."""
-    solution = source / "solutions" / name
-    return to_exercise(read(solution), name) if solution.exists() else read(source / FOLDER / name)
+    return found | {copy_name(f"{FOLDER}/{name}"): to_copy(original_exercise(source, name), FOLDER) for name in names}
 
 
 def _known(name: str, originals: dict[str, Notebook]) -> str:
@@ -257,7 +267,7 @@ def _make(course: Path, path: Path, new: Notebook) -> DeliveredCopy:
         else:
             if not is_stub(answered):
                 _remember(path.parent, earlier.name, answered)
-                original = _exercise(course_source(course), earlier.name)
+                original = original_exercise(course_source(course), earlier.name)
                 _exchange_texts(answered, original, to_copy(original, FOLDER))
                 files.write(path, files.dump(merged(new, answered)))
                 _keep_time(path, earlier.stat())
@@ -293,7 +303,7 @@ def _save_answers(course: Path, path: Path, name: str, now: datetime, force: boo
         return
     if is_untouched(mine):  # exercises/ may contain answers from another computer
         return
-    answered = _with_answers(_exercise(course_source(course), name), mine)
+    answered = _with_answers(original_exercise(course_source(course), name), mine)
     text, backup = files.dump(answered), None
     if not target.exists() or target.read_bytes() != text.encode():
         state, trouble = _compared(target, path.parent)

@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 from harness.course.catalogue import (
+    ROOT,
     Exercise,
     exercise_file,
     exercise_key,
@@ -96,20 +97,20 @@ def read_answer(notebook: Notebook, exercise: Exercise) -> Answer:
     return Answer(files, remarks=tuple(remarks))
 
 
-def find_cells(notebook: Notebook, exercise: Exercise, name: str) -> list[int]:
+def _find_cells(notebook: Notebook, exercise: Exercise, name: str, original: Cell) -> list[int]:
     """Return the indices of the cells that write a file, or else the index of the original cell, if it still exists."""
-    places, original = list(cell_places(notebook)), _place(1, original_cell(exercise, name))
+    places = list(cell_places(notebook))
     writing = [place.position - 1 for place in places if place.writes(exercise) == name]
-    return writing or [place.position - 1 for place in places if place.names & original.names][:1]
+    return writing or [place.position - 1 for place in places if place.names & _place(1, original).names][:1]
 
 
-def original_cell(exercise: Exercise, name: str) -> Cell:
-    """Return the cell that writes a file of an exercise, as the course delivers it.
+def _original_cell(exercise: Exercise, name: str, source: Path = ROOT) -> Cell:
+    """Return the cell that writes a file of an exercise, as the course in the folder `source` delivers it.
 
     Raises:
         CourseError: the solutions, from which it is made, are not installed.
     """
-    cells = exercise_notebook(exercise.lesson).cells
+    cells = exercise_notebook(exercise.lesson, source).cells
     return next(cell for cell in cells if _place(1, cell).writes(exercise) == name)
 
 
@@ -154,7 +155,7 @@ def _remarks(place: Place, copies: list[Place]) -> Iterator[str]:
 def _why_missing(places: list[Place], exercise: Exercise, name: str) -> str:
     """Return the most likely reason why no cell writes a file, and what to do."""
     try:
-        original = _place(1, original_cell(exercise, name))
+        original = _place(1, _original_cell(exercise, name))
     except CourseError:
         return f"The notebook doesn't contain the cell that writes {name}."
     magic = original.first_line
@@ -273,15 +274,17 @@ class Restored:
     trouble: str = ""
 
 
-def restore(course: Path, wanted: list[Exercise], now: datetime) -> Iterator[Restored]:
+def restore(course: Path, wanted: list[Exercise], now: datetime, source: Path = ROOT) -> Iterator[Restored]:
     """Put the original cells of exercises back, and yield each notebook of theirs. Changed ones are backed up first.
 
     Args:
         course: the folder of the course.
         wanted: the exercises, in order.
         now: the local time, for the names of backups.
+        source: the folder of the course that delivers the original cells.
 
     Raises:
+        CourseError: the solutions, from which the original cells are made, are not installed.
         NotebookError: a notebook can't be written, or can't be read and not all of its exercises are wanted.
     """
     for lesson, group in groupby(wanted, key=lambda exercise: exercise.lesson):
@@ -294,16 +297,16 @@ def restore(course: Path, wanted: list[Exercise], now: datetime) -> Iterator[Res
                     f"{error}.\nThis notebook can't be read, so a single exercise in it can't be reset. To keep a copy "
                     f"and reset the whole notebook: taskqueue-course reset {lesson}"
                 ) from None
-            backup = _replace(path, _original_notebook(lesson, path), now)
+            backup = _replace(path, _original_notebook(lesson, path, source), now)
             yield Restored(path, in_lesson, backup, str(error))
         else:
-            changed = tuple(exercise for exercise in in_lesson if _put_back(notebook, exercise))
+            changed = tuple(exercise for exercise in in_lesson if _put_back(notebook, exercise, source))
             yield Restored(path, changed, _replace(path, notebook, now) if changed else None)
 
 
-def _original_notebook(lesson: str, path: Path) -> Notebook:
+def _original_notebook(lesson: str, path: Path, source: Path) -> Notebook:
     """Return an exercise notebook as the course delivers it to a path."""
-    original = exercise_notebook(lesson)
+    original = exercise_notebook(lesson, source)
     return to_copy(original, FOLDER) if path.parent.name == MY_COURSE else original
 
 
@@ -316,19 +319,19 @@ def _replace(path: Path, notebook: Notebook, now: datetime) -> Path | None:
     return backup
 
 
-def _put_back(notebook: Notebook, exercise: Exercise) -> bool:
+def _put_back(notebook: Notebook, exercise: Exercise, source: Path) -> bool:
     """Put the original cells of an exercise back, and return whether that changed the notebook."""
-    changes = [_put_back_cell(notebook, exercise, name) for name in exercise.files]
+    changes = [_put_back_cell(notebook, exercise, name, source) for name in exercise.files]
     return any(changes)
 
 
-def _put_back_cell(notebook: Notebook, exercise: Exercise, name: str) -> bool:
+def _put_back_cell(notebook: Notebook, exercise: Exercise, name: str, source: Path) -> bool:
     """Replace all cells that write a file with the original one. If none exists, insert it where it was."""
-    original = original_cell(exercise, name)
-    places = find_cells(notebook, exercise, name)
+    original = _original_cell(exercise, name, source)
+    places = _find_cells(notebook, exercise, name, original)
     if [_essence(notebook.cells[place]) for place in places] == [_essence(original)]:
         return False
-    at = places[0] if places else _original_place(original, notebook, exercise)
+    at = places[0] if places else _original_place(original, notebook, exercise_notebook(exercise.lesson, source).cells)
     notebook.cells = [cell for place, cell in enumerate(notebook.cells) if place not in places]
     notebook.cells.insert(at, _fresh(original, notebook))
     return True
@@ -349,9 +352,8 @@ def _fresh(original: Cell, notebook: Notebook) -> Cell:
     return cell
 
 
-def _original_place(original: Cell, notebook: Notebook, exercise: Exercise) -> int:
-    """Return the index for a deleted cell: below the nearest cell above it that still exists."""
-    cells = exercise_notebook(exercise.lesson).cells
+def _original_place(original: Cell, notebook: Notebook, cells: list[Cell]) -> int:
+    """Return the index for a deleted cell: below the nearest of the original `cells` above it that still exists."""
     for above in reversed(cells[: cells.index(original)]):
         for place, cell in enumerate(notebook.cells):
             if cell.get("source") == above.source or _heading(cell) == _heading(above) != "":

@@ -10,8 +10,18 @@ from pathlib import Path
 import pytest
 
 from harness.classroom.cli import main
+from harness.course import delivery
 from harness.course.catalogue import find_exercise
-from harness.course.delivery import CopyChange, DeliveredCopy, deliver, last_saved, save_answers, start_again, update
+from harness.course.delivery import (
+    CopyChange,
+    DeliveredCopy,
+    deliver,
+    last_saved,
+    put_back,
+    save_answers,
+    start_again,
+    update,
+)
 from harness.course.workspace import read_answers
 from harness.errors import CourseError
 from harness.notebooks import files
@@ -341,6 +351,21 @@ def test_a_crash_in_the_middle_leaves_no_part_of_a_copy(course, monkeypatch):
         update(course, [], NOW)
     assert copied.read_bytes() == mine
     assert [path.name for path in copied.parent.glob(".*.draft")] == []
+
+
+def test_a_reset_of_an_exercise_waits_for_other_commands_and_takes_the_stub_of_its_course(course, monkeypatch):
+    solution = course / "solutions" / "01_first_task.ipynb"
+    edit(solution, answer("%%controller ex1_1\nnewer = 1"))
+    deliver(course)
+    copied = course / "my-course" / EXERCISES
+    edit(copied, answer("%%controller ex1_1\nmine = 1"))
+    monkeypatch.setattr(delivery, "_PATIENCE", 0)
+    with delivery.locked(course / "my-course" / ".lock"), pytest.raises(CourseError, match="Another command is"):
+        list(put_back(course, [find_exercise("1.1")], NOW))
+    [done] = put_back(course, [find_exercise("1.1")], NOW)
+    assert done.backup is not None
+    assert "%%controller ex1_1\nnewer = 1" in sources(copied)
+    assert is_untouched(files.read(copied))
 
 
 def test_two_deliveries_at_once_make_whole_copies(course):
