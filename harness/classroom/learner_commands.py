@@ -29,7 +29,7 @@ from harness.course.delivery import (
 )
 from harness.course.delivery import update as update_copies
 from harness.course.verdict import CheckOutcome, Verdict, wrap
-from harness.course.workspace import Answer, Restored, find_course, read_answers, select
+from harness.course.workspace import Answer, Restored, find_course, read_answers, select, whole_notebook
 from harness.errors import CourseError, NotebookError
 from harness.notebooks.copies import MY_COURSE
 from harness.state import quoted
@@ -226,7 +226,7 @@ def _backup(changed: DeliveredCopy) -> str:
 @click.argument("wanted", metavar="[WHAT]", type=_parameter(select), default="all")
 @in_course
 def check(wanted: list[Exercise], course: Path) -> int:
-    """Check saved answers: 2.1, a lesson (02) or all.
+    """Check saved answers: 2.1, 2.x (in your copy of the lesson), a lesson (02) or all.
 
     It reads the notebooks in my-course/, or else in exercises/, as JupyterLab saved them. The exit status is 0 if all
     answers are correct, otherwise 1.
@@ -245,7 +245,7 @@ def check(wanted: list[Exercise], course: Path) -> int:
 def _checked(check_process: CheckProcess, exercise: Exercise, answer: Answer | NotebookError) -> CheckedExercise:
     """Check one answer, and remember the verdict."""
     if isinstance(answer, NotebookError):
-        advice = f"To keep a copy of it and start again: taskqueue-course reset {exercise.lesson}"
+        advice = f"To keep a copy of it and start again: taskqueue-course reset {whole_notebook(exercise)}"
         return CheckedExercise(exercise, None, (f"{answer}.\n{advice}",))
     verdict = check_process.check(exercise, answer)
     api.remember(verdict)
@@ -343,7 +343,7 @@ def _to_reset(what: str) -> list[Exercise] | str:
 @click.option("--yes", is_flag=True, help="Don't ask before all exercises are reset.")
 @in_course
 def reset(wanted: list[Exercise] | str, yes: bool, course: Path) -> int:
-    """Start 2.1, a lesson (02) or all again; with a backup.
+    """Start 2.1, 2.x, a lesson (02) or all again; with a backup.
 
     It puts the original stubs into the answer cells, and keeps the previous notebook in backups/, beside the notebook.
     Your notes and your answers to other exercises stay, and solved exercises still count as solved. With the name of a

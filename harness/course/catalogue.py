@@ -315,13 +315,13 @@ def lesson_file(lesson: str) -> str:
 
 
 @cache
-def lesson_notebook(lesson: str) -> Notebook:
-    """Return a lesson's original notebook. Don't change it, because it is cached.
+def lesson_notebook(lesson: str, course: Path = ROOT) -> Notebook:
+    """Return a lesson's original notebook in the folder of a course. Don't change it, because it is cached.
 
     Raises:
         CourseError: the lesson isn't installed.
     """
-    return read(_path(lesson, "notebooks"))
+    return read(_path(lesson, "notebooks", course))
 
 
 @cache

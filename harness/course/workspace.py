@@ -15,6 +15,8 @@ from harness.course.catalogue import (
     exercise_notebook,
     exercises,
     find_exercise,
+    lesson_file,
+    lesson_notebook,
     lessons,
 )
 from harness.errors import CourseError, MagicError, NotebookError, quoted
@@ -108,10 +110,18 @@ def _original_cell(exercise: Exercise, name: str, source: Path = ROOT) -> Cell:
     """Return the cell that writes a file of an exercise, as the course in the folder `source` delivers it.
 
     Raises:
-        CourseError: the solutions, from which it is made, are not installed.
+        CourseError: the solutions, from which it is made, are not installed, or they don't contain it.
     """
-    cells = exercise_notebook(exercise.lesson, source).cells
-    return next(cell for cell in cells if _place(1, cell).writes(exercise) == name)
+    for cell in _original_cells(exercise, source):
+        if _place(1, cell).writes(exercise) == name:
+            return cell
+    raise CourseError(f"the course in {source} has no cell that writes {name}")
+
+
+def _original_cells(exercise: Exercise, source: Path) -> list[Cell]:
+    """Return the cells of the notebook that contains an exercise."""
+    found = (lesson_notebook if exercise.is_small else exercise_notebook)(exercise.lesson, source)
+    return list(found.cells)
 
 
 def cell_places(notebook: Notebook) -> Iterator[Place]:
@@ -211,21 +221,15 @@ def answers_folder(course: Path) -> Path:
 
 
 def select(what: str) -> list[Exercise]:
-    """Return the exercises that a text selects: one ("2.1"), those of a lesson ("02" or "2"), or all ("all").
+    """Return the exercises that a text selects: one ("2.1" or "2.x"), those of a lesson ("02" or "2"), or all ("all").
 
     Raises:
-        CourseError: it selects none, or a small exercise, which is checked where it is: in its lesson.
+        CourseError: it selects none.
     """
     if what == "all":
         return list(exercises())
     if not what.isdecimal():
-        exercise = find_exercise(what)
-        if exercise.is_small:
-            raise CourseError(
-                f"{what} is a cell of lesson {exercise.lesson}, so this command doesn't handle it. Open the lesson, "
-                "run the cell, and then run the check below it"
-            )
-        return [exercise]
+        return [find_exercise(what)]
     known = {lesson.number: list(lesson.exercises) for lesson in lessons()}
     found = known.get(what.zfill(2))
     if found is None:
@@ -245,12 +249,38 @@ def notebook_path(course: Path, lesson: str) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
+def _answer_path(course: Path, exercise: Exercise) -> Path:
+    """Return the path of the notebook that contains an exercise, as `notebook_path` does.
+
+    Raises:
+        CourseError: it is a small exercise, and the learner has no copy of its lesson.
+    """
+    path = notebook_path(course, exercise.lesson)
+    if exercise.is_small:
+        path = path.with_name(copy_name(f"notebooks/{lesson_file(exercise.lesson)}"))
+        if path.parent.name != MY_COURSE or not path.exists():
+            raise CourseError(
+                f"{exercise.number} is a cell of lesson {exercise.lesson}, and you have no copy of this lesson in "
+                f"{MY_COURSE}/. To make the copies: taskqueue-course copies"
+            )
+    return path
+
+
+def whole_notebook(exercise: Exercise) -> str:
+    """Return what `reset` needs to start the whole notebook of an exercise again: a lesson or the name of a copy."""
+    return copy_name(f"notebooks/{lesson_file(exercise.lesson)}") if exercise.is_small else exercise.lesson
+
+
 def read_answers(course: Path, wanted: list[Exercise]) -> Iterator[tuple[Exercise, Answer | NotebookError]]:
-    """Yield each of the exercises with its answer, or with the error of a notebook that can't be read."""
+    """Yield each of the exercises with its answer, or with the error of a notebook that can't be read.
+
+    Raises:
+        CourseError: the learner has no copy of the lesson that contains a small exercise.
+    """
     notebook: Notebook | NotebookError
-    for lesson, group in groupby(wanted, key=lambda exercise: exercise.lesson):
+    for path, group in groupby(wanted, key=lambda exercise: _answer_path(course, exercise)):
         try:
-            notebook = read_saved(notebook_path(course, lesson))
+            notebook = read_saved(path)
         except NotebookError as error:
             notebook = error
         for exercise in group:
@@ -284,20 +314,22 @@ def restore(course: Path, wanted: list[Exercise], now: datetime, source: Path = 
         source: the folder of the course that delivers the original cells.
 
     Raises:
-        CourseError: the solutions, from which the original cells are made, are not installed.
+        CourseError: the solutions, from which the original cells are made, are not installed, or the learner has no
+            copy of the lesson that contains a small exercise.
         NotebookError: a notebook can't be written, or can't be read and not all of its exercises are wanted.
     """
-    for lesson, group in groupby(wanted, key=lambda exercise: exercise.lesson):
-        in_lesson, path = tuple(group), notebook_path(course, lesson)
+    for path, group in groupby(wanted, key=lambda exercise: _answer_path(course, exercise)):
+        in_lesson = tuple(group)
+        first = in_lesson[0]
         try:
             notebook = read_saved(path)
         except NotebookError as error:
-            if len(in_lesson) < len(select(lesson)):
+            if first.is_small or len(in_lesson) < len(select(first.lesson)):
                 raise NotebookError(
                     f"{error}.\nThis notebook can't be read, so a single exercise in it can't be reset. To keep a copy "
-                    f"and reset the whole notebook: taskqueue-course reset {lesson}"
+                    f"and reset the whole notebook: taskqueue-course reset {whole_notebook(first)}"
                 ) from None
-            backup = _replace(path, _original_notebook(lesson, path, source), now)
+            backup = _replace(path, _original_notebook(first.lesson, path, source), now)
             yield Restored(path, in_lesson, backup, str(error))
         else:
             changed = tuple(exercise for exercise in in_lesson if _put_back(notebook, exercise, source))
@@ -331,7 +363,7 @@ def _put_back_cell(notebook: Notebook, exercise: Exercise, name: str, source: Pa
     places = _find_cells(notebook, exercise, name, original)
     if [_essence(notebook.cells[place]) for place in places] == [_essence(original)]:
         return False
-    at = places[0] if places else _original_place(original, notebook, exercise_notebook(exercise.lesson, source).cells)
+    at = places[0] if places else _original_place(original, notebook, _original_cells(exercise, source))
     notebook.cells = [cell for place, cell in enumerate(notebook.cells) if place not in places]
     notebook.cells.insert(at, _fresh(original, notebook))
     return True
@@ -342,8 +374,9 @@ def _essence(cell: Cell) -> tuple[str, str]:
 
 
 def _fresh(original: Cell, notebook: Notebook) -> Cell:
-    """Return a copy of a cell with an id that the notebook doesn't use yet."""
+    """Return a copy of a code cell without outputs, with an id that the notebook doesn't use yet."""
     cell = copy.deepcopy(original)
+    cell.update(outputs=[], execution_count=None)
     used = {other.get("id") for other in notebook.cells}
     while cell["id"] in used:
         cell["id"] += "-again"
