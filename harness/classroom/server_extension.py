@@ -13,6 +13,7 @@ from jupyter_server.services.contents.largefilemanager import AsyncLargeFileMana
 from traitlets import List, Unicode
 
 from harness.course.predictions import NAME, WIDGET, static_card
+from harness.errors import CourseError
 from harness.notebooks.copies import MY_COURSE, PAGES
 
 
@@ -56,5 +57,13 @@ def save_static_cards(model: dict[str, Any], **context: Any) -> None:
     if model.get("type") == "notebook" and model.get("content"):
         for cell in model["content"].get("cells", []):
             for output in cell.get("outputs", []):
-                if WIDGET in output.get("data", {}) and NAME in output["metadata"]:
-                    output["data"] = static_card(output["metadata"].pop(NAME))
+                if WIDGET in output.get("data", {}) and NAME in output.get("metadata", {}):
+                    output["data"] = _static(output["data"], output["metadata"].pop(NAME))
+
+
+def _static(data: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the card of a prediction without buttons, or only its text if the course has no such prediction."""
+    try:
+        return dict(static_card(name))
+    except CourseError:
+        return {kind: content for kind, content in data.items() if kind != WIDGET}
