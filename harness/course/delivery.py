@@ -17,6 +17,7 @@ from harness.errors import CourseError, NotebookError, quoted
 from harness.notebooks import files
 from harness.notebooks.copies import (
     MY_COURSE,
+    PAGE_FILES,
     PAGES,
     copy_name,
     is_untouched,
@@ -30,7 +31,6 @@ from harness.notebooks.copies import (
 from harness.notebooks.files import Notebook, read, read_saved
 from harness.notebooks.stubs import digest, is_stub
 
-_PAGES = ("notebooks/GLOSSARY.md", "notebooks/images/*", "harness/FIDELITY.md")
 _LOCK = ".lock"
 _SYNCED = ".answers.json"  # in MY_COURSE: digests of the notebooks in exercises/ whose answers the copies contain
 _PATIENCE = 60.0  # seconds
@@ -371,7 +371,7 @@ def _exchange_texts(notebook: Notebook, here: Notebook, there: Notebook) -> None
 
 def _deliver_pages(source: Path, folder: Path) -> None:
     """Write the pages and pictures to which notebooks link."""
-    for path in (path for pattern in _PAGES for path in source.glob(pattern) if path.is_file()):
+    for path in (path for pattern in PAGE_FILES for path in source.glob(pattern) if path.is_file()):
         inside = path.relative_to(source).as_posix()
         target, data = folder / PAGES / page_name(inside), path.read_bytes()
         if path.suffix == ".md":

@@ -61,6 +61,18 @@ def test_links_of_a_page_lead_up_to_the_copies():
     )
 
 
+def test_a_link_to_a_file_that_is_not_delivered_becomes_text():
+    source = (
+        "[a](../README.md), [b](HUB.md#On-an-existing-hub) ![c](../tests/c.png) [d](<../exercises/> 'd') "
+        "[![e](images/e.svg)](GLOSSARY.md)\n\n[f]: ../README.md\n"
+        "`actions[name](request)`"
+    )
+    assert relink(source, "notebooks") == (
+        "a, b c d [![e](course-pages/images/e.svg)](course-pages/GLOSSARY.md)\n\n[f]: ../README.md\n"
+        "`actions[name](request)`"
+    )
+
+
 def test_links_elsewhere_and_in_the_same_notebook_stay():
     source = "[a](https://example.org/a.ipynb) [b](#Going-further) [c](mailto:a@example.org)"
     assert relink(source, "notebooks") == source
