@@ -1,4 +1,4 @@
-"""What the course adds to Jupyter Server: static cards of predictions, and folders without the files of the course.
+"""What the course adds to Jupyter Server: static cards of predictions, folders without its files, and a first page.
 
 The buttons of a card need the kernel that made them. After it has ended, JupyterLab would show "model not found" in
 their place.
@@ -7,11 +7,16 @@ their place.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
+from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
+from jupyter_server.utils import url_path_join
+from tornado.web import authenticated
 from traitlets import List, Unicode
 
+from harness.course.delivery import last_saved
 from harness.course.predictions import NAME, WIDGET, static_card
 from harness.errors import CourseError
 from harness.notebooks.copies import MY_COURSE, PAGES
@@ -39,12 +44,28 @@ class CourseFiles(AsyncLargeFileManager):
         return model
 
 
+class FirstPage(JupyterHandler):
+    """Redirects from `taskqueue-course` to the copy that the learner saved last, which changes while a server runs."""
+
+    @authenticated
+    def get(self) -> None:
+        """Redirect to the copy, or to JupyterLab if there are no copies."""
+        root = Path(self.contents_manager.root_dir)
+        try:
+            page = f"lab/tree/{last_saved(root).relative_to(root).as_posix()}"
+        except CourseError:
+            page = "lab"
+        self.redirect(url_path_join(self.base_url, page))
+
+
 def _jupyter_server_extension_points() -> list[dict[str, str]]:
     return [{"module": __name__}]
 
 
 def _load_jupyter_server_extension(server: Any) -> None:
     server.contents_manager.register_pre_save_hook(save_static_cards)
+    address = url_path_join(server.web_app.settings["base_url"], "taskqueue-course")
+    server.web_app.add_handlers(".*$", [(address, FirstPage)])
 
 
 def save_static_cards(model: dict[str, Any], **context: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from jupyter_server.extension.config import ExtensionConfigManager
 from jupyter_server.services.contents.filemanager import FileContentsManager
+from tornado.web import Application
 
 from harness import predict
 from harness.classroom import server_extension
@@ -182,7 +183,9 @@ def test_a_saved_notebook_contains_a_card_without_buttons_that_shows_the_newest_
     )
     (point,) = server_extension._jupyter_server_extension_points()
     assert point["module"] == server_extension.__name__
-    server_extension._load_jupyter_server_extension(SimpleNamespace(contents_manager=manager))
+    server_extension._load_jupyter_server_extension(
+        SimpleNamespace(contents_manager=manager, web_app=Application(base_url="/"))
+    )
     manager.save({"type": "notebook", "content": content}, "a.ipynb")
     cells = json.loads((tmp_path / "a.ipynb").read_text(encoding="utf-8"))["cells"]
     assert cells[0]["outputs"] == [other | {"data": {WIDGET: {}, "text/plain": ["Slider"]}}]
