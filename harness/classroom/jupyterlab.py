@@ -5,18 +5,24 @@ import os
 import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
-from glob import escape
 from pathlib import Path
 from typing import Any
 
+from harness.course.delivery import course_source
 from harness.errors import NotebookError
 from harness.notebooks.copies import MY_COURSE
 from harness.state import command
 
-# Turns off the news, which would use the network, hides PAGES, and loads saved_predictions.py. It also encrypts the
-# connections to kernels, because ipykernel 7 prints a warning for each kernel without encryption.
+# Turns off the news, which would use the network, and loads server_extension.py. It also encrypts the connections to
+# kernels, because ipykernel 7 prints a warning for each kernel without encryption.
 CONFIG = Path(__file__).parent / "jupyter"
 QUIET = ("--ServerApp.log_level=ERROR", "--LabApp.log_level=ERROR")
+# The files in the top folder of the course, which a learner doesn't need.
+COURSE_FILES = (
+    *("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "environment.yml", "exercises", "harness"),
+    *("notebooks", "postBuild", "pyproject.toml", "requirements.txt", "solutions", "tests"),
+    *("build", "dist", "harness.egg-info"),  # which make and pip write
+)
 PORT = 8888  # on 127.0.0.1; JupyterLab uses the next free port if it is taken
 
 
@@ -24,7 +30,7 @@ def serve(root: Path, page: Path, port: int, *, browser: bool, debug: bool, line
     """Run JupyterLab until it is interrupted.
 
     The server's root is the course, so that links between its folders work. The file browser shows the page's folder.
-    If that is the learner's folder, the file browser hides the rest of the course.
+    If that is the learner's folder, the file browser hides the files of the course, but no other file.
 
     Args:
         root: the folder of the course.
@@ -53,9 +59,8 @@ def serve(root: Path, page: Path, port: int, *, browser: bool, debug: bool, line
             f"`{command('jupyter')} --paths` lists their folders."
         )
     _put_commands_on_path(server)
-    if page.is_relative_to(root / MY_COURSE):
-        others = [escape(path.name) for path in root.iterdir() if path.name != MY_COURSE]
-        server.contents_manager.hide_globs = [*server.contents_manager.hide_globs, *others]
+    if page.is_relative_to(root / MY_COURSE) and course_source(root) == root:
+        server.contents_manager.hidden_at_top = COURSE_FILES
     if not debug:  # the server logs its address and its end as critical
         server.log.addFilter(lambda record: record.levelno < logging.CRITICAL)
     server.start_app()

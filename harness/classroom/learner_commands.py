@@ -14,12 +14,22 @@ from rich.text import Text
 from harness.classroom.jupyterlab import PORT
 from harness.classroom.screen import STYLES, Program, console, in_terminal, progress_table, verdict_line
 from harness.course import api, progress_file
+from harness.course.cards import next_exercise
 from harness.course.catalogue import Exercise, exercises, find_exercise, lesson_title
 from harness.course.check_process import CheckProcess
-from harness.course.delivery import CopyChange, DeliveredCopy, deliver, last_saved, save_answers, start_again
+from harness.course.delivery import (
+    CopyChange,
+    DeliveredCopy,
+    deliver,
+    first_lesson,
+    last_saved,
+    put_back,
+    save_answers,
+    start_again,
+)
 from harness.course.delivery import update as update_copies
 from harness.course.verdict import CheckOutcome, Verdict, wrap
-from harness.course.workspace import Answer, Restored, find_course, read_answers, restore, select
+from harness.course.workspace import Answer, Restored, find_course, read_answers, select, whole_notebook
 from harness.errors import CourseError, NotebookError
 from harness.notebooks.copies import MY_COURSE
 from harness.state import quoted
@@ -30,6 +40,8 @@ _PHRASES = {
     CopyChange.UPDATED: "{path} has been updated to the new version of the course, with your code{backup}",
     CopyChange.RESET: "{path} is now a fresh copy{backup}",
     CopyChange.SAVED: "saved your answers in {path}{backup}",
+    CopyChange.KEPT: "{path} may contain newer answers, for example from another computer, so it wasn't changed. To "
+    "replace it and keep a backup: taskqueue-course answers --force",
     CopyChange.OFFERED: "A new version of {path} exists. To take it and keep your code: "
     "taskqueue-course copies --update {name}",
     CopyChange.BROKEN: "{path} can't be read. To keep a backup of it and start again: taskqueue-course reset {name}",
@@ -131,22 +143,18 @@ def lab(port: int, browser: bool, source: bool, debug: bool) -> int:
 
     course = find_course(Path.cwd()).absolute()
     if source:
-        page = _first_lesson(course)
+        page = first_lesson(course)
     else:
         _report_copies(deliver(course))
         page = last_saved(course)
     solved = progress_file.solved()
-    left = [exercise for exercise in exercises() if exercise.number not in solved]
-    done = f"{len(list(exercises())) - len(left)} of {len(list(exercises()))} solved"
-    lines = [f"{done}, next: {left[0].number} {left[0].title}" if left else done, "To stop: press Ctrl-C, then y"]
+    done = f"{sum(exercise.number in solved for exercise in exercises())} of {len(list(exercises()))} solved"
+    following = next_exercise(solved)
+    lines = [
+        f"{done}, next: {following.number} {following.title}" if following else done,
+        "To stop: press Ctrl-C, then y",
+    ]
     return serve(course, page, port, browser=browser, debug=debug, lines=lines)
-
-
-def _first_lesson(course: Path) -> Path:
-    lessons = sorted((course / "notebooks").glob("[0-9]*.ipynb"))
-    if not lessons:
-        raise NotebookError(f"{course} holds no lessons in notebooks/; run this in the repository's top folder")
-    return lessons[0]
 
 
 @click.command()
@@ -157,7 +165,8 @@ def copies(names: tuple[str, ...], update: bool) -> int:
 
     The copies are in my-course/, in the folder of the course or else in the current folder. With --update, each
     copy is updated if the course has a new version of it. NAME limits this to some copies. Code that you changed stays
-    in the new version, and the previous copy is kept in my-course/backups/.
+    in the new version, and the previous copy is kept in my-course/backups/. The exit status is 1 if a copy can't be
+    read.
     """
     if names and not update:
         raise click.UsageError("a NAME is used only with --update")
@@ -167,26 +176,32 @@ def copies(names: tuple[str, ...], update: bool) -> int:
         course = Path.cwd()
     changes = deliver(course)
     if update:
-        changes = [each for each in changes if each.change is not CopyChange.OFFERED]
-        changes += update_copies(course, names, datetime.now())
+        updated = update_copies(course, names, datetime.now())
+        changes = [each for each in changes if each.path not in {other.path for other in updated}] + updated
     _report_copies(changes)
     if not changes:
         click.echo(f"all copies in {quoted(course / MY_COURSE)} are up to date")
-    return 0
+    return _status(changes)
 
 
 @click.command()
-def answers() -> int:
+@click.option("--force", is_flag=True, help="Replace notebooks that may contain newer answers, too.")
+def answers(force: bool) -> int:
     """Copy your answers from my-course/ into exercises/.
 
     Your continuous integration checks the answers there, because git ignores my-course/. A notebook in exercises/ that
-    contains other answers is first copied to exercises/backups/.
+    contains earlier answers of yours is first copied to exercises/backups/. If it has changed since the last time, for
+    example because of a `git pull`, it isn't replaced, and the exit status is 1.
     """
-    changes = save_answers(find_course(Path.cwd()).absolute(), datetime.now())
+    changes = save_answers(find_course(Path.cwd()).absolute(), datetime.now(), force=force)
     _report_copies(changes)
     if not changes:
         click.echo("exercises/ already contains your answers")
-    return 1 if any(each.change is CopyChange.BROKEN for each in changes) else 0
+    return _status(changes)
+
+
+def _status(changes: Sequence[DeliveredCopy]) -> int:
+    return 1 if any(each.change in (CopyChange.BROKEN, CopyChange.KEPT) for each in changes) else 0
 
 
 def _report_copies(changes: Sequence[DeliveredCopy]) -> None:
@@ -211,7 +226,7 @@ def _backup(changed: DeliveredCopy) -> str:
 @click.argument("wanted", metavar="[WHAT]", type=_parameter(select), default="all")
 @in_course
 def check(wanted: list[Exercise], course: Path) -> int:
-    """Check saved answers: 2.1, a lesson (02) or all.
+    """Check saved answers: 2.1, 2.x (in your copy of the lesson), a lesson (02) or all.
 
     It reads the notebooks in my-course/, or else in exercises/, as JupyterLab saved them. The exit status is 0 if all
     answers are correct, otherwise 1.
@@ -230,7 +245,7 @@ def check(wanted: list[Exercise], course: Path) -> int:
 def _checked(check_process: CheckProcess, exercise: Exercise, answer: Answer | NotebookError) -> CheckedExercise:
     """Check one answer, and remember the verdict."""
     if isinstance(answer, NotebookError):
-        advice = f"To keep a copy of it and start again: taskqueue-course reset {exercise.lesson}"
+        advice = f"To keep a copy of it and start again: taskqueue-course reset {whole_notebook(exercise)}"
         return CheckedExercise(exercise, None, (f"{answer}.\n{advice}",))
     verdict = check_process.check(exercise, answer)
     api.remember(verdict)
@@ -278,9 +293,9 @@ def _list_lesson(of_lesson: list[CheckedExercise]) -> None:
 def progress() -> None:
     """Show which part of the course is solved."""
     solved = progress_file.solved()
-    left = [exercise for exercise in exercises() if exercise.number not in solved]
+    following = next_exercise(solved)
     console().print(progress_table(solved))
-    click.echo(f"\nNext: {left[0].number} {left[0].title}" if left else "\nAll exercises are solved.")
+    click.echo(f"\nNext: {following.number} {following.title}" if following else "\nAll exercises are solved.")
 
 
 @click.command()
@@ -328,7 +343,7 @@ def _to_reset(what: str) -> list[Exercise] | str:
 @click.option("--yes", is_flag=True, help="Don't ask before all exercises are reset.")
 @in_course
 def reset(wanted: list[Exercise] | str, yes: bool, course: Path) -> int:
-    """Start 2.1, a lesson (02) or all again; with a backup.
+    """Start 2.1, 2.x, a lesson (02) or all again; with a backup.
 
     It puts the original stubs into the answer cells, and keeps the previous notebook in backups/, beside the notebook.
     Your notes and your answers to other exercises stay, and solved exercises still count as solved. With the name of a
@@ -343,7 +358,7 @@ def reset(wanted: list[Exercise] | str, yes: bool, course: Path) -> int:
         return 1
     changed: list[Exercise] = []
     try:
-        for restored in restore(course, wanted, datetime.now()):
+        for restored in put_back(course, wanted, datetime.now()):
             say(_report(restored))
             changed += restored.exercises
     except NotebookError as error:

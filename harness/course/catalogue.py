@@ -281,8 +281,8 @@ def _cells(exercise: Exercise, folder: str) -> dict[str, str]:
     return {name: sources[name] for name in exercise.files}
 
 
-def _path(lesson: str, folder: str) -> Path:
-    notebooks = sorted((ROOT / folder).glob(f"{lesson}_*.ipynb"))
+def _path(lesson: str, folder: str, course: Path = ROOT) -> Path:
+    notebooks = sorted((course / folder).glob(f"{lesson}_*.ipynb"))
     if not notebooks:
         raise CourseError(f"the {folder} of lesson {lesson} are not installed; they are in {folder}/")
     return notebooks[0]
@@ -315,24 +315,37 @@ def lesson_file(lesson: str) -> str:
 
 
 @cache
-def lesson_notebook(lesson: str) -> Notebook:
-    """Return a lesson's original notebook. Don't change it, because it is cached.
+def lesson_notebook(lesson: str, course: Path = ROOT) -> Notebook:
+    """Return a lesson's original notebook in the folder of a course. Don't change it, because it is cached.
 
     Raises:
         CourseError: the lesson isn't installed.
     """
-    return read(_path(lesson, "notebooks"))
+    return read(_path(lesson, "notebooks", course))
 
 
 @cache
-def exercise_notebook(lesson: str) -> Notebook:
+def exercise_notebook(lesson: str, course: Path = ROOT) -> Notebook:
     """Return a lesson's original exercise notebook, made from the solutions. Don't change it, because it is cached.
+
+    Args:
+        lesson: its number ("01").
+        course: the folder that holds solutions/.
 
     Raises:
         CourseError: the solutions are not installed.
     """
-    path = _path(lesson, "solutions")
-    return to_exercise(read(path), path.name)
+    return original_exercise(course, _path(lesson, "solutions", course).name)
+
+
+def original_exercise(course: Path, name: str) -> Notebook:
+    """Return an exercise notebook without answers: from its solution, or from exercises/ if the solution isn't there.
+
+    Raises:
+        NotebookError: neither can be read.
+    """
+    solution = course / "solutions" / name
+    return to_exercise(read(solution), name) if solution.exists() else read(course / "exercises" / name)
 
 
 def body(source: str) -> str:

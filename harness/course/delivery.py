@@ -1,20 +1,23 @@
 """The learner's own copies of lessons and exercises in my-course/: how they are made, updated and reset."""
 
+import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Literal
 
-from harness.course.catalogue import ROOT
+from harness.course.catalogue import ROOT, Exercise, original_exercise
 from harness.course.state_file import locked
-from harness.course.workspace import FOLDER
+from harness.course.workspace import FOLDER, Restored, answers_folder, restore
 from harness.errors import CourseError, NotebookError, quoted
 from harness.notebooks import files
 from harness.notebooks.copies import (
     MY_COURSE,
+    PAGE_FILES,
     PAGES,
     copy_name,
     is_untouched,
@@ -26,10 +29,10 @@ from harness.notebooks.copies import (
     version,
 )
 from harness.notebooks.files import Notebook, read, read_saved
-from harness.notebooks.stubs import is_stub, to_exercise
+from harness.notebooks.stubs import digest, is_stub
 
-_PAGES = ("notebooks/GLOSSARY.md", "notebooks/images/*", "harness/FIDELITY.md")
 _LOCK = ".lock"
+_SYNCED = ".answers.json"  # in MY_COURSE: digests of the notebooks in exercises/ whose answers the copies contain
 _PATIENCE = 60.0  # seconds
 
 
@@ -43,6 +46,7 @@ class CopyChange(StrEnum):
     RESET = "reset"
     BROKEN = "broken"  # it can't be read, and stays as it is
     SAVED = "saved"  # in exercises/
+    KEPT = "kept"  # in exercises/, because it may contain newer answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +96,12 @@ def update(course: Path, names: Sequence[str], now: datetime) -> list[DeliveredC
         names: the names of copies; if empty, all copies for which a new version exists.
         now: the local time, for the names of backups.
 
+    Returns:
+        The copies that were updated or can't be read.
+
     Raises:
         CourseError: a name isn't the name of a copy, or the folder can't be written.
-        NotebookError: one of the named copies can't be read, or no backup can be made.
+        NotebookError: no backup can be made.
     """
     originals = _originals(course_source(course))
     wanted = [_known(name, originals) for name in names] or [*originals]
@@ -124,22 +131,41 @@ def start_again(course: Path, name: str, now: datetime) -> DeliveredCopy:
     return DeliveredCopy(path, CopyChange.RESET, backup)
 
 
-def save_answers(course: Path, now: datetime) -> list[DeliveredCopy]:
+def put_back(course: Path, wanted: list[Exercise], now: datetime) -> Iterator[Restored]:
+    """Put the original cells of exercises back, as `restore` does, while no other command changes the copies.
+
+    Args:
+        course: the folder that holds my-course/ or exercises/.
+        wanted: the exercises, in order.
+        now: the local time, for the names of backups.
+
+    Raises:
+        CourseError: the folder can't be written, or the solutions are not installed.
+        NotebookError: see `restore`.
+    """
+    with _changing(course) if answers_folder(course).name == MY_COURSE else nullcontext():
+        yield from restore(course, wanted, now, course_source(course))
+
+
+def save_answers(course: Path, now: datetime, *, force: bool = False) -> list[DeliveredCopy]:
     """Write the answers of the copies into exercises/, which git tracks.
+
+    A notebook in exercises/ that changed since the last call, for example because of a `git pull`, stays as it is.
 
     Args:
         course: the folder that holds my-course/ and exercises/.
         now: the local time, for the names of backups. A notebook in exercises/ that has answers is backed up.
+        force: replace a notebook that changed, too.
 
     Returns:
-        The notebooks in exercises/ that changed, and the copies that can't be read.
+        The notebooks in exercises/ that were written or may contain newer answers, and the copies that can't be read.
     """
     changes = list[DeliveredCopy]()
     with _changing(course) as folder:
         for path in sorted(folder.glob("[0-9]*.ipynb")):
             original = source_path(path.name)
             if original.startswith(f"{FOLDER}/"):
-                changes += _save_answers(course, path, Path(original).name, now)
+                changes += _save_answers(course, path, Path(original).name, now, force)
     return changes
 
 
@@ -151,16 +177,25 @@ def last_saved(course: Path) -> Path:
     return max(filter(_was_used, copies), key=lambda path: path.stat().st_mtime, default=copies[0])
 
 
+def first_lesson(*courses: Path) -> Path:
+    """Return the first lesson in notebooks/ of the first of these folders that has lessons.
+
+    Raises:
+        NotebookError: none of them has lessons.
+    """
+    for course in courses:
+        for path in sorted((course / "notebooks").glob("[0-9]*.ipynb")):
+            return path
+    raise NotebookError(f"{courses[0]} holds no lessons in notebooks/; run this in the repository's top folder")
+
+
 def course_source(course: Path) -> Path:
     """Return the folder that holds notebooks/, exercises/ and solutions/ for the copies of a course.
 
     Raises:
         NotebookError: neither the course nor the course to which this package belongs has lessons.
     """
-    source = next((folder for folder in (course, ROOT) if any((folder / "notebooks").glob("[0-9]*.ipynb"))), None)
-    if source is None:
-        raise NotebookError(f"{course} holds no lessons in notebooks/; run this in the repository's top folder")
-    return source
+    return first_lesson(course, ROOT).parents[1]
 
 
 def _was_used(path: Path) -> bool:
@@ -175,13 +210,7 @@ def _originals(source: Path) -> dict[str, Notebook]:
     lessons = [path for path in files.find(source, "notebooks") if copy_name(path.as_posix())]
     found = {copy_name(path.as_posix()): to_copy(read(path), "notebooks") for path in lessons}
     names = [path.name for path in files.find(source, "solutions") or files.find(source, FOLDER)]
-    return found | {copy_name(f"{FOLDER}/{name}"): to_copy(_exercise(source, name), FOLDER) for name in names}
-
-
-def _exercise(source: Path, name: str) -> Notebook:
-    """Return an exercise notebook without answers. It is made from its solution, if the course has the solutions."""
-    solution = source / "solutions" / name
-    return to_exercise(read(solution), name) if solution.exists() else read(source / FOLDER / name)
+    return found | {copy_name(f"{FOLDER}/{name}"): to_copy(original_exercise(source, name), FOLDER) for name in names}
 
 
 def _known(name: str, originals: dict[str, Notebook]) -> str:
@@ -237,6 +266,9 @@ def _make(course: Path, path: Path, new: Notebook) -> DeliveredCopy:
             trouble = str(error)
         else:
             if not is_stub(answered):
+                _remember(path.parent, earlier.name, answered)
+                original = original_exercise(course_source(course), earlier.name)
+                _exchange_texts(answered, original, to_copy(original, FOLDER))
                 files.write(path, files.dump(merged(new, answered)))
                 _keep_time(path, earlier.stat())
                 return DeliveredCopy(path, CopyChange.MADE)
@@ -262,7 +294,7 @@ def _keep_time(path: Path, was: os.stat_result) -> None:
     os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
 
 
-def _save_answers(course: Path, path: Path, name: str, now: datetime) -> Iterator[DeliveredCopy]:
+def _save_answers(course: Path, path: Path, name: str, now: datetime, force: bool) -> Iterator[DeliveredCopy]:
     target = course / FOLDER / name
     try:
         mine = read_saved(path)
@@ -271,35 +303,75 @@ def _save_answers(course: Path, path: Path, name: str, now: datetime) -> Iterato
         return
     if is_untouched(mine):  # exercises/ may contain answers from another computer
         return
-    text = files.dump(_with_answers(_exercise(course_source(course), name), mine))
-    if target.exists() and target.read_bytes() == text.encode():
-        return
-    backup = files.back_up(target, now) if target.exists() and not _is_stub(target) else None
-    files.write(target, text)
-    yield DeliveredCopy(target, CopyChange.SAVED, backup)
+    answered = _with_answers(original_exercise(course_source(course), name), mine)
+    text, backup = files.dump(answered), None
+    if not target.exists() or target.read_bytes() != text.encode():
+        state, trouble = _compared(target, path.parent)
+        if state == "newer" and not force:
+            yield DeliveredCopy(target, CopyChange.KEPT, trouble=trouble)
+            return
+        backup = files.back_up(target, now) if state != "stub" else None
+        files.write(target, text)
+        yield DeliveredCopy(target, CopyChange.SAVED, backup)
+    _remember(path.parent, name, answered)
+
+
+def _compared(target: Path, folder: Path) -> tuple[Literal["stub", "synced", "newer"], str]:
+    """Compare a notebook in exercises/ with the answers that its copy contains.
+
+    Returns:
+        "stub" if it has no answers or doesn't exist, "synced" if the copy contained its answers at some time, or else
+        "newer", and the reason if it can't be read.
+    """
+    if not target.exists():
+        return "stub", ""
+    try:
+        there = read_saved(target)
+    except NotebookError as error:
+        return "newer", str(error)
+    if is_stub(there):
+        return "stub", ""
+    return "synced" if _synced(folder).get(target.name) == digest(there) else "newer", ""
+
+
+def _synced(folder: Path) -> dict[str, object]:
+    try:
+        found = json.loads((folder / _SYNCED).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _remember(folder: Path, name: str, answered: Notebook) -> None:
+    """Remember that a copy contains the answers of a notebook in exercises/."""
+    files.write(folder / _SYNCED, json.dumps(_synced(folder) | {name: digest(answered)}, indent=1))
 
 
 def _with_answers(exercise: Notebook, mine: Notebook) -> Notebook:
     """Return an exercise notebook with the learner's cells from its copy. The course's text keeps its own links."""
     new = to_copy(exercise, FOLDER)
     result = merged(new, mine)
-    own = {(there.id, there.source): here.source for here, there in zip(exercise.cells, new.cells, strict=True)}
-    for cell in result.cells:
-        cell.source = own.get((cell.get("id"), cell.source), cell.source)
+    _exchange_texts(result, new, exercise)
     result.metadata = exercise.metadata
     return result
 
 
-def _is_stub(path: Path) -> bool:
-    try:
-        return is_stub(read_saved(path))
-    except NotebookError:
-        return False
+def _exchange_texts(notebook: Notebook, here: Notebook, there: Notebook) -> None:
+    """Replace the texts of one notebook by those of another one, which has the same cells with other links.
+
+    Args:
+        notebook: the notebook that is changed. Texts that the learner has changed stay.
+        here: the notebook with the texts to replace.
+        there: the notebook with the new texts.
+    """
+    texts = {(one.id, one.source): other.source for one, other in zip(here.cells, there.cells, strict=True)}
+    for cell in notebook.cells:
+        cell["source"] = texts.get((cell.get("id"), cell.get("source")), cell.get("source"))
 
 
 def _deliver_pages(source: Path, folder: Path) -> None:
     """Write the pages and pictures to which notebooks link."""
-    for path in (path for pattern in _PAGES for path in source.glob(pattern) if path.is_file()):
+    for path in (path for pattern in PAGE_FILES for path in source.glob(pattern) if path.is_file()):
         inside = path.relative_to(source).as_posix()
         target, data = folder / PAGES / page_name(inside), path.read_bytes()
         if path.suffix == ".md":

@@ -8,12 +8,15 @@ from itertools import groupby
 from pathlib import Path
 
 from harness.course.catalogue import (
+    ROOT,
     Exercise,
     exercise_file,
     exercise_key,
     exercise_notebook,
     exercises,
     find_exercise,
+    lesson_file,
+    lesson_notebook,
     lessons,
 )
 from harness.errors import CourseError, MagicError, NotebookError, quoted
@@ -21,6 +24,7 @@ from harness.notebooks import files
 from harness.notebooks.cells import cell_body, cell_target, magic_first
 from harness.notebooks.copies import MY_COURSE, copy_name, to_copy
 from harness.notebooks.files import CONFLICT, Cell, Notebook, read_saved
+from harness.notebooks.stubs import grade_id
 
 # A learner's answers, read from a saved exercise notebook without a kernel.
 
@@ -95,21 +99,29 @@ def read_answer(notebook: Notebook, exercise: Exercise) -> Answer:
     return Answer(files, remarks=tuple(remarks))
 
 
-def find_cells(notebook: Notebook, exercise: Exercise, name: str) -> list[int]:
+def _find_cells(notebook: Notebook, exercise: Exercise, name: str, original: Cell) -> list[int]:
     """Return the indices of the cells that write a file, or else the index of the original cell, if it still exists."""
-    places, original = list(cell_places(notebook)), _place(1, original_cell(exercise, name))
+    places = list(cell_places(notebook))
     writing = [place.position - 1 for place in places if place.writes(exercise) == name]
-    return writing or [place.position - 1 for place in places if place.names & original.names][:1]
+    return writing or [place.position - 1 for place in places if place.names & _place(1, original).names][:1]
 
 
-def original_cell(exercise: Exercise, name: str) -> Cell:
-    """Return the cell that writes a file of an exercise, as the course delivers it.
+def _original_cell(exercise: Exercise, name: str, source: Path = ROOT) -> Cell:
+    """Return the cell that writes a file of an exercise, as the course in the folder `source` delivers it.
 
     Raises:
-        CourseError: the solutions, from which it is made, are not installed.
+        CourseError: the solutions, from which it is made, are not installed, or they don't contain it.
     """
-    cells = exercise_notebook(exercise.lesson).cells
-    return next(cell for cell in cells if _place(1, cell).writes(exercise) == name)
+    for cell in _original_cells(exercise, source):
+        if _place(1, cell).writes(exercise) == name:
+            return cell
+    raise CourseError(f"the course in {source} has no cell that writes {name}")
+
+
+def _original_cells(exercise: Exercise, source: Path) -> list[Cell]:
+    """Return the cells of the notebook that contains an exercise."""
+    found = (lesson_notebook if exercise.is_small else exercise_notebook)(exercise.lesson, source)
+    return list(found.cells)
 
 
 def cell_places(notebook: Notebook) -> Iterator[Place]:
@@ -120,15 +132,13 @@ def cell_places(notebook: Notebook) -> Iterator[Place]:
 
 def _place(position: int, cell: Cell) -> Place:
     """Read a cell in which any field may be missing or of another type."""
-    source, count, metadata = cell.get("source"), cell.get("execution_count"), cell.get("metadata")
-    grader = metadata.get("nbgrader") if isinstance(metadata, dict) else None
-    names = (cell.get("id"), grader.get("grade_id") if isinstance(grader, dict) else None)
+    source, count = cell.get("source"), cell.get("execution_count")
     return Place(
         position,
         kind=str(cell.get("cell_type")),
         source=magic_first(_clean(source)) if isinstance(source, str) else "",
         count=count if isinstance(count, int) else 0,
-        names=frozenset(name for name in names if isinstance(name, str)),
+        names=frozenset(name for name in (cell.get("id"), grade_id(cell)) if name and isinstance(name, str)),
     )
 
 
@@ -155,7 +165,7 @@ def _remarks(place: Place, copies: list[Place]) -> Iterator[str]:
 def _why_missing(places: list[Place], exercise: Exercise, name: str) -> str:
     """Return the most likely reason why no cell writes a file, and what to do."""
     try:
-        original = _place(1, original_cell(exercise, name))
+        original = _place(1, _original_cell(exercise, name))
     except CourseError:
         return f"The notebook doesn't contain the cell that writes {name}."
     magic = original.first_line
@@ -211,21 +221,15 @@ def answers_folder(course: Path) -> Path:
 
 
 def select(what: str) -> list[Exercise]:
-    """Return the exercises that an argument selects: one ("2.1"), all of a lesson ("02" or "2"), or all ("all").
+    """Return the exercises that a text selects: one ("2.1" or "2.x"), those of a lesson ("02" or "2"), or all ("all").
 
     Raises:
-        CourseError: the argument selects no exercise, or a small exercise, which can be checked only in its lesson.
+        CourseError: it selects none.
     """
     if what == "all":
         return list(exercises())
     if not what.isdecimal():
-        exercise = find_exercise(what)
-        if exercise.is_small:
-            raise CourseError(
-                f"{what} is a cell of lesson {exercise.lesson}, so this command doesn't handle it. Open the lesson, "
-                "run the cell, and then run the check below it"
-            )
-        return [exercise]
+        return [find_exercise(what)]
     known = {lesson.number: list(lesson.exercises) for lesson in lessons()}
     found = known.get(what.zfill(2))
     if found is None:
@@ -245,12 +249,38 @@ def notebook_path(course: Path, lesson: str) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
+def _answer_path(course: Path, exercise: Exercise) -> Path:
+    """Return the path of the notebook that contains an exercise, as `notebook_path` does.
+
+    Raises:
+        CourseError: it is a small exercise, and the learner has no copy of its lesson.
+    """
+    path = notebook_path(course, exercise.lesson)
+    if exercise.is_small:
+        path = path.with_name(copy_name(f"notebooks/{lesson_file(exercise.lesson)}"))
+        if path.parent.name != MY_COURSE or not path.exists():
+            raise CourseError(
+                f"{exercise.number} is a cell of lesson {exercise.lesson}, and you have no copy of this lesson in "
+                f"{MY_COURSE}/. To make the copies: taskqueue-course copies"
+            )
+    return path
+
+
+def whole_notebook(exercise: Exercise) -> str:
+    """Return what `reset` needs to start the whole notebook of an exercise again: a lesson or the name of a copy."""
+    return copy_name(f"notebooks/{lesson_file(exercise.lesson)}") if exercise.is_small else exercise.lesson
+
+
 def read_answers(course: Path, wanted: list[Exercise]) -> Iterator[tuple[Exercise, Answer | NotebookError]]:
-    """Yield each of the exercises with its answer, or with the error of a notebook that can't be read."""
+    """Yield each of the exercises with its answer, or with the error of a notebook that can't be read.
+
+    Raises:
+        CourseError: the learner has no copy of the lesson that contains a small exercise.
+    """
     notebook: Notebook | NotebookError
-    for lesson, group in groupby(wanted, key=lambda exercise: exercise.lesson):
+    for path, group in groupby(wanted, key=lambda exercise: _answer_path(course, exercise)):
         try:
-            notebook = read_saved(notebook_path(course, lesson))
+            notebook = read_saved(path)
         except NotebookError as error:
             notebook = error
         for exercise in group:
@@ -274,37 +304,41 @@ class Restored:
     trouble: str = ""
 
 
-def restore(course: Path, wanted: list[Exercise], now: datetime) -> Iterator[Restored]:
+def restore(course: Path, wanted: list[Exercise], now: datetime, source: Path = ROOT) -> Iterator[Restored]:
     """Put the original cells of exercises back, and yield each notebook of theirs. Changed ones are backed up first.
 
     Args:
         course: the folder of the course.
         wanted: the exercises, in order.
         now: the local time, for the names of backups.
+        source: the folder of the course that delivers the original cells.
 
     Raises:
+        CourseError: the solutions, from which the original cells are made, are not installed, or the learner has no
+            copy of the lesson that contains a small exercise.
         NotebookError: a notebook can't be written, or can't be read and not all of its exercises are wanted.
     """
-    for lesson, group in groupby(wanted, key=lambda exercise: exercise.lesson):
-        in_lesson, path = tuple(group), notebook_path(course, lesson)
+    for path, group in groupby(wanted, key=lambda exercise: _answer_path(course, exercise)):
+        in_lesson = tuple(group)
+        first = in_lesson[0]
         try:
             notebook = read_saved(path)
         except NotebookError as error:
-            if len(in_lesson) < len(select(lesson)):
+            if first.is_small or len(in_lesson) < len(select(first.lesson)):
                 raise NotebookError(
                     f"{error}.\nThis notebook can't be read, so a single exercise in it can't be reset. To keep a copy "
-                    f"and reset the whole notebook: taskqueue-course reset {lesson}"
+                    f"and reset the whole notebook: taskqueue-course reset {whole_notebook(first)}"
                 ) from None
-            backup = _replace(path, _original_notebook(lesson, path), now)
+            backup = _replace(path, _original_notebook(first.lesson, path, source), now)
             yield Restored(path, in_lesson, backup, str(error))
         else:
-            changed = tuple(exercise for exercise in in_lesson if _put_back(notebook, exercise))
+            changed = tuple(exercise for exercise in in_lesson if _put_back(notebook, exercise, source))
             yield Restored(path, changed, _replace(path, notebook, now) if changed else None)
 
 
-def _original_notebook(lesson: str, path: Path) -> Notebook:
+def _original_notebook(lesson: str, path: Path, source: Path) -> Notebook:
     """Return an exercise notebook as the course delivers it to a path."""
-    original = exercise_notebook(lesson)
+    original = exercise_notebook(lesson, source)
     return to_copy(original, FOLDER) if path.parent.name == MY_COURSE else original
 
 
@@ -317,19 +351,19 @@ def _replace(path: Path, notebook: Notebook, now: datetime) -> Path | None:
     return backup
 
 
-def _put_back(notebook: Notebook, exercise: Exercise) -> bool:
+def _put_back(notebook: Notebook, exercise: Exercise, source: Path) -> bool:
     """Put the original cells of an exercise back, and return whether that changed the notebook."""
-    changes = [_put_back_cell(notebook, exercise, name) for name in exercise.files]
+    changes = [_put_back_cell(notebook, exercise, name, source) for name in exercise.files]
     return any(changes)
 
 
-def _put_back_cell(notebook: Notebook, exercise: Exercise, name: str) -> bool:
+def _put_back_cell(notebook: Notebook, exercise: Exercise, name: str, source: Path) -> bool:
     """Replace all cells that write a file with the original one. If none exists, insert it where it was."""
-    original = original_cell(exercise, name)
-    places = find_cells(notebook, exercise, name)
+    original = _original_cell(exercise, name, source)
+    places = _find_cells(notebook, exercise, name, original)
     if [_essence(notebook.cells[place]) for place in places] == [_essence(original)]:
         return False
-    at = places[0] if places else _original_place(original, notebook, exercise)
+    at = places[0] if places else _original_place(original, notebook, _original_cells(exercise, source))
     notebook.cells = [cell for place, cell in enumerate(notebook.cells) if place not in places]
     notebook.cells.insert(at, _fresh(original, notebook))
     return True
@@ -340,8 +374,9 @@ def _essence(cell: Cell) -> tuple[str, str]:
 
 
 def _fresh(original: Cell, notebook: Notebook) -> Cell:
-    """Return a copy of a cell with an id that the notebook doesn't use yet."""
+    """Return a copy of a code cell without outputs, with an id that the notebook doesn't use yet."""
     cell = copy.deepcopy(original)
+    cell.update(outputs=[], execution_count=None)
     used = {other.get("id") for other in notebook.cells}
     while cell["id"] in used:
         cell["id"] += "-again"
@@ -350,9 +385,8 @@ def _fresh(original: Cell, notebook: Notebook) -> Cell:
     return cell
 
 
-def _original_place(original: Cell, notebook: Notebook, exercise: Exercise) -> int:
-    """Return the index for a deleted cell: below the nearest cell above it that still exists."""
-    cells = exercise_notebook(exercise.lesson).cells
+def _original_place(original: Cell, notebook: Notebook, cells: list[Cell]) -> int:
+    """Return the index for a deleted cell: below the nearest of the original `cells` above it that still exists."""
     for above in reversed(cells[: cells.index(original)]):
         for place, cell in enumerate(notebook.cells):
             if cell.get("source") == above.source or _heading(cell) == _heading(above) != "":

@@ -114,7 +114,8 @@ def members(names: dict[str, Any], owners: list[str]) -> list[str]:
         return []
     if isinstance(value, ModuleType) and hasattr(value, "__all__"):
         return list(value.__all__)
-    own = getattr(value, "tables", None) or getattr(value, "fields", None) or ()
+    lists = (getattr(value, name, None) for name in ("tables", "fields"))  # lists only in pydal's DAL and Table
+    own = next((found for found in lists if found and isinstance(found, list)), [])
     keys = [name for name in value if isinstance(name, str)] if isinstance(value, dict) else []
     every = dict.fromkeys([*own, *keys, *dir(value)])
     return [name for name in every if name.isidentifier() and not keyword.iskeyword(name)]

@@ -12,15 +12,17 @@ import json
 import posixpath
 import re
 import sys
+from fnmatch import fnmatchcase
 from hashlib import sha256
 from itertools import chain
 
 from harness.notebooks.files import Cell, Notebook
 from harness.notebooks.normal_form import give_ids, normalise
-from harness.notebooks.stubs import DIGEST, digest, grade_id, origin
+from harness.notebooks.stubs import BLANK, DIGEST, digest, grade_id, origin
 
+PAGE_FILES = ("notebooks/GLOSSARY.md", "notebooks/images/*", "harness/FIDELITY.md")  # delivered beside the copies
 MY_COURSE = "my-course"  # the learner's folder
-PAGES = "course-pages"  # in MY_COURSE; harness/classroom/jupyter/ hides it
+PAGES = "course-pages"  # in MY_COURSE; harness/classroom/server_extension.py hides it
 
 _DELIVERED = "course_copy"  # in the metadata of a copy, which JupyterLab keeps when it saves
 # What a kernel reports about this Python. JupyterLab marks a notebook as modified if its metadata has anything else.
@@ -38,6 +40,11 @@ _SOURCE = re.compile(r"(?:.*/)?(notebooks|exercises)/(\d\d)_(\w+\.ipynb)")
 _COPY = re.compile(r"(\d\d)(a_lesson|b_exercises)_(\w+\.ipynb)")
 _KINDS = {"notebooks": "a_lesson", "exercises": "b_exercises"}
 _FOLDERS = {kind: folder for folder, kind in _KINDS.items()}
+# Code, or an inline link or picture with its text and its target.
+_INLINE = re.compile(
+    r"```.*?```|`[^`\n]*`|!?\[([^\[\]\n]*)\]\(<?(?![a-z][a-z0-9+.-]*:)([^\s()<>#]+)[^()\n]*\)",
+    re.IGNORECASE | re.DOTALL,
+)
 # The target of an inline link or picture, and that of a reference, without the fragment.
 _LINK = re.compile(r"(\]\(<?|^\[[^\]\n]+\]: *<?)(?![a-z][a-z0-9+.-]*:)([^\s()<>#]+)", re.IGNORECASE | re.MULTILINE)
 
@@ -60,12 +67,18 @@ def source_path(name: str) -> str:
 
 
 def page_name(path: str) -> str:
-    """Return the path below PAGES of a page or picture ("notebooks/images/a.svg" becomes "images/a.svg")."""
-    return path.partition("/")[2]
+    """Return the path below PAGES of a page or picture ("notebooks/images/a.svg" becomes "images/a.svg").
+
+    Returns:
+        The path, or "" for a file that isn't delivered.
+    """
+    return path.partition("/")[2] if any(fnmatchcase(path, page) for page in PAGE_FILES) else ""
 
 
 def relink(source: str, folder: str, place: str = "") -> str:
     """Return Markdown whose links lead to the copies and to the pages beside them.
+
+    An inline link to a file that isn't delivered becomes text, because a copy may be in a folder without the course.
 
     Args:
         source: the Markdown.
@@ -73,11 +86,16 @@ def relink(source: str, folder: str, place: str = "") -> str:
         place: its folder in MY_COURSE (PAGES for a page).
     """
 
-    def link(match: re.Match[str]) -> str:
-        path = posixpath.normpath(posixpath.join(folder, match[2]))
-        copied = copy_name(path) or posixpath.join(PAGES, page_name(path))
-        return f"{match[1]}{posixpath.relpath(copied, place or '.')}"
+    def delivered(target: str) -> str:
+        path = posixpath.normpath(posixpath.join(folder, target))
+        page = page_name(path)
+        return copy_name(path) or (posixpath.join(PAGES, page) if page else "")
 
+    def link(match: re.Match[str]) -> str:
+        copied = delivered(match[2])
+        return f"{match[1]}{posixpath.relpath(copied, place or '.')}" if copied else match[0]
+
+    source = _INLINE.sub(lambda match: match[1] if match[2] and not delivered(match[2]) else match[0], source)
     return _LINK.sub(link, source)
 
 
@@ -119,13 +137,19 @@ def merged(new: Notebook, old: Notebook) -> Notebook:
     one unless the course has changed it, too. A cell that the learner added stays below the same cell. Cells that the
     learner deleted are inserted again.
 
+    An exercise notebook that isn't a copy has no digests of its cells. If it is from another version of the course,
+    only answers and added cells are kept, because any other difference may be a change of the course.
+
     Args:
         new: the new version, which isn't changed.
-        old: the learner's notebook: a copy, or any other notebook with the same cells.
+        old: the learner's notebook: a copy, or an exercise notebook with the texts of a copy.
     """
     result = copy.deepcopy(new)
     before = _delivered(old).get("cells")
-    delivered = before if isinstance(before, dict) else {}
+    is_same = not before and origin(old) == origin(new) != ""
+    delivered = (
+        {cell.id: _digest(cell) for cell in new.cells} if is_same else before if isinstance(before, dict) else {}
+    )
     known = {cell.get("id") or grade_id(cell) for cell in old.cells}
     at = -1  # the index of the cell above
     for cell in old.cells:
@@ -138,7 +162,8 @@ def merged(new: Notebook, old: Notebook) -> Notebook:
             continue
         at, fresh = place, _digest(result.cells[place])
         known.add(result.cells[at].id)
-        if mine not in (fresh, was) and (_is_code(cell) or fresh == was):
+        may_be_old = not delivered and not (_is_code(result.cells[at]) and BLANK in result.cells[at].source)
+        if mine not in (fresh, was) and (_is_code(cell) or fresh == was) and not may_be_old:
             replaced = result.cells[at]
             result.cells[at] = _blank(cell)
             result.cells[at].update(id=replaced.id, metadata=replaced.metadata)

@@ -20,7 +20,8 @@ from harness.notebooks.normal_form import normalise
 
 BEGIN = "### BEGIN SOLUTION"
 END = "### END SOLUTION"
-STUB = "...  # YOUR CODE HERE"
+BLANK = "# YOUR CODE HERE"  # in each answer cell of an exercise notebook
+STUB = f"...  {BLANK}"
 START = "### START"  # begins a line of the starting code, if that differs from STUB
 DIGEST = "course_stub"  # in the notebook's metadata, which JupyterLab keeps when it saves
 _EXERCISE_CELL = re.compile(r"ex(\d+)[-_]\d+[-_]")  # begins a cell's id, or its grade_id of nbgrader

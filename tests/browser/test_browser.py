@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from harness.classroom.jupyterlab import COURSE_FILES
 from harness.course.catalogue import find_exercise, find_prediction, lesson_notebook
 from harness.notebooks import files
 from harness.notebooks.copies import copy_name
@@ -84,7 +85,7 @@ def test_copies_are_listed_alone_link_to_each_other_and_open_unmodified(window, 
     assert listed.all_inner_texts() == names
     top = set(lesson.page.evaluate(TOP_FOLDER))
     assert "my-course" in top
-    assert not top & {"notebooks", "exercises", "solutions"}
+    assert not top & set(COURSE_FILES)
     lesson.page.locator('.jp-NotebookPanel:visible a[href*="01b_exercises"]').last.click()
     exercises = window.notebook(f"my-course/{names[2]}")
     assert exercises.page.evaluate(MODIFIED) is False

@@ -13,7 +13,7 @@ import sysconfig
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,13 @@ from typing import Any
 import pytest
 from tornado.websocket import websocket_connect
 from traitlets.config.loader import PyFileConfigLoader
+from traitlets.utils.importstring import import_item
 
 from harness.classroom import jupyterlab as jupyterlab_module
 from harness.classroom.cli import main
-from harness.classroom.jupyterlab import CONFIG, arguments, has_display
+from harness.classroom.jupyterlab import CONFIG, COURSE_FILES, arguments, has_display
 from harness.course.delivery import deliver
-from harness.notebooks.copies import copy_name
+from harness.notebooks.copies import PAGES, copy_name
 from tests.hub.kernel import Kernel, leave
 from tests.support.desk import remember_nothing
 from tests.support.scratch import markdown, save
@@ -37,6 +38,7 @@ pytestmark = pytest.mark.notebook
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sysconfig.get_path("scripts")
 NEXT = re.compile(r"Next: \[[^\]]+\]\(([^)]+)\)$", re.MULTILINE)
+COPIED = {"JUPYTER_CONFIG_PATH": str(CONFIG)}  # a hub sets it to a copy of these settings, and postBuild copies them
 SECONDS = 120  # for anything that a kernel or a terminal does
 
 
@@ -84,6 +86,31 @@ def test_lab_opens_where_the_learner_left_off_and_prints_what_comes_next(course,
 def test_an_author_opens_the_committed_lessons_and_gets_no_copies(course, monkeypatch):
     assert served(course, monkeypatch, "--source")[0] == Path("notebooks/00_welcome.ipynb")
     assert not (course / "my-course").exists()
+
+
+def test_the_lists_of_folders_contain_all_that_a_learner_makes_and_no_file_of_the_course(tmp_path):
+    own = ["README.md", "harness", "notes.md", "Untitled.ipynb"]
+    for folder, names in {"": [*own, "mine"], "my-course": [*own, PAGES], "mine": [*own, PAGES]}.items():
+        for name in names:
+            (tmp_path / folder / name).mkdir(parents=True, exist_ok=True)
+    settings = json.loads((CONFIG / "jupyter_server_config.json").read_text(encoding="utf-8"))["ServerApp"]
+    manager = import_item(settings["contents_manager_class"])(root_dir=str(tmp_path))
+    manager.hidden_at_top = COURSE_FILES
+
+    def listed(path: str) -> list[str]:
+        return sorted(entry["name"] for entry in asyncio.run(manager.get(path))["content"])
+
+    assert listed("") == sorted(["Untitled.ipynb", "mine", "my-course", "notes.md"])
+    assert listed("my-course") == sorted(own)
+    assert listed("mine") == sorted([*own, PAGES])
+    manager.root_dir, manager.hidden_at_top = str(tmp_path / "my-course"), []
+    assert listed("/") == sorted(own)
+
+
+def test_the_course_has_no_other_files_at_the_top():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    at_top = {path.partition("/")[0] for path in listed.splitlines()}
+    assert {name for name in at_top if not name.startswith(".")} <= set(COURSE_FILES)
 
 
 def test_it_listens_on_this_machine_only(course):
@@ -138,11 +165,13 @@ class Way:
     """A way to start the course, as a document shows it.
 
     `command` starts the server; `page` is where the learner's browser begins; `path` is PATH in that place.
+    `environment` has other variables.
     """
 
     command: list[str]
     page: str = "/"
     path: str = os.defpath
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 def by_make() -> Way:
@@ -167,13 +196,15 @@ def by_hub() -> Way:
     exec(program.replace("/srv/course/.venv", sys.prefix), settings)
     spawner = settings["c"].Spawner
     *shell, script, name = spawner.cmd
-    return Way([*shell, script.replace("jupyterhub-singleuser", "jupyter lab"), name], spawner.default_url)
+    return Way(
+        [*shell, script.replace("jupyterhub-singleuser", "jupyter lab"), name], spawner.default_url, environment=COPIED
+    )
 
 
 def by_binder() -> Way:
-    """The lesson in the note on Binder; repo2docker starts the server in the top folder, after postBuild's copies."""
+    """The page in the note on Binder; repo2docker starts the server in the top folder, after postBuild's copies."""
     (page,) = re.findall(r"`\?urlpath=(\S+)`", document("notebooks/RUNNING.md"))
-    return Way(["jupyter", "lab"], f"/{page}", os.pathsep.join([SCRIPTS, os.defpath]))
+    return Way(["jupyter", "lab"], f"/{page}", os.pathsep.join([SCRIPTS, os.defpath]), COPIED)
 
 
 def document(name: str) -> str:
@@ -195,6 +226,7 @@ class Running:
     base: str
     token: str
     way: Way
+    home: Path
 
     def notebook(self, path: str) -> dict[str, Any]:
         """Return a notebook by its path below the server's root."""
@@ -236,9 +268,9 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
             (home / "jupyter_server_config.json").write_text(settings, encoding="utf-8")
             left = ("PYTEST_", "JUPYTER", "IPYTHON")
             kept = {name: value for name, value in os.environ.items() if not name.startswith(left)}
-            own = {"HOME": str(home), "JUPYTER_CONFIG_DIR": str(home), "PATH": way.path}
+            own = {"HOME": str(home), "JUPYTER_CONFIG_DIR": str(home), "PATH": way.path} | way.environment
             base, token, _ = stack.enter_context(jupyterlab(way.command, top, kept | own))
-            return Running(base, token, way)
+            return Running(base, token, way, home)
 
         yield started
 
@@ -257,6 +289,19 @@ def way_through(running: Running) -> Iterator[str]:
 def test_each_way_to_start_leads_through_all_copies_of_lessons_and_exercises(start, way):
     originals = [path.as_posix() for folder in ("notebooks", "exercises") for path in (ROOT / folder).glob("*.ipynb")]
     assert list(way_through(start(way))) == [f"my-course/{name}" for name in sorted(map(copy_name, originals))]
+
+
+def test_the_first_page_of_a_hub_is_the_notebook_that_was_saved_last(start):
+    running = start(by_hub)
+    saved = running.home / "my-course" / "02a_lesson_passing_data.ipynb"
+    before = saved.read_bytes()
+    try:
+        save(saved, markdown("# Mine"))
+        assert running.first_page() == f"/lab/tree/my-course/{saved.name}"
+    finally:
+        saved.write_bytes(before)
+    with urllib.request.urlopen(running.base + running.way.page, timeout=SECONDS) as answer:
+        assert "/login" in answer.geturl()
 
 
 @pytest.mark.parametrize("way", [by_make, by_hub])

@@ -17,6 +17,7 @@ from harness.classroom.screen import Program, in_terminal, refit, with_commands
 from harness.course.catalogue import exercises, find_exercise
 from harness.course.verdict import COMMAND, wrap
 from harness.errors import HarnessError
+from harness.notebooks import files
 from harness.state import VARIABLE, command
 from tests.support.desk import Desk, SameProcess, remember_nothing
 from tests.support.labs import shell
@@ -162,15 +163,44 @@ def test_giving_up_shows_the_solution(capsys: Said) -> None:
     assert "params=dict(old=second, new=first)" in capsys.readouterr().out
 
 
-def test_a_small_exercise_has_hints_and_a_solution_here_but_is_checked_in_its_lesson(capsys: Said) -> None:
+def test_a_small_exercise_has_hints_and_a_solution_here_and_needs_the_copy_of_its_lesson(
+    desk: Desk, capsys: Said
+) -> None:
     assert main(["hint", "1.x"]) == 0
     assert capsys.readouterr().out.startswith("Hint 1 of 3: ")
     assert main(["solution", "1.x"]) == 1
     assert "solution 1.x --give-up" in " ".join(capsys.readouterr().err.split())
     assert main(["solution", "1.x", "--give-up"]) == 0
     assert "params=dict(address=address)" in capsys.readouterr().out
-    assert main(["check", "1.x"]) == 2
-    assert "1.x is a cell of lesson 01" in capsys.readouterr().err
+    for name in ("check", "reset"):
+        assert main([name, "1.x"]) == 1
+        assert (
+            "1.x is a cell of lesson 01, and you have no copy of this lesson in my-course/" in capsys.readouterr().err
+        )
+
+
+def test_a_small_exercise_is_checked_and_reset_in_the_copy_of_its_lesson(
+    desk: Desk, capsys: Said, solved: set[str]
+) -> None:
+    assert main(["copies"]) == 0
+    path = desk.folder / "my-course" / "01a_lesson_first_task.ipynb"
+    fresh = files.read(path)
+    [stub] = [cell for cell in fresh.cells if cell.source.startswith("%%controller ex1_x")]
+    assert main(["check", "1.x"]) == 1
+    assert "1.x not attempted" in capsys.readouterr().out
+    answered = files.read(path)
+    answered.cells[fresh.cells.index(stub)].source = find_exercise("1.x").solution
+    path.write_text(files.dump(answered), encoding="utf-8")
+    assert main(["check", "1.x"]) == 0
+    assert solved == {"1.x"}
+    assert main(["reset", "1.x"]) == 0
+    assert "my-course/01a_lesson_first_task.ipynb: 1.x reset. Backup: " in " ".join(capsys.readouterr().out.split())
+    assert files.dump(files.read(path)) == files.dump(fresh)
+    path.write_text("{", encoding="utf-8")
+    assert main(["check", "1.x"]) == 1
+    assert main(["reset", "1.x"]) == 1
+    said = capsys.readouterr()
+    assert all(f"reset {path.name}" in " ".join(text.split()) for text in said)
 
 
 def test_reset_names_the_backup_and_what_to_do_in_jupyterlab(desk: Desk, capsys: Said, solved: set[str]) -> None:

@@ -10,8 +10,18 @@ from pathlib import Path
 import pytest
 
 from harness.classroom.cli import main
+from harness.course import delivery
 from harness.course.catalogue import find_exercise
-from harness.course.delivery import CopyChange, DeliveredCopy, deliver, last_saved, save_answers, start_again, update
+from harness.course.delivery import (
+    CopyChange,
+    DeliveredCopy,
+    deliver,
+    last_saved,
+    put_back,
+    save_answers,
+    start_again,
+    update,
+)
 from harness.course.workspace import read_answers
 from harness.errors import CourseError
 from harness.notebooks import files
@@ -53,6 +63,10 @@ def edit(path: Path, change: Callable[[files.Notebook], None]) -> bytes:
 
 def write_code(notebook: files.Notebook) -> None:
     notebook.cells[2].source = "b = 42"
+
+
+def answer(text: str) -> Callable[[files.Notebook], None]:
+    return lambda notebook: next(cell for cell in notebook.cells if cell.id == "ex1-1-answer").update(source=text)
 
 
 def changes(found: list[DeliveredCopy]) -> dict[str, CopyChange]:
@@ -145,6 +159,23 @@ def test_a_broken_copy_stays_until_it_is_started_again(course):
     assert is_untouched(files.read(copied))
 
 
+def test_the_command_reports_a_broken_copy_once_and_the_offers_of_other_copies(course, monkeypatch, capsys):
+    monkeypatch.chdir(course)
+    deliver(course)
+    edit(course / "my-course" / LESSON, write_code)
+    publish(course, "a = 2")
+    (course / "my-course" / EXERCISES).write_text("{", encoding="utf-8")
+    assert main(["copies", "--update", EXERCISES]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count(f"my-course/{EXERCISES} can't be read") == 1
+    assert said.count(f"A new version of my-course/{LESSON} exists") == 1
+    assert main(["copies", "--update"]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count(f"my-course/{EXERCISES} can't be read") == 1
+    assert "A new version" not in said
+    assert main(["copies"]) == 1
+
+
 @pytest.mark.parametrize("name", ["zz.ipynb", "01_first_task.ipynb"])
 def test_another_notebook_has_no_fresh_copy(course, name):
     with pytest.raises(CourseError, match=f"isn't a notebook of my-course/; its notebooks are {LESSON}"):
@@ -164,6 +195,30 @@ def test_answers_in_exercises_are_in_the_first_copy(course):
     assert last_saved(course).name == EXERCISES
 
 
+def test_the_first_copy_has_the_courses_newest_cells_and_the_learners_own(course):
+    answered = course / "exercises" / "01_first_task.ipynb"
+    titles = [cell.source for cell in files.read(course / "solutions" / "01_first_task.ipynb").cells]
+
+    def of_an_earlier_version(notebook: files.Notebook) -> None:
+        notebook.metadata["course_stub"] = "an earlier version"
+        notebook.cells[0].source, notebook.cells[1].source, notebook.cells[3].source = "# Old", "old()", "an answer"
+
+    edit(answered, of_an_earlier_version)
+    deliver(course)
+    made = sources(course / "my-course" / EXERCISES)
+    assert (made[1], made[3]) == (titles[1], "an answer")
+    assert made[0] not in ("# Old", titles[0])
+
+
+def test_the_first_copy_on_another_computer_has_the_notes_that_were_saved(course):
+    answered = course / "exercises" / "01_first_task.ipynb"
+    edit(answered, lambda notebook: notebook.cells[2].update(source="My note"))
+    deliver(course)
+    made = sources(course / "my-course" / EXERCISES)
+    assert made[2] == "My note"
+    assert "(01a_lesson_first_task.ipynb)" in made[0]
+
+
 def test_a_broken_notebook_in_exercises_gives_a_fresh_copy_and_a_message(course):
     (course / "exercises" / "01_first_task.ipynb").write_text("{", encoding="utf-8")
     made = next(each for each in deliver(course) if each.path.name == EXERCISES)
@@ -175,9 +230,6 @@ def test_answers_are_saved_in_exercises_with_a_backup_of_other_answers(course):
     deliver(course)
     assert save_answers(course, NOW) == []
     copied = course / "my-course" / EXERCISES
-
-    def answer(text: str) -> Callable[[files.Notebook], None]:
-        return lambda notebook: next(cell for cell in notebook.cells if cell.id == "ex1-1-answer").update(source=text)
 
     edit(copied, answer("%%controller ex1_1\nmine = 1"))
     [saved] = save_answers(course, NOW)
@@ -209,12 +261,45 @@ def test_an_untouched_copy_replaces_no_answers(course):
     assert answered.read_bytes() == kept
 
 
-def test_answers_replace_a_file_that_is_not_utf_8_with_a_backup(course):
+def test_newer_answers_in_exercises_are_replaced_only_by_force(course, monkeypatch, capsys):
+    monkeypatch.chdir(course)
+    answered, copied = course / "exercises" / "01_first_task.ipynb", course / "my-course" / EXERCISES
+    edit(answered, answer("%%controller ex1_1\nfirst = 1"))
+    deliver(course)
+    edit(copied, answer("%%controller ex1_1\nmine = 1"))
+    assert changes(save_answers(course, NOW)) == {answered.name: CopyChange.SAVED}, "it contained the copy's answers"
+    newer = edit(answered, answer("%%controller ex1_1\npulled = 1"))
+    assert main(["answers"]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.startswith("exercises/01_first_task.ipynb may contain newer answers, for example from another computer")
+    assert said.endswith("answers --force")
+    assert answered.read_bytes() == newer
+    [saved] = save_answers(course, NOW, force=True)
+    assert saved.backup is not None
+    assert saved.backup.read_bytes() == newer
+    assert "%%controller ex1_1\nmine = 1" in sources(answered)
+    assert save_answers(course, NOW) == []
+
+
+def test_equal_answers_in_exercises_count_as_those_of_the_copy(course):
+    deliver(course)
+    edit(course / "my-course" / EXERCISES, answer("mine = 1"))
+    save_answers(course, NOW)
+    (course / "my-course" / ".answers.json").write_text("[", encoding="utf-8")
+    assert save_answers(course, NOW) == []
+    edit(course / "my-course" / EXERCISES, answer("mine = 2"))
+    assert list(changes(save_answers(course, NOW)).values()) == [CopyChange.SAVED]
+
+
+def test_answers_replace_a_file_that_is_not_utf_8_only_by_force_and_with_a_backup(course):
     deliver(course)
     damaged = b"\xff\xfe{"
     (course / "exercises" / "01_first_task.ipynb").write_bytes(damaged)
     edit(course / "my-course" / EXERCISES, lambda notebook: notebook.cells[1].update(source="mine"))
-    [saved] = save_answers(course, NOW)
+    [kept] = save_answers(course, NOW)
+    assert kept.change is CopyChange.KEPT
+    assert "exercises/01_first_task.ipynb" in kept.trouble
+    [saved] = save_answers(course, NOW, force=True)
     assert saved.backup is not None
     assert saved.backup.read_bytes() == damaged
 
@@ -266,6 +351,21 @@ def test_a_crash_in_the_middle_leaves_no_part_of_a_copy(course, monkeypatch):
         update(course, [], NOW)
     assert copied.read_bytes() == mine
     assert [path.name for path in copied.parent.glob(".*.draft")] == []
+
+
+def test_a_reset_of_an_exercise_waits_for_other_commands_and_takes_the_stub_of_its_course(course, monkeypatch):
+    solution = course / "solutions" / "01_first_task.ipynb"
+    edit(solution, answer("%%controller ex1_1\nnewer = 1"))
+    deliver(course)
+    copied = course / "my-course" / EXERCISES
+    edit(copied, answer("%%controller ex1_1\nmine = 1"))
+    monkeypatch.setattr(delivery, "_PATIENCE", 0)
+    with delivery.locked(course / "my-course" / ".lock"), pytest.raises(CourseError, match="Another command is"):
+        list(put_back(course, [find_exercise("1.1")], NOW))
+    [done] = put_back(course, [find_exercise("1.1")], NOW)
+    assert done.backup is not None
+    assert "%%controller ex1_1\nnewer = 1" in sources(copied)
+    assert is_untouched(files.read(copied))
 
 
 def test_two_deliveries_at_once_make_whole_copies(course):

@@ -11,14 +11,15 @@ import pytest
 from jupyter_server.extension.config import ExtensionConfigManager
 from jupyter_server.services.contents.filemanager import FileContentsManager
 from nbformat.sign import MemorySignatureStore, NotebookNotary
+from tornado.web import Application
 
 from harness import predict
-from harness.classroom import saved_predictions
+from harness.classroom import server_extension
 from harness.classroom.jupyterlab import CONFIG
 from harness.course import prediction_card, predictions
 from harness.course.catalogue import find_prediction
 from harness.course.prediction_card import PredictionCard
-from harness.course.predictions import WIDGET, Choice, Choices
+from harness.course.predictions import NAME, WIDGET, Choice, Choices
 from harness.course.state_file import BrokenFile, merge
 from harness.state import VARIABLE
 from tests.support.scratch import code, notebook
@@ -175,7 +176,8 @@ def test_a_saved_notebook_contains_a_card_without_buttons_that_shows_the_newest_
     predict("1.a")
     click("A")
     other = {"output_type": "display_data", "data": {WIDGET: {}, "text/plain": "Slider"}, "metadata": {}}
-    content = notebook(code("slider", other), code("predict('1.a')", *shown), code("1"))
+    removed = other | {"metadata": {NAME: "1.zz"}}
+    content = notebook(code("slider", other), code("predict('1.zz')", removed), code("predict('1.a')", *shown))
     saved_by_user: list[str] = []
     manager = FileContentsManager(
         root_dir=str(tmp_path),
@@ -184,13 +186,17 @@ def test_a_saved_notebook_contains_a_card_without_buttons_that_shows_the_newest_
         ),  # and not the files of this user
         pre_save_hook=lambda path, **context: saved_by_user.append(path),
     )
-    (point,) = saved_predictions._jupyter_server_extension_points()
-    assert point["module"] == saved_predictions.__name__
-    saved_predictions._load_jupyter_server_extension(SimpleNamespace(contents_manager=manager))
+    (point,) = server_extension._jupyter_server_extension_points()
+    assert point["module"] == server_extension.__name__
+    server_extension._load_jupyter_server_extension(
+        SimpleNamespace(contents_manager=manager, web_app=Application(base_url="/"))
+    )
     manager.save({"type": "notebook", "content": content}, "a.ipynb")
     cells = json.loads((tmp_path / "a.ipynb").read_text(encoding="utf-8"))["cells"]
     assert cells[0]["outputs"] == [other | {"data": {WIDGET: {}, "text/plain": ["Slider"]}}]
-    (output,) = cells[1]["outputs"]
+    (removed,) = cells[1]["outputs"]
+    assert removed["data"] == {"text/plain": ["Slider"]}
+    (output,) = cells[2]["outputs"]
     assert output["data"].keys() == {"text/plain", "text/html"}
     assert output["metadata"] == {}
     assert '<p style="margin:0.4em 0 0">You chose A. Run this cell to change' in "".join(output["data"]["text/html"])
@@ -199,4 +205,4 @@ def test_a_saved_notebook_contains_a_card_without_buttons_that_shows_the_newest_
 
 def test_the_courses_settings_let_the_server_save_such_cards():
     settings = ExtensionConfigManager(read_config_path=[str(CONFIG)])
-    assert settings.get_jpserver_extensions() == {saved_predictions.__name__: True}
+    assert settings.get_jpserver_extensions() == {server_extension.__name__: True}

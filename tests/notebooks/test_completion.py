@@ -130,6 +130,14 @@ def test_a_dotted_name_that_does_not_exist_has_no_members(lab):
     assert members(names, ["nothing"]) == members(names, ["request", "nothing", "at", "all"]) == []
 
 
+@pytest.mark.parametrize("fields", [lambda self: [], "text", 7])
+def test_an_object_may_have_fields_that_are_no_list_of_names(fields):
+    report = type("Report", (), {"fields": fields, "title": ""})()
+    found = members({"report": report}, ["report"])
+    assert "title" in found
+    assert "t" not in found
+
+
 @pytest.mark.parametrize(
     "model",
     ["db.define_table('1', Field('x'))", "db.define_table(name)", "nothing.define_table('x')", "other = DAL(1/0)"],

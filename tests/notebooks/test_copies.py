@@ -61,6 +61,18 @@ def test_links_of_a_page_lead_up_to_the_copies():
     )
 
 
+def test_a_link_to_a_file_that_is_not_delivered_becomes_text():
+    source = (
+        "[a](../README.md), [b](HUB.md#On-an-existing-hub) ![c](../tests/c.png) [d](<../exercises/> 'd') "
+        "[![e](images/e.svg)](GLOSSARY.md)\n\n[f]: ../README.md\n"
+        "`actions[name](request)`"
+    )
+    assert relink(source, "notebooks") == (
+        "a, b c d [![e](course-pages/images/e.svg)](course-pages/GLOSSARY.md)\n\n[f]: ../README.md\n"
+        "`actions[name](request)`"
+    )
+
+
 def test_links_elsewhere_and_in_the_same_notebook_stay():
     source = "[a](https://example.org/a.ipynb) [b](#Going-further) [c](mailto:a@example.org)"
     assert relink(source, "notebooks") == source
@@ -142,11 +154,24 @@ def test_a_notebook_without_changes_of_the_learner_becomes_the_new_version():
     assert files.dump(merged(new, copied(TITLE, code("a = 1", result("1"), count=1)))) == files.dump(new)
 
 
+STUB = "...  # YOUR CODE HERE"
+
+
 def test_answers_are_taken_from_a_notebook_that_is_not_a_copy_even_without_ids():
-    new = copied(TITLE, code("a = ...", metadata={"nbgrader": {"grade_id": "cell-2"}}), markdown("Text"))
-    old = notebook(TITLE, code("a = 1", metadata={"nbgrader": {"grade_id": "cell-2"}}), markdown("Older text"))
+    graded = {"nbgrader": {"grade_id": "cell-2"}}
+    new = copied(TITLE, code(STUB, metadata=graded), markdown("Text"))
+    old = notebook(TITLE, code("a = 1", metadata=graded), markdown("Older text"))
     assert sources(merged(new, old)) == [new.cells[0].source, "a = 1", "Text"]
     for cell in old.cells:
         del cell["id"]
     del old.cells[0], old.cells[-1]
     assert sources(merged(new, old)) == [new.cells[0].source, "a = 1", "Text"]
+
+
+@pytest.mark.parametrize(("earlier", "lab"), [("another version", "Lab(new=True)"), ("this version", "Lab()")])
+def test_only_answers_and_added_cells_are_taken_from_an_exercise_notebook_of_another_version(earlier, lab):
+    new = to_copy(notebook(markdown(f"Fill in `{STUB}`"), code("Lab(new=True)"), code(STUB)), "exercises")
+    old = notebook(markdown("Fill it in"), code("Lab()"), code("a = 1"), code("mine()"))
+    new.metadata["course_stub"], old.metadata["course_stub"] = "this version", earlier
+    text = "Fill it in" if earlier == "this version" else new.cells[0].source
+    assert sources(merged(new, old)) == [text, lab, "a = 1", "mine()"]
