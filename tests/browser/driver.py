@@ -14,6 +14,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Locator, Page, TimeoutError, sync_playwright
 
+from harness.state import VARIABLE
 from tests.support.desk import Desk
 from tests.support.isolation import missing
 
@@ -80,6 +81,9 @@ STATE = """() => {
         dialogs: [...document.querySelectorAll('.jp-Dialog')].map(dialog => dialog.innerText),
     };
 }"""
+# JupyterLab covers the window while it loads a theme.
+THEMED = """theme => document.body.dataset.jpThemeName === theme
+    && !document.getElementById('jupyterlab-splash')?.checkVisibility()"""
 PATH = "() => window.jupyterapp.shell.currentWidget?.context?.path"
 # A panel is gone a moment after it was told to close; opened again meanwhile, a notebook would get the one that goes.
 CLOSE = """async () => {
@@ -118,6 +122,7 @@ class Server:
         self.home = home
         self.url = f"http://127.0.0.1:{_free_port()}"
         self.log = home / "server.log"
+        self.state = home / "state"  # the learner's progress and predictions
         _write(home / "config" / "jupyter_lab_config.json", _CONFIG)
         _write(home / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings", _NOTEBOOKS)
 
@@ -153,6 +158,7 @@ class Server:
             "JUPYTERLAB_SETTINGS_DIR": str(self.home / "settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(self.home / "workspaces"),
             "JUPYTER_TOKEN": TOKEN,
+            VARIABLE: str(self.state),
         }
 
 
@@ -191,7 +197,9 @@ class Window:
             raise
 
     def choose_theme(self, theme: str) -> None:
+        """Change the theme, and wait until it is shown."""
         self.execute("apputils:change-theme", {"theme": theme})
+        self.wait(THEMED, theme)
 
     def execute(self, command: str, arguments: dict[str, Any] | None = None) -> Any:
         """Execute a command of JupyterLab and wait for its end."""

@@ -4,8 +4,9 @@ One file, so that one worker runs all of it, with one JupyterLab and one Chromiu
 """
 
 import os
-import re
 import socket
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,7 @@ from harness.notebooks import files
 from harness.notebooks.copies import copy_name
 from harness.notebooks.normal_form import normalise
 from harness.show.plots import backoff
-from harness.state import state_folder
-from tests.browser.driver import DARK, LIGHT, OVER, ROOT, Server, jupyterlab, require_chromium
+from tests.browser.driver import DARK, LIGHT, OVER, ROOT, SECONDS, Server, copy_course, jupyterlab, require_chromium
 from tests.support.scratch import code, display, markdown, save
 
 pytestmark = pytest.mark.browser
@@ -129,9 +129,14 @@ def test_the_page_asks_nothing_of_another_machine(window, visit):
 
 
 @pytest.fixture
-def copies(server: Server) -> list[str]:
-    """The learner's copies of lesson 02 and its exercises, which the server made."""
-    return [f"my-course/{copy_name(f'{folder}/02_passing_data.ipynb')}" for folder in ("notebooks", "exercises")]
+def copies(server: Server) -> Iterator[list[str]]:
+    """The learner's copies of lesson 02 and its exercises, which are restored after a test, as is the progress."""
+    names = [f"my-course/{copy_name(f'{folder}/02_passing_data.ipynb')}" for folder in ("notebooks", "exercises")]
+    originals = {server.root / name: (server.root / name).read_bytes() for name in names}
+    yield names
+    for path, content in originals.items():
+        path.write_bytes(content)
+    (server.state / "progress.json").unlink()
 
 
 # The distance of a cell's top from the top of the notebook in front, in pixels.
@@ -214,7 +219,6 @@ def test_a_learner_goes_from_a_lesson_through_an_exercise_to_the_progress(window
     assert "1 of 30 exercises solved" in seen
     assert "Next exercise: 1.1 " in seen
     assert card.evaluate(CARD)["fits"]
-    window.page.set_viewport_size({"width": 1280, "height": 900})
 
 
 ASK, REVEAL = "predict('2.a')", "predict('2.a', reveal=True)"
@@ -223,7 +227,7 @@ ASK, REVEAL = "predict('2.a')", "predict('2.a', reveal=True)"
 def test_a_learner_predicts_with_keyboard_and_mouse_and_finds_the_choice_the_next_day(window, course):
     """2.a: A and B by keyboard, C by mouse; the answer, in both themes; and the same notebook on another day."""
     save(course / "notebooks" / "zz.ipynb", code("from harness import predict"), code(ASK, id="ask"), code(REVEAL))
-    page, viewport = window.page, window.page.viewport_size
+    page = window.page
     lesson = window.open("notebooks/zz.ipynb")
     setup, ask, reveal = (cell["id"] for cell in lesson.code_cells())
     lesson.run(setup)
@@ -252,8 +256,6 @@ def test_a_learner_predicts_with_keyboard_and_mouse_and_finds_the_choice_the_nex
         page.set_viewport_size({"width": width, "height": 900})
         window.wait(f"() => getComputedStyle(document.querySelector('.tqc-prediction')).color === '{colour}'")
         assert card.evaluate("card => card.scrollWidth <= card.clientWidth && card.clientWidth > 400")
-    window.choose_theme(LIGHT)
-    page.set_viewport_size(viewport)
 
     lesson.save()
     window.close_notebooks()
@@ -262,7 +264,7 @@ def test_a_learner_predicts_with_keyboard_and_mouse_and_finds_the_choice_the_nex
     lesson.run(setup)
     assert "✗ You chose B, but the answer is C." in lesson.run(reveal)
     assert "You chose B. You can change your choice" in lesson.run(ask)
-    (state_folder() / "predictions.json").unlink()
+    (window.server.state / "predictions.json").unlink()
 
 
 @pytest.fixture
@@ -321,6 +323,9 @@ def test_no_shift_enter_is_lost_while_the_kernel_starts_and_check_finds_the_note
     keyboard.insert_text("order.append(2); check('b.ipynb')")
     keyboard.press("Shift+Enter")
     keyboard.press("Shift+Enter")
+    end = time.monotonic() + SECONDS
+    while not held and time.monotonic() < end:
+        window.page.wait_for_timeout(20)  # Playwright calls the handler of the route only while it waits
     prompts = window.page.evaluate(PROMPTS)[:4]
     for route in held:
         route.continue_()
@@ -399,14 +404,15 @@ def test_a_trace_fits_the_screen_and_a_figure_follows_the_theme(window, displays
         seen = ["attempt 3, after a wait of 20 s", backoff([10, 20], "mail").alt, paper, True]
         window.wait(f"seen => JSON.stringify(({POINT})()) === JSON.stringify(seen)", seen)
         window.choose_theme(LIGHT)
-    notebook.page.set_viewport_size({"width": 1280, "height": 900})
 
 
-def test_the_server_opens_the_first_lesson_and_goes_when_it_is_stopped(course, tmp_path):
-    with jupyterlab(course, tmp_path) as server:
+def test_the_server_opens_the_first_lesson_and_goes_when_it_is_stopped(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    with jupyterlab(copy_course(tmp_path), home) as server:
         *_, address, solved, stop = server.log.read_text().splitlines()
         assert address.startswith(f"Open {server.url}/lab/tree/my-course/00a_lesson_welcome.ipynb?token=")
-        assert re.fullmatch(r"\d+ of 30 solved, next: \d\.\d .+", solved)
+        assert solved.startswith("0 of 30 solved, next: 1.1 ")
         assert stop == "To stop: press Ctrl-C, then y"
     assert server.log.read_text().endswith(f"{stop}\n")
     assert server.process.returncode is not None
