@@ -107,6 +107,14 @@ HEIGHT = """async () => {
     return before;
 }"""
 SCROLL_UP = "() => window.jupyterapp.shell.currentWidget.node.querySelector('.jp-WindowedPanel-outer').scrollTo(0, 0)"
+# The last lines in sight stay in sight.
+SCROLL_ON = """() => {
+    const panel = window.jupyterapp.shell.currentWidget.node.querySelector('.jp-WindowedPanel-outer');
+    const bottom = element => element.getBoundingClientRect().bottom;
+    const goesOn = bottom([...panel.querySelectorAll('.jp-Cell')].at(-1)) > bottom(panel);
+    panel.scrollBy(0, panel.clientHeight - 60);
+    return goesOn;
+}"""
 
 
 class Server:
@@ -267,13 +275,22 @@ class Notebook:
     def code_cells(self) -> list[dict[str, Any]]:
         return [cell for cell in self.cells() if cell["cell_type"] == "code"]
 
-    def screenshot(self, path: Path) -> None:
-        """Photograph the whole notebook as one tall picture, without JupyterLab's side bars."""
-        self.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
-        self.page.set_viewport_size({"width": 1100, "height": 900})
-        self.page.set_viewport_size({"width": 1100, "height": int(self.page.evaluate(HEIGHT)) + 300})
+    def screenshots(self, folder: Path, width: int) -> list[Path]:
+        """Photograph the notebook from top to bottom, and return the pictures, each about 1600 pixels high.
+
+        Args:
+            folder: the folder to write to.
+            width: the pixels of the window; the pictures show only the notebook in it.
+        """
+        self.page.set_viewport_size({"width": width, "height": 1700})
+        self.page.evaluate(HEIGHT)
         self.page.evaluate(SCROLL_UP)
-        self.page.locator(".jp-NotebookPanel:visible").screenshot(path=path)
+        name, pictures, goes_on = Path(self.path), list[Path](), True
+        while goes_on:
+            pictures.append(folder / f"{name.parent.name}-{name.stem}-{len(pictures) + 1}.png")
+            self.page.locator(".jp-NotebookPanel:visible").screenshot(path=pictures[-1])
+            goes_on = self.page.evaluate(SCROLL_ON)
+        return pictures
 
 
 _COMMAND = """([command, arguments_, timeout]) => Promise.race([

@@ -339,18 +339,18 @@ def test_no_shift_enter_is_lost_while_the_kernel_starts_and_check_finds_the_note
     assert cells[3]["outputs"][0]["data"]["text/plain"] == "[1, 2]"
 
 
-def test_a_screenshot_shows_the_whole_notebook_in_the_theme(window, scratch, tmp_path):
-    notebook = window.open("scratch/a.ipynb")
-    notebook.run_all()
-    shots = {}
-    for theme in (DARK, LIGHT):
+def test_screenshots_show_a_notebook_from_top_to_bottom_in_the_theme(window, course, tmp_path):
+    save(course / "scratch" / "long.ipynb", *(markdown("# Scratch\n\n" + "A line.\n\n" * 30) for _ in range(3)))
+    notebook = window.open("scratch/long.ipynb")
+    for theme, darkest, brightest in ((DARK, 0, 80), (LIGHT, 200, 255)):
         window.choose_theme(theme)
-        shots[theme] = tmp_path / f"{theme}.png"
-        notebook.screenshot(shots[theme])
-    assert brightness(shots[LIGHT]) > 200
-    assert brightness(shots[DARK]) < 80
-    with Image.open(shots[LIGHT]) as picture:
-        assert picture.height > 600
+        pictures = notebook.screenshots(tmp_path, 1024)
+        assert len(pictures) >= 3
+        assert pictures == [tmp_path / f"scratch-long-{number}.png" for number in range(1, len(pictures) + 1)]
+        assert darkest <= brightness(pictures[0]) <= brightest
+        with Image.open(pictures[-1]) as picture:
+            assert 600 < picture.width < 1024
+            assert 1500 < picture.height < 1700
 
 
 FIGURE = """from harness.show.plots import backoff
