@@ -262,6 +262,15 @@ class Notebook:
         if self.source(cell) != source:
             raise RuntimeError(f"the editor made {self.source(cell)!r} of {source!r}")
 
+    def tab_to(self, cell: str, selector: str) -> None:
+        """Give a cell the focus, as Escape does, and press Tab until an element in the cell has it."""
+        self._cell(cell).evaluate("cell => cell.focus()")
+        for _ in range(20):
+            self.page.keyboard.press("Tab")
+            if self._cell(cell).locator(f"{selector}:focus").count():
+                return
+        raise RuntimeError(f"Tab doesn't lead to {selector}")
+
     def save(self) -> None:
         self.window.execute("docmanager:save")
 
@@ -274,6 +283,11 @@ class Notebook:
 
     def code_cells(self) -> list[dict[str, Any]]:
         return [cell for cell in self.cells() if cell["cell_type"] == "code"]
+
+    def show_all(self) -> None:
+        """Make the window so high that the whole notebook is in sight."""
+        self.page.set_viewport_size({"width": 1280, "height": int(self.page.evaluate(HEIGHT)) + 300})
+        self.page.evaluate(SCROLL_UP)
 
     def screenshots(self, folder: Path, width: int) -> list[Path]:
         """Photograph the notebook from top to bottom, and return the pictures, each about 1600 pixels high.

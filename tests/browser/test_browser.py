@@ -168,10 +168,9 @@ CARD = """cell => {
 }"""
 
 
-def test_a_learner_goes_from_a_lesson_through_an_exercise_to_the_progress(window, copies):
-    """Lesson 02, then 2.1: wrong, with a diagnosis and a link; a hint; edited; right; the solution and the progress."""
+def test_a_learner_goes_through_an_exercise_to_a_lesson_and_to_the_progress(window, copies):
+    """2.1: wrong, with a diagnosis and a link to lesson 02; a hint; edited; right; the solution and the progress."""
     lesson, exercises = copies
-    window.open(lesson)
     exercise = window.open(exercises)
     exercise.run("lab")
     stub = exercise.source("ex2-1-answer")
@@ -192,7 +191,8 @@ def test_a_learner_goes_from_a_lesson_through_an_exercise_to_the_progress(window
         looks = card.evaluate(CARD)
         assert looks["contrast"] >= 4.5
         assert looks["fits"]
-    card.locator("a").click()
+    exercise.tab_to("ex2-1-check", ".jp-OutputArea-output a")
+    window.page.keyboard.press("Enter")
     mistake = find_exercise("2.1").mistakes["url-vars"]
     section = next(cell.id for cell in lesson_notebook("02").cells if f"# {mistake.reread}\n" in cell.source)
     window.wait(TOP, [lesson, section])
@@ -233,9 +233,7 @@ def test_a_learner_predicts_with_keyboard_and_mouse_and_finds_the_choice_the_nex
     lesson.run(setup)
     assert "Choose an option." in lesson.run(ask)
     card = page.locator(".tqc-prediction")
-    page.keyboard.press("Escape")
-    while "tqc-option" not in page.evaluate("document.activeElement.className"):
-        page.keyboard.press("Tab")
+    lesson.tab_to(ask, ".tqc-option")
     page.keyboard.press("Enter")
     card.get_by_text("You chose A.").wait_for()
     page.keyboard.press("b")  # outside the card, this key adds a cell
@@ -286,6 +284,8 @@ def test_a_run_goes_on_after_an_expected_exception_and_stops_at_another(visit, s
     assert [cell["execution_count"] for cell in cells] == [1, 2, 3, None]
     assert cells[1]["outputs"][0]["data"]["text/plain"] == "42"
     assert cells[2]["outputs"][0]["ename"] == "ZeroDivisionError"
+    text = notebook.page.locator(".jp-OutputArea-output pre").first
+    assert text.evaluate("pre => getComputedStyle(pre).wordBreak") == "normal"
 
 
 # A notebook is in front with the focus, so that a person would begin to type.
@@ -397,6 +397,10 @@ def test_a_trace_fits_the_screen_and_a_figure_follows_the_theme(window, displays
         for height, too_wide in notebook.page.evaluate(HEIGHTS):
             assert 300 < height <= 700
             assert too_wide <= 0
+    notebook.tab_to("cell-2", "summary")
+    for is_open in (True, False):
+        notebook.page.keyboard.press("Enter")
+        assert notebook.page.evaluate("() => document.activeElement.parentElement.open") is is_open
 
     window.choose_theme(DARK)
     notebook.run("cell-3")
