@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,11 @@ from harness.course.catalogue import find_exercise, find_prediction, lesson_note
 from harness.notebooks import files
 from harness.notebooks.copies import copy_name
 from harness.notebooks.normal_form import normalise
+from harness.records import Outcome
+from harness.show import attempts_table
 from harness.show.plots import backoff
 from tests.browser.driver import DARK, LIGHT, OVER, ROOT, SECONDS, Server, copy_course, jupyterlab, require_chromium
+from tests.support.sample_records import ATTEMPTS
 from tests.support.scratch import code, display, markdown, save
 
 pytestmark = pytest.mark.browser
@@ -357,7 +361,7 @@ FIGURE = """from harness.show.plots import backoff
 backoff([10, 20], 'mail')"""
 TRACE = "task task"  # a stored output that begins so is a trace
 HEIGHTS = """() => [...document.querySelectorAll('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-OutputArea-output')]
-    .filter(output => output.querySelector('ol'))
+    .filter(output => output.querySelector('table'))
     .map(output => [output.scrollHeight, output.scrollWidth - output.clientWidth])"""
 # The title of the mark under the mouse, the text for a screen reader, the background, and whether all of it is seen.
 POINT = """() => {
@@ -376,18 +380,21 @@ POINT = """() => {
 
 @pytest.fixture(scope="module")
 def displays(course: Path) -> Path:
-    """A notebook with every trace of the lessons, and with a figure that its cell draws again."""
+    """A notebook with every trace of the lessons, a wide table, and a figure that its cell draws again."""
     drawn = backoff([10, 20], "mail")
     lessons = [files.read(path) for path in files.find(ROOT, "notebooks")]
     outputs = [output for lesson in lessons for cell in lesson.cells for output in cell.get("outputs", [])]
     traces = [dict(output) for output in outputs if output.get("data", {}).get("text/plain", "").startswith(TRACE)]
     assert len(traces) >= 2
+    request, why = replace(ATTEMPTS[0].request, url="/tutorial/default/mail_subscribers"), "task_retry_limit 2 reached"
+    wide = attempts_table([replace(ATTEMPTS[0], request=request, outcome=Outcome.DROPPED, note=f"status 500; {why}")])
+    table = display(text_html=wide._repr_html_(), text_plain=str(wide))
     figure = code(FIGURE, display(text_html=drawn._repr_html_(), text_plain=drawn.alt))
-    return save(course / "scratch" / "displays.ipynb", markdown("# Displays"), code("pass", *traces), figure)
+    return save(course / "scratch" / "displays.ipynb", markdown("# Displays"), code("pass", *traces, table), figure)
 
 
-def test_a_trace_fits_the_screen_and_a_figure_follows_the_theme(window, displays):
-    """Stored outputs aren't trusted until their cell has run: no scripts, but the same traces and a readable image."""
+def test_traces_and_tables_fit_the_screen_and_a_figure_follows_the_theme(window, displays):
+    """Stored outputs aren't trusted until their cell has run: no scripts, but the same traces, and a readable image."""
     notebook = window.open("scratch/displays.ipynb")
     image = notebook.page.locator(".jp-NotebookPanel:visible figure img")
     assert "20 s" in image.get_attribute("alt")
@@ -395,7 +402,7 @@ def test_a_trace_fits_the_screen_and_a_figure_follows_the_theme(window, displays
     for width in (1024, 1440):
         notebook.page.set_viewport_size({"width": width, "height": 900})
         for height, too_wide in notebook.page.evaluate(HEIGHTS):
-            assert 300 < height <= 700
+            assert 100 < height <= 700
             assert too_wide <= 0
     notebook.tab_to("cell-2", "summary")
     for is_open in (True, False):
