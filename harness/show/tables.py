@@ -23,7 +23,8 @@ T = TypeVar("T")
 _MANY = 40  # rows that are shown; a longer table shows only its first and last rows
 _HEAD, _TAIL = 20, 10
 _PAD = "padding:0 0.5em"  # that of a cell, so that the text above a table begins where the text in it does
-_BREAKS = re.compile("[/_]")  # a browser may break a line after these; otherwise a table is wider than a small page
+# Where a browser may break a URL or a name. Otherwise a table is wider than a small page.
+_BREAKS = re.compile(r"(?<=\w)(?=/)|(?<=_)(?=\w)")
 _SHORT = 40  # characters of a caption that isn't broken, also if its table is narrower
 
 
@@ -176,7 +177,7 @@ def _line(cells: list[str], widths: list[int], columns: list[Column[Any]]) -> st
 
 
 def _html_row(row: list[Cell], sides: list[str]) -> str:
-    cells = [unfold(_BREAKS.sub(r"\g<0><wbr>", escape(cell.short)), cell.full) for cell in row]
+    cells = [unfold(_BREAKS.sub("<wbr>", escape(cell.short)), cell.full) for cell in row]
     rest = "".join(f"<td {side}>{cell}</td>" for cell, side in zip(cells[1:], sides[1:], strict=True))
     return f'<tr><th scope="row" {sides[0]}>{cells[0]}</th>{rest}</tr>'
 
