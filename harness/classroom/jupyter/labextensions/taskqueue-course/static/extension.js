@@ -94,7 +94,7 @@
     // JupyterLab breaks the lines of an output in the middle of a word, and shows a link in it only by a colour.
     const STYLE = `
         body .jp-OutputArea-output pre { overflow-wrap: anywhere; word-break: normal; }
-        body .jp-OutputArea-output pre a { text-decoration: underline !important; }
+        body .jp-OutputArea-output pre a[href^="http"] { text-decoration: underline !important; }
     `;
 
     function addStyle() {
