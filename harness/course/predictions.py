@@ -115,5 +115,5 @@ def _option(prediction: Prediction, letter: str, mark: str) -> str:
 
 def _card(colour: str, head: str, *paragraphs: str) -> str:
     body = "".join(f'<p style="margin:0.4em 0 0">{each}</p>' for each in paragraphs)
-    style = f"border-left:4px solid {colour};padding:0 0 0.2em 1em"
+    style = f"border-left:4px solid {colour};margin:0.5em 0;padding:0 0 0.2em 1em"
     return f'<div style="{style}"><p style="margin:0"><strong>{head}</strong></p>{body}</div>'

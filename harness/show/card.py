@@ -15,6 +15,7 @@ from harness.show.text import LONG, clean, excerpt, shorten, width
 _WIDE = 110  # columns of one line of a fact
 _TALL = 14  # lines of one fact
 _LEFT = 'style="text-align:left;vertical-align:top;padding:0.2em 0.6em"'  # the notebook's own padding is wider
+_LABEL = f'{_LEFT[:-1]};white-space:nowrap"'
 _CODE = 'style="white-space:pre-wrap"'
 
 
@@ -51,9 +52,8 @@ class Card(NamedTuple):
     def html(self) -> str:
         """Return the card as HTML for a notebook."""
         steps = "".join(f'<li style="margin-top:0.7em">{step.html()}</li>' for step in self.steps)
-        return f"<div><strong>{escape(self.title)}</strong>{_html_facts(self.facts)}" + (
-            f"<ol>{steps}</ol></div>" if steps else "</div>"
-        )
+        title = f'<div style="padding:0 0.5em"><strong>{escape(self.title)}</strong></div>'
+        return f"<div>{title}{_html_facts(self.facts)}" + (f"<ol>{steps}</ol></div>" if steps else "</div>")
 
 
 def card(title: str, facts: Iterable[Fact | None] = (), steps: Iterable[Card] = (), *, line: str = "") -> Card:
@@ -100,7 +100,7 @@ def _html_facts(facts: tuple[Fact, ...]) -> str:
         value = unfold(shown, fact.full)
         if fact.summary:
             value = f"<details><summary>{escape(fact.summary)}</summary><div>{value}</div></details>"
-        rows += f'<tr><th scope="row" {_LEFT}>{escape(fact.label)}</th><td {_LEFT}>{value}</td></tr>'
+        rows += f'<tr><th scope="row" {_LABEL}>{escape(fact.label)}</th><td {_LEFT}>{value}</td></tr>'
     return f'<table style="margin:0"><tbody>{rows}</tbody></table>' if rows else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ from harness.show.text import LONG, clean, clock, duration, excerpt, plain, rela
 T = TypeVar("T")
 _MANY = 40  # rows that are shown; a longer table shows only its first and last rows
 _HEAD, _TAIL = 20, 10
+_PAD = "padding:0 0.5em"  # that of a cell, so that the text above a table begins where the text in it does
+# Where a browser may break a URL or a name. Otherwise a table is wider than a small page.
+_BREAKS = re.compile(r"(?<=\w)(?=/)|(?<=_)(?=\w)")
+_SHORT = 40  # characters of a caption that isn't broken, also if its table is narrower
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ class Table(Sequence[T]):
         self._caption = caption
         self._empty = empty
         self._note = clean(note)
-        self._note_html = note_html or (f"<p>{escape(self._note)}</p>" if note else "")
+        self._note_html = note_html or (f'<p style="{_PAD}">{escape(self._note)}</p>' if note else "")
         self._whole = whole
 
     @property
@@ -107,7 +112,8 @@ class Table(Sequence[T]):
         return "\n".join([*self._text(), *([self._note] if self._note else [])])
 
     def _repr_html_(self) -> str:
-        return (self._html() if self._items else f"<p>{escape(clean(self._empty))}</p>") + self._note_html
+        empty = f'<p style="{_PAD}">{escape(clean(self._empty))}</p>'
+        return (self._html() if self._items else empty) + self._note_html
 
     def _grid(self) -> tuple[list[Column[T]], list[list[Cell]]]:
         """Return the columns and the rows that are shown; a long table has a gap after the first rows."""
@@ -138,7 +144,7 @@ class Table(Sequence[T]):
 
     def _html(self) -> str:
         columns, rows = self._grid()
-        sides = [f'style="text-align:{"right" if column.right else "left"}"' for column in columns]
+        sides = [f'style="text-align:{"right;white-space:nowrap" if column.right else "left"}"' for column in columns]
         titles = zip(columns, sides, strict=True)
         head = "".join(f'<th scope="col" {side}>{escape(_title(column))}</th>' for column, side in titles)
         lines = [_html_row(row, sides) for row in rows]
@@ -146,7 +152,9 @@ class Table(Sequence[T]):
             gap = f'<td colspan="{len(columns)}" style="text-align:left">{escape(self._gap())}</td>'
             lines.insert(_HEAD, f"<tr>{gap}</tr>")
         body = "".join(lines)
-        caption = f'<caption style="text-align:left">{escape(self._heading(rows))}</caption>'
+        heading = self._heading(rows)
+        wrap = "nowrap" if len(heading) <= _SHORT else "normal"
+        caption = f'<caption style="text-align:left;{_PAD};white-space:{wrap}">{escape(heading)}</caption>'
         return f'<table style="margin:0">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
@@ -169,7 +177,7 @@ def _line(cells: list[str], widths: list[int], columns: list[Column[Any]]) -> st
 
 
 def _html_row(row: list[Cell], sides: list[str]) -> str:
-    cells = [unfold(escape(cell.short), cell.full) for cell in row]
+    cells = [unfold(_BREAKS.sub("<wbr>", escape(cell.short)), cell.full) for cell in row]
     rest = "".join(f"<td {side}>{cell}</td>" for cell, side in zip(cells[1:], sides[1:], strict=True))
     return f'<tr><th scope="row" {sides[0]}>{cells[0]}</th>{rest}</tr>'
 

@@ -207,7 +207,7 @@ def _pack(rows: Iterable[TimelineRow]) -> int:
 def _draw_row(axes: Any, row: TimelineRow, axis: TimeAxis, size: float) -> None:
     if row.line:
         axes.plot([row.begin, row.end], [row.number] * 2, zorder=2, **row.line)
-    for span in row.spans:
+    for number, span in enumerate(row.spans, 1):
         begin, end = axis.x(span.start), axis.x(span.end)
         has_marker = _STYLES[span.mark][1] != ""
         if end > begin:
@@ -215,7 +215,9 @@ def _draw_row(axes: Any, row: TimelineRow, axis: TimeAxis, size: float) -> None:
             bar = axes.add_patch(Rectangle((begin, row.number - 0.28), end - begin, 0.56, zorder=3, **fill))
             axes.figure.name(bar, span.describe(row.name))
         if has_marker:
-            (marker,) = axes.plot([end], [row.number], zorder=4, clip_on=False, **_marker(span.mark, size))
+            # A retry may be so close that its marker would hide that of the failure.
+            above = 5 if number < len(row.spans) else 4
+            (marker,) = axes.plot([end], [row.number], zorder=above, clip_on=False, **_marker(span.mark, size))
             axes.figure.name(marker, span.describe(row.name))
     _draw_label(axes, row.label, row.end, row.number)
 

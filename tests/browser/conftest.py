@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, ViewportSize
 
-from tests.browser.driver import Notebook, Server, Window, chromium, copy_course, jupyterlab
+from tests.browser.driver import LIGHT, Notebook, Server, Window, chromium, copy_course, jupyterlab
+
+SCREEN = ViewportSize(width=1280, height=900)
 
 
 @pytest.fixture(scope="module")  # no longer: its event loop would be in the way of other modules
@@ -29,14 +31,16 @@ def server(course: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 @pytest.fixture(scope="module")
 def page(browser: Browser, server: Server) -> Window:
-    return Window(browser.new_page(viewport={"width": 1280, "height": 900}), server)
+    return Window(browser.new_page(viewport=SCREEN), server)
 
 
 @pytest.fixture
 def window(page: Window) -> Iterator[Window]:
-    """A window of JupyterLab without notebooks; those that a test opens are closed after it."""
+    """A window of JupyterLab without notebooks. After a test, its notebooks are closed, its size and theme restored."""
     yield page
     page.close_notebooks()
+    page.page.set_viewport_size(SCREEN)
+    page.choose_theme(LIGHT)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Locator, Page, TimeoutError, sync_playwright
 
+from harness.state import VARIABLE
 from tests.support.desk import Desk
 from tests.support.isolation import missing
 
@@ -80,6 +81,9 @@ STATE = """() => {
         dialogs: [...document.querySelectorAll('.jp-Dialog')].map(dialog => dialog.innerText),
     };
 }"""
+# JupyterLab covers the window while it loads a theme.
+THEMED = """theme => document.body.dataset.jpThemeName === theme
+    && !document.getElementById('jupyterlab-splash')?.checkVisibility()"""
 PATH = "() => window.jupyterapp.shell.currentWidget?.context?.path"
 # A panel is gone a moment after it was told to close; opened again meanwhile, a notebook would get the one that goes.
 CLOSE = """async () => {
@@ -103,6 +107,14 @@ HEIGHT = """async () => {
     return before;
 }"""
 SCROLL_UP = "() => window.jupyterapp.shell.currentWidget.node.querySelector('.jp-WindowedPanel-outer').scrollTo(0, 0)"
+# The last lines in sight stay in sight.
+SCROLL_ON = """() => {
+    const panel = window.jupyterapp.shell.currentWidget.node.querySelector('.jp-WindowedPanel-outer');
+    const bottom = element => element.getBoundingClientRect().bottom;
+    const goesOn = bottom([...panel.querySelectorAll('.jp-Cell')].at(-1)) > bottom(panel);
+    panel.scrollBy(0, panel.clientHeight - 60);
+    return goesOn;
+}"""
 
 
 class Server:
@@ -118,6 +130,7 @@ class Server:
         self.home = home
         self.url = f"http://127.0.0.1:{_free_port()}"
         self.log = home / "server.log"
+        self.state = home / "state"  # the learner's progress and predictions
         _write(home / "config" / "jupyter_lab_config.json", _CONFIG)
         _write(home / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings", _NOTEBOOKS)
 
@@ -153,6 +166,7 @@ class Server:
             "JUPYTERLAB_SETTINGS_DIR": str(self.home / "settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(self.home / "workspaces"),
             "JUPYTER_TOKEN": TOKEN,
+            VARIABLE: str(self.state),
         }
 
 
@@ -191,7 +205,9 @@ class Window:
             raise
 
     def choose_theme(self, theme: str) -> None:
+        """Change the theme, and wait until it is shown."""
         self.execute("apputils:change-theme", {"theme": theme})
+        self.wait(THEMED, theme)
 
     def execute(self, command: str, arguments: dict[str, Any] | None = None) -> Any:
         """Execute a command of JupyterLab and wait for its end."""
@@ -246,6 +262,15 @@ class Notebook:
         if self.source(cell) != source:
             raise RuntimeError(f"the editor made {self.source(cell)!r} of {source!r}")
 
+    def tab_to(self, cell: str, selector: str) -> None:
+        """Give a cell the focus, as Escape does, and press Tab until an element in the cell has it."""
+        self._cell(cell).evaluate("cell => cell.focus()")
+        for _ in range(20):
+            self.page.keyboard.press("Tab")
+            if self._cell(cell).locator(f"{selector}:focus").count():
+                return
+        raise RuntimeError(f"Tab doesn't lead to {selector}")
+
     def save(self) -> None:
         self.window.execute("docmanager:save")
 
@@ -259,13 +284,27 @@ class Notebook:
     def code_cells(self) -> list[dict[str, Any]]:
         return [cell for cell in self.cells() if cell["cell_type"] == "code"]
 
-    def screenshot(self, path: Path) -> None:
-        """Photograph the whole notebook as one tall picture, without JupyterLab's side bars."""
-        self.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
-        self.page.set_viewport_size({"width": 1100, "height": 900})
-        self.page.set_viewport_size({"width": 1100, "height": int(self.page.evaluate(HEIGHT)) + 300})
+    def show_all(self) -> None:
+        """Make the window so high that the whole notebook is in sight."""
+        self.page.set_viewport_size({"width": 1280, "height": int(self.page.evaluate(HEIGHT)) + 300})
         self.page.evaluate(SCROLL_UP)
-        self.page.locator(".jp-NotebookPanel:visible").screenshot(path=path)
+
+    def screenshots(self, folder: Path, width: int) -> list[Path]:
+        """Photograph the notebook from top to bottom, and return the pictures, each about 1600 pixels high.
+
+        Args:
+            folder: the folder to write to.
+            width: the pixels of the window; the pictures show only the notebook in it.
+        """
+        self.page.set_viewport_size({"width": width, "height": 1700})
+        self.page.evaluate(HEIGHT)
+        self.page.evaluate(SCROLL_UP)
+        name, pictures, goes_on = Path(self.path), list[Path](), True
+        while goes_on:
+            pictures.append(folder / f"{name.parent.name}-{name.stem}-{len(pictures) + 1}.png")
+            self.page.locator(".jp-NotebookPanel:visible").screenshot(path=pictures[-1])
+            goes_on = self.page.evaluate(SCROLL_ON)
+        return pictures
 
 
 _COMMAND = """([command, arguments_, timeout]) => Promise.race([

@@ -4,8 +4,10 @@ One file, so that one worker runs all of it, with one JupyterLab and one Chromiu
 """
 
 import os
-import re
 import socket
+import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,9 +18,11 @@ from harness.course.catalogue import find_exercise, find_prediction, lesson_note
 from harness.notebooks import files
 from harness.notebooks.copies import copy_name
 from harness.notebooks.normal_form import normalise
+from harness.records import Outcome
+from harness.show import attempts_table
 from harness.show.plots import backoff
-from harness.state import state_folder
-from tests.browser.driver import DARK, LIGHT, OVER, ROOT, Server, jupyterlab, require_chromium
+from tests.browser.driver import DARK, LIGHT, OVER, ROOT, SECONDS, Server, copy_course, jupyterlab, require_chromium
+from tests.support.sample_records import ATTEMPTS
 from tests.support.scratch import code, display, markdown, save
 
 pytestmark = pytest.mark.browser
@@ -130,9 +134,14 @@ def test_the_page_asks_nothing_of_another_machine(window, visit):
 
 
 @pytest.fixture
-def copies(server: Server) -> list[str]:
-    """The learner's copies of lesson 02 and its exercises, which the server made."""
-    return [f"my-course/{copy_name(f'{folder}/02_passing_data.ipynb')}" for folder in ("notebooks", "exercises")]
+def copies(server: Server) -> Iterator[list[str]]:
+    """The learner's copies of lesson 02 and its exercises, which are restored after a test, as is the progress."""
+    names = [f"my-course/{copy_name(f'{folder}/02_passing_data.ipynb')}" for folder in ("notebooks", "exercises")]
+    originals = {server.root / name: (server.root / name).read_bytes() for name in names}
+    yield names
+    for path, content in originals.items():
+        path.write_bytes(content)
+    (server.state / "progress.json").unlink()
 
 
 # The distance of a cell's top from the top of the notebook in front, in pixels.
@@ -164,10 +173,9 @@ CARD = """cell => {
 }"""
 
 
-def test_a_learner_goes_from_a_lesson_through_an_exercise_to_the_progress(window, copies):
-    """Lesson 02, then 2.1: wrong, with a diagnosis and a link; a hint; edited; right; the solution and the progress."""
+def test_a_learner_goes_through_an_exercise_to_a_lesson_and_to_the_progress(window, copies):
+    """2.1: wrong, with a diagnosis and a link to lesson 02; a hint; edited; right; the solution and the progress."""
     lesson, exercises = copies
-    window.open(lesson)
     exercise = window.open(exercises)
     exercise.run("lab")
     stub = exercise.source("ex2-1-answer")
@@ -188,7 +196,8 @@ def test_a_learner_goes_from_a_lesson_through_an_exercise_to_the_progress(window
         looks = card.evaluate(CARD)
         assert looks["contrast"] >= 4.5
         assert looks["fits"]
-    card.locator("a").click()
+    exercise.tab_to("ex2-1-check", ".jp-OutputArea-output a")
+    window.page.keyboard.press("Enter")
     mistake = find_exercise("2.1").mistakes["url-vars"]
     section = next(cell.id for cell in lesson_notebook("02").cells if f"# {mistake.reread}\n" in cell.source)
     window.wait(TOP, [lesson, section])
@@ -215,7 +224,6 @@ def test_a_learner_goes_from_a_lesson_through_an_exercise_to_the_progress(window
     assert "1 of 30 exercises solved" in seen
     assert "Next exercise: 1.1 " in seen
     assert card.evaluate(CARD)["fits"]
-    window.page.set_viewport_size({"width": 1280, "height": 900})
 
 
 ASK, REVEAL = "predict('2.a')", "predict('2.a', reveal=True)"
@@ -224,15 +232,13 @@ ASK, REVEAL = "predict('2.a')", "predict('2.a', reveal=True)"
 def test_a_learner_predicts_with_keyboard_and_mouse_and_finds_the_choice_the_next_day(window, course):
     """2.a: A and B by keyboard, C by mouse; the answer, in both themes; and the same notebook on another day."""
     save(course / "notebooks" / "zz.ipynb", code("from harness import predict"), code(ASK, id="ask"), code(REVEAL))
-    page, viewport = window.page, window.page.viewport_size
+    page = window.page
     lesson = window.open("notebooks/zz.ipynb")
     setup, ask, reveal = (cell["id"] for cell in lesson.code_cells())
     lesson.run(setup)
     assert "Choose an option." in lesson.run(ask)
     card = page.locator(".tqc-prediction")
-    page.keyboard.press("Escape")
-    while "tqc-option" not in page.evaluate("document.activeElement.className"):
-        page.keyboard.press("Tab")
+    lesson.tab_to(ask, ".tqc-option")
     page.keyboard.press("Enter")
     card.get_by_text("You chose A.").wait_for()
     page.keyboard.press("b")  # outside the card, this key adds a cell
@@ -255,8 +261,6 @@ def test_a_learner_predicts_with_keyboard_and_mouse_and_finds_the_choice_the_nex
         page.set_viewport_size({"width": width, "height": 900})
         window.wait(f"() => getComputedStyle(document.querySelector('.tqc-prediction')).color === '{colour}'")
         assert card.evaluate("card => card.scrollWidth <= card.clientWidth && card.clientWidth > 400")
-    window.choose_theme(LIGHT)
-    page.set_viewport_size(viewport)
 
     lesson.save()
     window.close_notebooks()
@@ -265,7 +269,7 @@ def test_a_learner_predicts_with_keyboard_and_mouse_and_finds_the_choice_the_nex
     lesson.run(setup)
     assert "✗ You chose B, but the answer is C." in lesson.run(reveal)
     assert "You chose B. You can change your choice" in lesson.run(ask)
-    (state_folder() / "predictions.json").unlink()
+    (window.server.state / "predictions.json").unlink()
 
 
 @pytest.fixture
@@ -287,6 +291,8 @@ def test_a_run_goes_on_after_an_expected_exception_and_stops_at_another(visit, s
     assert [cell["execution_count"] for cell in cells] == [1, 2, 3, None]
     assert cells[1]["outputs"][0]["data"]["text/plain"] == "42"
     assert cells[2]["outputs"][0]["ename"] == "ZeroDivisionError"
+    text = notebook.page.locator(".jp-OutputArea-output pre").first
+    assert text.evaluate("pre => getComputedStyle(pre).wordBreak") == "normal"
 
 
 # A notebook is in front with the focus, so that a person would begin to type.
@@ -324,6 +330,9 @@ def test_no_shift_enter_is_lost_while_the_kernel_starts_and_check_finds_the_note
     keyboard.insert_text("order.append(2); check('b.ipynb')")
     keyboard.press("Shift+Enter")
     keyboard.press("Shift+Enter")
+    end = time.monotonic() + SECONDS
+    while not held and time.monotonic() < end:
+        window.page.wait_for_timeout(20)  # Playwright calls the handler of the route only while it waits
     prompts = window.page.evaluate(PROMPTS)[:4]
     for route in held:
         route.continue_()
@@ -337,25 +346,25 @@ def test_no_shift_enter_is_lost_while_the_kernel_starts_and_check_finds_the_note
     assert cells[3]["outputs"][0]["data"]["text/plain"] == "[1, 2]"
 
 
-def test_a_screenshot_shows_the_whole_notebook_in_the_theme(window, scratch, tmp_path):
-    notebook = window.open("scratch/a.ipynb")
-    notebook.run_all()
-    shots = {}
-    for theme in (DARK, LIGHT):
+def test_screenshots_show_a_notebook_from_top_to_bottom_in_the_theme(window, course, tmp_path):
+    save(course / "scratch" / "long.ipynb", *(markdown("# Scratch\n\n" + "A line.\n\n" * 30) for _ in range(3)))
+    notebook = window.open("scratch/long.ipynb")
+    for theme, darkest, brightest in ((DARK, 0, 80), (LIGHT, 200, 255)):
         window.choose_theme(theme)
-        shots[theme] = tmp_path / f"{theme}.png"
-        notebook.screenshot(shots[theme])
-    assert brightness(shots[LIGHT]) > 200
-    assert brightness(shots[DARK]) < 80
-    with Image.open(shots[LIGHT]) as picture:
-        assert picture.height > 600
+        pictures = notebook.screenshots(tmp_path, 1024)
+        assert len(pictures) >= 3
+        assert pictures == [tmp_path / f"scratch-long-{number}.png" for number in range(1, len(pictures) + 1)]
+        assert darkest <= brightness(pictures[0]) <= brightest
+        with Image.open(pictures[-1]) as picture:
+            assert 600 < picture.width < 1024
+            assert 1500 < picture.height < 1700
 
 
 FIGURE = """from harness.show.plots import backoff
 backoff([10, 20], 'mail')"""
 TRACE = "task task"  # a stored output that begins so is a trace
 HEIGHTS = """() => [...document.querySelectorAll('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-OutputArea-output')]
-    .filter(output => output.querySelector('ol'))
+    .filter(output => output.querySelector('table'))
     .map(output => [output.scrollHeight, output.scrollWidth - output.clientWidth])"""
 # The title of the mark under the mouse, the text for a screen reader, the background, and whether all of it is seen.
 POINT = """() => {
@@ -374,18 +383,21 @@ POINT = """() => {
 
 @pytest.fixture(scope="module")
 def displays(course: Path) -> Path:
-    """A notebook with every trace of the lessons, and with a figure that its cell draws again."""
+    """A notebook with every trace of the lessons, a wide table, and a figure that its cell draws again."""
     drawn = backoff([10, 20], "mail")
     lessons = [files.read(path) for path in files.find(ROOT, "notebooks")]
     outputs = [output for lesson in lessons for cell in lesson.cells for output in cell.get("outputs", [])]
     traces = [dict(output) for output in outputs if output.get("data", {}).get("text/plain", "").startswith(TRACE)]
     assert len(traces) >= 2
+    request, why = replace(ATTEMPTS[0].request, url="/tutorial/default/mail_subscribers"), "task_retry_limit 2 reached"
+    wide = attempts_table([replace(ATTEMPTS[0], request=request, outcome=Outcome.DROPPED, note=f"status 500; {why}")])
+    table = display(text_html=wide._repr_html_(), text_plain=str(wide))
     figure = code(FIGURE, display(text_html=drawn._repr_html_(), text_plain=drawn.alt))
-    return save(course / "scratch" / "displays.ipynb", markdown("# Displays"), code("pass", *traces), figure)
+    return save(course / "scratch" / "displays.ipynb", markdown("# Displays"), code("pass", *traces, table), figure)
 
 
-def test_a_trace_fits_the_screen_and_a_figure_follows_the_theme(window, displays):
-    """Stored outputs aren't trusted until their cell has run: no scripts, but the same traces and a readable image."""
+def test_traces_and_tables_fit_the_screen_and_a_figure_follows_the_theme(window, displays):
+    """Stored outputs aren't trusted until their cell has run: no scripts, but the same traces, and a readable image."""
     notebook = window.open("scratch/displays.ipynb")
     image = notebook.page.locator(".jp-NotebookPanel:visible figure img")
     assert "20 s" in image.get_attribute("alt")
@@ -393,8 +405,12 @@ def test_a_trace_fits_the_screen_and_a_figure_follows_the_theme(window, displays
     for width in (1024, 1440):
         notebook.page.set_viewport_size({"width": width, "height": 900})
         for height, too_wide in notebook.page.evaluate(HEIGHTS):
-            assert 300 < height <= 700
+            assert 100 < height <= 700
             assert too_wide <= 0
+    notebook.tab_to("cell-2", "summary")
+    for is_open in (True, False):
+        notebook.page.keyboard.press("Enter")
+        assert notebook.page.evaluate("() => document.activeElement.parentElement.open") is is_open
 
     window.choose_theme(DARK)
     notebook.run("cell-3")
@@ -402,14 +418,15 @@ def test_a_trace_fits_the_screen_and_a_figure_follows_the_theme(window, displays
         seen = ["attempt 3, after a wait of 20 s", backoff([10, 20], "mail").alt, paper, True]
         window.wait(f"seen => JSON.stringify(({POINT})()) === JSON.stringify(seen)", seen)
         window.choose_theme(LIGHT)
-    notebook.page.set_viewport_size({"width": 1280, "height": 900})
 
 
-def test_the_server_opens_the_first_lesson_and_goes_when_it_is_stopped(course, tmp_path):
-    with jupyterlab(course, tmp_path) as server:
+def test_the_server_opens_the_first_lesson_and_goes_when_it_is_stopped(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    with jupyterlab(copy_course(tmp_path), home) as server:
         *_, address, solved, stop = server.log.read_text().splitlines()
         assert address.startswith(f"Open {server.url}/lab/tree/my-course/00a_lesson_welcome.ipynb?token=")
-        assert re.fullmatch(r"\d+ of 30 solved, next: \d\.\d .+", solved)
+        assert solved.startswith("0 of 30 solved, next: 1.1 ")
         assert stop == "To stop: press Ctrl-C, then y"
     assert server.log.read_text().endswith(f"{stop}\n")
     assert server.process.returncode is not None

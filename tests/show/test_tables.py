@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -154,6 +155,12 @@ def test_html_is_a_real_table() -> None:
     assert {"table", "caption", "thead", "tbody", "th", "td"} <= Shown(html).tags
     assert html.count('<th scope="col"') == 7
     assert html.count('<th scope="row"') == 2
+
+
+def test_only_a_long_caption_is_broken_and_a_number_never_is() -> None:
+    short, long = rows(5)._repr_html_(), rows("a" * 60)._repr_html_()
+    assert re.findall(r"<caption [^>]*white-space:(\w+)", short + long) == ["nowrap", "normal"]
+    assert '<td style="text-align:right;white-space:nowrap">5</td>' in short
 
 
 def test_progress_counts_what_is_solved() -> None:

@@ -253,6 +253,13 @@ def test_retries_are_linked() -> None:
     assert list(dotted.get_xdata()) == [0, 1]
 
 
+def test_a_failure_is_not_hidden_by_its_retry() -> None:
+    story = Story()
+    story.task("task1", 0, [Try(120, status=500), Try(120.1)])
+    failed, done = [line for line in draw(story).axes[-1].lines if line.get_marker() != "None"]
+    assert failed.get_zorder() > done.get_zorder()
+
+
 def test_concurrent_attempts_have_rows_of_their_own() -> None:
     story = Story()
     for number in range(3):

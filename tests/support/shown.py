@@ -22,7 +22,7 @@ class Shown(HTMLParser):
         self.tags.add(tag)
         if tag in ("details", "summary", "div"):
             self._hides.append(tag == "details")
-        self.text += " "
+        self.text += "" if tag == "wbr" else " "
 
     def handle_endtag(self, tag: str) -> None:
         if tag in ("details", "summary", "div"):

@@ -3,6 +3,7 @@
 //
 // JupyterLab 4.6 drops a cell that is run while the server starts the kernel's session. Here the cell waits. In addition,
 // the notebook is saved before a cell that calls check(), because check() compares the answer with the saved notebook.
+// A link to a cell shows this cell also if it opens the notebook, and lines of outputs are broken between words.
 (() => {
     let shared; // the modules of JupyterLab
     let tracker; // knows the open notebooks
@@ -67,6 +68,41 @@
         };
     }
 
+    const ACTIONS = ['keydown', 'pointerdown', 'wheel']; // after these, the notebook must not move any more
+    const PATIENCE = 10000; // milliseconds
+
+    // JupyterLab scrolls to the cell of a link before the cells above it have their sizes.
+    function keepInSight(panel, fragment) {
+        const observer = new ResizeObserver(() => panel.content.setFragment(fragment));
+        panel.content.widgets.forEach(cell => observer.observe(cell.node));
+        const stop = () => {
+            observer.disconnect();
+            ACTIONS.forEach(action => panel.node.removeEventListener(action, stop, true));
+        };
+        ACTIONS.forEach(action => panel.node.addEventListener(action, stop, true));
+        setTimeout(stop, PATIENCE);
+    }
+
+    function follow(panel) {
+        const setFragment = panel.setFragment.bind(panel);
+        panel.setFragment = fragment => {
+            setFragment(fragment);
+            panel.context.ready.then(() => panel.revealed).then(() => keepInSight(panel, fragment));
+        };
+    }
+
+    // JupyterLab breaks the lines of an output in the middle of a word, and shows a link in it only by a colour.
+    const STYLE = `
+        body .jp-OutputArea-output pre { overflow-wrap: anywhere; word-break: normal; }
+        body .jp-OutputArea-output pre a[href^="http"] { text-decoration: underline !important; }
+    `;
+
+    function addStyle() {
+        const style = document.createElement('style');
+        style.textContent = STYLE;
+        document.head.append(style);
+    }
+
     async function plugins() {
         const { INotebookCellExecutor, INotebookTracker, runCell } = await load('@jupyterlab/notebook');
         return [
@@ -83,6 +119,15 @@
                 autoStart: true,
                 requires: [INotebookTracker],
                 activate: (app, notebooks) => { tracker = notebooks; },
+            },
+            {
+                id: 'taskqueue-course:looks',
+                description: 'Shows the cell to which a link leads, and breaks the lines of outputs between words.',
+                autoStart: true,
+                activate: app => {
+                    addStyle();
+                    app.docRegistry.addWidgetExtension('Notebook', { createNew: follow });
+                },
             },
         ];
     }
