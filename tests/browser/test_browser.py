@@ -405,7 +405,7 @@ def test_traces_and_tables_fit_the_screen_and_a_figure_follows_the_theme(window,
     for width in (1024, 1440):
         notebook.page.set_viewport_size({"width": width, "height": 900})
         for height, too_wide in notebook.page.evaluate(HEIGHTS):
-            assert 100 < height <= 700
+            assert 50 < height <= 700
             assert too_wide <= 0
     notebook.tab_to("cell-2", "summary")
     for is_open in (True, False):
