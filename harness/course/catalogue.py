@@ -281,8 +281,8 @@ def _cells(exercise: Exercise, folder: str) -> dict[str, str]:
     return {name: sources[name] for name in exercise.files}
 
 
-def _path(lesson: str, folder: str, course: Path = ROOT) -> Path:
-    notebooks = sorted((course / folder).glob(f"{lesson}_*.ipynb"))
+def _path(lesson: str, folder: str, course: Path | None = None) -> Path:
+    notebooks = sorted(((course or ROOT) / folder).glob(f"{lesson}_*.ipynb"))
     if not notebooks:
         raise CourseError(f"the {folder} of lesson {lesson} are not installed; they are in {folder}/")
     return notebooks[0]
