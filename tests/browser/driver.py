@@ -35,11 +35,9 @@ FLAGS = [
     "--disable-dev-shm-usage",
 ]
 
-STARTED = """async () => {
-    const app = window.jupyterapp;
-    await app?.restored;
-    return Boolean(app?.commands.hasCommand('docmanager:open') && app.commands.hasCommand('notebook:run-all-cells'));
-}"""
+RESTORED = "async () => { await window.jupyterapp.restored; }"
+STARTED = """() => ['docmanager:open', 'notebook:run-all-cells', 'apputils:change-theme'].every(
+    command => window.jupyterapp.commands.hasCommand(command))"""
 # The idle indicator alone is not enough: before the kernel is connected, "run all" succeeds and runs nothing.
 # JupyterLab puts its launcher where nothing is open, a moment later, and so in front of a notebook opened meanwhile.
 READY = """path => {
@@ -184,6 +182,8 @@ class Window:
         page.on("request", lambda request: self.requests.append(request.url))
         page.set_default_timeout(SECONDS * 1000)
         page.goto(f"{server.url}/lab/workspaces/w1?token={TOKEN}&reset")
+        self.wait("() => window.jupyterapp")  # a function that returns a promise would end the wait immediately
+        page.evaluate(RESTORED)
         self.wait(STARTED)
 
     def open(self, path: str) -> "Notebook":
