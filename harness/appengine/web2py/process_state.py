@@ -148,6 +148,11 @@ def _set_handlers(saved: list[Any]) -> None:
                 _signal.signal(number, handler)
 
 
+def _set_opener(saved: Any) -> None:
+    """Restore what opens URLs, because gluon.tools, once imported, makes it keep cookies for the whole process."""
+    sys.modules["urllib.request"]._opener = saved  # type: ignore[attr-defined]
+
+
 _NUMBERS = [getattr(_signal, name) for name in _SIGNALS if hasattr(_signal, name)]
 _mask = getattr(_signal, "pthread_sigmask", lambda how, signals: None)  # Windows has no signal mask
 _BLOCK, _SET_MASK = getattr(_signal, "SIG_BLOCK", 0), getattr(_signal, "SIG_SETMASK", 0)
@@ -176,6 +181,7 @@ def _read_states() -> tuple[Any, ...]:
         _disabled_loggers(),
         _mask(_BLOCK, ()),
         list(map(_signal.getsignal, _NUMBERS)),
+        getattr(sys.modules.get("urllib.request"), "_opener", None),
     )
 
 
@@ -199,6 +205,7 @@ _WRITERS: tuple[Callable[[Any], object], ...] = (
     _enable_others,
     partial(_mask, _SET_MASK),
     _set_handlers,
+    _set_opener,
 )
 
 

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -51,6 +52,10 @@ CHANGES: dict[str, tuple[str, Callable[[], object]]] = {
     "time zone": (
         "import os, time; os.environ['TZ'] = 'Asia/Tokyo'; time.tzset()",
         lambda: (time.tzname, time.localtime(0), os.environ.get("TZ")),
+    ),
+    "opener of URLs": (  # gluon.tools changes it, and so each server in the process would know the user's cookies
+        "from urllib import request as r; r.install_opener(r.build_opener(r.HTTPCookieProcessor()))",
+        lambda: urllib.request._opener,  # type: ignore[attr-defined]
     ),
     "root logger": (
         "import logging; logging.basicConfig(level=logging.DEBUG, force=True); logging.disable(logging.ERROR)",
