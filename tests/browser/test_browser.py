@@ -115,9 +115,17 @@ def test_a_link_to_the_glossary_opens_it_rendered_at_the_entry(window, course, t
     window.wait(ENTRY, entry)
 
 
+# How far each editor's longest line goes beyond its right edge, in pixels.
+BEYOND = """() => [...document.querySelectorAll('.jp-NotebookPanel:not(.lm-mod-hidden) .cm-scroller')]
+    .map(editor => editor.scrollWidth - editor.clientWidth)"""
+
+
 @pytest.mark.parametrize("name", EXERCISES)
-def test_an_exercise_notebook_runs_to_its_last_cell_and_each_check_reports_not_attempted(visit, name):
+def test_an_exercise_notebook_shows_all_its_code_and_runs_to_its_last_cell(visit, name):
     notebook = visit(f"exercises/{name}")
+    notebook.page.set_viewport_size({"width": 1024, "height": 900})
+    assert max(notebook.page.evaluate(BEYOND)) <= 0
+    notebook.page.set_viewport_size({"width": 1280, "height": 900})
     notebook.run_all()
     cells = notebook.code_cells()
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
