@@ -253,9 +253,12 @@ Start = Callable[[Callable[[], Way]], Running]
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
-    """Start the server in the way that a test names, in a folder with the notebooks of the course and their copies."""
+    """Start the server in the way that a test names, in a folder with the notebooks of the course and their copies.
+
+    Without exercises/, because a fork has a learner's answers there, and the copies are made from solutions/.
+    """
     top = tmp_path_factory.mktemp("a course")
-    for folder in ("notebooks", "exercises", "solutions"):
+    for folder in ("notebooks", "solutions"):
         (top / folder).symlink_to(ROOT / folder)
     deliver(top)
     with ExitStack() as stack:
