@@ -172,15 +172,15 @@ def merged(new: Notebook, old: Notebook) -> Notebook:
 
 
 def _place(notebook: Notebook, cell: Cell, known: set[str | None]) -> int | None:
-    """Return the index of the cell with the id of another notebook's cell.
+    """Return the index of the cell that corresponds to a cell of another notebook, or None.
 
-    If there is none, return the index of a cell with the same source, for a cell without an id or with a new one.
+    It is the cell with the same id. If no cell has this id, it is a cell with the same source.
 
     Args:
         notebook: the notebook.
         cell: the other notebook's cell.
-        known: the ids of the other notebook's cells, and of cells that were found before. Such a cell isn't found by
-            its source, because a learner may add a cell with the source of another one.
+        known: the ids of the other notebook's cells, and of cells that were found before. A cell with one of these ids
+            is never found by its source, because a learner may add a cell with the source of another one.
     """
     name = cell.get("id") or grade_id(cell)
     named = (index for index, other in enumerate(notebook.cells) if name and other.get("id") == name)
