@@ -150,7 +150,8 @@ def _set_handlers(saved: list[Any]) -> None:
 
 def _set_opener(saved: Any) -> None:
     """Restore what opens URLs, because gluon.tools, once imported, makes it keep cookies for the whole process."""
-    sys.modules["urllib.request"]._opener = saved  # type: ignore[attr-defined]
+    if module := sys.modules.get("urllib.request"):  # a handler may have removed it
+        vars(module)["_opener"] = saved
 
 
 _NUMBERS = [getattr(_signal, name) for name in _SIGNALS if hasattr(_signal, name)]

@@ -112,6 +112,12 @@ def test_what_a_handler_changes_is_put_back(name: str, end: str, site: Site) -> 
     assert (response.status, response.ticket is None) == ((200, True) if end == "return 'x'" else (500, False))
 
 
+def test_a_handler_may_remove_the_module_that_opens_urls(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(urllib.request, "_opener", object())
+    monkeypatch.setitem(sys.modules, "urllib.request", urllib.request)
+    assert run(site, "import sys; del sys.modules['urllib.request']", "return 'x'").text == "x"
+
+
 @pytest.mark.parametrize("name", ["time", "environment", "recursion limit", "temporary folder", "signal mask"])
 def test_what_a_user_of_a_lab_changed_stays(name: str, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEW", "before")
