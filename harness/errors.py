@@ -69,8 +69,16 @@ class NameRefusedError(HarnessError, ValueError):
     """web2py doesn't accept this name of an application, a controller or a file."""
 
 
+class AppFolderError(HarnessError):
+    """A folder isn't a web2py application, or one of its files can't be read or copied."""
+
+
 class DiskError(HarnessError):
     """The lab can't write its files, for example because the disk is full."""
+
+
+class NotInLabError(HarnessError):
+    """An application starts a thread, uses web2py's scheduler or opens a database outside of the lab."""
 
 
 class SourceError(HarnessError):

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from datetime import datetime
+from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from harness.errors import BadRequestError, LabClosedError, NameRefusedError, QueueConfigError, SourceError, quoted
+from harness.appengine.written_files import remember
+from harness.errors import LabClosedError, NameRefusedError, QueueConfigError, SourceError, quoted
 from harness.records import Attempt, Overlap, Request, Response, TaskInfo, Trace
 from harness.show import Table, attempts_table, rows_table, tasks_table
 from harness.show.progress_bar import Meter
+from harness.visitor import Visitor
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from harness.appengine.dispatcher import Chaos
     from harness.appengine.engine import AppEngine
     from harness.appengine.wsgi import WSGIApp
     from harness.queue_console import QueueConsole
 
 T = TypeVar("T")
 _labs: list[weakref.ref[Lab]] = []  # the newest is the last
-_written: dict[tuple[str | None, str], str] = {}  # sources by application and path; the newest is the last
-_MOST_WRITTEN = 200  # entries; a file of a lab's first application has two
 _WITHOUT_APP = ("routes.py", "queue.yaml")
 
 
@@ -40,19 +42,7 @@ def current_lab() -> Lab:
     raise LabClosedError("no lab is open; make one first:\n    from harness import Lab\n    lab = Lab()")
 
 
-def files_written() -> dict[tuple[str | None, str], str]:
-    """Return what was last written to each file in any lab of this process, even if the lab refused it.
-
-    The lab may be closed. Only the most recent files are remembered.
-
-    Returns:
-        The source of each file, by application and path ("controllers/default.py", "routes.py" or "queue.yaml"). None
-        as the application means the first application of the lab.
-    """
-    return dict(_written)
-
-
-class Lab:
+class Lab(Visitor):
     """A local App Engine with empty web2py applications, a task queue, and a virtual clock at 2012-09-03 09:00 UTC.
 
     Args:
@@ -84,21 +74,76 @@ class Lab:
         duplicates: float = 0.0,
         overlap: bool = False,
     ) -> None:
-        engine = self._make_engine(queue_yaml, apps, seed, shuffle, duplicates, overlap)
-        self._appengine = engine
-        self._end = weakref.finalize(self, engine.close)
-        _labs.append(weakref.ref(self, _labs.remove))
+        self._open(self._make_engine(queue_yaml, apps, self._make_chaos(seed, shuffle, duplicates, overlap)))
         if queue_yaml is not None:
             self._remember("queue.yaml", queue_yaml, [None])
 
+    @classmethod
+    def from_folder(
+        cls,
+        path: str | PathLike[str],
+        *,
+        databases: bool = False,
+        start: datetime | None = None,
+        queue_yaml: str | None = None,
+        name: str | None = None,
+        seed: int = 0,
+        shuffle: bool = False,
+        duplicates: float = 0.0,
+        overlap: bool = False,
+    ) -> Lab:
+        """Return a lab with a copy of an existing web2py application, or of all applications of a web2py tree.
+
+        The lab never writes to the folder, and `DAL` can open only databases in the copy (T52). Sessions,
+        errors, caches and uploads aren't copied. A later change of the folder takes effect in the next lab. The lab
+        runs the installed web2py or that of WEB2PY_PATH, and never the web2py of the tree.
+
+        Args:
+            path: the folder of the application, which contains controllers/; or a tree, which contains applications/.
+                queue.yaml and routes.py can be in the application's folder, or in its tree. Without a tree, they can be
+                beside the folder. If there are two, the application's queue.yaml is used, but the other routes.py. The
+                first application of a tree is its `default_application`, or else the first by name; `welcome` is last.
+            databases: whether the files of the databases are copied too. Otherwise, the models make empty tables. If
+                they pass `migrate=False`, they make no tables, so the files of the databases are needed.
+            start: the first instant, an aware datetime; by default 2012-09-03 09:00 UTC. If the application compares
+                its times with those of another program, pass an instant near today.
+            queue_yaml: the text of a queue.yaml, instead of the folder's.
+            name: the name of the application in URLs and imports. By default, it is the name of its folder, with _
+                instead of each character that web2py doesn't allow. For a tree, it must be None.
+            seed: see `Lab`, also for `shuffle`, `duplicates` and `overlap`.
+
+        Raises:
+            AppFolderError: the folder isn't a web2py application, or a file can't be read.
+            SourceError: a model doesn't compile, for example because it is Python 2, or web2py refuses routes.py.
+
+        The errors of `Lab` can be raised, too.
+        """
+        from harness.appengine.web2py import find_applications
+
+        folder, chaos = find_applications(path, name, databases), cls._make_chaos(seed, shuffle, duplicates, overlap)
+        lab = cls.__new__(cls)
+        lab._is_learners = False
+        lab._open(cls._make_engine(queue_yaml, (), chaos, folder, start))
+        return lab
+
+    def _open(self, engine: AppEngine) -> None:
+        self._appengine = engine
+        self._end = weakref.finalize(self, engine.close)
+        _labs.append(weakref.ref(self, _labs.remove))
+
     @staticmethod
-    def _make_engine(
-        queue_yaml: str | None, apps: Iterable[str], seed: int, shuffle: bool, duplicates: float, overlap: bool
-    ) -> AppEngine:
-        """Return a new engine; a subclass may return one of another class."""
+    def _make_engine(*args: Any) -> AppEngine:
+        """Return a new engine with the arguments of AppEngine; a subclass may return one of another class."""
         from harness.appengine.engine import AppEngine  # slow, because it imports Google's SDK and web2py
 
-        return AppEngine(queue_yaml, apps, seed, shuffle, duplicates, overlap)
+        return AppEngine(*args)
+
+    @staticmethod
+    def _make_chaos(seed: int, shuffle: bool, duplicates: float, overlap: bool) -> Chaos:
+        """Return the object that makes the random decisions; a subclass may return one of another class."""
+        from harness.appengine.dispatcher import Chaos
+
+        return Chaos(seed, shuffle, duplicates, overlap)
 
     def write(self, path: str, source: str, app: str | None = None) -> None:
         """Write a file of an application. If the source has a mistake, the previous file is kept.
@@ -125,17 +170,13 @@ class Lab:
 
     def _remember(self, path: str, source: str, apps: Iterable[str | None]) -> None:
         if self._is_learners:
-            for key in [(app, path) for app in apps]:
-                _written.pop(key, None)
-                _written[key] = source
-            for key in list(_written)[:-_MOST_WRITTEN]:
-                del _written[key]
+            remember(path, source, apps)
 
     def read(self, path: str, app: str | None = None) -> str:
         """Return the text of a file of an application, by default of the lab's first one.
 
         Raises:
-            NameRefusedError: the file or the application doesn't exist.
+            NameRefusedError: the file or the application doesn't exist, or the file isn't text.
         """
         return self._engine.read(path, self._app(app))
 
@@ -156,52 +197,29 @@ class Lab:
 
         Raises:
             UnknownTableError: no model defines the table.
-            SourceError: a model fails.
+            SourceError: a model fails, or defines the table with `migrate=False`, and the database doesn't contain it.
             NameRefusedError: the application doesn't exist.
         """
-        return rows_table(self._engine.server.rows(name, self._app(app)), name)
+        return rows_table(self._engine.rows(name, self._app(app)), name)
 
-    def get(
-        self,
-        path: str,
-        /,
-        headers: Mapping[str, str] | None = None,
-        *,
-        query: Mapping[str, Any] | None = None,
-        **variables: Any,
-    ) -> Response:
-        """Send a GET request as a user and return the response. The clock advances by the time that the request takes.
+    def db(self, app: str | None = None) -> AbstractContextManager[Any]:
+        """Return a context manager whose value is the application's own DAL with its tables, to write or read rows.
 
-        Args:
-            path: "controller/function" or "/application/controller/function", with optional args and query string.
-            headers: additional request headers.
-            query: variables of the query string, with any names: query={"headers": "all"}.
-            **variables: more variables of the query string; a list repeats the variable.
+        The end of the block commits the changes, and an exception rolls them back. If the models define several DALs,
+        the value is the one with the name `db`, or else the first one. The models run once, as for a request at the
+        lab's time, but without adding tasks. Inside the block, Python's `time` and `datetime` return the real time.
 
-        Raises:
-            BadRequestError: a browser could not send this request.
-        """
-        return self._visit("GET", path, headers, query, variables)
-
-    def post(
-        self,
-        path: str,
-        /,
-        data: Mapping[str, Any] | str | bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        *,
-        query: Mapping[str, Any] | None = None,
-        **variables: Any,
-    ) -> Response:
-        """Send a POST request as a user and return the response. All other arguments are those of `get`.
+            with lab.db() as db:
+                db.product.insert(name="Tea", price=3)
 
         Args:
-            data: the body; a dict is sent as a form (`request.post_vars`), a str as UTF-8, and bytes unchanged.
+            app: the application, by default the lab's first one.
 
         Raises:
-            BadRequestError: a browser could not send this request.
+            SourceError: a model fails, or none defines a DAL.
+            NameRefusedError: the application doesn't exist.
         """
-        return self._visit("POST", path, headers, query, variables, data)
+        return self._engine.database(self._app(app))
 
     def tasks(self, queue: str | None = None) -> Table[TaskInfo]:
         """Return the waiting tasks of one queue, by default of all queues, ordered by ETA.
@@ -363,24 +381,6 @@ class Lab:
     def _engine(self) -> AppEngine:
         self._appengine.require_open()
         return self._appengine
-
-    def _visit(
-        self,
-        method: str,
-        path: str,
-        headers: Mapping[str, str] | None,
-        query: Mapping[str, Any] | None,
-        variables: dict[str, Any],
-        data: Mapping[str, Any] | str | bytes | None = None,
-    ) -> Response:
-        if not isinstance(query, Mapping | None):
-            raise BadRequestError(
-                f'query must be a dict such as {{"page": 2}}, not {quoted(query)}. To send a variable named '
-                f'query, pass query={{"query": {quoted(query)}}}'
-            )
-        engine = self._engine
-        request = engine.user_client.request(method, path, {**(query or {}), **variables}, data, headers)
-        return engine.visit(request)
 
     def _work(self, action: Callable[[], T]) -> T:
         """Call the dispatcher, with a progress bar if it makes many attempts."""

@@ -6,6 +6,7 @@ The names are collected from `harness.__all__` and the classes, so that a new me
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from harness import Lab
 from harness.classroom import cli
 from harness.errors import HarnessError, quoted
 from harness.queue_console import QueueConsole
+from harness.records import Request, Response
 from harness.show import Table
 from tests.support.fuzz import LONGEST, ODD, ODD_TREES, examples, promptly
 from tests.support.labs import add, write
@@ -91,6 +93,20 @@ def call_with_anything(draw: Any, function: Callable[..., Any]) -> object:
         return error
 
 
+def entered(open_database: Callable[..., Any]) -> Callable[..., None]:
+    """Return a function that also enters the context manager, because `lab.db` checks its argument only then."""
+
+    def enter(app: Any = None) -> None:
+        with open_database(app):
+            pass
+
+    return enter
+
+
+FORM = Response(200, body=b"<form><input name=a></form>", request=Request("GET", "/tutorial/default/f"))
+CALLS = {"db": entered, "submit": lambda submit: partial(submit, FORM)}
+
+
 @pytest.fixture(scope="module", autouse=True)
 def loaded() -> None:
     """Load what the first figure and the first request load, because that takes a second."""
@@ -121,7 +137,7 @@ def test_any_arguments_of_a_method_of_a_lab(lab, name, data):
     add(lab, "/tutorial/default/f")
     member = getattr(lab, name)
     if callable(member) and not isinstance(member, Table):
-        call_with_anything(data.draw, member)
+        call_with_anything(data.draw, CALLS.get(name, lambda member: member)(member))
     assert lab.get("default/f").status in (200, 404, 500)
 
 

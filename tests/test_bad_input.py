@@ -31,8 +31,9 @@ from harness.errors import (
     UnknownTableError,
     UnknownTaskError,
 )
-from harness.records import Outcome
+from harness.records import Outcome, Request, Response
 from harness.show.progress_bar import Meter
+from harness.visitor import Visitor
 from tests.support.labs import ADD, add, deliver, names, python, visit, write
 
 
@@ -91,7 +92,7 @@ def test_a_controller_that_does_not_compile_says_why_and_changes_nothing(source,
 
 
 PATHS = ["controllers/my-file.py", "controllers/a b.py", "controllers/ä.py", "controllers/default", "default.py", ""]
-PATHS += ["controllers/../../x.py", "/etc/passwd", "C:\\x.py", "controllers/static.py", "private/x.py", "views/", 5]
+PATHS += ["controllers/../../x.py", "/etc/passwd", "C:\\x.py", "controllers/static.py", "databases/x", "views/", 5]
 
 
 @pytest.mark.parametrize("path", [*PATHS, None])
@@ -248,6 +249,8 @@ class Unprintable:
         raise ValueError
 
 
+FORM = Response(200, body=b"<form><input name=a></form>", request=Request("GET", "/tutorial/default/f"))
+WIKI = Path(__file__).parent / "applications" / "wiki"
 BAD_ARGUMENTS: dict[str, Callable[[Lab, Any], object]] = {
     "apps": lambda lab, bad: Lab(apps=(bad,)),
     "seed": lambda lab, bad: Lab(seed=bad),
@@ -263,6 +266,14 @@ BAD_ARGUMENTS: dict[str, Callable[[Lab, Any], object]] = {
     "mount app": lambda lab, bad: lab.mount("/plain", [bad]),
     "table": lambda lab, bad: lab.table(bad),
     "table app": lambda lab, bad: lab.table("mytable", bad),
+    "db app": lambda lab, bad: lab.db(bad).__enter__(),
+    "from_folder path": lambda lab, bad: Lab.from_folder(bad),
+    "from_folder name": lambda lab, bad: Lab.from_folder(WIKI, name=[bad]),
+    "from_folder start": lambda lab, bad: Lab.from_folder(WIKI, start=bad),
+    "submit page": lambda lab, bad: lab.submit(bad),
+    "submit fields": lambda lab, bad: lab.submit(FORM, [bad]),
+    "submit value": lambda lab, bad: lab.submit(FORM, a=[bad]),
+    "submit headers": lambda lab, bad: lab.submit(FORM, headers=[bad]),
     "get path": lambda lab, bad: lab.get([bad]),
     "get headers": lambda lab, bad: lab.get("default/f", [bad]),
     "get header": lambda lab, bad: lab.get("default/f", {"X": [bad]}),
@@ -290,7 +301,7 @@ def test_a_bad_argument_is_told_of_in_a_short_message(name, bad, lab):
 # -- requests --
 
 
-@pytest.mark.parametrize("path", ["http://localhost/tutorial/default/f", "//host/x", 5, None, "default/f#top", "a\nb"])
+@pytest.mark.parametrize("path", ["http://localhost/tutorial/default/f", "//host/x", 5, None, "a\nb"])
 def test_a_path_that_cannot_be_sent_is_quoted_and_the_clock_stands_still(path, lab):
     with pytest.raises(BadRequestError) as caught:
         lab.get(path)
@@ -516,10 +527,13 @@ USES: dict[str, Callable[[Lab], object]] = {
     "advance": lambda lab: lab.advance(1),
     "now": lambda lab: lab.now,
     "attempts": lambda lab: lab.attempts,
+    "mails": lambda lab: lab.mails,
     "responses": lambda lab: lab.responses,
     "trace": lambda lab: lab.trace("task1"),
     "timeline": lambda lab: lab.timeline(),
     "table": lambda lab: lab.table("mytable"),
+    "db": lambda lab: lab.db().__enter__(),
+    "submit": lambda lab: lab.submit(FORM, a="1"),
 }
 
 
@@ -534,8 +548,8 @@ def test_a_closed_lab_says_that_it_is_closed(use):
 
 
 def test_no_public_name_of_the_lab_is_missing_from_the_list():
-    public = {name for name in vars(Lab) if not name.startswith("_")}
-    assert public - {"close", "closed"} == {name.split()[0] for name in USES}
+    public = {name for kind in (Lab, Visitor) for name in vars(kind) if not name.startswith("_")}
+    assert public - {"close", "closed", "from_folder"} == {name.split()[0] for name in USES}
 
 
 def test_what_was_shown_of_a_closed_lab_stays():

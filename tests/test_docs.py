@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.fixtures import FixtureFunctionDefinition
 
 import harness
 from harness import errors, queue_console, records
+from harness.testing import plugin
 
 ROOT = Path(__file__).parents[1]
 PUBLIC = {
@@ -24,6 +26,7 @@ PUBLIC = {
     ],
     "harness.records": records.__all__,
     "harness.queue_console": [queue_console.QueueConsole.__name__],
+    "harness.testing.plugin": plugin.__all__,
 }
 NOT_PACKED = {"README.md", "rooms.svg", "appengine.svg"}  # for readers of the repository
 PACKED = """
@@ -43,7 +46,7 @@ def documented() -> Iterator[tuple[str, str, Any]]:
     for module, names in PUBLIC.items():
         for name in names:
             value = getattr(importlib.import_module(module), name)
-            if inspect.isclass(value) or inspect.isfunction(value):
+            if inspect.isclass(value) or inspect.isfunction(value) or isinstance(value, FixtureFunctionDefinition):
                 yield module, name, value
             if inspect.isclass(value):
                 for inner, member in vars(value).items():

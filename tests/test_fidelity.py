@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -23,13 +23,16 @@ def table() -> dict[str, list[str]]:
     return {row[0]: row for row in rows}
 
 
-def marked() -> Iterator[tuple[str, str, str]]:
-    """Yield each row number that a test carries, with the test's name and file ("tests/test_lab.py")."""
-    for path in HERE.rglob("test_*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef):
-                for row in _rows(node):
-                    yield row, node.name, path.relative_to(HERE.parent).as_posix()
+@cache
+def marked() -> list[tuple[str, str, str]]:
+    """Return each row number that a test carries, with the test's name and file ("tests/test_lab.py")."""
+    return [
+        (row, node.name, path.relative_to(HERE.parent).as_posix())
+        for path in HERE.rglob("test_*.py")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef)
+        for row in _rows(node)
+    ]
 
 
 def _rows(function: ast.FunctionDef) -> list[str]:

@@ -42,6 +42,14 @@ def test_the_readme_serves_learners_then_instructors_then_maintainers():
     assert sections == ["A first example", "For learners", "For instructors", "For maintainers", "Licence"]
 
 
+def test_the_readme_links_each_page_for_users_and_the_tests_run_it():
+    pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "notebooks" / "pages").glob("*.ipynb")}
+    assert pages
+    assert pages <= {*re.findall(r"\]\(([^)#]+)", README)}
+    tested = re.search(r"^TESTS = (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert "notebooks" in tested[1].split()
+
+
 def test_the_first_example_prints_what_is_shown_below_it(tmp_path: Path) -> None:
     program, output = re.findall(r"```(?:python|text)\n(.*?)```", README, re.DOTALL)[:2]
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=False)

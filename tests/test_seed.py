@@ -28,6 +28,14 @@ def task_do():
 ROWS = [("original text", "new text")]
 
 
+def test_the_application_of_the_seed_is_the_example_that_lesson_00_quotes():
+    quoted = "\n".join(cell.source for cell in files.read(ROOT / "notebooks" / "00_welcome.ipynb").cells)
+    (example,) = re.findall(r"> ```python\n(.*?)> ```", quoted, re.DOTALL)
+    lines = [line.removeprefix(">").removeprefix(" ") for line in example.replace("dict(.....)", "dict()").splitlines()]
+    source = (ROOT / "tests/applications/seed/controllers/default.py").read_text(encoding="utf-8")
+    assert [line for line in source.splitlines() if line] == [line for line in lines if line]
+
+
 @pytest.fixture
 def lab() -> Iterator[Lab]:
     with Lab(apps=("tutorial", "stats")) as lab:

@@ -13,6 +13,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from tests.bench import __main__ as bench
+from tests.bench import folder as bench_of_folder
 from tests.hub import __main__ as hub
 from tests.support.pythons import RANGE, VERSIONS
 
@@ -158,6 +159,17 @@ def test_clean_keeps_submissions_and_grades(folder):
 @pytest.mark.parametrize("figures", [bench.FOLDER, hub.FIGURES], ids=["bench", "hub-test"])
 def test_what_a_target_measures_is_written_where_clean_removes_it(figures):
     assert figures.is_relative_to(ROOT / "build")
+
+
+@pytest.mark.parametrize(("seconds", "verdict"), [(0.19, "ok"), (0.21, "MISSED")])
+def test_the_benchmark_of_a_lab_from_a_folder_allows_two_tenths_of_a_second(seconds, verdict, monkeypatch):
+    monkeypatch.setattr(bench_of_folder, "_visit", lambda make: None)
+    monkeypatch.setattr(
+        bench_of_folder, "in_turns", lambda contestants: dict.fromkeys(contestants, 1) | {"folder": 1 + seconds}
+    )
+    (row,) = bench_of_folder.rows()
+    assert (row.goal, row.unit, row.verdict) == (0.2, "s", verdict)
+    assert "folder" in bench.GROUPS
 
 
 @pytest.mark.parametrize("home", ["", "/nowhere/at/all"])

@@ -110,13 +110,15 @@ class Clock:
         start: the first instant, an aware datetime.
 
     Raises:
-        BadValueError: `start` is naive.
+        BadValueError: `start` isn't a datetime, is naive, or is before 1970 or after the year 9998.
     """
 
     def __init__(self, start: datetime = START) -> None:
-        if start.tzinfo is None:
+        if not isinstance(start, datetime) or start.tzinfo is None:
             raise BadValueError(f"the clock needs an aware datetime, not {quoted(start)}; add tzinfo=timezone.utc")
-        self._timestamp = start.timestamp()
+        self._timestamp = (start - _EPOCH).total_seconds()
+        if not 0 <= self._timestamp <= _LATEST:
+            raise BadValueError(f"the clock can't start at {quoted(start)}, but from 1970 to the year 9998")
         self._scope: TravelScope | None = None
 
     @property

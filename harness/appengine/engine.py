@@ -3,27 +3,40 @@
 Importing this module loads Google's SDK, and the first AppEngine loads web2py.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from typing import TypeVar
+from datetime import datetime
+from typing import Any, TypeVar
 
-from harness.appengine.clock import Clock
+from harness.appengine.clock import START, Clock
 from harness.appengine.dispatcher import Chaos, Dispatcher, deferred_application, strip_appengine_headers
 from harness.appengine.server import Server
-from harness.appengine.taskqueue import PullQueue, Queue, Task, TaskQueueService, connect, parse_queue_yaml, preload
+from harness.appengine.taskqueue import (
+    Connection,
+    PullQueue,
+    Queue,
+    Task,
+    TaskQueueService,
+    connect,
+    parse_queue_yaml,
+    preload,
+)
 from harness.appengine.time_limit import Interrupts
 from harness.appengine.turns import Arrival, Schedule
 from harness.appengine.user_client import UserClient
-from harness.appengine.web2py import Site
+from harness.appengine.web2py import AppFolder, Site
+from harness.appengine.web2py.database import OpenDatabase
 from harness.errors import (
     BadRequestError,
+    HarnessError,
     LabClosedError,
     NameRefusedError,
     UnknownQueueError,
     UnknownTaskError,
     quoted,
 )
-from harness.records import Overlap, QueueSample, Request, Response, TaskInfo
+from harness.records import Overlap, QueueSample, Request, Response, TaskInfo, find_header
 
 T = TypeVar("T")
 QUEUE_YAML = "queue.yaml"
@@ -33,27 +46,40 @@ _SHOWN = 10  # task names in a message
 class AppEngine:
     """One web2py root with a task queue, on one virtual clock.
 
-    Args: see `harness.Lab`.
+    Args:
+        queue_yaml: the text of a queue.yaml. If it is None, the queue.yaml of the folder is used, if it has one.
+        apps: the names of the applications, if no folder is given.
+        chaos: makes the random decisions.
+        folder: the applications that are copied, or None.
+        start: the first instant, or None for 2012-09-03 09:00 UTC.
 
     `queue_yaml` is the text of the newest valid queue.yaml, or None. `closed` is True after `close`. Ctrl-C takes
     effect in handlers and between them, never while the engine moves a task.
     """
 
     def __init__(
-        self, queue_yaml: str | None, apps: Iterable[str], seed: int, shuffle: bool, duplicates: float, overlap: bool
+        self,
+        queue_yaml: str | None,
+        apps: Iterable[str],
+        chaos: Chaos,
+        folder: AppFolder | None = None,
+        start: datetime | None = None,
     ) -> None:
         self.closed = False
-        self._seed = seed
-        configs = parse_queue_yaml(queue_yaml) if queue_yaml is not None else ()
-        self.queue_yaml, chaos = queue_yaml, Chaos(seed, shuffle, duplicates, overlap)
-        self.site = Site(_checked_apps(apps))
-        self.clock = Clock()
-        self.service = TaskQueueService(self.clock, configs)
-        self.server = Server(self.site, self.clock, lambda host: self._connection.active(host))
-        self.server.mount("/_ah/queue/deferred", deferred_application)
+        self._chaos = chaos
+        if folder is not None:
+            apps, queue_yaml = folder.apps, folder.queue_yaml if queue_yaml is None else queue_yaml
+        self._configs = parse_queue_yaml(queue_yaml) if queue_yaml is not None else ()
+        self.queue_yaml = queue_yaml
+        self.clock = Clock(START if start is None else start)
+        self.site = Site(_checked_apps(apps), folder)
+        self.service = TaskQueueService(self.clock, self._configs)
+        self.server = Server(self.site, self.clock, self._connected)
+        self.server.mount("/_ah/queue/deferred", deferred_application, in_root=True)
         self.dispatcher = Dispatcher(self.service, self.clock, self._send, chaos, self._send_together)
-        self.user_client = UserClient(self.site.apps[0])
+        self.user_client = UserClient(self.site.apps[0], lambda: self.clock.timestamp)
         self.responses: list[Response] = []
+        self._databases: list[tuple[str, OpenDatabase]] = []  # the open ones, each with its application's name
         self._interrupts = Interrupts()
         self._on_attempt: Callable[[], None] = lambda: None
         self._connection = connect(self.service)
@@ -64,7 +90,8 @@ class AppEngine:
             if path != QUEUE_YAML:
                 self.server.write(path, source, app)
                 return
-            self.service.configure(parse_queue_yaml(source))
+            self._configs = parse_queue_yaml(source)
+            self.service.configure(self._configs)
             self.queue_yaml = source
 
     def read(self, path: str, app: str) -> str:
@@ -75,11 +102,34 @@ class AppEngine:
             raise NameRefusedError("the lab has no queue.yaml yet; write one, or pass it to Lab(queue_yaml=...)")
         return self.queue_yaml
 
+    @contextmanager
+    def database(self, app: str) -> Iterator[Any]:
+        """Yield the DAL of an application; see `Lab.db`."""
+        self.require_open()
+        self._require_committed("another `with lab.db()`", app)
+        preload()  # a model may import Google's client
+        with self._interrupts.held():
+            opened = self.server.open_database(app)
+        self._databases.append((app, opened))
+        try:
+            with self._connection.active(), opened.used() as dal:
+                yield dal
+        finally:
+            self._databases.remove((app, opened))
+
+    def rows(self, table: str, app: str) -> list[dict[str, Any]]:
+        """Return the rows of a table; see `Lab.table`."""
+        self._require_committed("lab.table", app)
+        preload()
+        return self.server.rows(table, app)
+
     def visit(self, request: Request) -> Response:
         """Send a user's request without the headers of App Engine (T26), move the clock, and return the response."""
+        self._require_committed("a request")
         request = self._users(request)
         preload()
         with self._interrupts.held():
+            self._lose_memory(self._name(request))
             response = self.server.send(request, self.clock.timestamp)
             self.clock.advance(response.elapsed)
             self.user_client.remember(response)
@@ -88,6 +138,7 @@ class AppEngine:
 
     def work(self, action: Callable[[], T], on_attempt: Callable[[], None]) -> T:
         """Run an action of the dispatcher, call `on_attempt` after each attempt, and return the action's result."""
+        self._require_committed("a request")
         preload()
         self._on_attempt = on_attempt
         with self._interrupts.held():
@@ -101,7 +152,7 @@ class AppEngine:
         kill_after: Mapping[int, int],
     ) -> Overlap:
         """Let requests and attempts run in turn; see `Lab.overlap`."""
-        schedule = Schedule(self._seed, order, kill_after)
+        schedule = Schedule(self._chaos.seed, order, kill_after)
         parties = [self._party(each) for each in (first, second) if each is not None]
         before = set(self._all_tasks())
         results = self.work(
@@ -152,6 +203,25 @@ class AppEngine:
         self._connection.close()
         self.site.close()
 
+    def _connected(self, host: str | None) -> AbstractContextManager[object]:
+        """Return the scope of a request to a host. For None, return a scope in which added tasks are dropped."""
+        if host is not None:
+            return self._connection.active(host)
+        return Connection(TaskQueueService(self.clock, self._configs)).active()
+
+    def _require_committed(self, what: str, app: str | None = None) -> None:
+        """Raise HarnessError if `with lab.db()` has changed rows that aren't committed yet.
+
+        Args:
+            what: the action that needs these rows; the message contains it.
+            app: the application whose rows the action needs, or None for all applications.
+        """
+        if any(opened.has_changes() for each, opened in self._databases if app in (None, each)):
+            raise HarnessError(
+                f"`with lab.db()` has changed rows that aren't committed yet, so {what} would not see the changes. "
+                "Before this line, end the block or call db.commit()."
+            )
+
     def _party(self, given: TaskInfo | Request | str) -> Task | Request:
         """Return the task of a record, or a user's request."""
         if isinstance(given, TaskInfo):
@@ -180,8 +250,15 @@ class AppEngine:
         """Return a user's request without the headers of App Engine (T26)."""
         return replace(request, headers=strip_appengine_headers(request.headers))
 
+    def _lose_memory(self, before: str) -> None:
+        """Empty the instance's memory before a task or a request, which `before` names, if `chaos` decides so."""
+        if self._chaos.forgets(before):
+            self.site.forget_ram()
+
     def _send_together(self, arrivals: Sequence[Arrival], start: float, schedule: Schedule) -> list[Response]:
         self._interrupts.check()
+        first = arrivals[0]()
+        self._lose_memory(self._name(first[0]) if first is not None else "")
         responses = self.server.send_together(arrivals, start, schedule)
         for _ in responses:
             self._on_attempt()
@@ -189,9 +266,14 @@ class AppEngine:
 
     def _send(self, request: Request, start: float, deadline: float) -> Response:
         self._interrupts.check()
+        self._lose_memory(self._name(request))
         response = self.server.send(request, start, deadline)
         self._on_attempt()
         return response
+
+    def _name(self, request: Request) -> str:
+        """Return the name of a request's task. The name of a user's request is its number, such as "request 2"."""
+        return find_header(request.headers, "X-AppEngine-TaskName") or f"request {len(self.responses) + 1}"
 
 
 def _checked_apps(apps: Iterable[str]) -> tuple[str, ...]:

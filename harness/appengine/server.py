@@ -2,7 +2,7 @@
 
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from harness.appengine.taskqueue.client import HOST
 from harness.appengine.time_limit import REAL_SECONDS, HandlerTimeout, Stopped, is_harness
 from harness.appengine.turns import Arrival, Runner, Schedule, Turns
 from harness.appengine.web2py import Site, explain_404
+from harness.appengine.web2py.database import OpenDatabase
 from harness.appengine.web2py.instance import SharedSite
 from harness.appengine.web2py.process_state import Captured, ProcessState
 from harness.appengine.web2py.tickets import make_ticket
@@ -30,20 +31,28 @@ class Server:
         site: the web2py root.
         clock: the virtual clock.
         scope: returns a context manager for the host of a request. It is entered around the request, and makes
-            `taskqueue.add` reach the lab's queue.
+            `taskqueue.add` reach the lab's queue. For None, it makes `taskqueue.add` have no effect.
 
     `real_seconds` is the limit for learner code in real time.
     """
 
-    def __init__(self, site: Site, clock: Clock, scope: Callable[[str], AbstractContextManager[object]]) -> None:
+    def __init__(self, site: Site, clock: Clock, scope: Callable[[str | None], AbstractContextManager[object]]) -> None:
         self.real_seconds = REAL_SECONDS
         self._site = site
         self._clock = clock
         self._scope = scope
         self._mounts: dict[str, WSGIApp] = {}
+        self._in_root: set[WSGIApp] = set()
 
-    def mount(self, prefix: str, app: WSGIApp) -> None:
+    def mount(self, prefix: str, app: WSGIApp, *, in_root: bool = False) -> None:
         """Serve all paths below a prefix ("/plain") with a WSGI application instead of web2py.
+
+        Args:
+            prefix: the beginning of the paths.
+            app: the application.
+            in_root: True if the WSGI application imports modules of web2py applications, such as
+                `applications.tutorial.modules.mail`. It then gets the modules of this root. A user's own WSGI
+                application doesn't import them.
 
         Raises:
             BadRequestError: the prefix is not a path, or the application cannot be called.
@@ -55,6 +64,8 @@ class Server:
                 f"a WSGI application can be called with (environ, start_response), but {quoted(app)} cannot"
             )
         self._mounts[prefix.rstrip("/")] = app
+        if in_root:
+            self._in_root.add(app)
 
     def send(self, request: Request, start: float, deadline: float = DEADLINE) -> Response:
         """Run one request at a virtual instant; the clock itself does not move.
@@ -75,7 +86,7 @@ class Server:
         limited = HandlerTimeout(self.is_learners(app), self.real_seconds)
         with self.scope(request), self._clock.travel(start, deadline) as scope, limited as timeout:
             try:
-                response = timeout.run(lambda: self._site.call(request) if app is None else _call_mounted(app, request))
+                response = timeout.run(lambda: self._call(app, request))
             except (Stopped, DeadlineExceeded):
                 response = Response(500, "Internal Server Error", request=request)
         if timeout.interrupted:
@@ -118,14 +129,18 @@ class Server:
         """Return the rows of a table as `Site.rows` does; SourceError if the application's models do not end."""
         return self._limited(f"the models of {quoted(app)} do", lambda: self._site.rows(table, app, most))
 
+    def open_database(self, app: str) -> OpenDatabase:
+        """Open a database as `Site.open_database` does; SourceError if the application's models do not end."""
+        return self._limited(f"the models of {quoted(app)} do", lambda: self._site.open_database(app))
+
     def write(self, path: str, source: str, app: str) -> None:
         """Write a file as `Site.write` does; SourceError if it is a routes.py that does not end."""
         self._limited("routes.py does", lambda: self._site.write(path, source, app))
 
     def _limited(self, subject: str, action: Callable[[], T]) -> T:
-        """Run learner code that does not belong to a request."""
+        """Run learner code that does not belong to a request, so the tasks that it adds are dropped."""
         limited = HandlerTimeout(self._in_site, self.real_seconds)
-        with self._scope(HOST), self._clock.travel(deadline=DEADLINE), limited as timeout:
+        with self._scope(None), self._clock.travel(deadline=DEADLINE), limited as timeout:
             try:
                 return timeout.run(action)
             except (Stopped, DeadlineExceeded) as error:
@@ -147,6 +162,12 @@ class Server:
     def is_learners(self, app: WSGIApp | None) -> Callable[[str], bool]:
         """Return a function that recognises learner code by its file, for web2py or for a mounted application."""
         return self._in_site if app is None else lambda file: not is_harness(file)
+
+    def _call(self, app: WSGIApp | None, request: Request) -> Response:
+        if app is None:
+            return self._site.call(request)
+        with self._site.inside() if app in self._in_root else nullcontext():
+            return _call_mounted(app, request)
 
     def _hint(self, app: WSGIApp | None, response: Response) -> str:
         """Return why web2py found no action, view or static file; "" if an action chose its own status."""
@@ -180,6 +201,7 @@ class _Visit(Runner):
         arrived = self._arrival()
         if arrived is None:
             return False
+        self._arrival = lambda: None  # a killed request stays in memory, and must not keep its task there
         self._request, self._deadline = arrived
         self.app = self._server.find_app(self._request)
         self._timeout = HandlerTimeout(self._server.is_learners(self.app), self._server.real_seconds)

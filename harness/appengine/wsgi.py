@@ -13,6 +13,8 @@ from urllib.parse import unquote_to_bytes
 from harness.errors import quoted
 from harness.records import Request, Response
 
+# Google's handler of deferred tasks (SDK 3.1.0) fails without it; any value except "Devel…" means production (T51).
+_SERVER_SOFTWARE = "Google App Engine"
 _SHOWN = 200  # characters of a URL in a message
 Environ = dict[str, Any]
 WSGIApp = Callable[[Environ, Callable[..., Any]], Iterable[Any]]
@@ -26,18 +28,20 @@ def to_environ(request: Request) -> Environ:
     """
     path, _, query = request.url.partition("?")
     name, _, port = request.host.partition(":")
+    scheme = "https" if request.header("X-Forwarded-Proto") == "https" else "http"
     environ: Environ = {
         "REQUEST_METHOD": request.method,
         "SCRIPT_NAME": "",
         "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
         "QUERY_STRING": query,
         "SERVER_NAME": name,
-        "SERVER_PORT": port or "80",
+        "SERVER_PORT": port or ("443" if scheme == "https" else "80"),
+        "SERVER_SOFTWARE": _SERVER_SOFTWARE,
         "SERVER_PROTOCOL": "HTTP/1.1",
         "REMOTE_ADDR": request.remote_addr,
         "HTTP_HOST": request.host,
         "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
+        "wsgi.url_scheme": scheme,
         "wsgi.input": io.BytesIO(request.body),
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": False,

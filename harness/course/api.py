@@ -6,6 +6,7 @@ In an open notebook, the first four show cards in HTML. Everywhere else they pri
 from collections import deque
 from pathlib import Path
 
+from harness.appengine.written_files import files_written
 from harness.course import predictions, progress_file
 from harness.course.cards import (
     hint_card,
@@ -29,7 +30,7 @@ from harness.course.open_notebook import counts, stale_verdict
 from harness.course.trial import check_answer
 from harness.course.verdict import CheckOutcome, Verdict, solved_earlier, wrap
 from harness.errors import CheckError, CourseError, UnsolvedError, quoted
-from harness.lab import current_lab, files_written
+from harness.lab import current_lab
 from harness.notebooks.session import notebook_path
 from harness.show import Table, progress_table
 

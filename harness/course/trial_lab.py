@@ -38,8 +38,8 @@ class TrialLab(Lab):
 
     _is_learners = False
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+    def _open(self, engine: Any) -> None:
+        super()._open(engine)
         self._kept: dict[tuple[str, str], tuple[bytes, Table[dict[str, Any]]]] = {}
 
     def table(self, name: str, app: str | None = None) -> Table[dict[str, Any]]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.appengine.written_files import files_written
 from harness.errors import HarnessError
-from harness.lab import files_written
 from harness.notebooks.cells import Target
 
 _runs: dict[Target, "CellRun"] = {}

@@ -22,9 +22,18 @@ from harness.records import (
     Trace,
 )
 from harness.show import record_cards, task_cards
-from harness.show.tables import Column, Table, attempts_table, overlap_card, progress_table, rows_table, tasks_table
+from harness.show.tables import (
+    Column,
+    Table,
+    attempts_table,
+    mails_table,
+    overlap_card,
+    progress_table,
+    rows_table,
+    tasks_table,
+)
 
-__all__ = ["Column", "Table", "attempts_table", "progress_table", "rows_table", "tasks_table"]
+__all__ = ["Column", "Table", "attempts_table", "mails_table", "progress_table", "rows_table", "tasks_table"]
 
 Record.cards.update(
     {

@@ -265,6 +265,20 @@ def _row_column(key: str, rows: Sequence[Mapping[str, Any]]) -> Column[dict[str,
     return Column(str(key), lambda row: plain(row[key]) if key in row else "", right=numbers)
 
 
+def mails_table(mails: Iterable[Mapping[str, Any]]) -> Table[dict[str, Any]]:
+    """Return a table of mails, each with the keys at (a datetime), sender, recipients (a list), subject and text."""
+    items = [dict(mail) for mail in mails]
+    day = items[0]["at"] if items else None
+    columns = [
+        Column[dict[str, Any]]("at", lambda mail: clock(mail["at"], day)),
+        Column[dict[str, Any]]("sender", itemgetter("sender")),
+        Column[dict[str, Any]]("recipients", lambda mail: ", ".join(mail["recipients"])),
+        Column[dict[str, Any]]("subject", itemgetter("subject")),
+        Column[dict[str, Any]]("text", itemgetter("text")),
+    ]
+    return Table(items, columns, lambda rows: quantity(len(rows), "mail"), "no mail was sent")
+
+
 def turns_table(overlap: Overlap) -> Table[Turn]:
     """Return a table with a row for each turn: what each of the two requests ran, and how it ended."""
     first, second = (_party(each) for each in (overlap.first, overlap.second))

@@ -6,8 +6,9 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from greenlet import greenlet
@@ -382,12 +383,17 @@ def test_an_endless_recursion_in_one_request_leaves_the_other_alone(lab):
     assert (overlap.first.ticket.exception, overlap.second.text) == ("RecursionError", "ok")
 
 
-def test_a_thread_of_a_handler_takes_no_turns(lab):
-    body = (
-        "import threading\nfound = []\ndef work():\n    other = DAL('sqlite://other.sqlite', folder=request.folder)\n"
-    )
+def test_a_thread_of_a_library_takes_no_turns(lab, monkeypatch):
+    def run(work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    monkeypatch.setitem(sys.modules, "some_library", SimpleNamespace(run=run))
+    body = "import some_library\nfound = []\ndef work():\n"
+    body += "    other = DAL('sqlite://other.sqlite', folder=request.folder)\n"
     body += "    found.append(other.executesql('SELECT 7')[0][0])\n    other.close()\n"
-    body += "thread = threading.Thread(target=work)\nthread.start()\nthread.join()\nreturn str(found)"
+    body += "some_library.run(work)\nreturn str(found)"
     write(lab, {**ACTIONS, "threads": body})
     assert lab.overlap("default/threads", "default/bump").first.text == "[7]"
 

@@ -12,7 +12,7 @@ from harness.records import Response
 
 @pytest.fixture
 def browser() -> UserClient:
-    return UserClient("tutorial")
+    return UserClient("tutorial", START.timestamp)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,8 @@ def browser() -> UserClient:
         ("default/index?q=Grüße und mehr", "/tutorial/default/index?q=Gr%C3%BC%C3%9Fe%20und%20mehr"),
         ("default/a%20b?c=%20", "/tutorial/default/a%20b?c=%20"),
         ("default/index/a:b", "/tutorial/default/index/a:b"),
+        ("default/index?a=1#top", "/tutorial/default/index?a=1"),
+        ("http://tutorial.appspot.com/a/b/c#top", "/a/b/c"),
     ],
 )
 def test_a_path_becomes_a_url(browser, path, url):
@@ -42,7 +44,7 @@ def test_query_values_are_encoded_and_a_list_repeats_its_key(browser):
 @pytest.mark.parametrize(
     "path",
     ["http://x/y", "https://localhost/tutorial", "//x/y", "mailto:me", "http://[::1", 5, None, b"default/index"]
-    + ["default/index#top", "default/a\nb", "default/\x00", "default/\ud800", "default/index?a=\udc80", ["a"]],
+    + ["default/a\nb", "default/\x00", "default/\ud800", "default/index?a=\udc80", ["a"]],
 )
 def test_a_path_that_no_browser_could_send_is_quoted(browser, path):
     with pytest.raises(BadRequestError) as caught:
@@ -53,6 +55,13 @@ def test_a_path_that_no_browser_could_send_is_quoted(browser, path):
 def test_an_absolute_url_is_answered_with_the_path_to_give(browser):
     with pytest.raises(BadRequestError, match='give the path: "default/index", or "/tutorial/default/index"'):
         browser.request("GET", "http://localhost:8000/tutorial/default/index")
+
+
+def test_a_url_with_the_labs_own_host_is_sent_and_https_as_app_engine_reports_it(browser):
+    sent = browser.request("GET", "http://tutorial.appspot.com/a/b/c?x=1", {"y": 2})
+    assert (sent.url, sent.headers) == ("/a/b/c?x=1&y=2", ())
+    sent = browser.request("GET", "https://tutorial.appspot.com")
+    assert (sent.url, sent.headers) == ("/", (("X-Forwarded-Proto", "https"),))
 
 
 @pytest.mark.parametrize(
@@ -137,6 +146,46 @@ def test_a_cookie_that_is_taken_back_is_sent_no_more(browser, end):
         assert browser.request("GET", "default/x").header("cookie") == "lang=de; user=ada"
 
 
+def test_a_cookie_expires_in_virtual_time(lab):
+    lab.write(
+        "controllers/default.py",
+        "def f():\n    response.cookies['user'] = 'ada'\n    response.cookies['user']['max-age'] = 60\n\n"
+        "def h():\n    return str('user' in request.cookies)\n",
+    )
+    lab.get("default/f")
+    lab.advance(59)
+    assert lab.get("default/h").text == "True"
+    lab.advance(2)
+    assert lab.get("default/h").text == "False"
+
+
+@pytest.mark.parametrize("age", ["9" * 400, "9" * 4000])
+def test_a_cookie_may_last_for_any_time(browser, age):
+    assert cookies_after(browser, f"a=1; Max-Age={age}") == "a=1"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "sent", "not_sent"),
+    [
+        ("Path=/shop/admin", ["/shop/admin", "/shop/admin/x?a=1"], ["/shop", "/shop/administration", "/"]),
+        ("Path=/shop/", ["/shop/", "/shop/x"], ["/shop"]),
+        ("", ["/shop/default/page", "/shop/default/x/y", "/shop/default"], ["/shop/other/x", "/"]),
+        ("Path=shop", ["/shop/default/x"], ["/shop/other/x"]),
+        ("Path=/; Secure", ["https://tutorial.appspot.com/"], ["/", "http://tutorial.appspot.com/"]),
+    ],
+)
+def test_a_cookie_is_sent_only_where_its_attributes_allow_it(browser, attributes, sent, not_sent):
+    page = browser.request("GET", "/shop/default/page?x=/deep/path")
+    browser.remember(Response(200, headers=(("Set-Cookie", f"a=1; {attributes}"),), request=page))
+    assert [browser.request("GET", path).header("cookie") for path in sent] == ["a=1"] * len(sent)
+    assert [browser.request("GET", path).header("cookie") for path in not_sent] == [None] * len(not_sent)
+
+
+def test_cookies_of_one_name_are_kept_by_path_and_the_longest_path_is_sent_first(browser):
+    assert cookies_after(browser, "a=1; Path=/", "a=2; Path=/tutorial", "b=3") == "a=2; a=1; b=3"
+    assert cookies_after(browser, "a=; Path=/tutorial; Max-Age=0") == "a=1; b=3"
+
+
 def test_an_action_takes_its_cookie_back(lab):
     lab.write(
         "controllers/default.py",
@@ -163,7 +212,7 @@ def test_a_malformed_cookie_is_ignored_as_browsers_do(browser):
 
 def test_two_browsers_share_no_cookies(browser):
     cookies_after(browser, "session=1")
-    assert UserClient("tutorial").request("GET", "default/x").header("cookie") is None
+    assert UserClient("tutorial", START.timestamp).request("GET", "default/x").header("cookie") is None
 
 
 def test_a_cookie_of_more_than_4096_characters_is_not_kept(browser):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-import harness.lab
 from harness import Lab, check, hint, predict, progress, solution
+from harness.appengine import written_files
 from harness.course import api, predictions, progress_file
 from harness.course.catalogue import body, exercises, find_exercise, lesson_title, lessons, solution_cells, stub_cells
 from harness.course.progress_file import Progress
@@ -28,7 +28,7 @@ from tests.support.shells import ipython
 def fresh_learner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, str(tmp_path / "state"))
     monkeypatch.setattr(progress_file, "_session", Progress())
-    monkeypatch.setattr(harness.lab, "_written", {})
+    monkeypatch.setattr(written_files, "_written", {})
     monkeypatch.setattr(predictions, "_session", predictions.Choices())
 
 
@@ -162,7 +162,7 @@ def test_the_memory_of_what_was_written_has_a_limit_and_keeps_no_lab(lab: Lab) -
     del other
     gc.collect()
     assert kept() is None
-    written = harness.lab.files_written()
+    written = written_files.files_written()
     assert (written.get((None, "views/f0.html")), written[None, "views/f299.html"]) == (None, "x" * 100)
     check("1.1")
 

@@ -13,8 +13,8 @@ from urllib.parse import unquote
 
 import pytest
 
-import harness.lab
 from harness import Lab, check, hint, progress, solution
+from harness.appengine import written_files
 from harness.course import api, progress_file
 from harness.course.cards import next_exercise, verdict_card
 from harness.course.catalogue import exercise_notebook, exercises, find_exercise, lesson_notebook, solution_cells
@@ -97,7 +97,7 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 def notebook(kernel: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OpenNotebook:
     monkeypatch.setenv(VARIABLE, str(tmp_path / "state"))
     monkeypatch.setattr(progress_file, "_session", Progress())
-    monkeypatch.setattr(harness.lab, "_written", {})
+    monkeypatch.setattr(written_files, "_written", {})
     monkeypatch.setattr(session, "_runs", {})
     monkeypatch.setattr(session, "_shell", lambda: kernel.shell)
     folder = tmp_path / "my-course"
@@ -341,7 +341,7 @@ def test_an_exercise_that_was_solved_earlier_is_not_called_not_attempted(
     notebook.run("lab = Lab() if lab.closed else lab")
     notebook.run(STUB)
     assert notebook.check().startswith("1.1 not attempted. Fill `save`")
-    monkeypatch.setattr(harness.lab, "_written", {})
+    monkeypatch.setattr(written_files, "_written", {})
     monkeypatch.setattr(api, "notebook_path", lambda: None)
     with pytest.raises(CheckError, match="not attempted"):  # progress doesn't change the verdict of nbval
         check("1.1")

@@ -1,4 +1,4 @@
-"""A plugin for the strict run of nbval: each lesson and each solution must also be the file that a build would write.
+"""A plugin for the strict run of nbval: each lesson, solution and page must also equal the file that a build writes.
 
 nbval doesn't compare the traceback of an exception or the metadata of a cell. A build would run each notebook a second
 time. Therefore, this plugin takes the outputs of nbval's run, and compares the text that a build would write.
@@ -23,9 +23,9 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Generator[None, list[Any], list[Any]]:
-    """Replace the collector of a lesson or a solution of this repository."""
+    """Replace the collector of a lesson, a solution or a page of this repository."""
     found = yield
-    if file_path.parent not in (ROOT / "notebooks", ROOT / "solutions"):
+    if file_path.parent not in (ROOT / "notebooks", ROOT / "solutions", ROOT / files.PAGES):
         return found
     return [BuiltNotebook.from_parent(parent, path=file_path) if type(node) is NotebookFile else node for node in found]
 

@@ -11,7 +11,7 @@ import pytest
 
 FORGET = (
     "(get_ipython().reset(),"
-    " getattr(__import__('sys').modules.get('harness.lab'), '_written', {}).clear(),"
+    " getattr(__import__('sys').modules.get('harness.appengine.written_files'), '_written', {}).clear(),"
     " getattr(__import__('sys').modules.get('harness.lab'), '_labs', []).clear(),"
     " getattr(__import__('sys').modules.get('harness.notebooks.session'), '_runs', {}).clear())"
 )

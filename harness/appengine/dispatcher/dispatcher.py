@@ -16,8 +16,9 @@ from heapq import heappop, heappush
 from operator import attrgetter
 
 from harness.appengine.clock import Clock
+from harness.appengine.dispatcher.chaos import Chaos
 from harness.appengine.dispatcher.in_flight import InFlight, arrive
-from harness.appengine.dispatcher.push_queues import Chaos, Company, PushQueue, PushQueues
+from harness.appengine.dispatcher.push_queues import PushQueue, PushQueues
 from harness.appengine.dispatcher.retry import RetryDecision, count_attempt, decide, decide_late
 from harness.appengine.dispatcher.task_request import build_request
 from harness.appengine.taskqueue import Task, TaskQueueService
@@ -188,7 +189,7 @@ class Dispatcher:
         self._clock.move_to(start)
         group: list[InFlight] = []
         with self._undoing(group):
-            first = self._take(group, push_queue, start)
+            first = self._claim(group, self._chaos.take(push_queue.queue, start), start)
             if kill_after is None:
                 schedule = self._accompany(group, first, start)
             else:
@@ -197,26 +198,26 @@ class Dispatcher:
                 first.answer(self._send(first.request, start, first.task.deadline))
             else:
                 arrivals = [partial(arrive, each) for each in group]
-                for each, response in zip(group, self._send_together(arrivals, start, schedule), strict=True):
+                responses = self._send_together(arrivals, start, schedule)
+                for each, response in zip(group, responses, strict=True):
                     each.answer(response)
+                self._chaos.ran([len(response.turns) for response in responses])
         self._launch(group, start)
         return group
 
     def _accompany(self, group: list[InFlight], first: InFlight, start: float) -> Schedule | None:
         """Add the attempt that overlaps with the first one, if chaos chooses one, and return its schedule."""
         is_first_try = first.info.first_try is None
-        company = self._chaos.company(first.task, is_first_try)
-        if company is Company.ITSELF:
-            self._board(group, first.task, start)
-        elif company is Company.OTHER:
-            push_queue, at = self._push_queues.next_start(start)
-            if push_queue is not None and at <= start:
-                self._take(group, push_queue, start)
-        return self._chaos.schedule(len(group), is_first_try)
+        other = self._chaos.company(first.task, is_first_try, lambda: self._push_queues.ready(start), start)
+        if other is first.task:
+            self._board(group, other, start)
+        elif other is not None:
+            self._claim(group, other, start)
+        return self._chaos.schedule([each.task for each in group], is_first_try)
 
-    def _take(self, group: list[InFlight], push_queue: PushQueue, start: float) -> InFlight:
-        """Take the next task of a queue, and a token, for an attempt."""
-        task = self._chaos.take(push_queue.queue, start)
+    def _claim(self, group: list[InFlight], task: Task, start: float) -> InFlight:
+        """Take a token for the attempt of a task that was taken from its queue."""
+        push_queue = self._push_queues[task.queue]
         push_queue.bucket.take(start)
         return self._add(group, push_queue, task, start, has_token=True)
 

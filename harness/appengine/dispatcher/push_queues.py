@@ -2,19 +2,13 @@
 
 import math
 from array import array
-from enum import Enum
 from operator import itemgetter
-from random import Random
 
 from harness.appengine.clock import to_datetime
-from harness.appengine.taskqueue import Queue, Task, TaskQueueService
-from harness.appengine.turns import Schedule
-from harness.errors import BadValueError, quoted
+from harness.appengine.taskqueue import Queue, TaskQueueService
 from harness.records import QueueSample, TaskState
 
 _FIELDS = 4  # of a sample: instant, tokens, waiting, running
-_KILLS = 1 / 3  # the probability that an overlap kills an instance
-_EVENTS = 6  # an instance is killed after fewer events, or at its end
 
 
 def instant(timestamp: float) -> float:
@@ -140,87 +134,7 @@ class PushQueues(dict[str, PushQueue]):
         (start, _, _), push_queue = min(starts, key=itemgetter(0), default=((math.inf, 0, 0.0), None))
         return push_queue, start
 
-
-# Random decisions that App Engine does not specify: the order of due tasks, double deliveries, and killed instances.
-
-
-class Company(Enum):
-    """What overlaps with an attempt."""
-
-    NOTHING = "nothing"
-    ITSELF = "a second delivery of the same task"
-    OTHER = "the attempt of another task that is due"
-
-
-class Chaos:
-    """The random decisions of one dispatcher; the same seed leads to the same decisions.
-
-    Args:
-        seed: any integer.
-        shuffle: True makes the order of due tasks random (T21; Docs).
-        duplicates: the probability, 0 to 1, that a task that succeeded is delivered once more (T37; Docs).
-        overlap: True makes the first attempts of some tasks overlap (T45; Docs), and kills some instances (T46; Docs).
-
-    Raises:
-        BadValueError: `duplicates` is not a probability, `seed` is not an integer, or `overlap` is not a bool.
-    """
-
-    def __init__(self, seed: int = 0, shuffle: bool = False, duplicates: float = 0.0, overlap: bool = False) -> None:
-        if not isinstance(duplicates, (int, float)) or not 0 <= duplicates <= 1:
-            raise BadValueError(f"duplicates is a probability, a number from 0 to 1, not {quoted(duplicates)}")
-        if not isinstance(seed, int):
-            raise BadValueError(f"seed must be an integer, not {quoted(seed)}")
-        if not isinstance(overlap, bool):
-            raise BadValueError(f"overlap is True or False, not {quoted(overlap)}")
-        self._shuffle = shuffle
-        self._duplicates = duplicates
-        self._order = Random(f"order {seed}")
-        self._deliveries = Random(f"deliveries {seed}")
-        self._turns = Random(f"overlap {seed}") if overlap else None
-        self._succeeded: set[Task] = set()
-        self._delivered_twice: set[Task] = set()  # at the same time
-
-    def take(self, queue: Queue, now: float) -> Task:
-        """Take a due task from a queue that has one, and return it: the earliest one, or a random one."""
-        if self._shuffle:
-            drawn = self._order.choice([task for task in queue.waiting() if task.eta <= now])
-            queue.pick(drawn, now)
-            return drawn
-        task = queue.take(now)
-        assert task is not None, "a queue that can start an attempt has a task that is due"
-        return task
-
-    def company(self, task: Task, is_first_try: bool) -> Company:
-        """Return what overlaps with the attempt of a task, which is NOTHING for a retry."""
-        if self._turns is None or not is_first_try:
-            return Company.NOTHING
-        company = self._turns.choice(list(Company))
-        if company is Company.ITSELF:
-            self._delivered_twice.add(task)
-        return company
-
-    def schedule(self, attempts: int, is_first_try: bool) -> Schedule | None:
-        """Return in which order attempts take turns, and which instance is killed; None for one that isn't killed.
-
-        Only a group with the first attempt of a task has killed instances, so a task always ends.
-        """
-        if self._turns is None or not is_first_try:
-            return None
-        seed, kills = self._turns.getrandbits(32), self._turns.random() < _KILLS
-        victim, events = self._turns.randint(1, attempts), self._turns.randrange(_EVENTS)
-        if attempts == 1 and not kills:
-            return None
-        return Schedule(seed, kill_after={victim: events} if kills else {})
-
-    def delivers_again(self, task: Task) -> bool:
-        """Return whether a task that has just succeeded is delivered once more; this happens at most once per task."""
-        if not self._duplicates or task in self._succeeded or task in self._delivered_twice:
-            return False
-        if self._deliveries.random() >= self._duplicates:
-            return False
-        self._succeeded.add(task)
-        return True
-
-    def is_duplicate(self, task: Task) -> bool:
-        """Return whether a task that is about to run has already succeeded."""
-        return task in self._succeeded
+    def ready(self, now: float) -> list[Queue]:
+        """Return the queues that can start an attempt now, in the order of `next_start`."""
+        starts = sorted(((each.next_start(now), each) for each in self.values()), key=itemgetter(0))
+        return [push_queue.queue for (start, _, _), push_queue in starts if start <= now]

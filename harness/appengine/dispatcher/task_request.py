@@ -80,8 +80,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     from google.appengine.ext.deferred import application as handler
 
     with _log_on_stderr():
-        # Google's handler (SDK 3.1.0) fails without SERVER_SOFTWARE; any value except "Devel…" means production.
-        answer: Iterable[bytes] = handler({"SERVER_SOFTWARE": "Google App Engine", **environ}, start_response)
+        answer: Iterable[bytes] = handler(environ, start_response)
     return answer
 
 

@@ -27,7 +27,8 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
         configs: the queues; "default" is added if it is missing (T40; Docs).
 
     `queues` contains the queues by name. `history` contains every task that was ever added, by name; a name has several
-    tasks if several queues used it. Each of the `listeners` receives the name and the request of every call.
+    tasks if several queues used it. `chosen_names` contains the names of the tasks that were added without a
+    name. Each of the `listeners` receives the name and the request of every call.
     """
 
     # False makes `add_async` take effect when its result is requested (T19; SDK). Threads may still call the service.
@@ -38,6 +39,7 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
         self.clock = clock
         self.queues: dict[str, Queue] = {}
         self.history: dict[str, list[Task]] = {}
+        self.chosen_names: set[str] = set()
         self.listeners: list[Callable[[str, Any], None]] = []
         self._last_number = 0
         self.configure(configs)
@@ -143,6 +145,7 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
             self._last_number += 1
             name = f"task{self._last_number}"
             if name not in self.history and name not in taken:
+                self.chosen_names.add(name)
                 return name
 
     def _queue(self, encoded: bytes) -> Queue:

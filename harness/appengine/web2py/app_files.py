@@ -19,6 +19,11 @@ from harness.errors import DiskError, NameRefusedError, SourceError, quoted
 
 ROUTES = "routes.py"
 BEFORE = ".before"  # in a root: the previous file, while a write is under way
+# The folders that web2py makes for an application (create_missing_app_folders in gluon/admin.py), except cron.
+APP_FOLDERS = (
+    *("models", "views", "controllers", "databases", "modules", "errors", "sessions", "cache", "uploads"),
+    *("static", "languages", "private"),
+)
 _SKELETON = Path(__file__).with_name("skeleton")
 _NAME = "[A-Za-z0-9_]+"
 _NAME_RULE = "letters a-z and A-Z, digits and _"
@@ -47,7 +52,13 @@ _FOLDERS = {
         f"{_NAME_RULE}, and any of = @ $ % + . -",
         "static/logo.txt",
     ),
+    "languages": _Folder(r"[\w-]+\.py", f"{_NAME_RULE} and -, then .py", "languages/it.py"),
+    "private": _Folder(r"([\w-]+/)*[\w-]+(\.[\w-]+)*", f"{_NAME_RULE}, - and .", "private/appconfig.ini"),
 }
+PYTHON_2 = "That is Python 2, but web2py runs on Python 3 here."
+# Text in backticks, a number such as 5L, and `async` as a name. They count only before the first string or comment of
+# a line, because Python 3 allows them in strings and comments.
+_OLD_OUTSIDE_QUOTES = r"^[^'\"#]*(`|\b(\d+|0[xX][\da-fA-F]+)[lL]\b|\basync\b(?!\s+(def|for|with)\b))"
 # A pattern is searched in Python's message and in the line of source. The advice of the first match is shown.
 _ADVICE = (
     (r"inconsistent use of tabs|unindent does not match|unexpected indent|unexpected unindent",
@@ -58,8 +69,9 @@ _ADVICE = (
     (r"unmatched|does not match opening", "Every closing bracket needs an opening bracket."),
     (r"unterminated (triple-quoted )?(f-)?string", "Close the quotes. A string of several lines needs three quotes."),
     (r"expected ':'", "Put a colon at the end of the line."),
-    (r"Missing parentheses in call|multiple exception types must be|<>|print\s",
-     "That is Python 2, but web2py runs on Python 3 here."),
+    (r"Missing parentheses in call|multiple exception types must be|leading zeros in|<>|print\s|raise [\w.]+,|"
+     r"\bur['\"]|parameters cannot be parenthesized|" + _OLD_OUTSIDE_QUOTES,
+     PYTHON_2),
     (r"null bytes|U\+|non-printable|invalid character", "Delete that character and type it again."),
     (r"\.{4,}", "The dots mark code that was left out. Replace them with your own code, or delete them."),
     (r"cannot assign|Maybe you meant '=='", "A single = assigns a value. Use == to compare."),
@@ -139,26 +151,38 @@ def temporary_folder(purpose: str) -> Iterator[Path]:
         yield path
 
 
-def make_app(root: Path, name: str) -> None:
-    """Make an application from the skeleton.
+def make_app(root: Path, name: str, copy: Callable[[Path], None] | None = None) -> Path:
+    """Make an application from the skeleton, and return its folder.
+
+    Args:
+        root: the root.
+        name: the name of the application.
+        copy: writes the application's files to its empty folder, instead of the skeleton's.
 
     Raises:
         DiskError: the application's files can't be written.
     """
-    with explain_disk(root, always=True):
-        _make_app(root, name)
-
-
-def _make_app(root: Path, name: str) -> None:
     app = root / "applications" / name
-    app.mkdir()
-    # web2py itself makes databases/ only at the first request.
-    for folder in ("models", "views", "controllers", "databases", "modules"):
+    with explain_disk(root, always=True):
+        app.mkdir()
+        if copy is None:
+            _write_skeleton(app)
+    if copy is not None:
+        copy(app)
+    with explain_disk(root, always=True):
+        # web2py itself makes some of them, but only at the first request.
+        for folder in APP_FOLDERS if copy is not None else ("databases", "modules"):
+            (app / folder).mkdir(exist_ok=True)
+        for package in (app, app / "modules"):  # so that `from x import y` finds the application's own modules
+            (package / "__init__.py").touch()
+    return app
+
+
+def _write_skeleton(app: Path) -> None:
+    for folder in ("models", "views", "controllers"):
         (app / folder).mkdir()
     for path, data in _skeleton().items():
         (app / path).write_bytes(data)
-    for package in (app, app / "modules"):  # so that `from x import y` finds the application's own modules
-        (package / "__init__.py").touch()
 
 
 @cache
@@ -212,6 +236,11 @@ def replace_file(root: Path, file: Path, data: bytes) -> Callable[[], None]:
         draft.unlink(missing_ok=True)
         raise
     return put_back
+
+
+def is_app(name: str) -> bool:
+    """Return whether web2py can serve an application of that name."""
+    return re.fullmatch(_NAME, name) is not None and len(name) <= _LONGEST_NAME
 
 
 def check_app(name: object) -> str:
@@ -285,7 +314,7 @@ def check_python(source: str, name: str, *, needs_code: bool = False) -> None:
     except (RecursionError, MemoryError):
         raise SourceError(f"{name} cannot be compiled: an expression in it is nested too deeply, or too long") from None
     except ValueError as error:  # lone surrogates, and null bytes in some versions of Python
-        raise SourceError(f"{name} cannot be compiled: {error}. {_advise(str(error), '')}") from None
+        raise SourceError(f"{name} cannot be compiled: {error}. {advise(str(error), '')}") from None
     if needs_code and not tree.body:
         raise SourceError(f"{name} holds no code yet, and web2py needs a function in it: def index(): return 'hello'")
 
@@ -305,10 +334,11 @@ def _explain(error: SyntaxError, source: str, name: str) -> str:
     lines = source.splitlines()
     line = min(error.lineno or 1, max(1, len(lines)))
     text = lines[line - 1] if lines else ""
-    where, advice = show_line(name, line, error.offset, text), _advise(error.msg, text)
+    where, advice = show_line(name, line, error.offset, text), advise(error.msg, text)
     return f"{where}\n{type(error).__name__}: {error.msg}\n{advice}"
 
 
-def _advise(message: str, text: str) -> str:
+def advise(message: str, text: str) -> str:
+    """Return advice about a SyntaxError, given its message and the line of source."""
     found = (advice for pattern, advice in _ADVICE if re.search(pattern, message) or re.search(pattern, text))
     return next(found, "Correct that line, or the end of the previous line.")

@@ -90,7 +90,7 @@ def _with_number(store: Any) -> Any:
 
 
 def _as_row(validate: Any, row: Any) -> Any:
-    """Return a Row, because AuthAPI and Scheduler read the attribute `errors`. pydal 20260520.0 returns a dict."""
+    """Return a Row, because AuthAPI reads the attribute `errors`. pydal 20260520.0 returns a dict."""
 
     def validate_and_write(*args: Any, **fields: Any) -> Any:
         result = row(validate(*args, **fields))
@@ -136,9 +136,10 @@ def boot() -> ModuleType:
                 f"{type(error).__name__}: {reason}\nUse a version that is known to work: {pip_install(_TESTED)}"
             ) from None
         _make_deterministic(gluon)
+        importlib.import_module("gluon.scheduler")  # `Outside` refuses some of its methods
         # web2py copies each body to a temporary file, which takes a tenth of the time of a task that does little.
         # A request without a body has a BytesIO too.
-        gluon.globals.tempfile = SimpleNamespace(NamedTemporaryFile=io.BytesIO)
+        gluon.globals.tempfile = SimpleNamespace(NamedTemporaryFile=io.BytesIO, TemporaryFile=io.BytesIO)
         # A stopped handler can leave these locks taken. An RLock does not block the thread that has taken it, and
         # `_free_locks` can find out whether this thread holds it.
         gluon.cache.CacheInRam.locker, gluon.cfs.cfs_lock = threading.RLock(), threading.RLock()

@@ -1,22 +1,26 @@
 """Record what web2py does during a request: the action, its variables, its SQL and the exception.
 
-While a request runs, wrappers replace two classes and two functions of gluon. Four changes to pydal stay in place
-between requests, where they do no harm. All other changes to web2py and pydal are in the module `boot`.
+While a request runs, wrappers replace two classes and two functions of gluon. Five changes to pydal stay in place
+between requests, where they do no harm. One of them lets applications open only databases of their lab. All other
+changes to web2py and pydal are in the module `boot`.
 """
 
 import io
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache, partial, wraps
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from harness.appengine.web2py.process_state import ignore_library_warnings
-from harness.appengine.web2py.tickets import Sources, learner_frames, make_ticket
+from harness.appengine.web2py.roots import running_folder
+from harness.appengine.web2py.tickets import Sources, code_of_view, explain_other_database, learner_frames, make_ticket
 from harness.appengine.wsgi import to_environ
+from harness.errors import NotInLabError, quoted
 from harness.records import Request, Response, Route, Ticket, fill, read_later
 
 STATEMENTS, LENGTH = 200, 2000  # the statements that are kept, and the characters of each
@@ -88,6 +92,7 @@ class RequestRecorder:
         if isinstance(error, self._gluon.restricted.RestrictedError):
             generated = error.code if isinstance(error.code, str) else ""
             error = error.__context__ or error
+        generated = generated or code_of_view(error)
         self.interrupted = self.interrupted or isinstance(error, KeyboardInterrupt)
         self._ticket = make_ticket(id, error, learner_frames(error, Sources(self._applications, generated)))
 
@@ -201,6 +206,7 @@ def instrument(gluon: ModuleType) -> list[tuple[Any, str, Any, Any]]:
     # These changes stay. Changing a class makes Python drop its attribute caches, which takes 40 µs a request.
     dal.execution_handlers = [*dal.execution_handlers, _sql_recorder()]
     dal.Table._filter_fields_for_operation = _in_order(dal.Table._filter_fields_for_operation)
+    dal.__init__ = _only_in_lab(dal.__init__)
     _keep_journal_in_memory(gluon)
     _report_failed_commits()
     makers = (
@@ -279,6 +285,51 @@ def _in_order(pick: Any) -> Any:
         return empty, {name: given[name] for name in table.fields if name in given}
 
     return _filter_fields_for_operation
+
+
+def _only_in_lab(make: Any) -> Any:
+    """Let a lab's application open only SQLite files in the lab's root with DAL, so that it can't change real data."""
+    from pydal._globals import THREAD_LOCAL
+
+    @wraps(make)
+    def __init__(dal: Any, *args: Any, **options: Any) -> None:
+        root = running_folder()
+        if root is not None:
+            given = dict(zip(("uri", "pool_size", "folder"), args, strict=False)) | options
+            uri, folder = given.get("uri", "sqlite://dummy.db"), given.get("folder")
+            for each in uri if isinstance(uri, list | tuple) else [uri]:
+                if isinstance(each, str):
+                    _check_database(each, folder or getattr(THREAD_LOCAL, "_pydal_folder_", None) or "", root)
+        make(dal, *args, **options)
+
+    return __init__
+
+
+def _check_database(uri: str, folder: str, root: str) -> None:
+    """Raise NotInLabError for a database server, and for a file outside of the root.
+
+    Args:
+        uri: the URI that a DAL was given.
+        folder: where pydal writes its files about the tables. A path in the URI is relative to this folder.
+        root: the folder of the root.
+    """
+    from pydal.adapters import adapters
+    from pydal.helpers.regex import REGEX_DBNAME
+
+    name = REGEX_DBNAME.match(uri)
+    if name is None or name.group() not in adapters._registry_:  # pydal itself raises an error
+        return
+    if not name.group().startswith(("sqlite", "spatialite")):
+        raise NotInLabError(explain_other_database(uri))
+    path = "" if ":memory" in name.group() else uri.partition("://")[2]
+    for place in map(os.path.realpath, (folder, os.path.join(folder, path))):
+        if not Path(place).is_relative_to(root):
+            raise NotInLabError(
+                f"a lab doesn't open the database {quoted(uri)}, because tests must not change real data. pydal "
+                f"would write to {place}, which is outside of the lab's copy of the application. "
+                "Write a path relative to databases/: db = DAL('sqlite://storage.sqlite'). To test with a copy of "
+                "your rows, pass databases=True to Lab.from_folder."
+            )
 
 
 def _keep_journal_in_memory(gluon: ModuleType) -> None:

@@ -4,9 +4,10 @@ import ast
 from collections.abc import Iterable
 from pathlib import Path
 
+from harness.appengine.web2py.app_files import check_python
 from harness.appengine.web2py.boot import LOCAL_HOSTS, boot
 from harness.appengine.web2py.site import Site
-from harness.errors import did_you_mean
+from harness.errors import SourceError, did_you_mean
 from harness.records import Request, Route
 
 
@@ -41,7 +42,14 @@ def _explain_controller(folder: Path, address: Route) -> str | None:
 
 
 def _explain_function(folder: Path, address: Route) -> str | None:
-    source = (folder / "controllers" / f"{address.controller}.py").read_text("utf-8")
+    path = f"controllers/{address.controller}.py"
+    try:
+        source = (folder / path).read_text("utf-8")
+        check_python(source, path)
+    except UnicodeDecodeError as error:
+        return f"{path} can't be read as UTF-8: {error}"
+    except SourceError as error:
+        return str(error)
     actions: list[str] = boot().compileapp.find_exposed_functions(source)
     name = address.function
     if name in actions:

@@ -8,6 +8,8 @@ removes it.
 import builtins
 import http.cookies
 import importlib
+import inspect
+import linecache
 import os
 import random
 import re
@@ -20,9 +22,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
+from harness.appengine.web2py.outside import Outside
 from harness.appengine.web2py.process_state import Captured, Output, ProcessState, ignore_library_warnings
 from harness.errors import HarnessError
 
@@ -41,6 +44,8 @@ _PARSES_COOKIES_SLOWLY = not hasattr(http.cookies, "_unquote_sub")
 _quoted_character = re.compile(r"\\(?:([0-3][0-7][0-7])|(.))")
 
 _current: "ActiveRoot | None" = None  # the root whose state gluon has; it stays, so that its next request is fast
+_beside: list["ActiveRoot"] = []  # the roots whose code may run between requests, the innermost last
+_foreign: set[str] = set()  # the names of modules that no root contains, so that each is looked at only once
 
 
 class ActiveRoot:
@@ -50,6 +55,7 @@ class ActiveRoot:
         self.root = root
         self._folder = str(root)
         self._gluon = gluon
+        self.outside = Outside(str(root / "applications"))
         self._routes: tuple[Any, ...] = (gluon.rewrite._params_default(app=None), None, {})
         self._ram: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
         self._languages: dict[str, Any] = {}  # its locks are freed after each request, so it must not have other roots'
@@ -67,7 +73,7 @@ class ActiveRoot:
         Raises:
             HarnessError: If web2py already runs in this thread.
         """
-        with _turn, ProcessState(), _Connections(), warnings.catch_warnings(), Captured() as output:
+        with _turn, ProcessState(), self.outside, _Connections(), warnings.catch_warnings(), Captured() as output:
             ignore_library_warnings()
             self._activate()
             os.chdir(self._folder)  # so that a relative path of a handler is not in the notebook's folder
@@ -76,36 +82,74 @@ class ActiveRoot:
             builtins.__import__ = self._gluon.custom_import.custom_importer
             if _PARSES_COOKIES_SLOWLY:
                 http.cookies._unquote = _unquote  # type: ignore[assignment]
+            current = vars(self._gluon.globals.current)
+            outer = current.copy()  # the values of an open `with lab.db()` block, if there is one
             try:
                 yield output
             finally:
-                self._gluon.globals.current.__dict__.clear()
+                current.clear()
+                current.update(outer)
                 _free_locks(self._gluon)
+                if _beside:
+                    _beside[-1]._activate()
+
+    @contextmanager
+    def beside(self, paths: list[str]) -> Iterator[None]:
+        """Let the caller run the application's code in this scope, for example a callback of its DAL.
+
+        As in `inside`, this code imports its own modules and can't start threads, and its mails are kept. But the
+        working folder, the output and the connections stay the caller's. Requests of any root may run in this scope.
+
+        Args:
+            paths: the folders of this root that were in `sys.path` when the models had run.
+        """
+        importer, flag = builtins.__import__, sys.dont_write_bytecode
+        with self.outside:
+            with _turn:
+                self._activate()
+            _beside.append(self)
+            sys.path[:0] = paths
+            builtins.__import__, sys.dont_write_bytecode = self._gluon.custom_import.custom_importer, True
+            try:
+                yield
+            finally:
+                builtins.__import__, sys.dont_write_bytecode = importer, flag
+                for path in paths:
+                    with suppress(ValueError):  # the caller has removed it
+                        sys.path.remove(path)
+                _beside.remove(self)
+
+    def paths(self) -> list[str]:
+        """Return the folders of this root that are in `sys.path` now."""
+        return [path for path in sys.path if path.startswith(self._folder)]
 
     def forget_sources(self) -> None:
         """Drop the compiled code of all applications. gluon would only compare mtimes, which are too coarse."""
-        for name in [name for name in self._gluon.cfs.cfs if name.startswith(self._folder)]:
-            del self._gluon.cfs.cfs[name]
+        _drop(self._gluon.cfs.cfs, self._folder)
 
     def forget_modules(self) -> None:
-        """Drop the imported modules of all applications, so that they are imported again."""
+        """Drop the imported modules, languages and configurations of all applications, so that they are read again."""
         self._modules.clear()
+        self._languages.clear()
         if _current is self:
-            _pop_modules()
+            _drop_singletons()
+            _pop_modules(self._folder)
         importlib.invalidate_caches()
 
     def forget_ram(self) -> None:
-        """Drop what all applications keep in `cache.ram`."""
+        """Drop what all applications keep in memory: `cache.ram`, modules, languages and configurations."""
         for values in self._ram:
             values.clear()
+        self.forget_modules()
 
     def end(self) -> None:
         """Drop everything that the process keeps for this root."""
         global _current
         self.forget_sources()
         self.forget_modules()
-        for name in [name for name in sys.path_importer_cache if name.startswith(self._folder)]:
-            del sys.path_importer_cache[name]
+        # Python keeps the lines and the modules of files for tracebacks, and web2py keeps languages.
+        for cached in (self._gluon.cfs.cfs, sys.path_importer_cache, linecache.cache, inspect.modulesbyfile):
+            _drop(cached, self._folder)
         if _current is self:
             _current = None
 
@@ -115,7 +159,7 @@ class ActiveRoot:
         if _current is not self:
             if _current is not None:
                 _current._routes = rewrite.params, rewrite.routers, rewrite.params_apps
-                _current._modules = _pop_modules()
+                _current._modules = _pop_modules(_current._folder)
             _current = self
             self._set_state()
         rewrite.THREAD_LOCAL.routes = rewrite.params
@@ -130,8 +174,21 @@ class ActiveRoot:
         rewrite = self._gluon.rewrite
         rewrite.params, rewrite.routers, rewrite.params_apps = self._routes
         _drop_singletons()
-        _pop_modules()
+        _pop_modules(self._folder)
         sys.modules.update(self._modules)
+
+
+def running_folder() -> str | None:
+    """Return the folder of the root whose code runs in this thread, or None."""
+    if _turn.is_mine():
+        return _current._folder if _current is not None else None
+    frame: FrameType | None = sys._getframe() if _beside else None
+    while frame is not None:
+        for root in _beside:
+            if frame.f_code.co_filename.startswith(root._folder):
+                return root._folder
+        frame = frame.f_back
+    return None
 
 
 class _Connections:
@@ -171,15 +228,18 @@ class _Turn:
         self._lock = threading.Lock()
         self._running: int | None = None  # the thread in which web2py runs
 
+    def is_mine(self) -> bool:
+        """Return whether web2py runs in this thread."""
+        return self._running == threading.get_ident()
+
     def __enter__(self) -> None:
-        thread = threading.get_ident()
-        if self._running == thread:
+        if self.is_mine():
             raise HarnessError(
                 "a request is still running, so its handler cannot send another one. "
                 "Send it after the handler has returned, or add a task, which runs later."
             )
         self._lock.acquire()
-        self._running = thread
+        self._running = threading.get_ident()
 
     def __exit__(self, *error: object) -> None:
         self._running = None
@@ -208,6 +268,12 @@ def _free_locks(gluon: ModuleType) -> None:
             lock.release()
 
 
+def _drop(cached: dict[str, Any], folder: str) -> None:
+    """Drop the entries of a cache whose names contain a folder; web2py writes "lang:" in front of some."""
+    for name in [name for name in cached if folder in name]:
+        del cached[name]
+
+
 def _drop_singletons() -> None:
     """Drop the objects that gluon keeps per process: configurations by application, and plugins by thread."""
     if config := sys.modules.get("gluon.contrib.appconfig"):
@@ -216,12 +282,23 @@ def _drop_singletons() -> None:
         tools.PluginManager.instances.clear()
 
 
-def _pop_modules() -> dict[str, ModuleType]:
-    """Remove the applications' modules from `sys.modules`. In every root their names begin with `applications`."""
-    if "applications" not in sys.modules:  # Python imports a package before its modules
-        return {}
-    names = [name for name in sys.modules if name == "applications" or name.startswith("applications.")]
+def _pop_modules(folder: str) -> dict[str, ModuleType]:
+    """Remove the applications' modules from `sys.modules`.
+
+    In every root, the names of most of them begin with `applications`. Others are in a folder of the root that an
+    application has added to `sys.path`.
+    """
+    new = sys.modules.keys() - _foreign
+    names = {name for name in new if name.partition(".")[0] == "applications" or _is_in(sys.modules[name], folder)}
+    _foreign.update(new - names)
     return {name: sys.modules.pop(name) for name in names}
+
+
+def _is_in(module: object, folder: str) -> bool:
+    """Return whether a module's file, or one of the folders of a package without a file, is in a folder."""
+    values = getattr(module, "__dict__", {})
+    paths = values.get("__file__") or getattr(values.get("__path__"), "_path", None) or ()
+    return any(str(path).startswith(folder) for path in ([paths] if isinstance(paths, str) else paths))
 
 
 def hold(root: Path) -> None:

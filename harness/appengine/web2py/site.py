@@ -4,15 +4,16 @@ import itertools
 import traceback
 import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from harness.appengine.web2py import app_files
 from harness.appengine.web2py.app_files import ROUTES, check_app, check_path
+from harness.appengine.web2py.app_folder import AppFolder
 from harness.appengine.web2py.boot import boot
 from harness.appengine.web2py.controller_names import controller_names
-from harness.appengine.web2py.database import Reader
+from harness.appengine.web2py.database import OpenDatabase, Reader
 from harness.appengine.web2py.environ import read_address, to_web2py
 from harness.appengine.web2py.instance import SharedSite
 from harness.appengine.web2py.instrumentation import RequestRecorder, Watched, instrument
@@ -24,7 +25,7 @@ from harness.records import Headers, Request, Response, Route
 
 
 class Site:
-    """A web2py root with applications that are made from a skeleton, each with its own database.
+    """A web2py root with applications that are made from a skeleton or copied, each with its own database.
 
     Several sites in one process share no state. The first site loads web2py. After `close`, every other method raises
     LabClosedError. `apps` are the names of the applications. `root` is a temporary folder, removed with the site.
@@ -32,9 +33,11 @@ class Site:
     Raises:
         NameRefusedError: If web2py cannot serve an application of that name.
         Web2pyNotFoundError: If web2py cannot be loaded.
+        AppFolderError: If a file of the folder cannot be copied.
+        SourceError: If a model of the folder does not compile, or if web2py refuses its routes.py.
     """
 
-    def __init__(self, apps: Iterable[str] = ("tutorial",)) -> None:
+    def __init__(self, apps: Iterable[str] = ("tutorial",), folder: AppFolder | None = None) -> None:
         self.apps = tuple(dict.fromkeys(check_app(name) for name in ([apps] if isinstance(apps, str) else apps)))
         self._gluon = boot()
         self.root = app_files.make_root()
@@ -44,9 +47,16 @@ class Site:
         self._reader = Reader(self._gluon, self._applications)
         self._ticket_numbers = itertools.count(1)
         self._end = weakref.finalize(self, _end, self._active_root)
-        for name in self.apps:
-            app_files.make_app(self.root, name)
-        self._changed(ROUTES)
+        try:
+            if folder is None:
+                for name in self.apps:
+                    app_files.make_app(self.root, name)
+            else:
+                folder.copy_all(self.root)
+            self._changed(ROUTES)
+        except BaseException:
+            self.close()
+            raise
 
     def write(self, path: str, source: str, app: str = "tutorial") -> None:
         """Write a file of an application. If the file is refused, the previous file is kept.
@@ -88,14 +98,18 @@ class Site:
         """Return the text of a file.
 
         Raises:
-            NameRefusedError: If the file does not exist. The message lists the files of the application.
+            NameRefusedError: If the file does not exist, or is not text. If it does not exist, the message lists the
+                files of the application.
         """
         file = self._find(check_path(path), app)
         if not file.is_file():
             self._require_app(app)
             known = ", ".join(app_files.list_files(self._applications / app))
             raise NameRefusedError(f"{quoted(app)} has no file {quoted(path)}; it has: {known}")
-        return file.read_text("utf-8")
+        try:
+            return file.read_text("utf-8")
+        except UnicodeDecodeError:
+            raise NameRefusedError(f"{quoted(path)} isn't UTF-8 text, so a lab can't read it") from None
 
     def call(self, request: Request) -> Response:
         """Send one request through web2py.
@@ -116,6 +130,11 @@ class Site:
         if recorder.interrupted:
             raise KeyboardInterrupt
         return recorder.complete(response, output.text)
+
+    def inside(self) -> AbstractContextManager[object]:
+        """Return a context manager in which `applications` and its modules are those of this site."""
+        self._require_open()
+        return self._active_root.inside()
 
     @contextmanager
     def shared(self) -> Iterator[SharedSite]:
@@ -138,6 +157,18 @@ class Site:
         self._require_app(app)
         with self._active_root.inside():
             return self._reader.rows(table, app, most)
+
+    def open_database(self, app: str) -> OpenDatabase:
+        """Run the models of an application, and return their DAL, to be used outside of a request.
+
+        Raises:
+            SourceError: If a model raises an exception, or if none defines a DAL.
+            NameRefusedError: If the application does not exist.
+        """
+        self._require_open()
+        self._require_app(app)
+        with self._active_root.inside():
+            return self._reader.open(app, self._inside, self._active_root)
 
     def address(self, request: Request) -> Route | None:
         """Return the names that web2py reads from the URL of a request, or None if web2py refuses the URL."""
@@ -163,13 +194,26 @@ class Site:
         with self._active_root.inside():
             return controller_names(self._gluon, request, folder, [*sources, model])
 
+    def mails(self) -> list[dict[str, Any]]:
+        """Return the mails that the applications have sent, with the keys that `Lab.mails` names."""
+        return self._active_root.outside.mails()
+
     def forget_ram(self) -> None:
-        """Drop what all applications keep in `cache.ram`, as a restart of the instance does."""
+        """Drop what all applications keep in memory, as a restart of the instance does.
+
+        This drops the values in `cache.ram`, the imported modules, the languages, and web2py's `AppConfig`.
+        """
         self._active_root.forget_ram()
 
     def close(self) -> None:
         """Remove the folder with all applications. A second call does nothing."""
         self._end()
+
+    @contextmanager
+    def _inside(self) -> Iterator[None]:
+        self._require_open()
+        with self._active_root.inside():
+            yield
 
     def _answer(self, request: Request, recorder: RequestRecorder) -> Response:
         """Return status 500, as a server does, if web2py raises an exception, for example while it sends the body."""
@@ -187,7 +231,7 @@ class Site:
         self._reader.forget()
         with self._active_root.inside():
             self._active_root.forget_sources()
-            if path.startswith("modules/"):
+            if path.startswith(("modules/", "languages/", "private/")):
                 self._active_root.forget_modules()
             if path == ROUTES or path.startswith("controllers/"):  # parametric routers list the controllers
                 try:

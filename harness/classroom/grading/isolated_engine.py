@@ -6,7 +6,7 @@ application keeps in memory (`cache.ram`) is lost with the child, as on App Engi
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -206,9 +206,7 @@ class IsolatedEngine(AppEngine):
     limits = Limits()
     budget = Budget(0)
 
-    def __init__(
-        self, queue_yaml: str | None, apps: Iterable[str], seed: int, shuffle: bool, duplicates: float, overlap: bool
-    ) -> None:
-        super().__init__(queue_yaml, apps, seed, shuffle, duplicates, overlap)
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
         self.budget.folders.append(self.site.root)
         self.server = IsolatedServer(self.server, self, self.limits, self.budget)  # type: ignore[assignment]

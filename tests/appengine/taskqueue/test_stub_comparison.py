@@ -35,7 +35,7 @@ from harness.appengine.taskqueue import (
 
 # Since Python 3.12, utcnow() warns, which is used in the stub.
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utc:DeprecationWarning")
-EXAMPLES = int(os.environ.get("HARNESS_SOAK", "100"))  # how many sequences are generated
+EXAMPLES = int(os.environ.get("HARNESS_SOAK", "50"))  # how many sequences are generated
 QUEUE_YAML = """
 queue:
 - name: default

@@ -30,6 +30,9 @@ def get(site: Site, url: str) -> str:
         "views/default/index.html",
         "views/default/user-list.load.html",
         "static/css/a-b.min.css",
+        "languages/pt-br.py",
+        "private/appconfig.ini",
+        "private/keys/a.b-c.pem",
     ],
 )
 def test_what_is_written_can_be_read(path: str, site: Site) -> None:
@@ -58,6 +61,11 @@ def test_what_is_written_can_be_read(path: str, site: Site) -> None:
         ("~/x.py", "inside the application"),
         ("C:\\x.py", "inside the application"),
         ("controllers\\default.py", "inside the application"),
+        ("languages/it.txt", "then .py"),
+        ("languages/x/it.py", "then .py"),
+        ("private/", "Start the path with"),
+        ("private/a b.ini", "letters a-z"),
+        ("private/../x.ini", "out of the application"),
         ("databases/storage.sqlite", "controllers/"),
         ("default.py", "controllers/"),
         ("controllers", "controllers/"),

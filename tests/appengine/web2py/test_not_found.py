@@ -82,3 +82,22 @@ def test_explaining_runs_nothing() -> None:
     explain_404(site, Request("GET", "/stats/effects/f"))
     assert site.rows("mytable", app="stats") == []
     site.close()
+
+
+@pytest.mark.parametrize(
+    ("source", "explanation"),
+    [
+        (b"def index():\n    print 'old'\n", "controllers/old.py, line 2\n    print 'old'\n"),
+        (b"\xef\xbb\xbfdef index():\n    return 'with a BOM'\n", "controllers/old.py, line 1\n"),
+        (b"def index():\n    return 'Gr\xfc\xdfe'\n", "controllers/old.py can't be read as UTF-8: "),
+        (b"def index():\n    return '\0'\n", "controllers/old.py"),
+    ],
+)
+def test_a_controller_that_does_not_compile_is_the_reason(source: bytes, explanation: str, site: Site) -> None:
+    file = site.root / "applications/tutorial/controllers/old.py"
+    file.write_bytes(source)
+    try:
+        found = explain_404(site, Request("GET", "/tutorial/old/nowhere"))
+    finally:
+        file.unlink()
+    assert found is not None and found.startswith(explanation), found

@@ -26,7 +26,7 @@ import pytest
 from harness.appengine.web2py import Site
 from harness.appengine.web2py.process_state import ignore_library_warnings
 from harness.records import Request, Response
-from tests.support.pythons import EMPTY_CACHE
+from tests.support.pythons import path_without_bytecode
 
 
 def run(site: Site, *lines: str) -> Response:
@@ -355,7 +355,6 @@ def f():
 def test_a_pytest_that_makes_each_warning_an_error_can_use_a_lab(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(PYTEST, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-W", "error", "test_it.py"]
-    environment = {**os.environ, EMPTY_CACHE: str(tmp_path / "bytecode")}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    environment = {**os.environ, "PYTHONPATH": path_without_bytecode(tmp_path)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert "1 passed" in done.stdout, done.stdout

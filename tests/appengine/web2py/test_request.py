@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import pytest
 
 from harness.appengine.web2py import Site
+from harness.appengine.web2py.boot import boot
 from harness.records import Headers, Request, Response
 
 FORM: Headers = (("Content-Type", "application/x-www-form-urlencoded"),)
@@ -183,6 +184,18 @@ def test_a_body_is_kept_in_memory_and_needs_no_file(
     site.write("controllers/default.py", "def f(): return request.vars.a + str(len(request.body.read()))")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     assert post(site, "/tutorial/default/f", a="b").text == "b3"
+
+
+def test_a_body_is_kept_in_memory_also_where_web2py_makes_a_file_without_a_name(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Versions after 3.3.3 call only `TemporaryFile`. Earlier ones call it if `NamedTemporaryFile` raises an error."""
+
+    def refuse() -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(boot().globals.tempfile, "NamedTemporaryFile", refuse)
+    test_a_body_is_kept_in_memory_and_needs_no_file(site, tmp_path, monkeypatch)
 
 
 class Quadratic:

@@ -138,7 +138,7 @@ def test_what_is_not_a_table_is_refused():
 )
 def test_a_cookie_is_deleted_if_it_expired_at_a_date(expires, sent):
     with IsolatedLab() as lab:
-        response = Response(200, headers=(("Set-Cookie", f'a=b; Expires="{expires}"'),))
+        response = Response(200, headers=(("Set-Cookie", f'a=b; Path=/; Expires="{expires}"'),))
         assert answered(dump(("", "", response, [])), ACTIONS["get"], lab) == lab.responses[-1]
         assert lab._engine.user_client.request("GET", "f").header("Cookie") == sent
 

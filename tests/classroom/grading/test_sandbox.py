@@ -134,7 +134,7 @@ def test_a_correct_answer_after_all_attacks_gets_its_points(verdicts):
     assert verdicts["right"].is_correct
 
 
-@pytest.mark.parametrize("attack", ["its file", "a fork", "a connection", "an end to the judge"])
+@pytest.mark.parametrize("attack", ["its file", "a program", "a connection", "an end to the judge"])
 def test_the_student_reads_what_was_refused(verdicts, attack):
     assert "an answer that is being graded may not" in " ".join(verdicts[attack].text.split())
 
