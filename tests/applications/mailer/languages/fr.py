@@ -1,0 +1,7 @@
+# -*- coding: utf-8 -*-
+{
+'!langcode!': 'fr',
+'!langname!': 'Français',
+'Subscribe': "S'abonner",
+'readers': 'lecteurs',
+}

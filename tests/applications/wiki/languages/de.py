@@ -1,0 +1,14 @@
+# -*- coding: utf-8 -*-
+{
+'!langcode!': 'de',
+'!langname!': 'Deutsch',
+'All pages': 'Alle Seiten',
+'Front page': 'Startseite',
+'Linked from': 'Seiten mit einem Link hierher',
+'Remarks': 'Kommentare',
+'Save': 'Speichern',
+'Search': 'Suchen',
+'Thank you': 'Danke',
+'There is no such page': 'Diese Seite gibt es nicht',
+'This page is locked': 'Diese Seite ist gesperrt',
+}

@@ -1,0 +1,16 @@
+# -*- coding: utf-8 -*-
+{
+'!langcode!': 'it',
+'!langname!': 'Italiano',
+'%s has changed this page since you opened it': '%s ha modificato questa pagina dopo che l\'hai aperta',
+'All pages': 'Tutte le pagine',
+'Front page': 'Pagina iniziale',
+'Linked from': 'Pagine che puntano qui',
+'Remarks': 'Commenti',
+'Save': 'Salva',
+'Search': 'Cerca',
+'Thank you': 'Grazie',
+'There is no such page': 'Questa pagina non esiste',
+'This page is locked': 'Questa pagina è bloccata',
+'%s %%{remark}': '%s %%{commento}',
+}
