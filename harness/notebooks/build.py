@@ -104,7 +104,7 @@ def build(root: Path, paths: Sequence[Path] = (), *, check: bool = False, say: C
 
     Args:
         root: the folder that contains notebooks/, solutions/ and exercises/.
-        paths: the lessons and solutions to build; if empty, all are built.
+        paths: the lessons, solutions and pages to build; if empty, all are built.
         check: only report what would change.
         say: called with each line of the report.
 
@@ -114,7 +114,8 @@ def build(root: Path, paths: Sequence[Path] = (), *, check: bool = False, say: C
     Raises:
         NotebookError: one or more notebooks can't be built; the message lists them all. The others are built.
     """
-    sources = [_source(root, path) for path in paths] or files.find(root, "notebooks") + files.find(root, "solutions")
+    folders = ("notebooks", "solutions", files.PAGES)
+    sources = [_source(root, path) for path in paths] or [each for name in folders for each in files.find(root, name)]
     if not sources:
         raise NotebookError(f"{root} has no notebooks/ or solutions/; run this in the repository's top folder")
     problems: list[str] = []
@@ -151,11 +152,13 @@ def new_texts(notebook: Notebook, executed: Notebook, path: Path) -> list[tuple[
     """Return the files that a build writes after a run, each with its text: see `built`.
 
     Args:
-        notebook: the lesson or the solution.
+        notebook: the lesson, the solution or the page.
         executed: its copy with the outputs and execution counts of the run.
         path: its file.
     """
     executed = normalise(executed)
+    if path.parent.name == Path(files.PAGES).name:
+        return [(path, _text(executed, path))]
     if path.parent.name == "notebooks":
         return [(path, _text(with_slides(executed), path))]
     exercise = _text(to_exercise(notebook, str(path)), path)
@@ -176,11 +179,12 @@ def check_source(notebook: Notebook, name: str) -> None:
 
 
 def _source(root: Path, path: Path) -> Path:
-    folder = path.absolute().parent.name
+    absolute = path.absolute()
+    folder = absolute.parent.relative_to(root.absolute()).as_posix() if absolute.is_relative_to(root.absolute()) else ""
     if folder == "exercises":
         raise NotebookError(f"{path}: exercises are generated; build solutions/{path.name} instead")
-    if folder not in files.FOLDERS or path.absolute().parents[1] != root.absolute():
-        raise NotebookError(f"{path}: not a notebook of notebooks/ or solutions/ in {root}")
+    if folder not in (*files.FOLDERS, files.PAGES):
+        raise NotebookError(f"{path}: not a notebook of notebooks/, solutions/ or {files.PAGES}/ in {root}")
     return path
 
 

@@ -15,6 +15,7 @@ Notebook = Any  # a Node, or nbformat's NotebookNode, which has the same interfa
 Cell = Any
 
 FOLDERS = ("notebooks", "solutions", "exercises")
+PAGES = "notebooks/pages"  # notebooks that aren't lessons: no slides, no exercises, and no copies for learners
 BACKUPS = "backups"  # a folder in exercises/, so that JupyterLab's file browser shows it beside the notebooks
 LARGEST = 50_000_000  # bytes; JupyterLab itself can hardly open larger notebooks
 _LONGEST = 200  # characters of a reason why a notebook isn't valid

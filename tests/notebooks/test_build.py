@@ -396,7 +396,7 @@ def test_a_notebook_that_cannot_be_built_stays_as_it_was(course, report):
 def test_exercises_and_strangers_are_refused(course):
     with pytest.raises(NotebookError, match="exercises are generated; build solutions/01_one.ipynb instead"):
         build(course, [course / "exercises" / "01_one.ipynb"])
-    with pytest.raises(NotebookError, match="not a notebook of notebooks/ or solutions/"):
+    with pytest.raises(NotebookError, match="not a notebook of notebooks/, solutions/ or notebooks/pages/ in"):
         build(course, [course / "01_one.ipynb"])
 
 

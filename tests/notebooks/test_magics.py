@@ -9,7 +9,7 @@ from harness import Lab
 from harness.errors import LabClosedError, MagicError, NameRefusedError, QueueConfigError, SourceError
 from harness.notebooks.cells import MAGICS
 from tests.support.labs import python
-from tests.support.pythons import EMPTY_CACHE
+from tests.support.pythons import path_without_bytecode
 from tests.support.shells import Shell, ipython
 
 
@@ -177,5 +177,5 @@ shell.run_cell("import gluon.tools")
 
 
 def test_a_cell_that_imports_google_or_web2py_prints_no_warning_where_there_is_no_bytecode(tmp_path):
-    done = python(IMPORTS, tmp_path, **{EMPTY_CACHE: str(tmp_path / "bytecode"), "IPYTHONDIR": str(tmp_path)})
+    done = python(IMPORTS, tmp_path, PYTHONPATH=path_without_bytecode(tmp_path), IPYTHONDIR=str(tmp_path))
     assert "Warning" not in done.stdout + done.stderr

@@ -43,6 +43,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         exercise_rules.grading,
     ),
     "exercises": (exercise_rules.generated,),  # the other rules apply to the solutions, and none to learners' cells
+    files.PAGES: (*EVERYWHERE, lesson_rules.counts),
 }
 
 
@@ -66,10 +67,11 @@ def lint(root: Path, paths: Sequence[Path] = ()) -> list[str]:
 
 
 def _lint_page(root: Path, path: Path) -> list[str]:
-    if path.parent.name not in RULES or path.parent.parent != root.absolute():
+    folder = path.parent.relative_to(root.absolute()).as_posix() if path.is_relative_to(root.absolute()) else ""
+    if folder not in RULES:
         raise NotebookError(f"{path}: not a notebook of {', '.join(f'{folder}/' for folder in RULES)} in {root}")
     try:
         page = NotebookPage(root.absolute(), path)
     except (NotebookError, OSError) as error:
         return [str(error)]
-    return [page.finding(cell, message) for rule in RULES[page.path.parent.name] for cell, message in rule(page)]
+    return [page.finding(cell, message) for rule in RULES[folder] for cell, message in rule(page)]
