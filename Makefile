@@ -154,8 +154,8 @@ AXE = axe-core@4.14.1
 slides: .venv .venv/reveal/.done  ## make reveal.js slides of the lessons, with build/slides/index.html
 	$(VENV) -m harness slides --answers tests/answers
 
-# The public names: what `import harness` gives, and the modules whose classes it raises and returns.
-API = harness '!harness\.' harness.errors harness.records harness.queue_console
+# The public names: what `import harness` gives, the modules whose classes it raises and returns, and pytest's fixtures.
+API = harness '!harness\.' harness.errors harness.records harness.queue_console harness.testing.plugin
 
 docs: .venv/test.done  ## draw the pictures of harness/README.md, and write the API reference into build/docs
 	$(VENV) -m tests.support.rooms
@@ -171,7 +171,7 @@ bench: .venv/test.done  ## measure against bare web2py
 	$(VENV) -m tests.bench
 
 soak: .venv/test.done .venv/axe/.done  ## the long tests: generated sequences, thousands of tasks
-	HARNESS_SOAK=2000 $(VENV) -m pytest -n 2 tests/appengine/dispatcher/test_soak.py tests/appengine/taskqueue/test_stub_comparison.py tests/appengine/taskqueue/test_queue_yaml.py tests/appengine/taskqueue/test_add_bad_input.py tests/classroom/grading/test_forged_replies.py tests/test_any_arguments.py tests/notebooks/test_any_notebook.py tests/browser/test_browser.py tests/browser/test_accessibility.py tests/course/test_mutants.py tests/course/test_generated.py tests/course/test_exercises.py tests/course/test_patterns.py
+	HARNESS_SOAK=2000 $(VENV) -m pytest -n 2 tests/appengine/dispatcher/test_soak.py tests/test_many_labs.py tests/appengine/taskqueue/test_stub_comparison.py tests/appengine/taskqueue/test_queue_yaml.py tests/appengine/taskqueue/test_add_bad_input.py tests/classroom/grading/test_forged_replies.py tests/test_any_arguments.py tests/notebooks/test_any_notebook.py tests/browser/test_browser.py tests/browser/test_accessibility.py tests/course/test_mutants.py tests/course/test_generated.py tests/course/test_exercises.py tests/course/test_patterns.py tests/classroom/test_new_exercise.py tests/testing
 
 hub-test: .venv/hub/.done .venv/test.done  ## twenty learners at once on a JupyterHub of this machine (LEARNERS=20)
 	$(VENV) -m tests.hub $(if $(LEARNERS),--learners $(LEARNERS))

@@ -10,7 +10,7 @@ from tests.browser.driver import DARK, LIGHT, ROOT
 
 pytestmark = pytest.mark.browser
 
-SAMPLE = ("notebooks/01", "notebooks/05", "exercises/01")
+SAMPLE = ("notebooks/05", "exercises/01")
 NOTEBOOKS = [f"{folder}/{path.name}" for folder in ("notebooks", "exercises") for path in files.find(ROOT, folder)]
 if not os.environ.get("HARNESS_SOAK"):
     NOTEBOOKS = [path for path in NOTEBOOKS if path.startswith(SAMPLE)]
