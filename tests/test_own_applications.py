@@ -90,7 +90,7 @@ def test_the_wiki_with_its_members_pages_and_languages(caplog: pytest.LogCapture
         # routes.py makes short URLs, and the language is a part of them
         assert goes_to(lab.get("/")) == "/page/Start"
         page = lab.get("/page/Start")
-        assert (page.status, page.text) == (404, "There is no such page")
+        assert (page.status, page.text) == (404, "This page doesn't exist")
         assert lab.get("/it/page/Start").text == "Questa pagina non esiste"
         assert lab.get("/robots.txt").ok and lab.get("/wiki/static/css/wiki.css").ok
 

@@ -121,7 +121,7 @@ def _text(seed: int, finding: Finding, run: ChaosRun, happened: Sequence[LabFaul
 
 
 def _lines(faults: Sequence[LabFault], run: ChaosRun) -> list[str]:
-    """Return a paragraph with a line for each fault; no paragraph if there is no fault."""
+    """Return a list of one paragraph with a line for each fault. Without faults, return an empty list."""
     lines = [f"In {name}: {fault}" if (name := run.name_lab(lab)) else str(fault) for lab, fault in faults[:SHOWN]]
     more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
     return ["\n".join(f"    {line}" for line in [*lines, *more])] if lines else []

@@ -9,6 +9,6 @@
 'Save': 'Speichern',
 'Search': 'Suchen',
 'Thank you': 'Danke',
-'There is no such page': 'Diese Seite gibt es nicht',
+"This page doesn't exist": 'Diese Seite gibt es nicht',
 'This page is locked': 'Diese Seite ist gesperrt',
 }

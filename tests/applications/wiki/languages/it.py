@@ -10,7 +10,7 @@
 'Save': 'Salva',
 'Search': 'Cerca',
 'Thank you': 'Grazie',
-'There is no such page': 'Questa pagina non esiste',
+"This page doesn't exist": 'Questa pagina non esiste',
 'This page is locked': 'Questa pagina è bloccata',
 '%s %%{remark}': '%s %%{commento}',
 }

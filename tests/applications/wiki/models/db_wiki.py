@@ -59,4 +59,4 @@ def page_or_404(name):
 
 
 def not_found():
-    raise HTTP(404, T('There is no such page'))
+    raise HTTP(404, T("This page doesn't exist"))
