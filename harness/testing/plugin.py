@@ -51,7 +51,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "in another order, twice, or at the same time, and instances that are shut down or lose their memory",
     )
     group.addoption(
-        "--appengine-seed", type=_integer, metavar="SEED", help="run each of these tests once, with the faults of SEED"
+        "--appengine-seed",
+        type=_integer,
+        metavar="SEED",
+        help="run each of these tests once, with the faults of SEED, even if --appengine-chaos is also given",
     )
     parser.addini(
         "appengine_folder",

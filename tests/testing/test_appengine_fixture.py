@@ -195,11 +195,11 @@ def test_an_invalid_option_is_refused_with_the_value(tmp_path, option, message):
 
 
 @pytest.mark.parametrize("seed", [-1, 10**20])
-def test_any_integer_is_a_seed(tmp_path, seed):
+def test_any_integer_is_a_seed_and_then_no_other_seed_runs(tmp_path, seed):
     shutil.copytree(APPS / "seed", tmp_path / "app")
     files = {"etc/pytest.ini": "[pytest]\nappengine_folder = ../app\n", "test_a.py": "def test_a(appengine): pass\n"}
     options = ("--config-file=etc/pytest.ini", "--rootdir=.")  # the setting is relative to its file
-    run = run_pytest(write_files(tmp_path, files), f"--appengine-seed={seed}", *options)
+    run = run_pytest(write_files(tmp_path, files), f"--appengine-seed={seed}", "--appengine-chaos=2", *options)
     assert [(report.nodeid, report.outcome) for report in run.of("test_a")] == [
         (f"test_a.py::test_a[seed{seed}]", "passed")
     ]

@@ -11,17 +11,17 @@ from harness.errors import HarnessError
 from tests.appengine.web2py.test_app_folder import make, refuse, state, write
 
 PARENT = {"controllers/default.py": "def index(): return 'hello'\n"}
-REFUSED: dict[str, dict[str, str]] = {
-    "empty": {},
-    "not an application": {"controllers/readme.txt": ""},
-    "a file": PARENT,
-    "unreadable": {**PARENT, "views/x.html": ""},
-    "queue.yaml": {**PARENT, "queue.yaml": "queue:\n- nmae: x\n"},
-    "routes.py": {**PARENT, "routes.py": "default_application = 1 / 0\n"},
-    "a model": {**PARENT, "models/x.py": "if a\n"},
-    "Python 2": {**PARENT, "models/x.py": "print 'x'\n"},
-    "a link out of the folder": PARENT,
-    "a link to nothing": PARENT,
+REFUSED: dict[str, tuple[dict[str, str], str]] = {  # files, and what the error says
+    "empty": ({}, "is empty"),
+    "not an application": ({"controllers/readme.txt": ""}, "has no controllers"),
+    "a file": (PARENT, "is a file, and not the folder"),
+    "unreadable": ({**PARENT, "views/x.html": ""}, "Permission denied"),
+    "queue.yaml": ({**PARENT, "queue.yaml": "queue:\n- nmae: x\n"}, "unknown field of queue"),
+    "routes.py": ({**PARENT, "routes.py": "default_application = 1 / 0\n"}, "ZeroDivisionError"),
+    "a model": ({**PARENT, "models/x.py": "if a\n"}, "expected ':'"),
+    "Python 2": ({**PARENT, "models/x.py": "print 'x'\n"}, "That is Python 2"),
+    "a link out of the folder": (PARENT, "symbolic link to /etc, outside"),
+    "a link to nothing": (PARENT, "which doesn't exist"),
 }
 LINKS = {"a link out of the folder": "/etc", "a link to nothing": "nowhere"}
 
@@ -43,13 +43,14 @@ def run(app: Path, **options: object) -> list[str]:
 def test_a_folder_that_is_refused_stays_as_it_is(mistake, tmp_path, monkeypatch):
     folder = tmp_path / "shop"
     folder.mkdir()
-    write(folder, REFUSED[mistake])
+    files, message = REFUSED[mistake]
+    write(folder, files)
     if mistake in LINKS:
         (folder / "static").symlink_to(LINKS[mistake])
     before = state(tmp_path)
     with monkeypatch.context() as patch:
         refuse(patch, "iterdir", folder / "views")
-        with pytest.raises(HarnessError):
+        with pytest.raises(HarnessError, match=message):
             Lab.from_folder(folder / "controllers/default.py" if mistake == "a file" else folder)
     assert state(tmp_path) == before
 
