@@ -46,6 +46,12 @@ def quoted(value: object) -> str:
     return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}…"
 
 
+def require_bool(name: str, value: object) -> None:
+    """Raise BadValueError if the value of an argument isn't a bool."""
+    if not isinstance(value, bool):
+        raise BadValueError(f"{name} is True or False, not {quoted(value)}")
+
+
 def quantity(number: int, noun: str) -> str:
     """Return a number of things in words: "1 task", "no tasks", "2 retries"."""
     if number == 1:

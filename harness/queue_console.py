@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from harness.appengine.clock import Clock, to_datetime
@@ -138,7 +138,13 @@ class QueueConsole:
         return card(f"queue {self.name}, {state}", facts, line=f"QueueConsole {self.name}: {state}, {tasks}")
 
 
-def held_back(queue: Queue) -> str:
+def not_run(queues: Iterable[Queue]) -> str:
+    """Return a note about the tasks that can't run because of their queue, or ""."""
+    reasons = [reason for queue in queues if (reason := _held_back(queue))]
+    return f"Not run: {'; '.join(reasons)}." if reasons else ""
+
+
+def _held_back(queue: Queue) -> str:
     """Return why the tasks of a queue never run, however much time passes, or "" if they do."""
     config = queue.config
     if not len(queue):
@@ -146,7 +152,7 @@ def held_back(queue: Queue) -> str:
     subject, tasks = f"queue {config.name!r}", f"and has {quantity(len(queue), 'task')}"
     if config.mode == "pull":
         return f"{subject} is a pull queue {tasks} (for a worker to lease)"
-    if queue.left_out:
+    if queue.paused and queue.left_out:
         return f"{subject} is paused {tasks} (add it to queue.yaml again)"
     if queue.paused:
         return f"{subject} is paused {tasks} (call lab.queue({config.name!r}).resume())"

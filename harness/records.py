@@ -91,6 +91,7 @@ class Request(Record):
     """An HTTP request, as it is sent.
 
     `url` is the percent-encoded path with its query string ("/tutorial/default/index?a=1"), and `body` is raw bytes.
+    `scheme` is "http" or "https" if Cloud Tasks sends the request to a full URL, and otherwise "".
     """
 
     method: str
@@ -99,6 +100,7 @@ class Request(Record):
     body: bytes = b""
     host: str = "tutorial.appspot.com"
     remote_addr: str = "127.0.0.1"
+    scheme: str = ""
 
     def header(self, name: str) -> str | None:
         """Return the first value of a header, or None; upper and lower case don't matter."""
@@ -208,8 +210,9 @@ class Response(Record):
     `elapsed` is in virtual seconds. `vars` is the dict that the action returned; it is empty if the action returned
     another type. `route`, `sql` and `ticket` are set if web2py handled the request. `deadline` is set if the handler
     was stopped: "virtual" after its virtual seconds, "real" because it used the processor for too long. `output` is the
-    text that the handler printed, and `hint` explains why web2py found no action to run. If the request took turns with
-    others, `turns` contains its turns. `killed` is True if its instance was shut down, so it sent no response.
+    text that the handler printed, and `hint` explains why web2py found no action to run, or why the lab sent no request
+    to a full URL. In the second case, the status is 0. If the request took turns with others, `turns` contains its
+    turns. `killed` is True if its instance was shut down, so it sent no response.
     """
 
     status: int

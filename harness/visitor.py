@@ -20,6 +20,11 @@ class Visitor:
     def _engine(self) -> AppEngine:
         raise NotImplementedError
 
+    @property
+    def responses(self) -> tuple[Response, ...]:
+        """The responses to all users' requests until now."""
+        return tuple(self._engine.responses)
+
     def get(
         self,
         path: str,

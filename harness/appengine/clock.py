@@ -180,6 +180,18 @@ class Clock:
         return TravelScope(self, self._timestamp if at is None else at, deadline)
 
 
+class RealClock(Clock):
+    """The clock of this machine, for queues that run in real time. `move_to` doesn't change it."""
+
+    @property
+    def timestamp(self) -> float:
+        """The seconds since 1970 (UTC)."""
+        return time.time()
+
+    def move_to(self, timestamp: float) -> None:
+        """Do nothing, because real time passes by itself."""
+
+
 # The environment's own bytes: `os.environ` encodes and decodes each name and value in Python.
 _environment: dict[Any, Any] = os.environ._data  # type: ignore[attr-defined]
 _TZ, _UTC = os.environ.encodekey("TZ"), os.environ.encodevalue("UTC")

@@ -14,6 +14,7 @@ from harness.appengine.dispatcher import Chaos, Dispatcher, deferred_application
 from harness.appengine.server import Server
 from harness.appengine.taskqueue import (
     Connection,
+    Mode,
     PullQueue,
     Queue,
     Task,
@@ -197,6 +198,10 @@ class AppEngine:
         if self.closed:
             raise LabClosedError("this lab was closed, and its queue and files are gone; make a new one: lab = Lab()")
 
+    def use(self, mode: Mode) -> None:
+        """Set the mode in which the client sends its calls to the queues."""
+        self._connection.use(mode)
+
     def close(self) -> None:
         """Delete the queue and the files; a second call does nothing."""
         self.closed = True
@@ -273,7 +278,9 @@ class AppEngine:
 
     def _name(self, request: Request) -> str:
         """Return the name of a request's task. The name of a user's request is its number, such as "request 2"."""
-        return find_header(request.headers, "X-AppEngine-TaskName") or f"request {len(self.responses) + 1}"
+        headers = request.headers
+        found = find_header(headers, "X-AppEngine-TaskName") or find_header(headers, "X-CloudTasks-TaskName")
+        return found or f"request {len(self.responses) + 1}"
 
 
 def _checked_apps(apps: Iterable[str]) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """The web server of a lab: runs one request in virtual time, in web2py or in a mounted WSGI application."""
 
+import re
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -7,6 +8,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from harness.appengine.clock import DEADLINE, Clock, DeadlineExceeded, TravelScope, to_datetime
+from harness.appengine.google_certificates import LabCertificates
 from harness.appengine.taskqueue import learners_frame
 from harness.appengine.taskqueue.client import HOST
 from harness.appengine.time_limit import REAL_SECONDS, HandlerTimeout, Stopped, is_harness
@@ -21,6 +23,9 @@ from harness.errors import BadRequestError, HandlerStopped, SourceError, quoted
 from harness.records import Request, Response, fill, find_header
 
 T = TypeVar("T")
+_OWN_HOST = re.compile(rf"(.+(\.|-dot-))?{re.escape(HOST)}(:\d+)?")  # the lab's host, also with a service or a version
+_URL = re.compile(r"https?://([^/?#\s]+)((?:/[^?#\s]*)?)")
+_CERTIFICATES = LabCertificates()
 _ROUTES = "<string>"  # the file name of routes.py in its frames, because web2py runs it as a string
 
 
@@ -41,14 +46,15 @@ class Server:
         self._site = site
         self._clock = clock
         self._scope = scope
-        self._mounts: dict[str, WSGIApp] = {}
+        self._mounts: dict[tuple[str, str], WSGIApp] = {}  # by host ("" for the lab's own) and prefix
         self._in_root: set[WSGIApp] = set()
 
     def mount(self, prefix: str, app: WSGIApp, *, in_root: bool = False) -> None:
         """Serve all paths below a prefix ("/plain") with a WSGI application instead of web2py.
 
         Args:
-            prefix: the beginning of the paths.
+            prefix: the beginning of the paths; or the URL of another server, such as "https://worker.example.com", at
+                which the application receives tasks with a full URL.
             app: the application.
             in_root: True if the WSGI application imports modules of web2py applications, such as
                 `applications.tutorial.modules.mail`. It then gets the modules of this root. A user's own WSGI
@@ -57,13 +63,15 @@ class Server:
         Raises:
             BadRequestError: the prefix is not a path, or the application cannot be called.
         """
-        if not isinstance(prefix, str) or not prefix.startswith("/") or not prefix.strip("/"):
-            raise BadRequestError(f'a prefix such as "/plain" is needed, not {quoted(prefix)}')
+        url = _URL.fullmatch(prefix) if isinstance(prefix, str) else None
+        if url is None and (not isinstance(prefix, str) or not prefix.startswith("/") or not prefix.strip("/")):
+            raise BadRequestError(f'a prefix such as "/plain" or "https://example.com" is needed, not {quoted(prefix)}')
         if not callable(app):
             raise BadRequestError(
                 f"a WSGI application can be called with (environ, start_response), but {quoted(app)} cannot"
             )
-        self._mounts[prefix.rstrip("/")] = app
+        host, path = ("", prefix) if url is None else (url[1].lower(), url[2])
+        self._mounts[host, path.rstrip("/")] = app
         if in_root:
             self._in_root.add(app)
 
@@ -84,7 +92,8 @@ class Server:
         """
         app = self.find_app(request)
         limited = HandlerTimeout(self.is_learners(app), self.real_seconds)
-        with self.scope(request), self._clock.travel(start, deadline) as scope, limited as timeout:
+        travel = self._clock.travel(start, deadline)
+        with self.scope(request), _CERTIFICATES, travel as scope, limited as timeout:
             try:
                 response = timeout.run(lambda: self._call(app, request))
             except (Stopped, DeadlineExceeded):
@@ -153,11 +162,10 @@ class Server:
     def find_app(self, request: Request) -> WSGIApp | None:
         """Return the mounted application for a request, or None for web2py."""
         path = request.url.partition("?")[0] + "/"
-        longest = ""
-        for prefix in self._mounts:
-            if path.startswith(prefix + "/") and len(prefix) > len(longest):
-                longest = prefix
-        return self._mounts.get(longest)
+        host = request.host.lower()
+        hosts = (host,) if request.scheme and _OWN_HOST.fullmatch(host) is None else ("", host)
+        found = [key for key in self._mounts if key[0] in hosts and path.startswith(key[1] + "/")]
+        return self._mounts[max(found, key=lambda key: (key[0] != "", len(key[1])))] if found else None
 
     def is_learners(self, app: WSGIApp | None) -> Callable[[str], bool]:
         """Return a function that recognises learner code by its file, for web2py or for a mounted application."""
@@ -165,7 +173,7 @@ class Server:
 
     def _call(self, app: WSGIApp | None, request: Request) -> Response:
         if app is None:
-            return self._site.call(request)
+            return _outside(request) or self._site.call(request)
         with self._site.inside() if app in self._in_root else nullcontext():
             return _call_mounted(app, request)
 
@@ -173,7 +181,7 @@ class Server:
         """Return why web2py found no action, view or static file; "" if an action chose its own status."""
         request = response.request
         if app is not None or request is None or response.status not in (400, 404):
-            return ""
+            return response.hint
         is_web2pys = "<h1>invalid " in response.text or "/static/" in request.url
         return (explain_404(self._site, request) or "") if is_web2pys else ""
 
@@ -221,7 +229,7 @@ class _Visit(Runner):
     def inside(self) -> Iterator[None]:
         scope = self._scope
         scope.deadline, scope.deadline_exceeded = self.began + self._deadline, self._deadline_exceeded
-        with self._server.scope(self._request), self._timeout, self._instance.inside():
+        with self._server.scope(self._request), _CERTIFICATES, self._timeout, self._instance.inside():
             yield
         scope.deadline, self._deadline_exceeded = None, scope.deadline_exceeded
 
@@ -249,8 +257,20 @@ class _Visit(Runner):
 
     def _call(self) -> Response:
         if self.app is None:
-            return self._site.answer(self._request, self._instance)
+            return _outside(self._request) or self._site.answer(self._request, self._instance)
         return _call_mounted(self.app, self._request)
+
+
+def _outside(request: Request) -> Response | None:
+    """Return the response to a full URL of a server that isn't mounted, or None for a URL of web2py's."""
+    if not request.scheme or _OWN_HOST.fullmatch(request.host.lower()) is not None:
+        return None
+    url = f"{request.scheme}://{request.host}"
+    hint = (
+        f"{url} is not a host of the lab, and the lab calls no other servers; let a WSGI application stand in for it: "
+        f'lab.mount("{url}", application)'
+    )
+    return Response(0, request=request, hint=hint)
 
 
 def _call_mounted(app: WSGIApp, request: Request) -> Response:

@@ -28,7 +28,7 @@ def to_environ(request: Request) -> Environ:
     """
     path, _, query = request.url.partition("?")
     name, _, port = request.host.partition(":")
-    scheme = "https" if request.header("X-Forwarded-Proto") == "https" else "http"
+    scheme = "https" if "https" in (request.scheme, request.header("X-Forwarded-Proto")) else "http"
     environ: Environ = {
         "REQUEST_METHOD": request.method,
         "SCRIPT_NAME": "",

@@ -38,8 +38,8 @@ class TrialLab(Lab):
 
     _is_learners = False
 
-    def _open(self, engine: Any) -> None:
-        super()._open(engine)
+    def _open(self, engine: Any, cloud_tasks: bool) -> None:
+        super()._open(engine, cloud_tasks)
         self._kept: dict[tuple[str, str], tuple[bytes, Table[dict[str, Any]]]] = {}
 
     def table(self, name: str, app: str | None = None) -> Table[dict[str, Any]]:

@@ -27,6 +27,7 @@ ROOMS = {
     "testing": (2, "a pytest plugin for your own application, faults"),
     "lab": (0, "Lab, the object that a learner works with"),
     "state": (0, "this machine: the progress folder, how a command is called"),
+    "cloudtasks": (2, "Cloud Tasks' API over the same queues"),
     "visitor": (1, "a user of a lab: pages, forms, cookies"),
     "queue_console": (0, "one queue, as an admin console shows it"),
     "appengine": (0, "the local App Engine: task queue, dispatcher, web2py"),
@@ -41,11 +42,13 @@ APPENGINE = {
     "user_client": (2, "a user's browser: URLs, forms, cookies"),
     "taskqueue": (0, "the service behind Google's client: queues, leases"),
     "web2py": (1, "real web2py: files, database, routes, requests"),
+    "google_certificates": (3, "what a handler fetches to verify a token"),
+    "id_tokens": (3, "the tokens of Cloud Tasks, and their key"),
     "time_limit": (2, "stops a handler that never ends"),
     "turns": (0, "requests in turn, as on several instances"),
     "forms": (2, "fills in the HTML form of a page"),
     "written_files": (0, "the newest text of each written file"),
-    "clock": (0, "virtual time"),
+    "clock": (0, "virtual time and real time"),
     "wsgi": (1, "calls a WSGI application in process"),
 }
 

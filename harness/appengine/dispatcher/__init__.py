@@ -1,8 +1,18 @@
-"""App Engine's dispatcher: sends due tasks to their handlers in virtual time."""
+"""App Engine's dispatcher: sends due tasks to their handlers, in virtual or in real time."""
 
 from harness.appengine.dispatcher.chaos import Chaos
 from harness.appengine.dispatcher.dispatcher import CAP, Dispatcher
+from harness.appengine.dispatcher.real_time import RealTimeDispatcher
+from harness.appengine.dispatcher.sender import HttpSender
 from harness.appengine.dispatcher.task_request import application as deferred_application
 from harness.appengine.dispatcher.task_request import strip_appengine_headers
 
-__all__ = ["CAP", "Chaos", "Dispatcher", "deferred_application", "strip_appengine_headers"]
+__all__ = [
+    "CAP",
+    "Chaos",
+    "Dispatcher",
+    "HttpSender",
+    "RealTimeDispatcher",
+    "deferred_application",
+    "strip_appengine_headers",
+]

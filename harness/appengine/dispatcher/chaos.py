@@ -6,7 +6,7 @@ from random import Random
 
 from harness.appengine.taskqueue import Queue, Task
 from harness.appengine.turns import Schedule
-from harness.errors import BadValueError, quoted
+from harness.errors import BadValueError, quoted, require_bool
 
 KILLS = 1 / 3  # the probability that an overlap kills an instance
 EVENTS = 6  # of 6 instances that are killed, 5 are killed after at most 4 events, or at their end if it is earlier
@@ -39,8 +39,7 @@ class Chaos:
             raise BadValueError(f"duplicates is a probability, a number from 0 to 1, not {quoted(duplicates)}")
         if not isinstance(seed, int):
             raise BadValueError(f"seed must be an integer, not {quoted(seed)}")
-        if not isinstance(overlap, bool):
-            raise BadValueError(f"overlap is True or False, not {quoted(overlap)}")
+        require_bool("overlap", overlap)
         self.seed = seed
         self._shuffle = shuffle
         self._duplicates = duplicates

@@ -21,7 +21,7 @@ from harness.appengine.dispatcher.in_flight import InFlight, arrive
 from harness.appengine.dispatcher.push_queues import PushQueue, PushQueues
 from harness.appengine.dispatcher.retry import RetryDecision, count_attempt, decide, decide_late
 from harness.appengine.dispatcher.task_request import build_request
-from harness.appengine.taskqueue import Task, TaskQueueService
+from harness.appengine.taskqueue import LastAttempt, Task, TaskQueueService
 from harness.appengine.turns import Arrival, Schedule
 from harness.errors import BadValueError, NothingDueError, RunawayError, quantity, quoted
 from harness.records import Attempt, Outcome, QueueSample, Request, Response, TaskInfo, TaskState
@@ -70,7 +70,7 @@ class Dispatcher:
     @property
     def samples(self) -> dict[str, list[QueueSample]]:
         """The bucket and the tasks of each push queue, at each start and each end of an attempt."""
-        return {name: push_queue.samples() for name, push_queue in self._push_queues.items()}
+        return self._push_queues.samples()
 
     def step(self, kill_after: int | None = None) -> Attempt:
         """Run one attempt from its start to its end, leave the clock there, and return the attempt.
@@ -87,7 +87,6 @@ class Dispatcher:
         """
         if kill_after is not None and (type(kill_after) is not int or kill_after < 0):
             raise BadValueError(f"kill_after is a number of turns, an integer of 0 or more, not {quoted(kill_after)}")
-        self._push_queues.refresh(self._clock.timestamp)
         push_queue, at = self._next_event()
         if at == math.inf:
             raise _nothing_due(self._push_queues.values())
@@ -120,7 +119,7 @@ class Dispatcher:
                 parts.append(each if isinstance(each, Request) else self._board(group, each, start))
             arrivals: list[Arrival] = [partial(arrive, each) for each in parts]
             if len(parts) == 1:
-                arrivals.append(lambda: None if (task := added()) is None else (self._request(task), task.deadline))
+                arrivals.append(lambda: self._arrive(added()))
             responses = self._send_together(arrivals, start, schedule)
             if len(responses) > len(parts) and (task := added()) is not None:
                 parts.append(self._board(group, task, _timestamp(responses[-1])))
@@ -154,7 +153,6 @@ class Dispatcher:
             raise BadValueError(f"cap is the most attempts to start, an integer of 0 or more, not {quoted(cap)}")
         ended: list[Attempt] = []
         last, first = math.inf if until is None else until, self._started
-        self._push_queues.refresh(self._clock.timestamp)
         while True:
             push_queue, at = self._next_event()
             if at > last or at == math.inf:
@@ -172,6 +170,7 @@ class Dispatcher:
     def _next_event(self) -> tuple[PushQueue | None, float]:
         """Return the next event and its time: (queue, its next start) or (None, an end); infinity if none follows."""
         now = self._clock.timestamp
+        self._push_queues.refresh(now)  # a handler may have created a queue
         end = self._in_flight[0].end if self._in_flight else math.inf
         if end <= now:  # no start can be earlier
             return None, end
@@ -189,7 +188,7 @@ class Dispatcher:
         self._clock.move_to(start)
         group: list[InFlight] = []
         with self._undoing(group):
-            first = self._claim(group, self._chaos.take(push_queue.queue, start), start)
+            first = self._take(group, push_queue, start)
             if kill_after is None:
                 schedule = self._accompany(group, first, start)
             else:
@@ -215,6 +214,12 @@ class Dispatcher:
             self._claim(group, other, start)
         return self._chaos.schedule([each.task for each in group], is_first_try)
 
+    def _take(self, group: list[InFlight], push_queue: PushQueue, start: float) -> InFlight:
+        """Take the next task of a queue, and a token, for an attempt; a forced task needs no token."""
+        if push_queue.queue.forced:
+            return self._board(group, next(iter(push_queue.queue.forced.values())), start)
+        return self._claim(group, self._chaos.take(push_queue.queue, start), start)
+
     def _claim(self, group: list[InFlight], task: Task, start: float) -> InFlight:
         """Take a token for the attempt of a task that was taken from its queue."""
         push_queue = self._push_queues[task.queue]
@@ -230,16 +235,22 @@ class Dispatcher:
 
     def _add(self, group: list[InFlight], push_queue: PushQueue, task: Task, start: float, has_token: bool) -> InFlight:
         is_copy = any(task is each.task for each in group)
-        request, duplicate = self._request(task), is_copy or self._chaos.is_duplicate(task)
+        request, duplicate = self._request(task, start), is_copy or self._chaos.is_duplicate(task)
         info = group[0].info if is_copy else task.info()
         self._started += 1
         group.append(InFlight(self._started, push_queue, task, info, request, start, duplicate, has_token, is_copy))
+        group[-1].previous, task.last_attempt = task.last_attempt, LastAttempt(task.eta, start)
+        task.dispatches += 1
         if task.first_try is None:
             task.first_try = start
         return group[-1]
 
-    def _request(self, task: Task) -> Request:
-        return build_request(task, self._push_queues[task.queue].queue.config)
+    def _arrive(self, task: Task | None) -> tuple[Request, float] | None:
+        """Return the request of a task that arrives now, and the task's deadline; None if there is no task."""
+        return None if task is None else (self._request(task, self._clock.timestamp), task.deadline)
+
+    def _request(self, task: Task, start: float) -> Request:
+        return build_request(task, self._push_queues[task.queue].queue.config, start)
 
     @contextmanager
     def _undoing(self, group: list[InFlight]) -> Iterator[None]:
@@ -251,8 +262,10 @@ class Dispatcher:
             for each in group:
                 if each.has_token:
                     each.push_queue.bucket.give_back()
+                each.task.dispatches -= 1
                 if not each.is_copy:
                     each.task.first_try = None if each.info.first_try is None else each.task.first_try
+                    each.task.last_attempt = each.previous
                     each.push_queue.queue.put_back(each.task, each.task.eta)
             raise
 
@@ -288,6 +301,8 @@ class Dispatcher:
     def _settle(self, in_flight: InFlight) -> RetryDecision:
         """Decide what happens to the task, and change the task and its queue accordingly."""
         queue, task, now = in_flight.push_queue.queue, in_flight.task, in_flight.end
+        if task.last_attempt is not None:
+            task.last_attempt.ended, task.last_attempt.response = now, in_flight.response
         settled = decide_late(task, in_flight.response)
         if settled is not None:
             return settled

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from harness.appengine.clock import DEADLINE, to_datetime
 from harness.appengine.dispatcher.push_queues import PushQueue, instant
 from harness.appengine.dispatcher.retry import RetryDecision
-from harness.appengine.taskqueue import Task
+from harness.appengine.taskqueue import LastAttempt, Task
 from harness.records import Attempt, Request, Response, TaskInfo
 
 
@@ -14,7 +14,8 @@ class InFlight:
     """An attempt that has started and not yet ended; `answer` adds its response and its end.
 
     Times are seconds since 1970. `info` is the task's record at the start. `has_token` is False if the attempt took no
-    token. `is_copy` is True for the second of two deliveries that overlap.
+    token. `is_copy` is True for the second of two deliveries that overlap. `previous` is the task's attempt before
+    this one, if any.
     """
 
     number: int
@@ -28,6 +29,7 @@ class InFlight:
     is_copy: bool = False
     response: Response = Response(0)
     end: float = 0.0
+    previous: LastAttempt | None = None
 
     def answer(self, response: Response) -> None:
         """Record the handler's response; the status is 0 if the handler was stopped at its deadline (T25; Prod)."""

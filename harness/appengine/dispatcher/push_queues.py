@@ -77,9 +77,12 @@ class PushQueue:
         """Return when the queue can start its next attempt, then `served` and the ETA, which order equal instants.
 
         The instant is now or later, or infinity if no task can start. A task waits for its ETA (T21), for a token
-        (T32), for the end of one of the concurrent requests (T33), and for a paused queue to be resumed (T32).
+        (T32), for the end of one of the concurrent requests (T33), and for a paused queue to be resumed (T32). A forced
+        task doesn't wait (Docs: RunTask of Cloud Tasks).
         """
         queue = self.queue
+        if queue.forced:
+            return now, self.served, now
         eta = queue.next_eta()
         if eta is None or queue.paused or len(queue.in_flight) >= queue.config.max_concurrent_requests:
             return math.inf, 0, 0.0
@@ -110,9 +113,14 @@ class PushQueues(dict[str, PushQueue]):
     def __init__(self, service: TaskQueueService) -> None:
         super().__init__()
         self._service = service
+        self._revision = -1
+        self._deleted: dict[str, PushQueue] = {}
 
     def refresh(self, now: float) -> None:
-        """Take over the service's present queues and their configuration."""
+        """Take over the service's present queues and their configuration, if they have changed."""
+        if self._revision == self._service.revision:
+            return
+        self._revision = self._service.revision
         previous = self.copy()
         self.clear()
         for name, queue in self._service.queues.items():
@@ -122,6 +130,11 @@ class PushQueues(dict[str, PushQueue]):
                 self[name] = push_queue
             elif queue.config.mode == "push":
                 self[name] = PushQueue(queue, now)
+        self._deleted |= {name: each for name, each in previous.items() if name not in self}
+
+    def samples(self) -> dict[str, list[QueueSample]]:
+        """Return the samples by the names of the queues, also of those that were deleted."""
+        return {name: push_queue.samples() for name, push_queue in (self._deleted | self).items()}
 
     def next_start(self, now: float) -> tuple[PushQueue | None, float]:
         """Return the queue that starts the next attempt, and when; infinity if no queue can start one.

@@ -36,9 +36,13 @@ def decide(task: Task, config: QueueConfig, response: Response, now: float) -> R
 
 
 def count_attempt(task: Task, response: Response, outcome: Outcome) -> None:
-    """Add an attempt that has ended to the task's counters, which the next attempt's headers contain (T24, T25)."""
-    answered = response.deadline is None and not response.killed
-    task.executions += answered
+    """Add an attempt that has ended to the task's counters, which the next attempt's headers contain (T24, T25).
+
+    The execution count of an HTTP target leaves out responses of 500 and above (Prod).
+    """
+    answered = response.deadline is None and response.status != 0
+    task.responses += answered
+    task.executions += answered and not (task.is_http and response.status >= 500)
     if outcome is Outcome.RETRY:
         task.retries += 1
         task.previous_status = response.status
@@ -64,7 +68,12 @@ def _describe(task: Task, response: Response) -> str:
     if response.killed:
         return "the instance was shut down"
     if response.deadline is None:
-        return f"status {response.status}"
+        return f"status {response.status}" if response.status else f"no request was sent to {_server(task)}"
     if response.deadline == "real":
         return "kept the processor busy for too long, which counts as a missed deadline"
     return f"deadline of {task.deadline:g} s exceeded"
+
+
+def _server(task: Task) -> str:
+    """Return the scheme and the host of a full URL, such as "https://example.com"."""
+    return "/".join(task.url.split("/")[:3])

@@ -14,11 +14,14 @@ from google.appengine.api import apiproxy_stub
 
 from harness.records import Frame
 
+_GOOGLE = Path(apiproxy_stub.__file__).parents[2]
 _NOT_THE_LEARNERS = tuple(
     os.path.join(folder, "")
     for folder in (
         Path(__file__).parents[2],  # the harness
-        Path(apiproxy_stub.__file__).parents[2],  # Google's SDK
+        _GOOGLE,  # Google's SDK, and Google's Cloud Tasks client
+        _GOOGLE.parent / "grpc",
+        _GOOGLE.parent / "proto",
         sysconfig.get_path("stdlib"),
     )
 )

@@ -1,4 +1,4 @@
-"""Connects Google's client with a lab's service and clock. Only this module changes anything of Google's.
+"""Connects Google's client with a lab's service and clock. Only this module and a `Mode` change Google's code.
 
 While a service is connected
 
@@ -10,7 +10,8 @@ While a service is connected
   DEFAULT_VERSION_HOSTNAME. APPENGINE_USE_CLOUDTASK_PUSH_QUEUE is removed, because with it the client of SDK 3.1.0 sends
   tasks over the network.
 
-When the last connection is closed, all of this is undone.
+A connection can have a `Mode`, which makes further changes while the client's calls reach the service of that
+connection. When the last connection is closed, all of this is undone.
 """
 
 import calendar
@@ -21,7 +22,7 @@ import time as real_time
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Protocol
 
 from google.appengine.api import apiproxy_stub_map
 from google.appengine.runtime import context
@@ -34,11 +35,22 @@ _CLIENT = "google.appengine.api.taskqueue.taskqueue"
 _ENVIRONMENT = {"HTTP_HOST": HOST, "DEFAULT_VERSION_HOSTNAME": HOST, "APPENGINE_USE_CLOUDTASK_PUSH_QUEUE": None}
 
 
+class Mode(Protocol):
+    """Another way in which Google's client sends its calls to a service."""
+
+    def enter(self) -> None:
+        """Make the client use this mode."""
+
+    def leave(self) -> None:
+        """Undo `enter`."""
+
+
 class Connection(AbstractContextManager["Connection"]):
     """A service that Google's client can reach until the connection is closed; also a context manager."""
 
     def __init__(self, service: TaskQueueService) -> None:
         self.service = service
+        self.mode: Mode | None = None
 
     def __exit__(self, *error: object) -> None:
         self.close()
@@ -51,11 +63,18 @@ class Connection(AbstractContextManager["Connection"]):
         """
         return ActiveScope(self, host)
 
+    def use(self, mode: Mode) -> None:
+        """Set the mode in which the client sends its calls to this service."""
+        self.mode = mode
+        _follow_mode()
+
     def close(self) -> None:
         """Disconnect the service, so the newest remaining one receives the calls; a second call does nothing."""
         if self in _connections:
             _connections.remove(self)
-            if not _connections:
+            if _connections or _active:  # if a request of the lab closes it, the end of the request undoes everything
+                _follow_mode()
+            else:
                 _undo_all()
 
 
@@ -69,6 +88,7 @@ class ActiveScope:
     def __enter__(self) -> None:
         self._outer = os.environ.get("HTTP_HOST")
         _active.append(self._connection)
+        _follow_mode()
         if self._outer != self._host:
             os.environ["HTTP_HOST"] = self._host
 
@@ -76,6 +96,10 @@ class ActiveScope:
         _active.remove(self._connection)
         if self._outer is not None and self._outer != self._host:  # a request restores the environment itself
             os.environ["HTTP_HOST"] = self._outer
+        if _connections or _active:
+            _follow_mode()
+        else:
+            _undo_all()
 
 
 def connect(service: TaskQueueService) -> Connection:
@@ -84,10 +108,11 @@ def connect(service: TaskQueueService) -> Connection:
     This does not import the client, which takes a second. The client may be imported before or after it.
     """
     connection = Connection(service)
-    if not _connections:
+    if not _connections and not _active:
         _set_environment(_ENVIRONMENT)
     _connections.append(connection)
     _route()
+    _follow_mode()
     if not _set_client_clock():
         _wait_for_the_client()
     return connection
@@ -105,6 +130,7 @@ def preload() -> None:
 _connections: list[Connection] = []  # the newest last
 _active: list[Connection] = []  # those that run a request, the innermost last
 _saved: dict[str, str | None] = {}  # the environment variables before the first connection
+_modes: list[Mode] = []  # the one that the client uses now, if any
 _others: list[Any] = []  # the stub that was installed before the first connection, if any
 _context_get: Callable[..., Any] = context.get
 
@@ -169,6 +195,18 @@ def _wait_for_the_client() -> None:
     context.get = get
 
 
+def _follow_mode() -> None:
+    """Make the client use the mode of the service that receives its calls."""
+    connections = _active or _connections
+    mode = connections[-1].mode if connections else None
+    if mode is not (_modes[0] if _modes else None):
+        if _modes:
+            _modes.pop().leave()
+        if mode is not None:
+            mode.enter()
+            _modes.append(mode)
+
+
 def _set_environment(values: dict[str, str | None]) -> None:
     """Set environment variables, or delete them for None, and save the previous values."""
     for key, value in list(values.items()):
@@ -178,7 +216,10 @@ def _set_environment(values: dict[str, str | None]) -> None:
 
 
 def _undo_all() -> None:
+    if _modes:
+        _modes.pop().leave()
     _set_environment(_saved)
+    _saved.clear()
     if _others:
         apiproxy_stub_map.apiproxy.ReplaceStub("taskqueue", _others.pop())
     context.get = _context_get

@@ -1,9 +1,10 @@
 """A queue's configuration, its retry parameters, and a task as the queue keeps it."""
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from harness.appengine.clock import DEADLINE, to_datetime
-from harness.records import Frame, Headers, TaskInfo, TaskState
+from harness.records import Frame, Headers, Response, TaskInfo, TaskState
 
 _LARGEST_EXPONENT = 1023  # of a float
 
@@ -51,7 +52,8 @@ class QueueConfig:
     """One queue of queue.yaml (T39, T40; Docs).
 
     `rate` is in tasks per second, and 0 holds all tasks. `bucket_size` is in tokens. `mode` is "push" or "pull".
-    `target` names the service or version to which tasks are sent.
+    `target` names the service or version to which tasks are sent. `from_yaml` is False if the queue was created
+    through Cloud Tasks' API.
     """
 
     name: str
@@ -61,6 +63,24 @@ class QueueConfig:
     retry: RetryParameters = field(default_factory=RetryParameters)
     mode: str = "push"
     target: str | None = None
+    from_yaml: bool = True
+
+
+@dataclass(slots=True)
+class LastAttempt:
+    """The last attempt of a task; times are virtual seconds since 1970. `response` is None until it has ended."""
+
+    eta: float
+    began: float
+    ended: float = 0.0
+    response: Response | None = None
+
+
+class Authorization(Protocol):
+    """Makes the header Authorization of the requests to an HTTP target of Cloud Tasks."""
+
+    def header(self, url: str, now: float) -> str:
+        """Return the header for a task's URL and a virtual time in seconds since 1970."""
 
 
 @dataclass(slots=True, eq=False)
@@ -68,8 +88,11 @@ class Task:
     """One task, which the queue and the dispatcher change; `info()` returns a record of it.
 
     Times are virtual seconds since 1970 (UTC). `deadline` is how many virtual seconds an attempt may take (T34; Docs).
-    `retry` is None if the queue's parameters apply (T31). For a pull task `retries` counts its leases, and `eta` is
-    when it can be leased (again).
+    `url` is a path if App Engine delivers the task, and a full URL for an HTTP target of Cloud Tasks. `dispatches` is
+    the number of attempts that have begun. `responses` is the number of attempts that have received a response.
+    `executions` is the execution count in the headers of the next attempt. `retry` is None if the queue's parameters
+    apply (T31). `authorization` is None if the requests need no token. For a pull task `retries` counts its leases, and
+    `eta` is when it can be leased (again).
     """
 
     name: str
@@ -82,14 +105,23 @@ class Task:
     created: float
     tag: str | None = None
     retry: RetryParameters | None = None
+    authorization: Authorization | None = None
     retries: int = 0
     executions: int = 0
+    dispatches: int = 0
+    responses: int = 0
     first_try: float | None = None
+    last_attempt: LastAttempt | None = None
     previous_status: int | None = None
     retry_reason: str | None = None
     deadline: float = DEADLINE
     call_site: Frame | None = None
     state: TaskState = TaskState.WAITING
+
+    @property
+    def is_http(self) -> bool:
+        """Whether the task is for an HTTP target of Cloud Tasks, and not for App Engine."""
+        return self.url.startswith(("http://", "https://"))
 
     def info(self) -> TaskInfo:
         """Return the task's present state as an immutable record."""

@@ -11,7 +11,9 @@ from harness.appengine.taskqueue.messages import ErrorCode, refuse
 from harness.appengine.taskqueue.model import QueueConfig, Task
 from harness.records import TaskState
 
-_TOMBSTONE_SECONDS = 9 * 86400.0  # for which the name of a finished task is refused (T12; Docs)
+# The seconds for which the name of a finished task is refused, in a queue of queue.yaml and in a queue that was created
+# through Cloud Tasks' API (T12; Docs: CreateTaskRequest.task says "up to 24 hours (or 9 days …)").
+_TOMBSTONE_SECONDS, _CLOUD_TOMBSTONE_SECONDS = 9 * 86400.0, 86400.0
 _MINUTE = 60.0
 _Entry = tuple[float, int, Task]
 
@@ -63,12 +65,12 @@ class Tombstones:
     """
 
     def __init__(self, lifetime: float) -> None:
-        self._lifetime = lifetime
+        self.lifetime = lifetime
         self._expiry: dict[str, float] = {}  # nearly ordered by time, so `bury` removes the old ones from the front
 
     def bury(self, name: str, now: float) -> None:
         """Add a name, and remove the names at the front that have expired."""
-        self._expiry[name] = now + self._lifetime
+        self._expiry[name] = now + self.lifetime
         while self._expiry:
             oldest = next(iter(self._expiry))
             if self._expiry[oldest] > now:
@@ -80,22 +82,30 @@ class Tombstones:
         return self._expiry.get(name, now) > now
 
 
+def _lifetime(config: QueueConfig) -> float:
+    return _TOMBSTONE_SECONDS if config.from_yaml else _CLOUD_TOMBSTONE_SECONDS
+
+
 class Queue:
     """A queue of tasks. It does not run them; a dispatcher calls `take`, `done` and `put_back`.
 
     A queue that is `paused` still accepts tasks, and the dispatcher must not run them (T32). `left_out` is True if it
     is paused because the newest queue.yaml doesn't name it. `config` is its entry in queue.yaml, and `in_flight`
-    contains the running tasks by name. All methods may be called from any thread.
+    contains the running tasks by name. `forced` contains the tasks that must start now (see `force`). `purged` is when
+    the queue was last purged, or None. All methods may be called from any thread.
     """
 
     def __init__(self, config: QueueConfig) -> None:
         self.config = config
         self.paused = False
         self.left_out = False
+        self.purged: float | None = None
         self.in_flight: dict[str, Task] = {}
+        self.forced: dict[str, Task] = {}
         self._order = EtaOrder()
         self._names: dict[str, Task] = {}
-        self._tombstones = Tombstones(_TOMBSTONE_SECONDS)
+        self._sorted_names: list[str] | None = None
+        self.tombstones = Tombstones(_lifetime(config))
         self._executed: deque[float] = deque()
         self._lock = RLock()
 
@@ -112,7 +122,29 @@ class Queue:
         with self._lock:
             self._check_free(task.name, now)
             self._names[task.name] = task
+            self._sorted_names = None
             self._schedule(task)
+
+    def is_free(self, name: str, now: float) -> bool:
+        """Return whether a new task can have this name."""
+        return name not in self._names and not self.tombstones.holds(name, now)
+
+    def find(self, name: str) -> Task | None:
+        """Return the waiting or running task of this name, or None."""
+        return self._names.get(name)
+
+    def names(self) -> list[str]:
+        """Return the names of the waiting and running tasks, in alphabetical order."""
+        with self._lock:
+            if self._sorted_names is None:
+                self._sorted_names = sorted(self._names)  # kept, so that the pages of a list share it
+            return self._sorted_names
+
+    def force(self, task: Task) -> None:
+        """Let a waiting task start now, whatever its ETA and the queue's limits are, even if the queue is paused."""
+        with self._lock:
+            if self._names.get(task.name) is task and task.state is TaskState.WAITING:
+                self.forced[task.name] = task
 
     def waiting(self) -> list[Task]:
         """Return the waiting tasks, due or not, ordered by ETA."""
@@ -137,6 +169,7 @@ class Queue:
         """Let a waiting task count as running, whatever its ETA is."""
         with self._lock:
             self._order.discard(task)
+            self.forced.pop(task.name, None)
             task.state = TaskState.RUNNING
             self.in_flight[task.name] = task
             self._count_execution(now)
@@ -178,6 +211,7 @@ class Queue:
         with self._lock:
             for name in list(self._names):
                 self.delete(name, now)
+            self.purged = now
 
     def follow(self, config: QueueConfig | None) -> None:
         """Use a new entry of queue.yaml; for None, pause until a later queue.yaml names the queue (T39; Docs)."""
@@ -189,6 +223,7 @@ class Queue:
             self.left_out = self.paused = False
         if config.mode == self.config.mode:
             self.config = config
+            self.tombstones.lifetime = _lifetime(config)  # queue.yaml may take over a queue of Cloud Tasks' API
 
     def pause(self) -> None:
         """Hold all tasks; new ones can still be added (T32, T41; Docs)."""
@@ -196,7 +231,7 @@ class Queue:
 
     def resume(self) -> None:
         """End a pause."""
-        self.paused = False
+        self.paused = self.left_out = False
 
     def oldest_eta(self) -> float | None:
         """Return the earliest ETA of all tasks, including running ones, or None."""
@@ -219,19 +254,21 @@ class Queue:
         advice = "choose another name, or leave the name out"
         if name in self._names:
             refuse(ErrorCode.TASK_ALREADY_EXISTS, f"{queue} already has {named}; {advice}")
-        if self._tombstones.holds(name, now):
+        if self.tombstones.holds(name, now):
             refuse(ErrorCode.TOMBSTONED_TASK, f"{queue} recently had {named}, so the name is still taken; {advice}")
 
     def _absence(self, name: str, now: float) -> ErrorCode:
-        return ErrorCode.TOMBSTONED_TASK if self._tombstones.holds(name, now) else ErrorCode.UNKNOWN_TASK
+        return ErrorCode.TOMBSTONED_TASK if self.tombstones.holds(name, now) else ErrorCode.UNKNOWN_TASK
 
     def _schedule(self, task: Task) -> None:
         self._order.push(task)
 
     def _bury(self, task: Task, now: float) -> None:
         del self._names[task.name]
+        self._sorted_names = None
         self._order.discard(task)
-        self._tombstones.bury(task.name, now)
+        self.forced.pop(task.name, None)
+        self.tombstones.bury(task.name, now)
 
     def _land(self, task: Task) -> None:
         if self.in_flight.get(task.name) is task:

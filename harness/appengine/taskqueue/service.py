@@ -11,12 +11,13 @@ from harness.appengine.clock import Clock
 from harness.appengine.taskqueue.call_site import find_call_site
 from harness.appengine.taskqueue.messages import PULL, ErrorCode, check_add, decode, refuse, to_task
 from harness.appengine.taskqueue.model import QueueConfig, Task
-from harness.appengine.taskqueue.queue import PullQueue, Queue
+from harness.appengine.taskqueue.queue import PullQueue, Queue, Tombstones
 from harness.appengine.turns import turn
 from harness.errors import quoted
 from harness.records import Frame
 
 _LARGEST_REQUEST = 32 << 20  # bytes
+_DELETED_QUEUE_SECONDS = 3 * 86400.0  # for which a deleted queue's name is refused (Docs: DeleteQueue of Cloud Tasks)
 
 
 class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the SDK has no type annotations
@@ -25,19 +26,24 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
     Args:
         clock: the virtual clock.
         configs: the queues; "default" is added if it is missing (T40; Docs).
+        keeps_tasks: False if no history is kept, so that memory holds only the tasks that wait or run.
 
-    `queues` contains the queues by name. `history` contains every task that was ever added, by name; a name has several
-    tasks if several queues used it. `chosen_names` contains the names of the tasks that were added without a
-    name. Each of the `listeners` receives the name and the request of every call.
+    `queues` contains the queues by name, and `revision` counts its changes. `deleted` contains the names of deleted
+    queues. `history` contains every task that was ever added, by name; a name has several tasks if several queues used
+    it. `chosen_names` contains the names of the tasks that were added without a name. Each of the `listeners` receives
+    the name and the request of every call.
     """
 
     # False makes `add_async` take effect when its result is requested (T19; SDK). Threads may still call the service.
     THREADSAFE = False
 
-    def __init__(self, clock: Clock, configs: Iterable[QueueConfig] = ()) -> None:
+    def __init__(self, clock: Clock, configs: Iterable[QueueConfig] = (), keeps_tasks: bool = True) -> None:
         super().__init__("taskqueue", max_request_size=_LARGEST_REQUEST)
+        self._keeps_tasks = keeps_tasks
         self.clock = clock
         self.queues: dict[str, Queue] = {}
+        self.revision = 0
+        self.deleted = Tombstones(_DELETED_QUEUE_SECONDS)
         self.history: dict[str, list[Task]] = {}
         self.chosen_names: set[str] = set()
         self.listeners: list[Callable[[str, Any], None]] = []
@@ -59,6 +65,45 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
             for name, config in wanted.items():
                 if name not in self.queues:
                     self.queues[name] = PullQueue(config) if config.mode == "pull" else Queue(config)
+            self.revision += 1
+
+    def set_queue(self, config: QueueConfig) -> Queue:
+        """Create a push queue, or change the configuration of one, as Cloud Tasks' API does; return the queue."""
+        with self._mutex:
+            queue = self.queues.setdefault(config.name, Queue(config))
+            queue.config = config
+            self.revision += 1
+            return queue
+
+    def delete_queue(self, name: str) -> None:
+        """Delete a queue and its tasks, as Cloud Tasks' API does. Running attempts are completed."""
+        with self._mutex:
+            self.queues.pop(name).purge(self.clock.timestamp)
+            self.deleted.bury(name, self.clock.timestamp)
+            self.revision += 1
+
+    def add(self, queue: Queue, task: Task, now: float, taken: frozenset[str] = frozenset()) -> None:
+        """Add a task to a queue and to the history. If its name is empty, choose a new name that isn't in `taken`.
+
+        Raises:
+            ApplicationError: TASK_ALREADY_EXISTS or TOMBSTONED_TASK (T12; Docs).
+        """
+        with self._mutex:
+            chosen = "" if task.name else self._choose_name(queue, taken, now)
+            task.name = task.name or chosen
+            queue.add(task, now)
+            if self._keeps_tasks:
+                self.history.setdefault(task.name, []).append(task)
+                if chosen:
+                    self.chosen_names.add(chosen)
+
+    def _choose_name(self, queue: Queue, taken: frozenset[str], now: float) -> str:
+        """Return the next of "task1", "task2", … that no task in the history or of the queue has, nor of the batch."""
+        while True:
+            self._last_number += 1
+            name = f"task{self._last_number}"
+            if name not in self.history and name not in taken and queue.is_free(name, now):
+                return name
 
     def MakeSyncCall(self, service: str, call: str, request: Any, response: Any, request_id: Any = None) -> None:
         """Report a call of Google's client to the listeners, and make it; its result goes into `response`."""
@@ -131,22 +176,11 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
         self, queue: Queue, message: Any, result: Any, now: float, call_site: Frame | None, taken: frozenset[str]
     ) -> None:
         check_add(message, now)
-        name = message.task_name.decode() or self._choose_name(taken)
-        task = to_task(message, name, now, call_site)
-        queue.add(task, now)
-        self.history.setdefault(name, []).append(task)
+        task = to_task(message, message.task_name.decode(), now, call_site)
+        self.add(queue, task, now, taken)
         result.result = int(ErrorCode.OK)
         if not message.task_name:
-            result.chosen_task_name = name.encode()
-
-    def _choose_name(self, taken: frozenset[str]) -> str:
-        """Return the next of "task1", "task2", … that no task of the lab has had and that the batch does not use."""
-        while True:
-            self._last_number += 1
-            name = f"task{self._last_number}"
-            if name not in self.history and name not in taken:
-                self.chosen_names.add(name)
-                return name
+            result.chosen_task_name = task.name.encode()
 
     def _queue(self, encoded: bytes) -> Queue:
         name = decode(encoded)

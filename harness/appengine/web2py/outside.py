@@ -91,27 +91,29 @@ def _here() -> Outside | None:
 def _replace_all() -> None:
     """Replace the methods that start threads or send mails. Outside of a scope, they call the original methods.
 
-    Methods are replaced instead of classes, because a library may already have run `from smtplib import SMTP`. The
-    replacements are cached, because each request enters the scope.
+    Methods are replaced instead of classes, because a library may already have run `from smtplib import SMTP`.
     """
-    for owner, name in _STARTS:
-        _replace(owner, name, _guard)
-    _replace(smtplib.SMTP, "__init__", _without_lookup)
-    for name, fake in _FAKES.items():
-        _replace(smtplib.SMTP, name, functools.partial(_only_here, fake))
-    _replace(smtplib.LMTP, "connect", functools.partial(_only_here, _FAKES["connect"]))
-    _replace(_LOGGER, "warning", _keeping)
-    scheduler: Any = sys.modules["gluon.scheduler"]  # `boot` has imported it
-    for name, refuse in _SCHEDULED.items():
-        _replace(scheduler.Scheduler, name, functools.partial(_only_here, refuse))
+    for owner, name, make in _replacements():
+        real = getattr(owner, name)
+        _replaced.append((owner, name, real, name in vars(owner)))
+        setattr(owner, name, make(real))
     _others[:] = [apiproxy_stub_map.apiproxy.GetStub("mail")]
     apiproxy_stub_map.apiproxy.ReplaceStub("mail", _mail_stub)
 
 
-def _replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
-    real = getattr(owner, name)
-    _replaced.append((owner, name, real, name in vars(owner)))
-    setattr(owner, name, make(real))
+@functools.cache
+def _replacements() -> list[tuple[Any, str, Callable[[Any], Any]]]:
+    """Return the owner and the name of each method, and what returns its replacement. Each request needs them."""
+    fakes = [(smtplib.SMTP, name, functools.partial(_only_here, fake)) for name, fake in _FAKES.items()]
+    scheduler: Any = sys.modules["gluon.scheduler"]  # `boot` has imported it
+    return [
+        *((owner, name, _guard) for owner, name in _STARTS),
+        (smtplib.SMTP, "__init__", _without_lookup),
+        *fakes,
+        (smtplib.LMTP, "connect", functools.partial(_only_here, _FAKES["connect"])),
+        (_LOGGER, "warning", _keeping),
+        *((scheduler.Scheduler, name, functools.partial(_only_here, refuse)) for name, refuse in _SCHEDULED.items()),
+    ]
 
 
 def _put_back() -> None:

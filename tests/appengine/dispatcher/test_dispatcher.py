@@ -280,7 +280,7 @@ def test_a_running_attempt_outlives_its_queue() -> None:
     stage.run(until=NOW)
     stage.service.configure(parse_queue_yaml("queue: [{name: other, mode: pull}]"))
     assert notes(stage.run()) == [("deleted", "status 200; the task was deleted while it ran")]
-    assert list(stage.dispatcher.samples) == ["default"]
+    assert set(stage.dispatcher.samples) == {"default", "other"}  # what was measured before stays
 
 
 @pytest.mark.row("T34")

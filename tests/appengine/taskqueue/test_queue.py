@@ -343,7 +343,7 @@ def test_whoever_touches_the_tasks_of_a_queue_holds_its_lock(use):
 
 def test_a_name_is_chosen_and_taken_under_the_lock_of_the_service(service, taskqueue, monkeypatch):
     choose = service._choose_name
-    monkeypatch.setattr(service, "_choose_name", lambda taken: service._mutex._is_owned() and choose(taken))
+    monkeypatch.setattr(service, "_choose_name", lambda *args: service._mutex._is_owned() and choose(*args))
     assert taskqueue.add(url="/x").name == "task1"
     batch = taskqueue.Queue().add([taskqueue.Task(url="/x"), taskqueue.Task(url="/y")])
     assert names(batch) == ["task2", "task3"]
