@@ -10,8 +10,8 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.appengine.written_files import remember
-from harness.errors import LabClosedError, NameRefusedError, QueueConfigError, SourceError, quoted
-from harness.records import Attempt, Overlap, Request, Response, TaskInfo, Trace
+from harness.errors import LabClosedError, NameRefusedError, QueueConfigError, SourceError, quoted, require_bool
+from harness.records import Attempt, Overlap, Request, TaskInfo, Trace
 from harness.show import Table, attempts_table, rows_table, tasks_table
 from harness.show.progress_bar import Meter
 from harness.visitor import Visitor
@@ -19,12 +19,13 @@ from harness.visitor import Visitor
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from harness.appengine.dispatcher import Chaos
+    from harness.appengine.dispatcher import Chaos, Dispatcher
     from harness.appengine.engine import AppEngine
     from harness.appengine.wsgi import WSGIApp
     from harness.queue_console import QueueConsole
 
 T = TypeVar("T")
+Party = TaskInfo | Request | str
 _labs: list[weakref.ref[Lab]] = []  # the newest is the last
 _WITHOUT_APP = ("routes.py", "queue.yaml")
 
@@ -53,11 +54,12 @@ class Lab(Visitor):
         duplicates: the probability, 0 to 1, that a task is delivered twice (T37).
         overlap: whether the first attempts of some tasks overlap, statement by statement, with a second delivery of the
             same task or with another task (T45), and whether some instances are shut down while they work (T46).
+        cloud_tasks: whether Google's client sends tasks to Cloud Tasks' API (`harness/cloudtasks/`).
 
     Raises:
         QueueConfigError: queue.yaml has a mistake.
         NameRefusedError: web2py doesn't accept the name of an application.
-        BadValueError: `duplicates` isn't a probability, `seed` isn't an integer, or `overlap` isn't a bool.
+        BadValueError: `duplicates` isn't a probability, `seed` isn't an integer, or a flag isn't a bool.
         Web2pyNotFoundError: the folder in WEB2PY_PATH doesn't contain web2py.
         DiskError: the folder for temporary files is full, or can't be used.
     """
@@ -73,8 +75,11 @@ class Lab(Visitor):
         shuffle: bool = False,
         duplicates: float = 0.0,
         overlap: bool = False,
+        cloud_tasks: bool = False,
     ) -> None:
-        self._open(self._make_engine(queue_yaml, apps, self._make_chaos(seed, shuffle, duplicates, overlap)))
+        require_bool("cloud_tasks", cloud_tasks)
+        chaos = self._make_chaos(seed, shuffle, duplicates, overlap)
+        self._open(self._make_engine(queue_yaml, apps, chaos), cloud_tasks)
         if queue_yaml is not None:
             self._remember("queue.yaml", queue_yaml, [None])
 
@@ -91,6 +96,7 @@ class Lab(Visitor):
         shuffle: bool = False,
         duplicates: float = 0.0,
         overlap: bool = False,
+        cloud_tasks: bool = False,
     ) -> Lab:
         """Return a lab with a copy of an existing web2py application, or of all applications of a web2py tree.
 
@@ -110,26 +116,29 @@ class Lab(Visitor):
             queue_yaml: the text of a queue.yaml, instead of the folder's.
             name: the name of the application in URLs and imports. By default, it is the name of its folder, with _
                 instead of each character that web2py doesn't allow. For a tree, it must be None.
-            seed: see `Lab`, also for `shuffle`, `duplicates` and `overlap`.
+            seed: see `Lab`, also for `shuffle`, `duplicates`, `overlap` and `cloud_tasks`.
 
         Raises:
             AppFolderError: the folder isn't a web2py application, or a file can't be read.
             SourceError: a model doesn't compile, for example because it is Python 2, or web2py refuses routes.py.
-
-        The errors of `Lab` can be raised, too.
         """
         from harness.appengine.web2py import find_applications
 
+        require_bool("cloud_tasks", cloud_tasks)
         folder, chaos = find_applications(path, name, databases), cls._make_chaos(seed, shuffle, duplicates, overlap)
         lab = cls.__new__(cls)
         lab._is_learners = False
-        lab._open(cls._make_engine(queue_yaml, (), chaos, folder, start))
+        lab._open(cls._make_engine(queue_yaml, (), chaos, folder, start), cloud_tasks)
         return lab
 
-    def _open(self, engine: AppEngine) -> None:
+    def _open(self, engine: AppEngine, cloud_tasks: bool) -> None:
         self._appengine = engine
         self._end = weakref.finalize(self, engine.close)
         _labs.append(weakref.ref(self, _labs.remove))
+        if cloud_tasks:
+            from harness.cloudtasks import CloudTasksMode  # slow, because it imports gRPC
+
+            engine.use(CloudTasksMode(engine.service))
 
     @staticmethod
     def _make_engine(*args: Any) -> AppEngine:
@@ -181,10 +190,10 @@ class Lab(Visitor):
         return self._engine.read(path, self._app(app))
 
     def mount(self, prefix: str, app: WSGIApp) -> None:
-        """Let a WSGI application, instead of web2py, handle all URLs below a prefix such as "/plain".
+        """Let a WSGI application handle all URLs below a path ("/plain") or of another server ("https://example.com").
 
         Raises:
-            BadRequestError: the prefix isn't a path, or the application isn't callable.
+            BadRequestError: the prefix is neither a path nor a URL, or the application isn't callable.
         """
         self._engine.server.mount(prefix, app)
 
@@ -252,16 +261,10 @@ class Lab(Visitor):
             NothingDueError: no task waits, or no queue with waiting tasks runs them (it is paused, or its rate is 0).
             BadValueError: `kill_after` isn't an integer of 0 or more.
         """
-        dispatcher = self._engine.dispatcher
-        return self._work(lambda: dispatcher.step(kill_after))
+        return self._work(lambda dispatcher: dispatcher.step(kill_after))
 
     def overlap(
-        self,
-        first: TaskInfo | Request | str,
-        second: TaskInfo | Request | str | None = None,
-        *,
-        order: str = "",
-        kill_after: Mapping[int, int] | None = None,
+        self, first: Party, second: Party | None = None, *, order: str = "", kill_after: Mapping[int, int] | None = None
     ) -> Overlap:
         """Let two requests run in turn, each as on an App Engine instance of its own, and return both.
 
@@ -295,9 +298,7 @@ class Lab(Visitor):
             BadValueError: the cap isn't an integer, or is negative.
             RunawayError: tasks still wait after `cap` attempts.
         """
-        engine = self._engine
-        attempts = self._work(lambda: engine.dispatcher.run(cap=cap))
-        return attempts_table(attempts, self._not_run())
+        return attempts_table(self._work(lambda dispatcher: dispatcher.run(cap=cap)), self._not_run())
 
     def advance(self, seconds: float, cap: int = 10_000) -> Table[Attempt]:
         """Advance the clock and run the tasks that become due in this time.
@@ -313,10 +314,8 @@ class Lab(Visitor):
             BadValueError: `seconds` isn't a number, is negative, or leads beyond the year 9998; or `cap` is invalid.
             RunawayError: more tasks are due after `cap` attempts.
         """
-        engine = self._engine
-        end = engine.clock.after(seconds)
-        attempts = self._work(lambda: engine.dispatcher.run(end, cap))
-        return attempts_table(attempts, self._not_run())
+        end = self._engine.clock.after(seconds)
+        return attempts_table(self._work(lambda dispatcher: dispatcher.run(end, cap)), self._not_run())
 
     @property
     def now(self) -> datetime:
@@ -327,11 +326,6 @@ class Lab(Visitor):
     def attempts(self) -> Table[Attempt]:
         """All attempts until now."""
         return attempts_table(self._engine.dispatcher.attempts)
-
-    @property
-    def responses(self) -> tuple[Response, ...]:
-        """The responses to all users' requests until now."""
-        return tuple(self._engine.responses)
 
     def trace(self, name: str, queue: str | None = None) -> Trace:
         """Return the history of a task: the call of `add`, the stored task, and all attempts.
@@ -346,6 +340,12 @@ class Lab(Visitor):
         task = self._engine.task(name, queue).info()
         every = self._engine.dispatcher.attempts
         return Trace(task, tuple(attempt for attempt in every if attempt.task.identity == task.identity))
+
+    def cloud_tasks_client(self) -> Any:
+        """Return Google's `CloudTasksClient` for this lab (project "tutorial", location "us-central1")."""
+        from harness.cloudtasks import connect_client
+
+        return connect_client(self._engine.service, self._engine.require_open)
 
     def timeline(self) -> Figure:
         """Return a figure of the users, the queues and the workers over virtual time."""
@@ -382,17 +382,17 @@ class Lab(Visitor):
         self._appengine.require_open()
         return self._appengine
 
-    def _work(self, action: Callable[[], T]) -> T:
+    def _work(self, action: Callable[[Dispatcher], T]) -> T:
         """Call the dispatcher, with a progress bar if it makes many attempts."""
+        engine = self._engine
         with closing(Meter()) as meter:
-            return self._engine.work(action, meter.count)
+            return engine.work(lambda: action(engine.dispatcher), meter.count)
 
     def _not_run(self) -> str:
         """Return a note about the tasks that can't run because of their queue, or ""."""
-        from harness.queue_console import held_back
+        from harness.queue_console import not_run
 
-        reasons = [reason for queue in self._engine.service.queues.values() if (reason := held_back(queue))]
-        return f"Not run: {'; '.join(reasons)}." if reasons else ""
+        return not_run(self._engine.service.queues.values())
 
     def _app(self, app: str | None) -> str:
         if not isinstance(app, str | None):

@@ -29,11 +29,12 @@ ROOMS = {
     "show": "errors records",
     "queue_console": "errors records appengine show",
     "visitor": "errors records appengine show",
-    "lab": "errors records appengine show queue_console visitor",
+    "cloudtasks": "errors records appengine",
+    "lab": "errors records appengine show queue_console visitor cloudtasks",
     "testing": "errors records appengine lab",
     "notebooks": "errors state lab appengine",
     "course": "errors records state appengine lab show notebooks",
-    "classroom": "errors records state appengine lab notebooks course",
+    "classroom": "errors records state appengine cloudtasks lab notebooks course",
     "__init__": "lab notebooks course",
     "__main__": "classroom",
 }
@@ -44,17 +45,20 @@ APPENGINE = {
     "wsgi": "",
     "forms": "",
     "written_files": "",
+    "id_tokens": "",
+    "google_certificates": "id_tokens",
     "user_client": "wsgi",
     "turns": "clock",
     "taskqueue": "clock turns",
     "dispatcher": "clock turns taskqueue",
     "web2py": "wsgi turns",
-    "server": "clock time_limit wsgi turns taskqueue web2py",
+    "server": "clock time_limit wsgi turns google_certificates taskqueue web2py",
     "engine": "clock time_limit user_client turns taskqueue dispatcher web2py server",
     "__init__": "",
 }
 HEAVY = {"gluon", "pydal", "google.protobuf", "google.appengine.api.taskqueue", "matplotlib", "numpy", "time_machine"}
 HEAVY |= {"anywidget", "IPython", "nbformat", "nbclient", "jupyterlab", "nbconvert", "pytest", "click", "rich"}
+HEAVY |= {"google.cloud", "grpc"}
 
 
 def parse(path: Path) -> ast.Module:

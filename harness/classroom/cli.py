@@ -14,6 +14,7 @@ _LEARNERS = ("lab", "watch", "check", "progress", "hint", "solution", "reset", "
 _COURSE = ("doctor", "export", "build", "lint", "exercise", "slides", "instructors", "nbgrader")
 # Each command with the module of harness.classroom that defines it, in the order of the help page: learners' first.
 COMMANDS = dict.fromkeys(_LEARNERS, "learner_commands") | dict.fromkeys(_COURSE, "course_commands")
+COMMANDS["cloud-tasks"] = "server_commands"
 
 
 class Commands(click.Group):
@@ -25,7 +26,7 @@ class Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command = getattr(import_module(f"harness.classroom.{COMMANDS[name]}"), name)
+        command = getattr(import_module(f"harness.classroom.{COMMANDS[name]}"), name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
 

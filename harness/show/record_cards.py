@@ -82,10 +82,12 @@ def request_card(request: Request) -> Card:
 
 
 def header_lines(headers: Headers) -> Iterator[str]:
-    """Yield "Name: value" for each header; the value of a cookie is hidden because it is random."""
+    """Yield "Name: value" for each header; the values of cookies, which are random, and of tokens are hidden."""
     for name, value in headers:
         if name.lower() in ("cookie", "set-cookie"):
             yield f"{name}: {value.partition('=')[0]}=…"
+        elif name.lower() == "authorization":
+            yield f"{name}: {value.partition(' ')[0]} …"
         elif value and name.lower() != "content-length":
             yield f"{name}: {value}"
 

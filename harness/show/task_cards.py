@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from harness.errors import quantity
-from harness.records import Attempt, Frame, Outcome, QueueSample, QueueStatistics, TaskInfo, TaskState, Trace
+from harness.records import Attempt, Frame, Outcome, QueueSample, QueueStatistics, Request, TaskInfo, TaskState, Trace
 from harness.show.card import Card, Fact, card, fact
 from harness.show.record_cards import header_lines, pairs, params, place, reasons, response_facts, status, symbol
 from harness.show.text import clock, duration, literal, of_bytes, relative
@@ -84,7 +84,7 @@ def _attempt_facts(attempt: Attempt) -> list[Fact]:
         *reasons(response),
         fact("next", _next(attempt)),
         fact("delivered", again if attempt.duplicate else ""),
-        fact("App Engine sends", f"{request.method} {request.url}"),
+        fact(*_sent(request)),
         _headers([f"Host: {request.host}", *header_lines(request.headers)]),
         fact("body", of_bytes(request.body), code=True),
         fact("from", request.remote_addr),
@@ -93,6 +93,13 @@ def _attempt_facts(attempt: Attempt) -> list[Fact]:
         fact("took", duration(attempt.elapsed)),
     ]
     return [each for each in facts if each]
+
+
+def _sent(request: Request) -> tuple[str, str]:
+    """Return a label with the sender of a request, and the first line; Cloud Tasks sends the requests to full URLs."""
+    if request.scheme:
+        return "Cloud Tasks sends", f"{request.method} {request.scheme}://{request.host}{request.url}"
+    return "App Engine sends", f"{request.method} {request.url}"
 
 
 def _changes(facts: Sequence[Fact], before: Sequence[Fact], name: str) -> Iterator[Fact | None]:
