@@ -104,7 +104,7 @@ watch: .venv  ## check each exercise as it is saved, in a terminal beside Jupyte
 answers: .venv  ## copy your answers from my-course/ into exercises/, which your CI checks
 	@$(VENV) -m harness answers
 
-test: check classroom .venv/reveal/.done .venv/axe/.done  ## run every test: unit, contract, notebooks, exercises, browser
+test: check classroom .venv/reveal/.done .venv/axe/.done .venv/node-client/.done  ## run every test: unit, contract, notebooks, exercises, browser
 	$(VENV) $(PYTEST) $(TESTS)
 
 # Each marker is explained in pyproject.toml.
@@ -151,6 +151,21 @@ AXE = axe-core@4.14.1
 	@npm install --silent --no-fund --no-audit --prefix .venv/axe $(AXE) && touch $@ || \
 	echo "axe-core isn't installed, so the test of accessibility is skipped. It needs npm (on Debian: apt-get install nodejs npm) and the network." >&2
 
+# Google's Cloud Tasks client for Node.js. Only tests/cloudtasks/test_node_client.py needs it, and is skipped without it.
+NODE_CLIENT = @google-cloud/tasks@6.3.0
+
+.venv/node-client/.done: .venv/.done
+	@npm install --silent --no-fund --no-audit --prefix .venv/node-client $(NODE_CLIENT) && touch $@ || \
+	echo "@google-cloud/tasks isn't installed, so the tests of Cloud Tasks with Node.js are skipped. The installation needs npm (on Debian: apt-get install nodejs npm) and the network." >&2
+
+# The benchmark compares this emulator of Cloud Tasks with ours. Its own environment has the older packages that it needs.
+RIVAL = gcloud-tasks-emulator==0.6.2
+
+.venv/emulator/.done: .venv/.done
+	@{ test -x .venv/emulator/bin/python || $(VENV) -m venv .venv/emulator; } && \
+	$(VENV) -m uv pip install --quiet --python .venv/emulator/bin/python "$(RIVAL)" && touch $@ || \
+	echo "$(RIVAL) isn't installed, so the benchmark leaves it out." >&2
+
 slides: .venv .venv/reveal/.done  ## make reveal.js slides of the lessons, with build/slides/index.html
 	$(VENV) -m harness slides --answers tests/answers
 
@@ -167,7 +182,7 @@ instructors: .venv  ## write notebooks/INSTRUCTORS.md from the course
 exercise: .venv  ## scaffold a new exercise (NUMBER=2.6); CONTRIBUTING.md walks through it
 	@$(VENV) -m harness exercise "$(NUMBER)"
 
-bench: .venv/test.done  ## measure against bare web2py
+bench: .venv/test.done .venv/emulator/.done  ## measure against bare web2py
 	$(VENV) -m tests.bench
 
 soak: .venv/test.done .venv/axe/.done  ## the long tests: generated sequences, thousands of tasks
@@ -186,7 +201,7 @@ pins: .venv  ## compile the two requirements.txt and environment.yml from pyproj
 	cp .venv/environment.yml environment.yml
 
 # What differs from the pins stands first, so that a failure can be told from its cause.
-newest: classroom .venv/test.done .venv/reveal/.done .venv/axe/.done  ## test with the newest dependencies that pyproject.toml allows, in .venv/newest (TESTS=... for a part)
+newest: classroom .venv/test.done .venv/reveal/.done .venv/axe/.done .venv/node-client/.done  ## test with the newest dependencies that pyproject.toml allows, in .venv/newest (TESTS=... for a part)
 	rm -rf .venv/newest
 	$(VENV) -m venv .venv/newest
 	$(VENV) -m uv pip install --quiet --python $(NEWEST) --upgrade --editable ".[test]"

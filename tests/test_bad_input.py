@@ -531,6 +531,7 @@ USES: dict[str, Callable[[Lab], object]] = {
     "responses": lambda lab: lab.responses,
     "trace": lambda lab: lab.trace("task1"),
     "timeline": lambda lab: lab.timeline(),
+    "cloud_tasks_client": lambda lab: lab.cloud_tasks_client(),
     "table": lambda lab: lab.table("mytable"),
     "db": lambda lab: lab.db().__enter__(),
     "submit": lambda lab: lab.submit(FORM, a="1"),

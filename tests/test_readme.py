@@ -22,7 +22,8 @@ from tests.support.labs import shell
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-NAMES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "notebooks/RUNNING.md", "notebooks/GRADING.md"]
+NAMES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+NAMES += [f"notebooks/{name}.md" for name in ("CLOUD_TASKS", "GRADING", "RUNNING")]
 PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 TARGET = re.compile(r"(?:^|`)make ([.a-z-]+)\b", re.MULTILINE)
 TARGETS = [(name, target) for name, text in PAGES.items() for target in dict.fromkeys(TARGET.findall(text))]
@@ -119,7 +120,7 @@ def test_each_command_for_a_terminal_runs_as_it_is_printed(tmp_path: Path) -> No
 
 
 def test_every_command_of_the_course_that_a_page_names_exists():
-    named = re.findall(r"(?:taskqueue-course|python -m harness) ([a-z]+)", "".join(PAGES.values()))
+    named = re.findall(r"(?:taskqueue-course|python -m harness) ([a-z-]+)", "".join(PAGES.values()))
     assert named
     assert set(named) <= set(COMMANDS)
 

@@ -254,7 +254,7 @@ def test_fixtures_of_modules_and_sessions_are_set_up_again_for_the_runs_of_the_s
 def test_no_lab_is_open_or_kept_after_the_runs(folder, monkeypatch):
     made: list[weakref.ref[Lab]] = []
     real = Lab._open
-    monkeypatch.setattr(Lab, "_open", lambda lab, engine: (made.append(weakref.ref(lab)), real(lab, engine))[1])
+    monkeypatch.setattr(Lab, "_open", lambda lab, *args: (made.append(weakref.ref(lab)), real(lab, *args))[1])
     kept: list[int] = []
 
     class Counter:
