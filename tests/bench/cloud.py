@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
@@ -13,7 +14,6 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import grpc
 from google.cloud.tasks_v2.types import CreateTaskRequest
@@ -32,6 +32,7 @@ ROUNDS = 5
 GOAL = 1_200  # creates per second
 _CALLERS = 4  # threads of the client that wait for responses
 _QUEUE = "projects/tutorial/locations/us-central1/queues/default"
+_ADDRESS = re.compile(r"127\.0\.0\.1:\d+")  # in the first two lines that the server prints
 _METHOD = "/google.cloud.tasks.v2.CloudTasks/CreateTask"
 _EMULATOR = Path(__file__).parents[2] / ".venv" / "emulator" / "bin" / "gcloud-tasks-emulator"
 
@@ -134,9 +135,8 @@ def _ours() -> Iterator[dict[str, Contestant]]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            address = process.stdout.readline().split()[4]
-            rest = urlsplit(process.stdout.readline().split()[5].removesuffix("."))
-            with _caller(address) as call, _rest_caller(rest.netloc) as call_rest:
+            address, rest = (_ADDRESS.findall(process.stdout.readline())[0] for _ in range(2))
+            with _caller(address) as call, _rest_caller(rest) as call_rest:
                 yield {"grpc": call, "rest": call_rest}
         finally:
             process.kill()
