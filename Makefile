@@ -186,7 +186,7 @@ bench: .venv/test.done .venv/emulator/.done  ## measure against bare web2py
 	$(VENV) -m tests.bench
 
 soak: .venv/test.done .venv/axe/.done  ## the long tests: generated sequences, thousands of tasks
-	HARNESS_SOAK=2000 $(VENV) -m pytest -n 2 tests/appengine/dispatcher/test_soak.py tests/test_many_labs.py tests/appengine/taskqueue/test_stub_comparison.py tests/appengine/taskqueue/test_queue_yaml.py tests/appengine/taskqueue/test_add_bad_input.py tests/classroom/grading/test_forged_replies.py tests/test_any_arguments.py tests/notebooks/test_any_notebook.py tests/browser/test_browser.py tests/browser/test_accessibility.py tests/course/test_mutants.py tests/course/test_generated.py tests/course/test_exercises.py tests/course/test_patterns.py tests/classroom/test_new_exercise.py tests/testing
+	HARNESS_SOAK=2000 $(VENV) -m pytest -n 2 tests/appengine/dispatcher/test_soak.py tests/test_many_labs.py tests/appengine/taskqueue/test_stub_comparison.py tests/appengine/taskqueue/test_queue_yaml.py tests/appengine/taskqueue/test_add_bad_input.py tests/classroom/grading/test_forged_replies.py tests/test_any_arguments.py tests/notebooks/test_any_notebook.py tests/cloudtasks/test_same_queues.py tests/browser/test_browser.py tests/browser/test_accessibility.py tests/course/test_mutants.py tests/course/test_generated.py tests/course/test_exercises.py tests/course/test_patterns.py tests/classroom/test_new_exercise.py tests/testing
 
 hub-test: .venv/hub/.done .venv/test.done  ## twenty learners at once on a JupyterHub of this machine (LEARNERS=20)
 	$(VENV) -m tests.hub $(if $(LEARNERS),--learners $(LEARNERS))
