@@ -104,7 +104,8 @@ watch: .venv  ## check each exercise as it is saved, in a terminal beside Jupyte
 answers: .venv  ## copy your answers from my-course/ into exercises/, which your CI checks
 	@$(VENV) -m harness answers
 
-test: check classroom .venv/reveal/.done .venv/axe/.done .venv/node-client/.done  ## run every test: unit, contract, notebooks, exercises, browser
+test:  ## run every test: unit, contract, notebooks, exercises, browser
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync check classroom .venv/reveal/.done .venv/axe/.done .venv/node-client/.done
 	$(VENV) $(PYTEST) $(TESTS)
 
 # Each marker is explained in pyproject.toml.
