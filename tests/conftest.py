@@ -36,8 +36,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_configure(config: pytest.Config) -> None:
     """Set the environment of the tests and of the processes that they start.
 
-    The progress of the tests is stored apart from the user's progress, and each process starts faster.
+    The progress of the tests is stored apart from the user's progress, and each process starts faster. gRPC doesn't act
+    when a process forks: after a test with a gRPC server, it would wait for its threads in each forked process.
     """
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     folder = tempfile.mkdtemp(prefix="harness-tests-")
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     os.environ[VARIABLE] = folder

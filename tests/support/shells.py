@@ -11,6 +11,8 @@ import pytest
 from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 from traitlets.config import Config
 
+from harness import lab
+
 
 class Shell:
     """A shell that runs cells; `text` is the output of the last cell, and `error` the exception that it raised."""
@@ -31,8 +33,14 @@ class Shell:
 
 @contextmanager
 def ipython(folder: Path) -> Iterator[Shell]:
-    """Make a shell that saves no history and doesn't change `__main__`."""
+    """Make a shell that saves no history and doesn't change `__main__`; its labs are closed at the end."""
     settings = Config({"HistoryManager": {"enabled": False}, "InteractiveShell": {"colors": "nocolor"}})
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "__main__", sys.modules["__main__"])
-        yield Shell(InteractiveShell(config=settings, ipython_dir=str(folder)))
+        before = list(lab._labs)
+        try:
+            yield Shell(InteractiveShell(config=settings, ipython_dir=str(folder)))
+        finally:
+            for made in [reference() for reference in lab._labs if reference not in before]:
+                if made is not None:
+                    made.close()
