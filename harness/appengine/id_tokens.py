@@ -1,4 +1,4 @@
-"""Tokens for HTTP targets of Cloud Tasks, signed with a key of the lab that stands in for Google's key.
+"""Makes the tokens that Cloud Tasks sends to HTTP targets. The lab signs them with its own key instead of Google's.
 
 The key is computed from a constant seed. So every run of a notebook gives the same tokens, and no file contains a
 private key. Anybody can compute the key, so a token of a lab proves nothing outside of labs.

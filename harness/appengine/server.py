@@ -267,8 +267,8 @@ def _outside(request: Request) -> Response | None:
         return None
     url = f"{request.scheme}://{request.host}"
     hint = (
-        f"{url} is not a host of the lab, and the lab calls no other servers; let a WSGI application stand in for it: "
-        f'lab.mount("{url}", application)'
+        f"{url} is not a host of the lab, and a lab doesn't send requests to other servers. To handle them with a WSGI "
+        f'application, call lab.mount("{url}", application).'
     )
     return Response(0, request=request, hint=hint)
 

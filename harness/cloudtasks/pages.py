@@ -11,7 +11,7 @@ _SECONDS = 2 * 3600.0  # for which a token is valid (Docs: ListTasksRequest.page
 
 
 def cut_page(names: list[str], request: Any, most: int, now: float) -> tuple[list[str], str]:
-    """Return the names of the requested page, and the token of the next page ("" if there is none).
+    """Return the names on the requested page and the token of the next page, which is "" for the last page.
 
     A token identifies the list and contains the last name of the page. So no name is left out if others are added or
     deleted.

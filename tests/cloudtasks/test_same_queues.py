@@ -36,7 +36,7 @@ def play(seed, cloud_tasks):
 
     random, shown = Random(seed), []
     with Lab(QUEUES, cloud_tasks=cloud_tasks) as lab:
-        lab.mount("/work", flaky)
+        lab.mount("/flaky", flaky)
         for _ in range(CALLS):
             try:
                 shown.append(call(taskqueue, random, lab))
@@ -74,7 +74,7 @@ def call(taskqueue, random, lab):
 
 def make_task(taskqueue, random):
     method = random.choice(["POST", "PUT", "GET", "HEAD", "DELETE"])
-    values = {"url": f"/work/{random.choice([200, 204, 302, 404, 500, 503])}", "method": method}
+    values = {"url": f"/flaky/{random.choice([200, 204, 302, 404, 500, 503])}", "method": method}
     values["countdown"] = random.choice([0, 0, 1.25, 60])
     if random.random() < 0.5:
         values["params"] = {"a": random.choice(["x", "é", [1, 2], None])}
