@@ -12,6 +12,7 @@ from harness.appengine.clock import START
 from harness.appengine.taskqueue import client, preload
 from harness.errors import BadValueError, LabClosedError
 from harness.records import Outcome
+from tests.support.stage import import_deferred
 
 VARIABLES = ("APPENGINE_USE_CLOUDTASK_PUSH_QUEUE", "GOOGLE_CLOUD_PROJECT", "LOCATION_ID", "GAE_SERVICE", "GAE_VERSION")
 NOW = START.timestamp()
@@ -204,7 +205,7 @@ def test_pull_tasks_still_use_the_bundled_service(cloud, taskqueue, heard):
 
 
 def test_a_deferred_function_runs(cloud, taskqueue):
-    from google.appengine.ext import deferred
+    deferred = import_deferred()
 
     deferred.defer(len, "abc")
     (attempt,) = cloud.run()
