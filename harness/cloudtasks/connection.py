@@ -19,7 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from harness.appengine.taskqueue import TaskQueueService, preload
+from harness.appengine.taskqueue import TaskQueueService, preload_cloud_tasks
 from harness.cloudtasks.channel import LocalChannel, make_client
 from harness.cloudtasks.names import LOCATION, PROJECT
 from harness.cloudtasks.servicer import CloudTasks
@@ -37,7 +37,7 @@ class CloudTasksMode:
     """Lets Google's `taskqueue` client reach the queues of a service through Cloud Tasks' API; see `Mode`."""
 
     def __init__(self, service: TaskQueueService) -> None:
-        preload()
+        preload_cloud_tasks()
         self._clients = _Clients(LocalChannel(CloudTasks(service, adding="taskqueue.add")))
         self._channel = LocalChannel(CloudTasks(service))
         self._environment: dict[str, str | None] = {}

@@ -22,9 +22,12 @@ NUMBER = "1.5"  # the next exercise of lesson 01
 
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
-    """A copy of what git tracks of the course, with the current text of each file."""
+    """A copy of the course's files that git tracks, with their current text and their bytecode.
+
+    pytest's own bytecode is left out, because the names of files in it would be those of the original.
+    """
     for folder in ("notebooks", "solutions", "exercises", "harness", "tests"):
-        ignored = shutil.ignore_patterns("__pycache__", "backups", ".ipynb_checkpoints")
+        ignored = shutil.ignore_patterns("*-pytest-*.pyc", "backups", ".ipynb_checkpoints")
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path

@@ -1,6 +1,7 @@
 """The seven defects of nbval that our plugin corrects: each is shown without the plugin and with it.
 
-All notebooks run together, once with stock nbval and once with the plugin, because each start of pytest takes seconds.
+All notebooks run together with the plugin, and those that show a defect run together with stock nbval, because each
+start of pytest takes seconds.
 """
 
 import os
@@ -50,6 +51,8 @@ LAX: dict[str, list[Cell]] = {
     ],
     "many_cells": [code("n = 1"), *(code(f"n += 1; assert n == {n}") for n in range(2, 12))],
 }
+STOCK_STRICT = ["never_run", "out_of_order", "raises_nothing", "history", "child", "dead_kernel"]
+STOCK_LAX = ["typo", "expected_typo", "raises_in_code"]
 
 
 @pytest.fixture(scope="module")
@@ -62,21 +65,26 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return strict, lax
 
 
+def stock(folder: Path, names: list[str], *options: str) -> Run:
+    """Run notebooks of a folder with nbval and without our plugin."""
+    notebooks = [f"{name}.ipynb" for name in names]
+    return pytest_on(folder, folder, *options, "-p", "no:harness", "-p", "no:randomly", *notebooks)
+
+
 @pytest.fixture(scope="module")
 def stock_strict(folders: tuple[Path, Path]) -> Run:
-    options = ("-p", "no:harness", "-p", "no:randomly", f"--nbval-cell-timeout={TIMEOUT}")
-    return pytest_on(folders[0], folders[0], "--nbval", "--continue-on-collection-errors", *options)
+    return stock(folders[0], STOCK_STRICT, "--nbval", f"--nbval-cell-timeout={TIMEOUT}")
 
 
 @pytest.fixture(scope="module")
 def stock_lax(folders: tuple[Path, Path]) -> Run:
-    return pytest_on(folders[1], folders[1], "--nbval-lax", "-p", "no:harness", "-p", "no:randomly")
+    return stock(folders[1], STOCK_LAX, "--nbval-lax")
 
 
 @pytest.fixture(scope="module")
 def strict(folders: tuple[Path, Path]) -> Run:
     options = ("--nbval-cell-timeout=600", "-W", "error")
-    return pytest_on(folders[0], folders[0], "--nbval", "--continue-on-collection-errors", *options)
+    return pytest_on(folders[0], folders[0], "--nbval", "--continue-on-collection-errors", *options, share_kernel=True)
 
 
 @pytest.fixture(scope="module")

@@ -26,8 +26,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     class SharedKernel(pytest_notebook.NotebookKernel):
         def __init__(self, *arguments: Any) -> None:
-            if kernels:
-                self.__dict__.update(kernels[0].__dict__)
+            if kernels and kernels[-1].is_alive():
+                self.__dict__.update(kernels[-1].__dict__)
                 self.ask(FORGET, 60)
             else:
                 super().__init__(*arguments)

@@ -212,27 +212,28 @@ def restrict(readable: Sequence[str], writable: Sequence[str]) -> bool:
         return False
     rights = sum(bits for since, bits in _RIGHTS.items() if since <= known)
     attributes = struct.pack("QQQ", rights, _TCP, _SCOPES)[: 24 if known >= 6 else 16 if known >= 4 else 8]
-    ruleset = _call(_CREATE_RULESET, attributes, len(attributes), 0)
+    libc = ctypes.CDLL(None)  # not in a global name, because an answer could use it to call C functions
+    ruleset = _call(_CREATE_RULESET, attributes, len(attributes), 0, libc=libc)
     for paths, allowed in ((readable, _READ), (writable, rights)):
         for path in paths:
-            _allow(ruleset, path, allowed & rights)
-    if ctypes.CDLL(None).prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
+            _allow(ruleset, path, allowed & rights, libc)
+    if libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
         return False
-    done = _call(_RESTRICT_SELF, ruleset, 0) == 0
+    done = _call(_RESTRICT_SELF, ruleset, 0, libc=libc) == 0
     os.close(ruleset)
     return done
 
 
-def _allow(ruleset: int, path: str, rights: int) -> None:
+def _allow(ruleset: int, path: str, rights: int, libc: ctypes.CDLL) -> None:
     beneath = os.open(path, os.O_PATH | os.O_CLOEXEC)
     rights = rights if os.path.isdir(path) else rights & _FILE_RIGHTS
-    _call(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", rights, beneath), 0)
+    _call(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", rights, beneath), 0, libc=libc)
     os.close(beneath)
 
 
-def _call(number: int, *arguments: int | bytes | None) -> int:
+def _call(number: int, *arguments: int | bytes | None, libc: ctypes.CDLL | None = None) -> int:
     given = [ctypes.c_long(each) if isinstance(each, int) else each for each in arguments]
-    return int(ctypes.CDLL(None).syscall(ctypes.c_long(number), *given))
+    return int((libc or ctypes.CDLL(None)).syscall(ctypes.c_long(number), *given))
 
 
 def watch(readable: Sequence[str], writable: Sequence[str], files: int) -> None:

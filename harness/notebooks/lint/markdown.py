@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -19,6 +19,7 @@ def _parser() -> MarkdownIt:
     return MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 
+@lru_cache(maxsize=1024)  # about ten rules read each cell, and each link to a page reads its headings
 def _root(source: str) -> SyntaxTreeNode:
     from markdown_it.tree import SyntaxTreeNode
 
