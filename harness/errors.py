@@ -111,6 +111,10 @@ class QueueConfigError(HarnessError, ValueError):
     """queue.yaml has a mistake. The message names the line and the field."""
 
 
+class AppYamlError(HarnessError, ValueError):
+    """app.yaml has a mistake. The message names the line and the field."""
+
+
 class UnknownTaskError(HarnessError, LookupError):
     """The lab or the queue has no task of this name."""
 

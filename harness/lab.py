@@ -19,8 +19,8 @@ from harness.visitor import Visitor
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from harness.appengine.app_engine import AppEngine
     from harness.appengine.dispatcher import Chaos, Dispatcher
-    from harness.appengine.engine import AppEngine
     from harness.appengine.wsgi import WSGIApp
     from harness.queue_console import QueueConsole
 
@@ -143,7 +143,7 @@ class Lab(Visitor):
     @staticmethod
     def _make_engine(*args: Any) -> AppEngine:
         """Return a new engine with the arguments of AppEngine; a subclass may return one of another class."""
-        from harness.appengine.engine import AppEngine  # slow, because it imports Google's SDK and web2py
+        from harness.appengine.app_engine import AppEngine  # slow, because it imports Google's SDK and web2py
 
         return AppEngine(*args)
 

@@ -10,7 +10,7 @@ from harness.records import Response
 from harness.show import Table, mails_table
 
 if TYPE_CHECKING:
-    from harness.appengine.engine import AppEngine
+    from harness.appengine.app_engine import AppEngine
 
 
 class Visitor:

@@ -1,12 +1,12 @@
 """A gRPC server on 127.0.0.1, through which other processes call the methods of a servicer."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 
-from harness.appengine.dispatcher import RealTimeDispatcher
 from harness.cloudtasks.names import CallError, check_deadline
 from harness.cloudtasks.servicer import CloudTasks
 from harness.errors import HarnessError
@@ -19,6 +19,13 @@ _OPTIONS = (
     ("grpc.max_receive_message_length", -1),  # a batch may contain 100 tasks of 1 MB
     ("grpc.max_send_message_length", -1),
 )
+
+
+class Guard(Protocol):
+    """Guards queues, as `RealTimeDispatcher` does."""
+
+    def changing(self) -> AbstractContextManager[None]:
+        """Hold the lock of the queues in this scope, and notice the change at its end."""
 
 
 class GrpcServer:
@@ -35,7 +42,7 @@ class GrpcServer:
     `port` is the port on which the server listens.
     """
 
-    def __init__(self, servicer: CloudTasks, dispatcher: RealTimeDispatcher, port: int) -> None:
+    def __init__(self, servicer: CloudTasks, dispatcher: Guard, port: int) -> None:
         self._server = grpc.server(
             ThreadPoolExecutor(_THREADS), handlers=[_Methods(servicer, dispatcher)], options=_OPTIONS
         )
@@ -55,7 +62,7 @@ class GrpcServer:
 class _Methods(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC has no type annotations
     """Passes each call to the servicer as bytes, whatever its method is."""
 
-    def __init__(self, servicer: CloudTasks, dispatcher: RealTimeDispatcher) -> None:
+    def __init__(self, servicer: CloudTasks, dispatcher: Guard) -> None:
         self._servicer = servicer
         self._dispatcher = dispatcher
 

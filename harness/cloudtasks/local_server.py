@@ -58,10 +58,13 @@ class LocalServer:
         self._place = ProjectLocation(project, location)
         self._target = target
         configs = () if queue_yaml is None else parse_queue_yaml(queue_yaml)
-        self._service = TaskQueueService(RealClock(), configs, keeps_tasks=False)
+        clock = RealClock()
+        self._service = TaskQueueService(clock, configs, keeps_tasks=False)
+        self._sender = HttpSender(target)
         self._dispatcher = RealTimeDispatcher(
             self._service,
-            HttpSender(target),
+            clock,
+            self._sender,
             lambda attempt: say(describe_attempt(attempt)),
             lambda error: say(
                 f"A task can't start, so the server tries again in a second. {type(error).__name__}: {error}"
@@ -97,6 +100,7 @@ class LocalServer:
         self._server.stop()
         self._rest_server.stop()
         self._dispatcher.stop()
+        self._sender.close()
 
     def __enter__(self) -> "LocalServer":
         return self

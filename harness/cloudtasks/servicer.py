@@ -120,7 +120,10 @@ class CloudTasks:
         """
         for listener in self._service.listeners:
             listener(method.rpartition("/")[2], message)
-        return self.methods[method][1](message)
+        try:
+            return self.methods[method][1](message)
+        except ApplicationError as error:  # from the service's observer, if it can't save the change
+            refuse(f"{error.error_detail}.", StatusCode.UNAVAILABLE)
 
     # Queues
 
@@ -335,6 +338,8 @@ class CloudTasks:
         try:
             self._service.add(queue, task, now, taken)
         except ApplicationError as error:
+            if error.application_error == ErrorCode.TRANSIENT_ERROR:
+                refuse(f"{error.error_detail}.", StatusCode.UNAVAILABLE)
             waits = error.application_error == ErrorCode.TASK_ALREADY_EXISTS
             text = "Requested entity already exists." if waits else _RECENT_TASK
             refuse(f"{text} Task.name is {quoted(given)}.", StatusCode.ALREADY_EXISTS)

@@ -29,6 +29,7 @@ from google.longrunning import operations_pb2
 
 from harness.appengine.clock import RealClock
 from harness.appengine.dispatcher import HttpSender, RealTimeDispatcher, real_time
+from harness.appengine.dispatcher import sender as sender_module
 from harness.appengine.taskqueue import Task, TaskQueueService
 from harness.classroom.cli import main
 from harness.cloudtasks import CloudTasks, LocalServer, make_client
@@ -453,7 +454,7 @@ def test_a_missing_or_late_response_has_status_0():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         target = f"http://127.0.0.1:{silent.getsockname()[1]}"
         late = HttpSender(target)(Request("POST", "/"), 0.0, 0.05)
-    assert (late.status, late.deadline) == (0, "real")
+    assert (late.status, late.deadline) == (0, "virtual")
     refused = HttpSender(target)(Request("POST", "/"), 0.0, 5.0)
     assert (refused.status, refused.deadline, refused.hint) == (0, None, f"no server listens at {target}")
 
@@ -477,24 +478,54 @@ def test_a_body_is_read_until_the_deadline_and_only_its_beginning_is_kept():
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as threads:
         sender = HttpSender(f"http://127.0.0.1:{listener.getsockname()[1]}")
         threads.submit(drip, repeat(b"x", 10**6))
-        assert sender(Request("GET", "/"), 0.0, 0.1).deadline == "real"
+        assert sender(Request("GET", "/"), 0.0, 0.1).deadline == "virtual"
         threads.submit(drip_headers)
-        assert sender(Request("GET", "/"), 0.0, 0.1).deadline == "real"
+        assert sender(Request("GET", "/"), 0.0, 0.1).deadline == "virtual"
         done.set()
         threads.submit(drip, [b"x" * 100_000])
         response = sender(Request("GET", "/"), 0.0, SECONDS)
     assert (response.status, response.body) == (200, b"x" * 4096)
 
 
+def serve_connections(listener, connections, said):
+    """Answer the requests of each connection until the client closes it, or until a request contains "/last"."""
+    for number in range(connections):
+        connection, _ = listener.accept()
+        with connection:
+            while content := connection.recv(4096):
+                said.put((number, content.split()[1].decode()))
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                if b"/last" in content:
+                    break
+
+
+def test_a_connection_is_used_again_unless_the_server_has_closed_it_or_it_was_idle(monkeypatch):
+    said = Box()
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as threads:
+        sender = HttpSender(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        server = threads.submit(serve_connections, listener, 3, said)
+        for path in ("/a", "/b", "/last", "/c"):
+            assert sender(Request("POST", path), 0.0, SECONDS).body == b"ok"
+            if path == "/last":
+                ((connection, _),) = sender._kept[sender._host]
+                assert connection.sock.recv(1, socket.MSG_PEEK) == b""  # it is closed
+        monkeypatch.setattr(sender_module, "_IDLE", 0.0)
+        assert sender(Request("POST", "/d"), 0.0, SECONDS).body == b"ok"
+        sender._kept.popitem()[1][0][0].close()
+        server.result(SECONDS)
+    assert list(said.queue) == [(0, "/a"), (0, "/b"), (0, "/last"), (1, "/c"), (2, "/d")]
+
+
 def test_the_number_of_running_attempts_is_limited_and_an_attempt_that_raises_an_error_ends():
-    service = TaskQueueService(RealClock())
+    clock = RealClock()
+    service = TaskQueueService(clock)
     begun, ended, answers = Box(), Box(), Box()
 
     def send(request, start, deadline):
         begun.put(request.url)
         return answers.get(timeout=SECONDS)(request)
 
-    dispatcher = RealTimeDispatcher(service, send, ended.put, ended.put, most_running=2)
+    dispatcher = RealTimeDispatcher(service, clock, send, ended.put, ended.put, most_running=2)
     dispatcher.start()
     with dispatcher.changing():
         for url in ("/a", "/b", "/c", "/d"):
@@ -513,8 +544,11 @@ def test_the_number_of_running_attempts_is_limited_and_an_attempt_that_raises_an
 
 
 def test_a_loop_whose_attempt_cannot_start_says_so_and_tries_again(monkeypatch):
-    service, errors, sent = TaskQueueService(RealClock()), Box(), Box()
-    dispatcher = RealTimeDispatcher(service, lambda *request: sent.put(request) or Response(200), print, errors.put)
+    clock, errors, sent = RealClock(), Box(), Box()
+    service = TaskQueueService(clock)
+    dispatcher = RealTimeDispatcher(
+        service, clock, lambda *request: sent.put(request) or Response(200), print, errors.put
+    )
     starts = iter([RuntimeError("can't start new thread")])
     real = threading.Thread.start
 

@@ -12,7 +12,7 @@ import pytest
 from google.api_core.exceptions import GoogleAPICallError
 
 from harness import Lab
-from harness.appengine.clock import START, Clock
+from harness.appengine.clock import START, Clock, RealClock
 from harness.appengine.dispatcher import RealTimeDispatcher
 from harness.appengine.taskqueue import QueueConfig, TaskQueueService, preload
 from harness.cloudtasks import CloudTasks, LocalChannel, make_client
@@ -266,7 +266,7 @@ def new_service():
 @contextmanager
 def serve(service):
     """Yield Google's client, connected to a service through a socket. The dispatcher runs no tasks."""
-    server = GrpcServer(CloudTasks(service), RealTimeDispatcher(service, None, print, print), 0)
+    server = GrpcServer(CloudTasks(service), RealTimeDispatcher(service, RealClock(), None, print, print), 0)
     try:
         with grpc.insecure_channel(f"{ADDRESS}:{server.port}") as channel:
             yield make_client(channel)

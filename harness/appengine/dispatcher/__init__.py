@@ -1,7 +1,8 @@
 """App Engine's dispatcher: sends due tasks to their handlers, in virtual or in real time."""
 
 from harness.appengine.dispatcher.chaos import Chaos
-from harness.appengine.dispatcher.dispatcher import CAP, Dispatcher
+from harness.appengine.dispatcher.dispatcher import CAP, Dispatcher, Send
+from harness.appengine.dispatcher.in_flight import InFlight
 from harness.appengine.dispatcher.real_time import RealTimeDispatcher
 from harness.appengine.dispatcher.sender import HttpSender
 from harness.appengine.dispatcher.task_request import application as deferred_application
@@ -12,7 +13,9 @@ __all__ = [
     "Chaos",
     "Dispatcher",
     "HttpSender",
+    "InFlight",
     "RealTimeDispatcher",
+    "Send",
     "deferred_application",
     "strip_appengine_headers",
 ]

@@ -242,7 +242,7 @@ class Dispatcher:
         group[-1].previous, task.last_attempt = task.last_attempt, LastAttempt(task.eta, start)
         task.dispatches += 1
         if task.first_try is None:
-            task.first_try = start
+            push_queue.queue.begin(task, start)
         return group[-1]
 
     def _arrive(self, task: Task | None) -> tuple[Request, float] | None:

@@ -28,6 +28,7 @@ class ErrorCode(IntEnum):
 
     OK = 0
     UNKNOWN_QUEUE = 1
+    TRANSIENT_ERROR = 2
     TASK_TOO_LARGE = 4
     INVALID_TASK_NAME = 5
     TASK_ALREADY_EXISTS = 10

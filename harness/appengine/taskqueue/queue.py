@@ -2,13 +2,16 @@
 
 import math
 from collections import deque
-from itertools import count
+from collections.abc import Callable
+from itertools import count, islice
 from threading import RLock
+from typing import Any
 
 from sortedcontainers import SortedList
 
 from harness.appengine.taskqueue.messages import ErrorCode, refuse
 from harness.appengine.taskqueue.model import QueueConfig, Task
+from harness.appengine.taskqueue.observer import QueueObserver
 from harness.records import TaskState
 
 # The seconds for which the name of a finished task is refused, in a queue of queue.yaml and in a queue that was created
@@ -53,33 +56,9 @@ class EtaOrder:
         del self._entries[task.name]
         return task
 
-    def ordered(self) -> list[Task]:
-        """Return all tasks, ordered by ETA."""
-        return [entry[2] for entry in self._sorted]
-
-
-class Tombstones:
-    """The names that a queue refuses because a task of that name existed recently (T12, T13; Docs).
-
-    `lifetime` is the virtual seconds until a name can be used again.
-    """
-
-    def __init__(self, lifetime: float) -> None:
-        self.lifetime = lifetime
-        self._expiry: dict[str, float] = {}  # nearly ordered by time, so `bury` removes the old ones from the front
-
-    def bury(self, name: str, now: float) -> None:
-        """Add a name, and remove the names at the front that have expired."""
-        self._expiry[name] = now + self.lifetime
-        while self._expiry:
-            oldest = next(iter(self._expiry))
-            if self._expiry[oldest] > now:
-                break
-            del self._expiry[oldest]
-
-    def holds(self, name: str, now: float) -> bool:
-        """Return whether a name is still refused."""
-        return self._expiry.get(name, now) > now
+    def ordered(self, most: int | None = None) -> list[Task]:
+        """Return all tasks, or the first `most` of them, ordered by ETA."""
+        return [entry[2] for entry in islice(self._sorted, most)]
 
 
 def _lifetime(config: QueueConfig) -> float:
@@ -92,10 +71,11 @@ class Queue:
     A queue that is `paused` still accepts tasks, and the dispatcher must not run them (T32). `left_out` is True if it
     is paused because the newest queue.yaml doesn't name it. `config` is its entry in queue.yaml, and `in_flight`
     contains the running tasks by name. `forced` contains the tasks that must start now (see `force`). `purged` is when
-    the queue was last purged, or None. All methods may be called from any thread.
+    the queue was last purged, or None. `observer` receives each change. All methods may be called from any thread.
     """
 
-    def __init__(self, config: QueueConfig) -> None:
+    def __init__(self, config: QueueConfig, observer: QueueObserver | None = None) -> None:
+        self._lock = RLock()
         self.config = config
         self.paused = False
         self.left_out = False
@@ -105,9 +85,9 @@ class Queue:
         self._order = EtaOrder()
         self._names: dict[str, Task] = {}
         self._sorted_names: list[str] | None = None
-        self.tombstones = Tombstones(_lifetime(config))
         self._executed: deque[float] = deque()
-        self._lock = RLock()
+        self._observer = observer = observer or QueueObserver()
+        self.tombstones = observer.tombstones(config.name, _lifetime(config))
 
     def __len__(self) -> int:
         """The number of waiting and running tasks."""
@@ -121,13 +101,20 @@ class Queue:
         """
         with self._lock:
             self._check_free(task.name, now)
+            self._observer.add(task)
+            self.restore(task)
+
+    def restore(self, task: Task) -> None:
+        """Add a task without reporting it to the observer."""
+        with self._lock:
             self._names[task.name] = task
             self._sorted_names = None
             self._schedule(task)
 
     def is_free(self, name: str, now: float) -> bool:
         """Return whether a new task can have this name."""
-        return name not in self._names and not self.tombstones.holds(name, now)
+        with self._lock:
+            return name not in self._names and not self.tombstones.holds(name, now)
 
     def find(self, name: str) -> Task | None:
         """Return the waiting or running task of this name, or None."""
@@ -146,10 +133,10 @@ class Queue:
             if self._names.get(task.name) is task and task.state is TaskState.WAITING:
                 self.forced[task.name] = task
 
-    def waiting(self) -> list[Task]:
-        """Return the waiting tasks, due or not, ordered by ETA."""
+    def waiting(self, most: int | None = None) -> list[Task]:
+        """Return the waiting tasks, due or not, ordered by ETA; only the first ones if `most` is given."""
         with self._lock:
-            return self._order.ordered()
+            return self._order.ordered(most)
 
     def next_eta(self) -> float | None:
         """Return the earliest ETA of the waiting tasks, or None; a pause does not change the result."""
@@ -174,6 +161,18 @@ class Queue:
             self.in_flight[task.name] = task
             self._count_execution(now)
 
+    def begin(self, task: Task, now: float) -> None:
+        """Set the time of a task's first attempt, from which an age limit counts.
+
+        Without an age limit, nothing is reported to the observer, because it soon receives the end of the attempt.
+        """
+        task.first_try = now
+        if (task.retry or self.config.retry).task_age_limit is None:
+            return
+        with self._lock:
+            if self._names.get(task.name) is task:
+                self._observer.change(task)
+
     def done(self, task: Task, now: float) -> None:
         """Remove a task after its last attempt; its name becomes a tombstone (T12; Docs).
 
@@ -182,7 +181,7 @@ class Queue:
         with self._lock:
             self._land(task)
             if self._names.get(task.name) is task:
-                self._bury(task, now)
+                self._end(task, now)
 
     def put_back(self, task: Task, eta: float) -> None:
         """Return a task that ran to the queue with a new ETA, unless it was deleted while it ran (T35)."""
@@ -190,7 +189,7 @@ class Queue:
             self._land(task)
             if self._names.get(task.name) is task:
                 task.state, task.eta = TaskState.WAITING, eta
-                self._schedule(task)
+                self._change(task)
 
     def delete(self, name: str, now: float) -> ErrorCode:
         """Delete a waiting or running task (T41; SDK).
@@ -202,6 +201,7 @@ class Queue:
             task = self._names.get(name)
             if task is None:
                 return self._absence(name, now)
+            self._observer.delete(task, now + self.tombstones.lifetime)
             task.state = TaskState.DELETED
             self._bury(task, now)
             return ErrorCode.OK
@@ -209,29 +209,32 @@ class Queue:
     def purge(self, now: float) -> None:
         """Delete all tasks; their names become tombstones (T13; Docs). Attempts that are running finish."""
         with self._lock:
-            for name in list(self._names):
-                self.delete(name, now)
-            self.purged = now
+            self._set(lambda: self._observer.purge(self, now + self.tombstones.lifetime), purged=now)
+            for task in list(self._names.values()):
+                task.state = TaskState.DELETED
+                self._bury(task, now)
 
     def follow(self, config: QueueConfig | None) -> None:
         """Use a new entry of queue.yaml; for None, pause until a later queue.yaml names the queue (T39; Docs)."""
         if config is None:
-            self.left_out = self.left_out or not self.paused
-            self.paused = True
+            self.set(left_out=self.left_out or not self.paused, paused=True)
             return
-        if self.left_out:
-            self.left_out = self.paused = False
-        if config.mode == self.config.mode:
-            self.config = config
-            self.tombstones.lifetime = _lifetime(config)  # queue.yaml may take over a queue of Cloud Tasks' API
+        paused = self.paused and not self.left_out
+        self.set(left_out=False, paused=paused, config=config if config.mode == self.config.mode else self.config)
+        self.tombstones.lifetime = _lifetime(self.config)  # queue.yaml may take over a queue of Cloud Tasks' API
 
     def pause(self) -> None:
         """Hold all tasks; new ones can still be added (T32, T41; Docs)."""
-        self.paused = True
+        self.set(paused=True)
 
     def resume(self) -> None:
         """End a pause."""
-        self.paused = self.left_out = False
+        self.set(paused=False, left_out=False)
+
+    def set(self, **attributes: Any) -> None:
+        """Change some of `config`, `paused` and `left_out`."""
+        with self._lock:
+            self._set(lambda: self._observer.configure(self), **attributes)
 
     def oldest_eta(self) -> float | None:
         """Return the earliest ETA of all tasks, including running ones, or None."""
@@ -260,8 +263,28 @@ class Queue:
     def _absence(self, name: str, now: float) -> ErrorCode:
         return ErrorCode.TOMBSTONED_TASK if self.tombstones.holds(name, now) else ErrorCode.UNKNOWN_TASK
 
+    def _set(self, report: Callable[[], None], **attributes: Any) -> None:
+        """Change attributes, and report the change. If the report fails, change nothing."""
+        before = {name: getattr(self, name) for name in attributes}
+        for name, value in attributes.items():
+            setattr(self, name, value)
+        try:
+            report()
+        except BaseException:
+            for name, value in before.items():
+                setattr(self, name, value)
+            raise
+
+    def _change(self, task: Task) -> None:
+        self._observer.change(task)
+        self._schedule(task)
+
     def _schedule(self, task: Task) -> None:
         self._order.push(task)
+
+    def _end(self, task: Task, now: float) -> None:
+        self._observer.finish(task, now + self.tombstones.lifetime)
+        self._bury(task, now)
 
     def _bury(self, task: Task, now: float) -> None:
         del self._names[task.name]
@@ -281,8 +304,8 @@ class Queue:
 class PullQueue(Queue):
     """A queue whose tasks can be leased (T42; SDK). A leased task keeps waiting; its ETA is the end of its lease."""
 
-    def __init__(self, config: QueueConfig) -> None:
-        super().__init__(config)
+    def __init__(self, config: QueueConfig, observer: QueueObserver | None = None) -> None:
+        super().__init__(config, observer)
         self._by_tag: dict[str | None, EtaOrder] = {}
 
     def lease(self, count: int, seconds: float, now: float, group_by_tag: bool, tag: str | None) -> list[Task]:
@@ -330,10 +353,10 @@ class PullQueue(Queue):
             if task is None:
                 message = f"queue {self.config.name!r} has no task {name!r}; it was deleted or never added"
                 refuse(self._absence(name, now), message)
-            if task.eta != eta or eta < now:
+            if round(task.eta * 1e6) != round(eta * 1e6) or eta < now:  # the client rounds it to microseconds
                 refuse(ErrorCode.TASK_LEASE_EXPIRED, f"the lease of task {name!r} has expired; lease it again")
             task.eta = now + seconds
-            self._schedule(task)
+            self._change(task)
             return task.eta
 
     def _lease_from(self, order: EtaOrder, count: int, now: float, until: float) -> list[Task]:
@@ -341,14 +364,14 @@ class PullQueue(Queue):
         while len(leased) < count and (task := order.pop_due(now)) is not None:
             if (task.retry or self.config.retry).exhausted(task.retries, 0.0):
                 task.state = TaskState.DROPPED
-                self._bury(task, now)
+                self._end(task, now)
                 continue
             task.retries += 1
             task.eta = until
             leased.append(task)
             self._count_execution(now)
         for task in leased:  # not earlier, or a lease of 0 seconds would be taken again in the loop above
-            self._schedule(task)
+            self._change(task)
         return leased
 
     def _schedule(self, task: Task) -> None:

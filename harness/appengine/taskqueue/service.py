@@ -11,7 +11,8 @@ from harness.appengine.clock import Clock
 from harness.appengine.taskqueue.call_site import find_call_site
 from harness.appengine.taskqueue.messages import PULL, ErrorCode, check_add, decode, refuse, to_task
 from harness.appengine.taskqueue.model import QueueConfig, Task
-from harness.appengine.taskqueue.queue import PullQueue, Queue, Tombstones
+from harness.appengine.taskqueue.observer import QueueObserver
+from harness.appengine.taskqueue.queue import PullQueue, Queue
 from harness.appengine.turns import turn
 from harness.errors import quoted
 from harness.records import Frame
@@ -25,8 +26,9 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
 
     Args:
         clock: the virtual clock.
-        configs: the queues; "default" is added if it is missing (T40; Docs).
+        configs: the queues; "default" is added if it is missing (T40; Docs). None if `restore` adds them.
         keeps_tasks: False if no history is kept, so that memory holds only the tasks that wait or run.
+        observer: receives each change of the queues.
 
     `queues` contains the queues by name, and `revision` counts its changes. `deleted` contains the names of deleted
     queues. `history` contains every task that was ever added, by name; a name has several tasks if several queues used
@@ -37,18 +39,26 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
     # False makes `add_async` take effect when its result is requested (T19; SDK). Threads may still call the service.
     THREADSAFE = False
 
-    def __init__(self, clock: Clock, configs: Iterable[QueueConfig] = (), keeps_tasks: bool = True) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        configs: Iterable[QueueConfig] | None = (),
+        keeps_tasks: bool = True,
+        observer: QueueObserver | None = None,
+    ) -> None:
         super().__init__("taskqueue", max_request_size=_LARGEST_REQUEST)
         self._keeps_tasks = keeps_tasks
+        self._observer = observer or QueueObserver()
         self.clock = clock
         self.queues: dict[str, Queue] = {}
         self.revision = 0
-        self.deleted = Tombstones(_DELETED_QUEUE_SECONDS)
+        self.deleted = self._observer.tombstones("", _DELETED_QUEUE_SECONDS)
         self.history: dict[str, list[Task]] = {}
         self.chosen_names: set[str] = set()
         self.listeners: list[Callable[[str, Any], None]] = []
         self._last_number = 0
-        self.configure(configs)
+        if configs is not None:
+            self.configure(configs)
 
     def configure(self, configs: Iterable[QueueConfig]) -> None:
         """Use a new queue.yaml: queues keep their tasks, and a queue that it leaves out is paused (T39; Docs).
@@ -61,25 +71,39 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
                 queue.follow(wanted.get(name))
                 if name in wanted and wanted[name].mode != queue.config.mode:
                     queue.purge(self.clock.timestamp)
+                    self._observer.drop(name, None)
                     del self.queues[name]
             for name, config in wanted.items():
                 if name not in self.queues:
-                    self.queues[name] = PullQueue(config) if config.mode == "pull" else Queue(config)
+                    self._create(config)
+            self.revision += 1
+
+    def restore(self, queues: Iterable[Queue], last_number: int) -> None:
+        """Take over the queues of an earlier service. It has chosen names "taskN" with N up to `last_number`."""
+        with self._mutex:
+            self.queues = {queue.config.name: queue for queue in queues}
+            self._last_number = last_number
             self.revision += 1
 
     def set_queue(self, config: QueueConfig) -> Queue:
         """Create a push queue, or change the configuration of one, as Cloud Tasks' API does; return the queue."""
         with self._mutex:
-            queue = self.queues.setdefault(config.name, Queue(config))
-            queue.config = config
+            queue = self.queues.get(config.name)
+            if queue is None:
+                queue = self._create(config)
+            else:
+                queue.set(config=config)
             self.revision += 1
             return queue
 
     def delete_queue(self, name: str) -> None:
         """Delete a queue and its tasks, as Cloud Tasks' API does. Running attempts are completed."""
         with self._mutex:
-            self.queues.pop(name).purge(self.clock.timestamp)
-            self.deleted.bury(name, self.clock.timestamp)
+            now = self.clock.timestamp
+            self.queues[name].purge(now)
+            self._observer.drop(name, now + self.deleted.lifetime)
+            self.deleted.bury(name, now)
+            del self.queues[name]
             self.revision += 1
 
     def add(self, queue: Queue, task: Task, now: float, taken: frozenset[str] = frozenset()) -> None:
@@ -96,6 +120,12 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
                 self.history.setdefault(task.name, []).append(task)
                 if chosen:
                     self.chosen_names.add(chosen)
+
+    def _create(self, config: QueueConfig) -> Queue:
+        queue = (PullQueue if config.mode == "pull" else Queue)(config, self._observer)
+        self._observer.configure(queue)
+        self.queues[config.name] = queue
+        return queue
 
     def _choose_name(self, queue: Queue, taken: frozenset[str], now: float) -> str:
         """Return the next of "task1", "task2", … that no task in the history or of the queue has, nor of the batch."""
@@ -147,7 +177,10 @@ class TaskQueueService(apiproxy_stub.APIProxyStub):  # type: ignore[misc]  # the
             oldest = queue.oldest_eta()
             stats.num_tasks = len(queue)
             stats.oldest_eta_usec = -1 if oldest is None else round(oldest * 1e6)
-            stats.scanner_info.executed_last_minute = queue.executed_last_minute(self.clock.timestamp)
+            executed = queue.executed_last_minute(self.clock.timestamp)
+            stats.scanner_info.executed_last_minute = executed
+            # A message without the next two fields can't be sent. Google's client doesn't read them.
+            stats.scanner_info.executed_last_hour, stats.scanner_info.sampling_duration_seconds = executed, 60.0
             stats.scanner_info.requests_in_flight = len(queue.in_flight)
             stats.scanner_info.enforced_rate = 0.0 if queue.paused else queue.config.rate
 

@@ -123,7 +123,7 @@ def boot() -> ModuleType:
     with explain_disk(), temporary_folder("boot") as folder, ProcessState(), _prepared():
         os.chdir(folder)  # web2py creates folders where it starts, and 2.26.1 reads the file VERSION there
         try:
-            gluon = _load(tree, folder)
+            gluon = load(tree, folder)
         except Exception as error:
             for name in [name for name in sys.modules if name.partition(".")[0] == "gluon"]:
                 del sys.modules[name]
@@ -152,6 +152,22 @@ def source_tree() -> Path | None:
     Raises:
         Web2pyNotFoundError: If the folder contains no web2py, or if another web2py is already loaded.
     """
+    tree = named_tree()
+    loaded = getattr(sys.modules.get("gluon"), "__file__", None)
+    if tree and loaded is not None and Path(loaded).resolve() != (tree / "gluon" / "__init__.py").resolve():
+        raise Web2pyNotFoundError(
+            f"WEB2PY_PATH={os.environ['WEB2PY_PATH']!r} is not used, because another web2py is already loaded. Restart "
+            "the kernel."
+        )
+    return tree
+
+
+def named_tree() -> Path | None:
+    """Return the folder that WEB2PY_PATH names, even if another web2py is loaded; None if the variable is not set.
+
+    Raises:
+        Web2pyNotFoundError: If the folder contains no web2py.
+    """
     name = os.environ.get("WEB2PY_PATH")
     if name is None:
         return None
@@ -161,19 +177,21 @@ def source_tree() -> Path | None:
             f"WEB2PY_PATH={name!r} is not a folder that contains gluon/main.py. Set it to the folder of a web2py 3 "
             f"source tree, or unset it to use the installed web2py ({pip_install(_TESTED)})."
         )
-    loaded = getattr(sys.modules.get("gluon"), "__file__", None)
-    if loaded is not None and Path(loaded).resolve() != (tree / "gluon" / "__init__.py").resolve():
-        raise Web2pyNotFoundError(
-            f"WEB2PY_PATH={name!r} is not used, because another web2py is already loaded. Restart the kernel."
-        )
     return tree
 
 
-def _load(tree: Path | None, folder: Path) -> ModuleType:
-    """Load gluon, and change its settings before `gluon.main` reads them.
+def load(tree: Path | None, folder: Path) -> ModuleType:
+    """Load gluon for a root folder, and change its settings before `gluon.main` reads them.
 
     In 3.3.3 the package itself imports `main`. So the settings are changed when the package is in `sys.modules` and
     its code has not yet run.
+
+    Args:
+        tree: the folder that contains the package `gluon`; None for the installed one.
+        folder: the root, which is the working folder. If it isn't the tree, it gets the file VERSION.
+
+    Raises:
+        ModuleNotFoundError: no package `gluon` is installed.
     """
     spec = importlib.util.find_spec("gluon") if tree is None else PathFinder.find_spec("gluon", [str(tree)])
     if spec is None:
@@ -184,7 +202,8 @@ def _load(tree: Path | None, folder: Path) -> ModuleType:
     settings = importlib.import_module("gluon.settings").global_settings
     settings.gluon_parent = settings.applications_parent = str(folder)
     settings.web2py_runtime_handler = True  # otherwise web2py loads tkinter and its server, and sets LC_CTYPE to "C"
-    _write_version(Path(spec.origin or "").parent, folder)
+    if tree != folder:
+        _write_version(Path(spec.origin or "").parent, folder)
     if not started and spec.loader is not None:
         spec.loader.exec_module(package)
     for module in ("main", "custom_import"):  # they load all others

@@ -12,12 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from harness.appengine.app_engine import AppEngine
 from harness.appengine.clock import DEADLINE, to_datetime
-from harness.appengine.engine import AppEngine
 from harness.appengine.server import Server
 from harness.appengine.turns import Arrival, Schedule
 from harness.appengine.wsgi import WSGIApp
-from harness.classroom.grading.child import ChildLost, run_apart
+from harness.classroom.grading.grading_child import ChildLost, run_apart
 from harness.classroom.grading.reply import dump, load
 from harness.classroom.grading.sandbox import Limits, confine
 from harness.course.verdict import cut

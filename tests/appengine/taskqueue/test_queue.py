@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from harness.appengine.clock import START
 from harness.appengine.taskqueue import Queue, QueueConfig, RetryParameters, Task
 from harness.appengine.taskqueue.messages import ErrorCode
-from harness.appengine.taskqueue.queue import EtaOrder, PullQueue, Tombstones
+from harness.appengine.taskqueue.observer import Tombstones
+from harness.appengine.taskqueue.queue import EtaOrder, PullQueue
 from harness.records import Frame, TaskInfo, TaskState
 
 NOW = START.timestamp()
@@ -329,6 +330,9 @@ class Guarded(PullQueue):
         lambda queue: queue.put_back(new_task("old"), NOW),
         lambda queue: queue.delete("old", NOW),
         lambda queue: queue.purge(NOW),
+        lambda queue: queue.pause(),
+        lambda queue: queue.begin(new_task("old"), NOW),
+        lambda queue: queue.is_free("old", NOW),
         lambda queue: queue.oldest_eta(),
         lambda queue: queue.executed_last_minute(NOW),
         lambda queue: queue.lease(1, 60, NOW, False, None),

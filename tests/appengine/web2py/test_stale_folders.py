@@ -26,7 +26,7 @@ sys.stdin.read()
 BOOTING = """
 import importlib, sys
 boot = importlib.import_module("harness.appengine.web2py.boot")
-boot._load = lambda tree, folder: (print(folder, flush=True), sys.stdin.read())
+boot.load = lambda tree, folder: (print(folder, flush=True), sys.stdin.read())
 boot.boot()
 """
 RUNNING_A_NOTEBOOK = """

@@ -18,7 +18,7 @@ from harness.appengine.taskqueue.client import preload
 from harness.appengine.wsgi import to_environ
 from harness.classroom.grading import isolated_engine, submission
 from harness.classroom.grading.__main__ import IsolatedLab, _verdict
-from harness.classroom.grading.child import ChildLost, run_apart
+from harness.classroom.grading.grading_child import ChildLost, run_apart
 from harness.classroom.grading.isolated_engine import Budget, IsolatedEngine
 from harness.classroom.grading.reply import dump, load
 from harness.course.catalogue import exercises, find_exercise, stub_cells
@@ -338,7 +338,7 @@ def test_any_bytes_in_the_pipe_are_a_result_or_a_lost_child(data):
         finally:
             os._exit(0)  # the child must never return into the tests
 
-    with patch("harness.classroom.grading.child._be_the_child", forge):
+    with patch("harness.classroom.grading.grading_child._be_the_child", forge):
         try:
             with promptly():
                 assert run_apart(bytes, 5) in data

@@ -22,8 +22,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.classroom.grading import child, reply, sandbox, seccomp, submission
-from harness.classroom.grading.child import ChildLost, run_apart
+from harness.classroom.grading import grading_child, reply, sandbox, seccomp, submission
+from harness.classroom.grading.grading_child import ChildLost, run_apart
 from harness.classroom.grading.reply import dump, load
 from harness.classroom.grading.sandbox import Limits, become_nobody, limit, watch
 from harness.classroom.grading.submission import Grade, check_in_isolation
@@ -253,7 +253,7 @@ def test_a_child_without_a_result_is_ended_with_its_children(monkeypatch, tmp_pa
     def is_readable(seconds: float) -> bool:
         return bool(select.select([alive], [], [], seconds)[0])
 
-    monkeypatch.setattr(child, "queued", lambda process: 0.0 if is_readable(0) else time.monotonic() - begun)
+    monkeypatch.setattr(grading_child, "queued", lambda process: 0.0 if is_readable(0) else time.monotonic() - begun)
     with pytest.raises(ChildLost, match="didn't finish"):
         run_apart(act, 0.05)  # which begin when both are there
     assert os.read(alive, 1) == b"x"
@@ -307,7 +307,7 @@ check_in_isolation([("1.1", {}, {})], ("-c", judge, sys.argv[1]))
 """,
     "the process of a request": """
 import os, select, sys
-from harness.classroom.grading.child import run_apart
+from harness.classroom.grading.grading_child import run_apart
 
 def waits():
     os.write(os.open(sys.argv[1], os.O_WRONLY), b"x")
@@ -393,7 +393,7 @@ def test_time_in_line_for_the_processor_counts_neither_for_a_request_nor_for_the
             os.kill(process, signal.SIGUSR1)
         return time.monotonic() - begun
 
-    monkeypatch.setattr(child, "queued", in_line)
+    monkeypatch.setattr(grading_child, "queued", in_line)
     try:
         said = run_apart(lambda: signal.sigwait([signal.SIGUSR1]).name.encode(), 0.05, spent.append)
     finally:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from harness.classroom.grading import sandbox, seccomp
-from harness.classroom.grading.child import run_apart
+from harness.classroom.grading.grading_child import run_apart
 from harness.classroom.grading.sandbox import Limits, confine
 from tests.support.isolation import exception_name
 
