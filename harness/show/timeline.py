@@ -26,7 +26,8 @@ from harness.show.figure import (
     style,
     width_of,
 )
-from harness.show.svg import AMBER, BAND, BLACK, BLUE, FAINT, GREEN, INK, PAPER, PURPLE, RED, SKY
+from harness.show.mark_styles import STYLES
+from harness.show.svg import BAND, BLACK, FAINT, INK, PAPER, SKY
 from harness.show.timeline_model import Mark, Span, TimelineModel, alt_text, make_model, title
 
 _FEW_TASKS, _FEW_SPANS = 40, 160  # tasks, and requests and attempts, of a short run
@@ -38,22 +39,6 @@ _FULL = 14  # rows, in all lanes together, that have the full height
 _ROW, _LOW = 0.27, 0.13  # inches of a row, at most and at least
 _LANE = 0.95  # inches of a lane of a long run
 _BARS = 60  # of a lane
-
-
-# A colour (similar to Okabe and Ito's, which colour-blind people can distinguish), a marker, and a hatch for areas.
-_STYLES = {
-    Mark.VISIT: (GREEN, ">", ""),
-    Mark.BAD_VISIT: (RED, "P", "xxxx"),
-    Mark.ADDED: (SKY, "d", ""),
-    Mark.ETA: (SKY, "", "/////"),
-    Mark.TURN: (SKY, "", ""),
-    Mark.DONE: (BLUE, "o", ""),
-    Mark.FAILED: (RED, "X", "xxxx"),
-    Mark.STOPPED: (PURPLE, "D", "...."),
-    Mark.KILLED: (AMBER, "*", "oo"),
-    Mark.DROPPED: (INK, "s", ""),
-    Mark.DELETED: (FAINT, "v", "----"),
-}
 _LINK: dict[str, Any] = {"color": FAINT, "linewidth": 0.8}  # connects a task with its request and its attempts
 _RETRY: dict[str, Any] = {"color": INK, "linewidth": 0.9, "linestyle": ":"}  # connects the attempts of a task
 
@@ -80,7 +65,7 @@ def timeline(
 
 def _fill(mark: Mark, hatched: bool = True) -> dict[str, Any]:
     """Return matplotlib's arguments for an area."""
-    colour, _, hatch = _STYLES[mark]
+    colour, _, hatch = STYLES[mark]
     if mark is Mark.ETA:
         return {"facecolor": PAPER, "edgecolor": colour, "hatch": hatch, "linewidth": 0.8}
     return {"facecolor": colour, "edgecolor": PAPER, "hatch": hatch if hatched else "", "linewidth": 0}
@@ -88,7 +73,7 @@ def _fill(mark: Mark, hatched: bool = True) -> dict[str, Any]:
 
 def _marker(mark: Mark, size: float) -> dict[str, Any]:
     """Return matplotlib's arguments for a marker; the size is in points."""
-    colour, marker, _ = _STYLES[mark]
+    colour, marker, _ = STYLES[mark]
     rim = {"markeredgecolor": PAPER, "markeredgewidth": 0.6}
     return {"color": colour, "marker": marker, "markersize": size, "linestyle": "none", **rim}
 
@@ -98,7 +83,7 @@ def _legend(spans: Iterable[Span], areas: bool = False) -> list[Any]:
     used = {span.mark for span in spans}
     return [
         Patch(label=mark, **_fill(mark))
-        if areas or not _STYLES[mark][1]
+        if areas or not STYLES[mark][1]
         else Line2D([], [], label=mark, **_marker(mark, 8))
         for mark in Mark
         if mark in used
@@ -209,7 +194,7 @@ def _draw_row(axes: Any, row: TimelineRow, axis: TimeAxis, size: float) -> None:
         axes.plot([row.begin, row.end], [row.number] * 2, zorder=2, **row.line)
     for number, span in enumerate(row.spans, 1):
         begin, end = axis.x(span.start), axis.x(span.end)
-        has_marker = _STYLES[span.mark][1] != ""
+        has_marker = STYLES[span.mark][1] != ""
         if end > begin:
             fill = _fill(span.mark, hatched=not has_marker)
             bar = axes.add_patch(Rectangle((begin, row.number - 0.28), end - begin, 0.56, zorder=3, **fill))

@@ -26,6 +26,7 @@ ROOMS = {
     "notebooks": (0, "notebooks as files: build, lint, magics, pytest plugin"),
     "testing": (2, "a pytest plugin for your own application, faults"),
     "lab": (0, "Lab, the object that a learner works with"),
+    "serve": (3, "a local App Engine in real time, and its console"),
     "state": (0, "this machine: the progress folder, how a command is called"),
     "cloudtasks": (2, "Cloud Tasks' API over the same queues"),
     "visitor": (1, "a user of a lab: pages, forms, cookies"),
@@ -36,7 +37,7 @@ ROOMS = {
     "records": (2, "immutable facts: request, response, task, attempt"),
 }
 APPENGINE = {
-    "engine": (1, "one App Engine, composed of the parts below"),
+    "app_engine": (1, "one App Engine, composed of the parts below"),
     "dispatcher": (0, "which task runs when, and what happens to it next"),
     "server": (1, "runs one request in virtual time"),
     "user_client": (2, "a user's browser: URLs, forms, cookies"),

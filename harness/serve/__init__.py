@@ -1,0 +1,1 @@
+"""A local App Engine in real time: the task queues of an application on this machine, and their console."""
