@@ -16,6 +16,8 @@ CLASSROOM := .venv/classroom/bin/python
 NEWEST := .venv/newest/bin/python
 PYTEST := -m pytest -n 3 --no-loadscope-reorder --nbval
 TESTS = tests notebooks solutions
+# `make check` runs these, and the targets that begin with it leave them out of their own run.
+CHECKED = tests/test_imports.py tests/test_style.py
 
 # A HOME that is missing or not writable would stop uv, pip and Jupyter alike.
 ifneq ($(shell test -d "$$HOME" && test -w "$$HOME" && echo usable),usable)
@@ -105,14 +107,14 @@ answers: .venv  ## copy your answers from my-course/ into exercises/, which your
 	@$(VENV) -m harness answers
 
 test:  ## run every test: unit, contract, notebooks, exercises, browser
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync check classroom .venv/reveal/.done .venv/axe/.done .venv/node-client/.done
-	$(VENV) $(PYTEST) $(TESTS)
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync check classroom .venv/reveal/.done .venv/axe/.done .venv/node-client/.done .venv/py4web/.done
+	$(VENV) $(PYTEST) $(CHECKED:%=--ignore=%) $(TESTS)
 
 # Each marker is explained in pyproject.toml.
 QUICK = not browser and not notebook and not classroom
 
 quick: check  ## the tests that need no browser, no notebook run and no classroom environment
-	$(VENV) -m pytest -n 2 -m "$(QUICK)" tests
+	$(VENV) -m pytest -n 2 -m "$(QUICK)" $(CHECKED:%=--ignore=%) tests
 
 # Those of pyenv that are not active are not on PATH.
 pythons: .venv/test.done  ## the tests of `make quick`, and all notebooks, on the other supported Pythons of this machine
@@ -132,7 +134,7 @@ pythons: .venv/test.done  ## the tests of `make quick`, and all notebooks, on th
 check: .venv/test.done  ## ruff, mypy --strict, the table of imports
 	$(VENV) -m ruff check .
 	$(VENV) -m mypy
-	$(VENV) -m pytest --quiet tests/test_imports.py tests/test_style.py
+	$(VENV) -m pytest --quiet $(CHECKED)
 
 build: .venv  ## run all notebooks, rebuild exercises/ from solutions/, and INSTRUCTORS.md
 	$(VENV) -m harness build
@@ -158,6 +160,15 @@ NODE_CLIENT = @google-cloud/tasks@6.3.0
 .venv/node-client/.done: .venv/.done
 	@npm install --silent --no-fund --no-audit --prefix .venv/node-client $(NODE_CLIENT) && touch $@ || \
 	echo "@google-cloud/tasks isn't installed, so the tests of Cloud Tasks with Node.js are skipped. The installation needs npm (on Debian: apt-get install nodejs npm) and the network." >&2
+
+# py4web needs other versions of some packages, so it has an environment of its own, which also has Google's client.
+# One test in tests/serve/test_programs.py needs this environment. Without it, the test is skipped.
+PY4WEB = py4web==1.20260805.0
+
+.venv/py4web/.done: .venv/.done
+	@{ test -x .venv/py4web/bin/python || $(VENV) -m venv .venv/py4web; } && \
+	$(VENV) -m uv pip install --quiet --python .venv/py4web/bin/python "$(PY4WEB)" "$$(sed -n 's/^\(appengine-python-standard==[^ ]*\).*/\1/p' requirements.txt)" && touch $@ || \
+	echo "$(PY4WEB) isn't installed, so its test is skipped. The installation needs the network." >&2
 
 # The benchmark compares this emulator of Cloud Tasks with ours. Its own environment has the older packages that it needs.
 RIVAL = gcloud-tasks-emulator==0.6.2
@@ -187,7 +198,7 @@ bench: .venv/test.done .venv/emulator/.done  ## measure against bare web2py
 	$(VENV) -m tests.bench
 
 soak: .venv/test.done .venv/axe/.done  ## the long tests: generated sequences, thousands of tasks
-	HARNESS_SOAK=2000 $(VENV) -m pytest -n 2 tests/appengine/dispatcher/test_soak.py tests/test_many_labs.py tests/appengine/taskqueue/test_stub_comparison.py tests/appengine/taskqueue/test_queue_yaml.py tests/appengine/taskqueue/test_add_bad_input.py tests/classroom/grading/test_forged_replies.py tests/test_any_arguments.py tests/notebooks/test_any_notebook.py tests/cloudtasks/test_same_queues.py tests/browser/test_browser.py tests/browser/test_accessibility.py tests/course/test_mutants.py tests/course/test_generated.py tests/course/test_exercises.py tests/course/test_patterns.py tests/classroom/test_new_exercise.py tests/testing
+	HARNESS_SOAK=2000 $(VENV) -m pytest -n 2 tests/appengine/dispatcher/test_soak.py tests/test_many_labs.py tests/appengine/taskqueue/test_stub_comparison.py tests/appengine/taskqueue/test_queue_yaml.py tests/appengine/taskqueue/test_add_bad_input.py tests/classroom/grading/test_forged_replies.py tests/test_any_arguments.py tests/notebooks/test_any_notebook.py tests/cloudtasks/test_same_queues.py tests/browser/test_browser.py tests/browser/test_accessibility.py tests/course/test_mutants.py tests/course/test_generated.py tests/course/test_exercises.py tests/course/test_patterns.py tests/classroom/test_new_exercise.py tests/testing tests/serve/test_engine.py tests/serve/test_programs.py tests/serve/test_kills_and_rates.py
 
 hub-test: .venv/hub/.done .venv/test.done  ## twenty learners at once on a JupyterHub of this machine (LEARNERS=20)
 	$(VENV) -m tests.hub $(if $(LEARNERS),--learners $(LEARNERS))
@@ -202,7 +213,7 @@ pins: .venv  ## compile the two requirements.txt and environment.yml from pyproj
 	cp .venv/environment.yml environment.yml
 
 # What differs from the pins stands first, so that a failure can be told from its cause.
-newest: classroom .venv/test.done .venv/reveal/.done .venv/axe/.done .venv/node-client/.done  ## test with the newest dependencies that pyproject.toml allows, in .venv/newest (TESTS=... for a part)
+newest: classroom .venv/test.done .venv/reveal/.done .venv/axe/.done .venv/node-client/.done .venv/py4web/.done  ## test with the newest dependencies that pyproject.toml allows, in .venv/newest (TESTS=... for a part)
 	rm -rf .venv/newest
 	$(VENV) -m venv .venv/newest
 	$(VENV) -m uv pip install --quiet --python $(NEWEST) --upgrade --editable ".[test]"

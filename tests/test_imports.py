@@ -34,7 +34,8 @@ ROOMS = {
     "testing": "errors records appengine lab",
     "notebooks": "errors state lab appengine",
     "course": "errors records state appengine lab show notebooks",
-    "classroom": "errors records state appengine cloudtasks lab notebooks course",
+    "serve": "errors records state appengine show cloudtasks",
+    "classroom": "errors records state appengine cloudtasks lab notebooks course serve",
     "__init__": "lab notebooks course",
     "__main__": "classroom",
 }
@@ -53,7 +54,7 @@ APPENGINE = {
     "dispatcher": "clock turns taskqueue",
     "web2py": "wsgi turns",
     "server": "clock time_limit wsgi turns google_certificates taskqueue web2py",
-    "engine": "clock time_limit user_client turns taskqueue dispatcher web2py server",
+    "app_engine": "clock time_limit user_client turns taskqueue dispatcher web2py server",
     "__init__": "",
 }
 HEAVY = {"gluon", "pydal", "google.protobuf", "google.appengine.api.taskqueue", "matplotlib", "numpy", "time_machine"}

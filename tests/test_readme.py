@@ -23,7 +23,7 @@ from tests.support.labs import shell
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 NAMES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
-NAMES += [f"notebooks/{name}.md" for name in ("CLOUD_TASKS", "GRADING", "RUNNING")]
+NAMES += [f"notebooks/{name}.md" for name in ("CLOUD_TASKS", "GRADING", "RUNNING", "SERVE")]
 PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 TARGET = re.compile(r"(?:^|`)make ([.a-z-]+)\b", re.MULTILINE)
 TARGETS = [(name, target) for name, text in PAGES.items() for target in dict.fromkeys(TARGET.findall(text))]

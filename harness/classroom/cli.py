@@ -14,7 +14,7 @@ _LEARNERS = ("lab", "watch", "check", "progress", "hint", "solution", "reset", "
 _COURSE = ("doctor", "export", "build", "lint", "exercise", "slides", "instructors", "nbgrader")
 # Each command with the module of harness.classroom that defines it, in the order of the help page: learners' first.
 COMMANDS = dict.fromkeys(_LEARNERS, "learner_commands") | dict.fromkeys(_COURSE, "course_commands")
-COMMANDS["cloud-tasks"] = "server_commands"
+COMMANDS |= dict.fromkeys(("serve", "run", "cloud-tasks"), "server_commands")
 
 
 class Commands(click.Group):

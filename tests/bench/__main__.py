@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.bench.measure import Row
 
-GROUPS = ("start", "folder", "dispatch", "queue", "cloud", "rivals", "checks")
+GROUPS = ("start", "folder", "dispatch", "queue", "cloud", "rivals", "serve", "checks")
 FOLDER = Path(__file__).parents[2] / "build" / "bench"
 
 
