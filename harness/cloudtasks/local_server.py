@@ -3,14 +3,13 @@
 from collections.abc import Callable
 
 from harness.appengine.clock import RealClock
-from harness.appengine.dispatcher import HttpSender, RealTimeDispatcher
+from harness.appengine.dispatcher import HttpSender, RealTimeDispatcher, describe_attempt
 from harness.appengine.taskqueue import TaskQueueService, parse_queue_yaml
 from harness.cloudtasks.grpc_server import ADDRESS, GrpcServer
 from harness.cloudtasks.names import LOCATION, PROJECT, ProjectLocation
 from harness.cloudtasks.rest_server import CERTIFICATES, RestServer
 from harness.cloudtasks.servicer import CloudTasks
 from harness.errors import HarnessError
-from harness.records import Attempt, Outcome
 
 TARGET = "http://127.0.0.1:8080"  # App Engine's servers listen on 8080
 _INTRODUCTION = """\
@@ -107,16 +106,3 @@ class LocalServer:
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-
-def describe_attempt(attempt: Attempt) -> str:
-    """Return the line of a log: "09:00:00 default/task1 POST /worker: status 500, 12 ms; runs again in 0.1 s"."""
-    task, response = attempt.task, attempt.response
-    result = (
-        f"status {response.status}" if response.status else response.hint or f"no response in {response.elapsed:g} s"
-    )
-    line = f"{attempt.started:%H:%M:%S} {task.queue}/{task.name} {task.method} {task.url}: {result}"
-    if attempt.outcome is Outcome.RETRY and attempt.next_eta is not None:
-        wait = (attempt.next_eta - attempt.started).total_seconds() - response.elapsed
-        return f"{line}; runs again in {wait:.1f} s"
-    return f"{line}; {attempt.outcome}"

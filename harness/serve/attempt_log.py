@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from harness.appengine.dispatcher import InFlight
+from harness.appengine.dispatcher import InFlight, describe_attempt
 from harness.errors import quantity
 from harness.records import Attempt, Headers, Outcome
 
@@ -165,8 +165,6 @@ class AttemptLines:
                 status = f"status {attempt.status}" if attempt.status else "no response"
                 self._others[f"{attempt.task.queue}: {status}"] += 1
         if is_shown:
-            from harness.cloudtasks.local_server import describe_attempt  # slow, because it imports gRPC
-
             self._say(describe_attempt(attempt))
 
     def flush(self) -> None:

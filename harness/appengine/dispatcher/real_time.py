@@ -13,7 +13,7 @@ from harness.appengine.dispatcher.dispatcher import Dispatcher, Send
 from harness.appengine.dispatcher.in_flight import InFlight
 from harness.appengine.dispatcher.push_queues import PushQueue, TokenBucket, instant
 from harness.appengine.taskqueue import Queue, TaskQueueService
-from harness.records import Attempt, Request, Response
+from harness.records import Attempt, Outcome, Request, Response
 
 _MOST_RUNNING = 200  # attempts, each of which has a thread
 _LONGEST_WAIT = 1.0  # seconds until the loop looks at the clock again, because someone may set the machine's clock
@@ -172,12 +172,12 @@ class RealTimeDispatcher(Dispatcher):
     def _deliver(self, in_flight: InFlight, request: Request, began: float) -> Attempt | None:
         """Send a request, settle its task, and return the attempt, or None if the dispatcher has stopped."""
         response = self._answer(in_flight, request)
-        elapsed = (time.monotonic() - began) * self._speed
-        response = replace(response, started=to_datetime(in_flight.start), elapsed=elapsed, request=in_flight.request)
+        response = replace(response, started=to_datetime(in_flight.start), request=in_flight.request)
         with self.changing():
             if self._stopped:
                 return None
-            in_flight.answer(response)
+            elapsed = (time.monotonic() - began) * self._speed
+            in_flight.answer(replace(response, elapsed=elapsed))
             in_flight.end = instant(self._clock.timestamp)  # the clock may have been set since the start
             attempt = in_flight.to_attempt(self._settle(in_flight))
             self._running -= 1
@@ -197,3 +197,16 @@ def _move_back(queue: Queue, before: float, seconds: float) -> None:
     for task in queue.waiting():
         if task.eta <= before or (is_push and task.retries):
             queue.put_back(task, task.eta - seconds)
+
+
+def describe_attempt(attempt: Attempt) -> str:
+    """Return the line of a log: "09:00:00 default/task1 POST /worker: status 500; runs again in 0.1 s"."""
+    task, response = attempt.task, attempt.response
+    result = (
+        f"status {response.status}" if response.status else response.hint or f"no response in {response.elapsed:g} s"
+    )
+    line = f"{attempt.started:%H:%M:%S} {task.queue}/{task.name} {task.method} {task.url}: {result}"
+    if attempt.outcome is Outcome.RETRY and attempt.next_eta is not None:
+        wait = (attempt.next_eta - attempt.started).total_seconds() - response.elapsed
+        return f"{line}; runs again in {wait:.1f} s"
+    return f"{line}; {attempt.outcome}"
