@@ -1,5 +1,6 @@
 """The console: what its server sends, what it changes, and what it refuses."""
 
+import asyncio
 import json
 import re
 import threading
@@ -10,6 +11,7 @@ from http.client import HTTPConnection
 from importlib.resources import files
 
 import pytest
+from tornado.iostream import StreamClosedError
 
 from harness.errors import HarnessError
 from harness.serve.console import console as module
@@ -281,6 +283,23 @@ def test_an_idle_page_reads_nothing_and_nothing_waits_after_it_is_closed(engine,
     deadline = time.monotonic() + SECONDS
     while looks.acquire(timeout=1):
         assert time.monotonic() < deadline, "the engine is still asked"
+
+
+def test_a_page_that_is_closed_while_it_is_written_to_does_not_stop_the_console(console, monkeypatch):
+    asked = threading.Event()
+
+    def flush(handler, **options):
+        asked.set()
+        future = asyncio.get_running_loop().create_future()
+        future.set_exception(StreamClosedError())
+        future.exception()  # or the loop reports that nobody has looked at it
+        return future
+
+    monkeypatch.setattr(module._Events, "flush", flush)
+    with closing(HTTPConnection("127.0.0.1", console.port, timeout=SECONDS)) as connection:
+        connection.request("GET", "/events")
+        assert asked.wait(SECONDS)
+        assert send(console, "GET", "/")[0] == 200
 
 
 def test_a_port_in_use_names_the_option(console):

@@ -15,7 +15,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from importlib.resources import files
 from string import Template
@@ -341,9 +341,11 @@ class _Events(_Handler):
                 event = json.dumps(self.feed.event(sent, version)) if self.feed.version != version else ""
                 version = self.feed.version
                 self.write(f"data: {event}\n\n" if event else ": the connection is alive\n\n")
-                with suppress(StreamClosedError):
+                try:
                     await self.flush()
-                    await self.feed.wait_for(version)
+                except StreamClosedError:  # before `on_connection_close` is called, for which the loop must be free
+                    return
+                await self.feed.wait_for(version)
 
     def on_connection_close(self) -> None:
         """End the stream, because the page is closed or the console stops."""
