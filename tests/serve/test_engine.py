@@ -419,7 +419,7 @@ def test_a_clock_that_goes_back_between_two_readings_keeps_no_processor_busy(mon
         for _ in range(50):
             live.add(queue="fast")
         assert len([live.next_attempt() for _ in range(50)]) == 50
-    assert (len(rounds) < 1000, errors) == (True, [])
+    assert (len(rounds) < 20_000, errors) == (True, [])  # a loop that only spins makes far more rounds
 
 
 @pytest.mark.row("T66")
