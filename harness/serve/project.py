@@ -118,7 +118,7 @@ def find_project(folder: Path, web2py: Path | None = None) -> Project:
         web2py: the web2py tree to use, instead of the folder's own or the installed one.
 
     Raises:
-        AppFolderError: the folder is none of these, or can't be read.
+        AppFolderError: the folder isn't one of these, or it can't be read.
         AppYamlError: app.yaml has a mistake.
         NameRefusedError: web2py doesn't accept the name of the folder.
     """
@@ -150,7 +150,7 @@ def project_state(root: Path) -> Path:
         folder = state_folder()
     except ProgressError:
         raise HarnessError(
-            "there is no home folder for the state of the queues; pass --state FILE or --fresh"
+            "the state of the queues needs a home folder, and there is none; pass --state FILE or --fresh"
         ) from None
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", root.name)[:40] or "root"
     digest = hashlib.sha256(str(root).encode("utf-8", "surrogateescape")).hexdigest()[:10]

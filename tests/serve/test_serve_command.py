@@ -34,7 +34,7 @@ def add():
     taskqueue.add(url=URL(request.args(0)), params=dict(a="b"), queue_name=request.args(1) or "default")
     return "added"
 
-def work():
+def print_values():
     env = request.env
     print("worked for %s on %s with %s" % (env.http_x_appengine_queuename, env.http_host, request.vars.a))
 
@@ -173,7 +173,7 @@ def test_an_application_runs_with_its_tasks_until_serve_stops_and_after_its_next
     os.mkfifo(app / "private" / "go")
     one = terminal("serve", str(app))
     host = f"127.0.0.1:{one.port}"
-    assert one.get("/my_app/default/add/work") == "added"
+    assert one.get("/my_app/default/add/print_values") == "added"
     assert one.wait_for("worked for") == f"worked for default on {host} with b"
     one.get("/my_app/default/add/fail")
     assert one.wait_for("File").strip()
@@ -190,7 +190,7 @@ def test_an_application_runs_with_its_tasks_until_serve_stops_and_after_its_next
     one.wait_for("queue.yaml, line 3: rate: 'x' is not a rate")
     (app / "queue.yaml").write_text("queue:\n- name: mail\n  rate: 5/s\n")
     one.wait_for("queue.yaml has changed, and the queues use it")
-    one.get("/my_app/default/add/work/mail")
+    one.get("/my_app/default/add/print_values/mail")
     assert one.wait_for("worked for") == f"worked for mail on {host} with b"
 
     one.get("/my_app/default/add/block/mail")
