@@ -27,13 +27,17 @@ def state(tmp_path: Path) -> Path:
 
 @contextmanager
 def learning(state: Path, count: int = 1) -> Iterator[list[Kernel]]:
-    """Start kernels of one learner, each with a lab; they share a folder for temporary files."""
+    """Start kernels of one learner, each with a lab; they share a folder for temporary files.
+
+    Unlike the kernels of other tests, they have a debugger.
+    """
     temporary = state.parent / "tmp"
     temporary.mkdir()
-    environment = {**os.environ, VARIABLE: str(state), "TMPDIR": str(temporary)}
+    environment = {**os.environ, VARIABLE: str(state), "TMPDIR": str(temporary), "PYTHONPATH": ""}
     with ExitStack() as stack:
         kernels = [stack.enter_context(kernel(state.parent, **environment)) for _ in range(count)]
         for each in kernels:
+            assert each.run("import sys\nprint('pydevd' in sys.modules)") == "True\n"
             assert "Error" not in each.run(BEGIN)
         yield kernels
     sweep(temporary)  # as the next lab does, because a killed kernel leaves its folder
