@@ -34,7 +34,7 @@ class Choice:
 class Choices(StateFile[Choice]):
     """The choices of all sessions, by prediction."""
 
-    name, section, version = "predictions", "predictions", 1
+    name, section, version, oldest = "predictions", "predictions", 1, 1
 
     @classmethod
     def entry(cls, fields: dict[str, object]) -> Choice:

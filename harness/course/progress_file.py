@@ -17,18 +17,22 @@ class Entry:
         date: when that happened first, in UTC ("2026-05-01T09:00:00Z"), or None.
         checks: how many checks found an attempt, right or wrong.
         hints: how many hints were shown.
+        shown: whether the solution was shown before the exercise was solved. It is None if an earlier version of the
+            course wrote the entry, because that version didn't record it.
     """
 
     solved: bool = False
     date: str | None = None
     checks: int = 0
     hints: int = 0
+    shown: bool | None = False
 
     def __add__(self, other: Entry) -> Entry:
         """Return the sum of two sessions: the earlier date, and the sums of checks and hints."""
         dates = [date for date in (self.date, other.date) if date is not None]
         checks, hints = self.checks + other.checks, self.hints + other.hints
-        return Entry(self.solved or other.solved, min(dates, default=None), checks, hints)
+        shown = max(self.shown, other.shown, key=(False, None, True).index)
+        return Entry(self.solved or other.solved, min(dates, default=None), checks, hints, shown)
 
     def as_json(self) -> dict[str, object]:
         """Return the fields as JSON."""
@@ -41,7 +45,7 @@ Entries = dict[str, Entry]
 class Progress(StateFile[Entry]):
     """The progress of all sessions (kernels and commands), by exercise."""
 
-    name, section, version = "progress", "exercises", 2
+    name, section, version, oldest = "progress", "exercises", 3, 2
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,16 +54,17 @@ class Progress(StateFile[Entry]):
     @classmethod
     def entry(cls, fields: dict[str, object]) -> Entry:
         """Return the entry with these fields, or raise TypeError."""
-        entry = Entry(**fields)  # type: ignore[arg-type]
-        right = type(entry.solved) is bool and (entry.date is None or isinstance(entry.date, str))
+        entry = Entry(**{"shown": None, **fields})  # type: ignore[arg-type]
+        right = type(entry.solved) is bool and (entry.shown is None or type(entry.shown) is bool)
+        right = right and (entry.date is None or isinstance(entry.date, str))
         if not right or not all(type(each) is int and each >= 0 for each in (entry.checks, entry.hints)):
             raise TypeError("an exercise has a field of the wrong type")
         return entry
 
     @staticmethod
     def kept(entry: Entry) -> Entry | None:
-        """Return an entry of a solved exercise without its counts, so that they aren't added twice."""
-        return replace(entry, checks=0, hints=0) if entry.solved else None
+        """Return an entry without its counts, so that they aren't added twice, or None if nothing else is in it."""
+        return replace(entry, checks=0, hints=0) if entry.solved or entry.shown else None
 
 
 _session = Progress()
@@ -92,6 +97,11 @@ def mark_solved(number: str) -> None:
 def count_check(number: str) -> None:
     """Record a check that found an exercise attempted and not solved."""
     _session.add(number, Entry(checks=1))
+
+
+def mark_shown(number: str) -> None:
+    """Record that the solution of an exercise was shown before the exercise was solved."""
+    _session.add(number, Entry(shown=True))
 
 
 def next_hint(number: str, count: int, *, go_on: bool = False, counted: bool = True) -> int:

@@ -123,6 +123,7 @@ class StateFile(ABC, Generic[E]):
     name: ClassVar[str]  # of the file, without its suffix
     section: ClassVar[str]  # the key of the entries in the file
     version: ClassVar[int]
+    oldest: ClassVar[int]  # the earliest version that can still be read
 
     def __init__(self) -> None:
         self._added: dict[str, E] = {}  # not in the file yet, or kept in case the file is lost
@@ -168,7 +169,7 @@ class StateFile(ABC, Generic[E]):
         version, section = raw.get("version"), raw.get(cls.section)
         if isinstance(version, int) and version > cls.version:
             raise NewerFile(f"version {version}")
-        if version != cls.version or not isinstance(section, dict):
+        if not isinstance(version, int) or version < cls.oldest or not isinstance(section, dict):
             raise BrokenFile(f"it isn't version {cls.version}, or it has no {cls.section}")
         return {name: cls._entry(name, fields) for name, fields in section.items()}
 

@@ -32,6 +32,7 @@ BROKEN = {
     "true checks": '{"version": 2, "exercises": {"1.1": {"checks": true}}}',
     "solved 1": '{"version": 2, "exercises": {"1.1": {"solved": 1}}}',
     "date 1": '{"version": 2, "exercises": {"1.1": {"solved": true, "date": 1}}}',
+    "shown 1": '{"version": 3, "exercises": {"1.1": {"solved": true, "shown": 1}}}',
 }
 
 
@@ -69,6 +70,29 @@ def test_what_two_sessions_did_adds_up_and_the_first_date_counts():
         "1.2": Entry(checks=1),
         "1.3": Entry(hints=2),
     }
+
+
+def test_that_a_solution_was_shown_outlives_what_other_sessions_know():
+    shown, unknown, hidden = (Entry(shown=each) for each in (True, None, False))
+    for other in (unknown, hidden):
+        assert shown + other == other + shown == shown
+    assert unknown + hidden == hidden + unknown == unknown
+
+
+def test_version_2_did_not_record_that_a_solution_was_shown(folder):
+    write(folder, '{"version": 2, "exercises": {"1.1": {"solved": true, "date": null, "checks": 1, "hints": 0}}}')
+    assert progress_file.saved_entries() == {"1.1": Entry(True, None, 1, shown=None)}
+    progress_file.mark_shown("1.2")
+    assert saved(folder) == {"1.1": Entry(True, None, 1, shown=None), "1.2": Entry(shown=True)}
+    assert '"version": 3' in (folder / "progress.json").read_text(encoding="utf-8")
+    assert not list(folder.glob("*broken*"))
+
+
+def test_that_a_solution_was_shown_outlives_the_file(folder):
+    progress_file.mark_shown("1.1")
+    (folder / "progress.json").unlink()
+    progress_file.mark_solved("1.1")
+    assert saved(folder)["1.1"].shown is True
 
 
 def test_what_is_written_is_read_again():
@@ -147,14 +171,14 @@ def test_a_session_puts_what_it_solved_into_the_file_that_follows_a_broken_one(f
 
 
 def test_a_file_of_a_newer_course_stays_as_it_is_and_the_session_goes_on(folder, capsys):
-    newer = '{"version": 3, "exercises": {"1.1": {"stars": 5}}}'
+    newer = '{"version": 4, "exercises": {"1.1": {"stars": 5}}}'
     path = write(folder, newer)
     progress_file.mark_solved("1.2")
     progress_file.count_check("1.3")
     assert progress_file.solved() == {"1.2"}
     assert path.read_text(encoding="utf-8") == newer
     told = " ".join(capsys.readouterr().err.split())
-    problem = "was written by a newer version of the course (version 3; this one reads 2) and stays unchanged."
+    problem = "was written by a newer version of the course (version 4; this one reads 3) and stays unchanged."
     assert told.count(problem) == 1
     with pytest.raises(ProgressError, match="newer version of the course"):
         progress_file.saved_entries()
