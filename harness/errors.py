@@ -96,7 +96,7 @@ class BadRequestError(HarnessError, ValueError):
 
 
 class BadValueError(HarnessError, ValueError):
-    """A duration, a probability or a count is invalid."""
+    """A duration, a probability, a count or a name is invalid."""
 
 
 class Web2pyNotFoundError(HarnessError):

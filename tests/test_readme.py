@@ -114,7 +114,7 @@ def test_each_command_for_a_terminal_runs_as_it_is_printed(tmp_path: Path) -> No
     (tmp_path / ".venv").symlink_to(sys.prefix)
     own = {"PATH": os.defpath, "HOME": str(tmp_path), VARIABLE: str(tmp_path / "state")}
     done = dict(zip(names, [shell(command, tmp_path, **own) for command in commands], strict=True))
-    assert names == ["check", "progress", "hint", "solution", "reset", "doctor", "export"]
+    assert names == ["check", "progress", "hint", "solution", "reset", "doctor", "export", "certificate"]
     assert [name for name, run in done.items() if name != "doctor" and run.returncode] == []
     assert " a task " in done["doctor"].stdout
 

@@ -1,9 +1,10 @@
-"""The commands that build and check the course, and those that help instructors and graders."""
+"""The commands that build and check the course, those that report on a learner's work, and those for instructors."""
 
 import json
 import shutil
 import sys
 from dataclasses import replace
+from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ import click
 
 from harness.course import progress_file
 from harness.course.catalogue import Exercise, exercises, small_exercises
+from harness.course.certificates.certificate import read_name
 from harness.course.progress_file import Entry
 from harness.course.workspace import find_course
-from harness.errors import CourseError, ProgressError
+from harness.errors import BadValueError, CourseError, ProgressError
 
 SCHEMA = "taskqueue-course/progress"  # of an export
 _REVEAL = Path(".venv", "reveal", "sphinx_revealjs", "_static", "revealjs")
@@ -160,6 +162,38 @@ def export(output: Path | None) -> int:
         _write_export(output, text)
         click.echo(f"{report['solved']} of {report['of']} exercises solved; written to {output}")
     return 0
+
+
+def _name(value: str) -> str:
+    """Return a name that a certificate can show, or report a wrong command line."""
+    try:
+        return read_name(value)
+    except BadValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@click.command()
+@click.option("--name", type=_name, metavar="NAME", help="Your name, as the certificate shows it.")
+def certificate(name: str | None) -> None:
+    """Make a certificate of what you have solved, as SVG and PDF.
+
+    It lists the exercises that you solved without looking at the solution, those that you solved after looking, and
+    those that are open. Without --name, the command asks for your name. The files are written into my-course/ or else
+    into the current folder, and nothing is sent. If they exist, the previous files are kept in the folder backups/.
+    """
+    from harness.course.certificates.certificate_files import save
+
+    click.echo(save(name or _ask_name(), datetime.now()).text)
+
+
+def _ask_name() -> str:
+    from harness.classroom.learner_commands import program
+
+    try:
+        return str(click.prompt("Your name, as the certificate shows it", value_proc=_name))
+    except click.Abort:
+        click.echo(f"\nNothing was written. In a script: {program().line('certificate --name NAME')}")
+        raise
 
 
 def progress_report() -> dict[str, Any]:

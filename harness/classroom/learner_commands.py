@@ -295,7 +295,8 @@ def progress() -> None:
     solved = progress_file.solved()
     following = next_exercise(solved)
     console().print(progress_table(solved))
-    click.echo(f"\nNext: {following.number} {following.title}" if following else "\nAll exercises are solved.")
+    done = f"All exercises are solved. To make your certificate: {program().line('certificate')}"
+    click.echo(f"\nNext: {following.number} {following.title}" if following else f"\n{done}")
 
 
 @click.command()

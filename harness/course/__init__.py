@@ -1,5 +1,5 @@
-"""The exercises of the course: `check`, `hint`, `solution`, `progress`, `predict`."""
+"""The exercises of the course: `check`, `hint`, `solution`, `progress`, `predict`, `certificate`."""
 
-from harness.course.api import check, hint, predict, progress, solution
+from harness.course.api import certificate, check, hint, predict, progress, solution
 
-__all__ = ["check", "hint", "predict", "progress", "solution"]
+__all__ = ["certificate", "check", "hint", "predict", "progress", "solution"]

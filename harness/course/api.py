@@ -1,14 +1,16 @@
-"""The functions that a learner calls: `check`, `hint`, `solution`, `progress`, `predict`.
+"""The functions that a learner calls: `check`, `hint`, `solution`, `progress`, `predict`, `certificate`.
 
-In an open notebook, the first four show cards in HTML. Everywhere else they print text, and a failed check raises.
+In an open notebook, they show cards or tables in HTML. Everywhere else they print text, and a failed check raises.
 """
 
 from collections import deque
+from datetime import datetime
 from pathlib import Path
 
 from harness.appengine.written_files import files_written
 from harness.course import predictions, progress_file
 from harness.course.cards import (
+    certificate_card,
     hint_card,
     next_exercise,
     next_step,
@@ -161,15 +163,15 @@ def solution(number: str = "", give_up: bool = False) -> None:
 
     Args:
         number: the exercise ("1.1").
-        give_up: show it even if the exercise isn't solved.
+        give_up: show it even if the exercise isn't solved. A certificate then lists the exercise separately.
 
     Raises:
         CourseError: the exercise doesn't exist; or no notebook is open, the exercise isn't solved, and `give_up` is
             false. In an open notebook, a card explains the latter.
     """
-    notebook = notebook_path()
+    exercise, notebook = find_exercise(number, "solution"), notebook_path()
     try:
-        text = solution_text(number, give_up)
+        text = solution_text(number, give_up, counted=counts(notebook, exercise))
     except UnsolvedError as error:
         if notebook is None:
             raise
@@ -178,19 +180,28 @@ def solution(number: str = "", give_up: bool = False) -> None:
     if notebook is None:
         print(text, end="")
     else:
-        _display(solution_card(find_exercise(number)), text)
+        _display(solution_card(exercise), text)
 
 
-def solution_text(number: str, give_up: bool) -> str:
-    """Return the text that `solution` prints; see there."""
+def solution_text(number: str, give_up: bool, *, counted: bool = True) -> str:
+    """Return the text that `solution` prints; see there.
+
+    Args:
+        number: the exercise ("1.1").
+        give_up: return it even if the exercise isn't solved.
+        counted: record in the learner's progress that the solution was shown before the exercise was solved.
+    """
     exercise = find_exercise(number, "solution")
-    if not give_up and number not in progress_file.solved():
+    is_solved = number in progress_file.solved()
+    if not give_up and not is_solved:
         raise UnsolvedError(
             f'{number} is not solved yet. Try hint("{number}"), or show the solution anyway: '
             f'solution("{number}", give_up=True)'
         )
     sources = solution_cells(exercise).values()
     cells = "".join(f"{source.partition(chr(10))[0]}{body(source)}\n" for source in sources)
+    if counted and not is_solved:
+        progress_file.mark_shown(number)
     return cells + (f"{wrap(f'Why: {exercise.explains}')}\n" if exercise.explains else "")
 
 
@@ -235,6 +246,29 @@ def predict(name: str = "", choice: str | None = None, *, reveal: bool = False) 
         print(wrap(f"You chose {letter}: {options[letter]} The next cell shows whether that is right."))
     else:
         raise CourseError(f"prediction {name} has no option {quoted(choice)}; choose one of {', '.join(options)}")
+
+
+def certificate(name: str = "") -> None:
+    """Make a certificate of the exercises that the learner has solved, and show it and where its files are.
+
+    The files are certificate.svg and certificate.pdf, in my-course/ or else in the current folder. Nothing is sent. If
+    the files exist, the previous ones are kept in the folder backups/ beside them.
+
+    Args:
+        name: the learner's name, as the certificate shows it.
+
+    Raises:
+        BadValueError: the name has no letters, is longer than 100 characters, or contains an unprintable character.
+        CourseError: no exercise is solved yet.
+        ProgressError: the progress can't be read, or a file can't be written.
+    """
+    from harness.course.certificates.certificate_files import save  # late, because `import harness` must be fast
+
+    saved = save(name, datetime.now())
+    if notebook_path() is None:
+        print(saved.text)
+    else:
+        _display(certificate_card(saved.svg, saved.certificate.text, saved.lines), saved.text)
 
 
 def _learners_files(exercise: Exercise) -> dict[str, str]:

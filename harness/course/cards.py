@@ -1,4 +1,4 @@
-"""The HTML cards that `check`, `hint` and `solution` show in an open notebook.
+"""The HTML cards that `check`, `hint`, `solution` and `certificate` show in an open notebook.
 
 JupyterLab's sanitizer keeps only simple inline styles in a notebook that isn't trusted. So a card has few styles. Its
 text has the colour of the theme, its mark has a background of its own, and a card without its styles can still be read.
@@ -7,6 +7,8 @@ text has the colour of the theme, its mark has a background of its own, and a ca
 from __future__ import annotations
 
 import re
+from base64 import b64encode
+from collections.abc import Iterable
 from html import escape
 from itertools import groupby
 from pathlib import Path
@@ -71,6 +73,20 @@ def solution_card(exercise: Exercise) -> str:
     ]
     why = _paragraph(f"<strong>Why:</strong> {_prose(exercise.explains)}") if exercise.explains else ""
     return _card(*_HELP, f"{exercise.number} {exercise.title}: a solution", "", *cells, why)
+
+
+def certificate_card(svg: str, alt: str, lines: Iterable[str]) -> str:
+    """Return a certificate as HTML.
+
+    Args:
+        svg: its page.
+        alt: the text of the page.
+        lines: what happened to its files.
+    """
+    data = b64encode(svg.encode()).decode()
+    style = "max-width:100%;width:40em;border:1px solid #888888"
+    image = f'<img alt="{escape(alt)}" style="{style}" src="data:image/svg+xml;base64,{data}">'
+    return image + "".join(map(_paragraph, map(escape, lines)))
 
 
 def next_step(notebook: Path, solved: frozenset[str], after: Exercise | None = None) -> str:

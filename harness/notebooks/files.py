@@ -16,7 +16,7 @@ Cell = Any
 
 FOLDERS = ("notebooks", "solutions", "exercises")
 PAGES = "notebooks/pages"  # notebooks that aren't lessons: no slides, no exercises, and no copies for learners
-BACKUPS = "backups"  # a folder in exercises/, so that JupyterLab's file browser shows it beside the notebooks
+BACKUPS = "backups"  # a folder beside the notebooks, so that JupyterLab's file browser shows it
 LARGEST = 50_000_000  # bytes; JupyterLab itself can hardly open larger notebooks
 _LONGEST = 200  # characters of a reason why a notebook isn't valid
 CONFLICT = re.compile(r"^(?:<{7}|>{7})(?: |$)", re.MULTILINE)
@@ -266,7 +266,7 @@ def write(path: Path, content: str | bytes) -> None:
 
 
 def back_up(path: Path, now: datetime) -> Path:
-    """Copy a notebook, byte for byte, into the folder of backups. The local time `now` is part of the copy's name.
+    """Copy a file, byte for byte, into backups/ beside it. The local time `now` is part of the copy's name.
 
     Returns:
         The copy's path. An existing copy isn't overwritten.
@@ -280,7 +280,7 @@ def back_up(path: Path, now: datetime) -> Path:
         folder.mkdir(exist_ok=True)
         stem = f"{path.stem}.{now:%Y-%m-%d-%H%M%S}"
         for number in count(1):
-            copy = folder / f"{stem}{f'-{number}' if number > 1 else ''}.ipynb"
+            copy = folder / f"{stem}{f'-{number}' if number > 1 else ''}{path.suffix}"
             with suppress(FileExistsError), copy.open("xb") as file:
                 _write_all(file, data, copy)
                 return copy

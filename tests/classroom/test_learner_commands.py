@@ -1,6 +1,7 @@
 """The output of the commands for learners, their effect on the progress, and their exit status."""
 
 import ast
+import io
 import os
 import re
 import subprocess
@@ -282,6 +283,53 @@ def test_a_verdict_is_broken_anew_for_a_narrow_window() -> None:
         "                 first, without its\n                 keyword, and so it is\n                 the payload."
     )
     assert refit(text, 100) == text
+
+
+def test_a_certificate_is_written_and_a_second_one_keeps_the_first(desk: Desk, capsys: Said, solved: set[str]) -> None:
+    assert main(["solution", "1.2", "--give-up"]) == 0
+    solved.update(["1.1", "1.2"])
+    capsys.readouterr()
+    assert main(["certificate", "--name", "Ada Lovelace"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert out.startswith("Certificate of progress so far: Ada Lovelace has so far solved 2 of the ")
+    assert ": 1 without looking at the solution, 1 after looking at the solution. " in out
+    assert out.endswith(" wrote certificate.svg wrote certificate.pdf")
+    assert main(["certificate", "--name", "Ada King"]) == 0
+    out = capsys.readouterr().out
+    names = sorted(path.name for path in (desk.folder / "backups").iterdir())
+    assert [name.rpartition(".")[2] for name in names] == ["pdf", "svg"]
+    assert all(f"the previous file is now backups/{name}\n" in out for name in names)
+
+
+def test_a_certificate_asks_for_a_name_until_it_can_be_used(
+    desk: Desk, capsys: Said, solved: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    solved.add("1.1")
+    monkeypatch.setattr("sys.stdin", io.StringIO("123\nAda Lovelace\n"))
+    assert main(["certificate"]) == 0
+    said = capsys.readouterr()
+    assert "the name must have at least one letter, and '123' has none" in said.out + said.err
+    assert "Ada Lovelace has so far solved" in said.out
+
+
+def test_a_certificate_without_a_name_is_not_made(
+    desk: Desk, capsys: Said, solved: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["certificate", "--name", "Ada"]) == 1
+    assert "none is solved yet" in capsys.readouterr().err
+    solved.add("1.1")
+    assert main(["certificate", "--name", ""]) == 2
+    assert "the name must have at least one letter" in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert main(["certificate"]) == 130
+    assert capsys.readouterr().out.endswith(" certificate --name NAME\n")
+    assert not list(desk.folder.glob("certificate.*"))
+
+
+def test_progress_names_the_certificate_when_all_is_solved(capsys: Said, solved: set[str]) -> None:
+    solved.update(each.number for each in exercises())
+    assert main(["progress"]) == 0
+    assert capsys.readouterr().out.endswith(" certificate\n")
 
 
 def test_texts_of_the_course_contain_no_calls() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.course import progress_file
 from harness.course.catalogue import Exercise, exercise_file, exercise_notebook, find_exercise, solution_cells
+from harness.course.progress_file import Entry
 from harness.course.trial import check_answer
 from harness.course.verdict import Verdict, not_attempted
 from harness.course.workspace import Answer
@@ -79,15 +80,20 @@ class Desk:
 
 def remember_nothing(monkeypatch: Any) -> set[str]:
     """Replace the progress file with an empty one in memory for one test, and return its set of solved exercises."""
-    solved, hints, checked = set[str](), dict[str, int](), list[str]()
+    solved, shown, hints, checked = set[str](), set[str](), dict[str, int](), list[str]()
 
     def next_hint(number: str, count: int, *, go_on: bool = False, counted: bool = True) -> int:
         step = min(hints.get(number, 0), count - 1)
         hints[number] = step + 1
         return step
 
+    def saved_entries() -> dict[str, Entry]:
+        return {number: Entry(number in solved, shown=number in shown) for number in solved | shown}
+
     monkeypatch.setattr(progress_file, "solved", lambda: frozenset(solved))
+    monkeypatch.setattr(progress_file, "saved_entries", saved_entries)
     monkeypatch.setattr(progress_file, "mark_solved", solved.add)
+    monkeypatch.setattr(progress_file, "mark_shown", shown.add)
     monkeypatch.setattr(progress_file, "count_check", checked.append)
     monkeypatch.setattr(progress_file, "next_hint", next_hint)
     return solved

@@ -1,0 +1,1 @@
+"""The certificate: what it states, its page, and its files."""
