@@ -260,6 +260,7 @@ def certificate(name: str = "") -> None:
     Raises:
         BadValueError: the name has no letters, is longer than 100 characters, or contains an unprintable character.
         CourseError: no exercise is solved yet.
+        NotebookError: an existing file can't be backed up. It is unchanged.
         ProgressError: the progress can't be read, or a file can't be written.
     """
     from harness.course.certificates.certificate_files import save  # late, because `import harness` must be fast
