@@ -225,20 +225,23 @@ def predict(name: str = "", choice: str | None = None, *, reveal: bool = False) 
     question and the answer are printed.
 
     Args:
-        name: the prediction ("1.a").
+        name: the prediction ("1.a"), or the question of a recap ("3.r1").
         choice: the letter of an option, in either case. Without it, the question is shown.
-        reveal: show the right option and the reason for it.
+        reveal: show the right option and the reason for it. In a recap, also show what is wrong with the other ones.
 
     Raises:
         CourseError: the prediction doesn't exist, or it doesn't have that option.
     """
     prediction = find_prediction(name, "predict")
-    options = prediction.options
+    options, notebook = prediction.options, notebook_path()
     if choice is None or reveal:
-        if notebook_path() is not None:
+        if notebook is not None:
             from harness.course import prediction_card  # imported late, because `import harness` must be fast
 
-            (prediction_card.show_answer if reveal else prediction_card.show_question)(name)
+            if reveal:
+                prediction_card.show_answer(name, notebook)
+            else:
+                prediction_card.show_question(name)
         else:
             print((predictions.answer_text if reveal else predictions.question_text)(name, prediction))
     elif isinstance(choice, str) and (letter := choice.strip().upper()) in options:

@@ -100,7 +100,7 @@ def next_step(notebook: Path, solved: frozenset[str], after: Exercise | None = N
     found = next_exercise(solved, after)
     if found is None:
         return _paragraph("All exercises of the course are solved.")
-    return _paragraph(f"Next exercise: {_linked(exercise_link(notebook, found), f'{found.number} {found.title}')}")
+    return _paragraph(f"Next exercise: {linked(exercise_link(notebook, found), f'{found.number} {found.title}')}")
 
 
 def next_exercise(solved: frozenset[str], after: Exercise | None = None) -> Exercise | None:
@@ -139,7 +139,7 @@ def _value(label: str, text: str, verdict: Verdict, exercise: Exercise, notebook
     if label != "Reread" or verdict.mistake is None:
         return _prose(text) if label == "Diagnosis" else escape(text)
     mistake = exercise.mistakes[verdict.mistake]
-    return _linked(section_link(notebook, mistake.lesson or exercise.lesson, mistake.reread), text)
+    return linked(section_link(notebook, mistake.lesson or exercise.lesson, mistake.reread), text)
 
 
 def _lines(texts: list[str]) -> list[str]:
@@ -162,7 +162,8 @@ def _prose(text: str) -> str:
     return _CODE.sub(lambda found: f"<code>{found[1] or found[2]}</code>", escape(text))
 
 
-def _linked(link: str, text: str) -> str:
+def linked(link: str, text: str) -> str:
+    """Return a text as HTML, and as a link unless `link` is ""."""
     return f'<a href="{escape(link)}">{escape(text)}</a>' if link else escape(text)
 
 

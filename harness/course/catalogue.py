@@ -18,7 +18,7 @@ from harness.notebooks.files import Notebook, read
 from harness.notebooks.stubs import blank_regions, to_exercise
 
 # The data of lessons, exercises, misconceptions and predictions. Two files per lesson contain them. Two more files per
-# lesson contain its small exercises, which are cells of the lesson.
+# lesson contain its small exercises, which are cells of the lesson. A recap has one file.
 
 
 class Pattern(StrEnum):
@@ -146,6 +146,7 @@ class Prediction:
     options: dict[str, str]
     answer: str
     why: str
+    wrong: dict[str, Misconception] = field(default_factory=dict)  # in a recap, by letter; each names its lesson
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,7 @@ class Lesson:
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]  # the course to which this package belongs
+_LESSONS = Path(__file__).with_name("lessons")
 
 
 @cache
@@ -169,7 +171,14 @@ def lessons() -> tuple[Lesson, ...]:
 
     Those of its small exercises are in a smallNN.toml and a smallNN.py.
     """
-    return tuple(_load(path) for path in sorted(Path(__file__).with_name("lessons").glob("lesson*.toml")))
+    return tuple(_load(path) for path in sorted(_LESSONS.glob("lesson*.toml")))
+
+
+@cache
+def recaps() -> tuple[Lesson, ...]:
+    """Return the recaps in order: the questions in each recapNN.toml, which follow lesson NN."""
+    found = [(path.stem[-2:], tomllib.loads(path.read_text("utf-8"))) for path in sorted(_LESSONS.glob("recap*.toml"))]
+    return tuple(Lesson(number, texts["title"], predictions=_predictions(texts)) for number, texts in found)
 
 
 def _load(path: Path) -> Lesson:
@@ -177,14 +186,23 @@ def _load(path: Path) -> Lesson:
     number = path.stem.removeprefix("lesson")
     small = path.parents[1] / "small" / f"small{number}.toml"
     texts = tomllib.loads(small.read_text(encoding="utf-8"))
-    shared = {key: Misconception(**mistake) for key, mistake in entries.get("mistakes", {}).items()}
+    shared = _mistakes(entries.get("mistakes", {}))
     return Lesson(
         number=number,
         title=entries["title"],
         exercises=_exercises(path, entries, {}),
-        predictions={name: Prediction(**fields) for name, fields in entries.get("predictions", {}).items()},
+        predictions=_predictions(entries),
         small=_exercises(small, texts, shared),
     )
+
+
+def _predictions(entries: dict[str, Any]) -> dict[str, Prediction]:
+    named = entries.get("predictions", {}).items()
+    return {name: Prediction(**{**fields, "wrong": _mistakes(fields.get("wrong", {}))}) for name, fields in named}
+
+
+def _mistakes(entries: dict[str, Any]) -> dict[str, Misconception]:
+    return {key: Misconception(**mistake) for key, mistake in entries.items()}
 
 
 def _exercises(path: Path, entries: dict[str, Any], shared: dict[str, Misconception]) -> tuple[Exercise, ...]:
@@ -196,7 +214,7 @@ def _exercises(path: Path, entries: dict[str, Any], shared: dict[str, Misconcept
         shared: mistakes that several exercises share. The file may define more of them.
     """
     numbered = entries.get("exercises", {})
-    shared = shared | {key: Misconception(**mistake) for key, mistake in entries.get("mistakes", {}).items()}
+    shared = shared | _mistakes(entries.get("mistakes", {}))
     runs = import_module(f"harness.course.{path.parent.name}.{path.stem}").RUNS if numbered else {}
     return tuple(_exercise(number, fields, shared, runs) for number, fields in numbered.items())
 
@@ -207,7 +225,7 @@ def _exercise(
     shared: dict[str, Misconception],
     runs: dict[str, tuple[Run, tuple[Scenario, ...]]],
 ) -> Exercise:
-    own = {key: Misconception(**mistake) for key, mistake in fields.pop("mistakes", {}).items()}
+    own = _mistakes(fields.pop("mistakes", {}))
     mistakes = {key: shared[key] for key in fields.pop("shared", ())} | own
     lists: dict[str, Any] = {name: tuple(fields.pop(name)) for name in ("files", "hints", "apps") if name in fields}
     run, scenarios = runs[number]
@@ -246,12 +264,12 @@ def find_exercise(number: str, call: str = "") -> Exercise:
 
 
 def find_prediction(name: str, call: str = "") -> Prediction:
-    """Return the prediction "1.a".
+    """Return the prediction "1.a", or the question "3.r1" of a recap.
 
     Raises:
         CourseError: the course has no such prediction; see `find_exercise`.
     """
-    known = {name: prediction for lesson in lessons() for name, prediction in lesson.predictions.items()}
+    known = {name: asked for each in [*lessons(), *recaps()] for name, asked in each.predictions.items()}
     return _look_up(known, name, "prediction", call)
 
 

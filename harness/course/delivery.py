@@ -1,4 +1,4 @@
-"""The learner's own copies of lessons and exercises in my-course/: how they are made, updated and reset."""
+"""The learner's own copies of lessons, exercises and recaps in my-course/: how they are made, updated and reset."""
 
 import json
 import os
@@ -207,8 +207,9 @@ def _was_used(path: Path) -> bool:
 
 def _originals(source: Path) -> dict[str, Notebook]:
     """Return the copies in their newest version, by name."""
-    lessons = [path for path in files.find(source, "notebooks") if copy_name(path.as_posix())]
-    found = {copy_name(path.as_posix()): to_copy(read(path), "notebooks") for path in lessons}
+    folders = ("notebooks", files.PAGES)
+    paths = [(folder, path) for folder in folders for path in files.find(source, folder) if copy_name(path.as_posix())]
+    found = {copy_name(path.as_posix()): to_copy(read(path), folder) for folder, path in paths}
     names = [path.name for path in files.find(source, "solutions") or files.find(source, FOLDER)]
     return found | {copy_name(f"{FOLDER}/{name}"): to_copy(original_exercise(source, name), FOLDER) for name in names}
 

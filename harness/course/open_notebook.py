@@ -26,7 +26,7 @@ from harness.course.workspace import cell_places
 from harness.errors import CourseError, NotebookError
 from harness.notebooks.cells import cell_body, cell_target
 from harness.notebooks.copies import copy_name, source_path
-from harness.notebooks.files import FOLDERS, Notebook, read_saved
+from harness.notebooks.files import FOLDERS, PAGES, Notebook, read_saved
 from harness.notebooks.session import CellRun, cell_runs
 
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
@@ -70,7 +70,10 @@ def _link(notebook: Path, target: str, cell: str) -> str:
         cell: the cell's id, or "".
     """
     folder = notebook.parent
-    path = folder.parent / target if folder.name in FOLDERS else folder / copy_name(target)
+    if folder.match(PAGES):
+        path = folder.parents[1] / target
+    else:
+        path = folder.parent / target if folder.name in FOLDERS else folder / copy_name(target)
     if not target or not path.is_file():
         return ""
     return quote(os.path.relpath(path, folder).replace(os.sep, "/")) + (f"#cell-id={quote(cell)}" if cell else "")

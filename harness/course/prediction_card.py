@@ -74,10 +74,10 @@ def show_question(name: str) -> None:
     display({WIDGET: card.get_view_spec(), **predictions.static_card(name)}, metadata={NAME: name}, raw=True)
 
 
-def show_answer(name: str) -> None:
-    """Display the answer of a prediction, and mark it on the card of the question."""
+def show_answer(name: str, notebook: Path) -> None:
+    """Display the answer of a prediction in the open notebook, and mark it on the card of the question."""
     prediction = find_prediction(name)
     if name in _cards:
         _cards[name].show_choice(revealed=True)
-    text, html = predictions.answer_text(name, prediction), predictions.answer_html(name, prediction)
+    text, html = predictions.answer_text(name, prediction), predictions.answer_html(name, prediction, notebook)
     display({"text/plain": text, "text/html": html}, raw=True)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from html import escape
+from pathlib import Path
 
-from harness.course.catalogue import Prediction, find_prediction
+from harness.course.cards import linked
+from harness.course.catalogue import Misconception, Prediction, find_prediction
+from harness.course.open_notebook import section_link
 from harness.course.progress_file import now
 from harness.course.state_file import StateFile
 from harness.course.verdict import wrap
@@ -13,6 +17,7 @@ from harness.course.verdict import wrap
 WIDGET = "application/vnd.jupyter.widget-view+json"  # the media type of a card with buttons
 NAME = "prediction"  # in an output's metadata: the prediction whose card the output is
 _RIGHT, _WRONG, _SKIPPED = "#2e8b57", "#d9534f", "#3b82c4"  # beside a symbol; each is visible in both themes
+_MORE = "What is wrong with the other options?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +93,30 @@ def question_html(name: str, prediction: Prediction) -> str:
 
 
 def answer_text(name: str, prediction: Prediction) -> str:
-    """Return the answer as text, with the choice and the reason."""
+    """Return the answer as text, with the choice and the reason, and with what is wrong with the other options."""
     letter, answer = chosen(name, prediction), prediction.answer
-    return wrap(f"{_comparison(letter, answer)} {answer}: {prediction.options[answer]} {prediction.why}".lstrip())
+    right = f"{_comparison(letter, answer)} {answer}: {prediction.options[answer]} {prediction.why}".lstrip()
+    wrong = [f"Not {each}: {mistake.says} Reread {_section(mistake)}." for each, mistake in prediction.wrong.items()]
+    return "\n".join(map(wrap, [right, *wrong]))
 
 
-def answer_html(name: str, prediction: Prediction) -> str:
-    """Return the answer as a card, with the choice and the reason."""
+def answer_html(name: str, prediction: Prediction, notebook: Path | None = None) -> str:
+    """Return the answer as a card, with the choice and the reason, and with what is wrong with the other options.
+
+    Args:
+        name: the prediction.
+        prediction: its texts.
+        notebook: the open notebook, which will contain the links to sections.
+    """
     letter, answer = chosen(name, prediction), prediction.answer
     symbol, colour = ("✓", _RIGHT) if letter == answer else ("✗", _WRONG) if letter else ("–", _SKIPPED)
     comparison = _comparison(letter, answer) or f"You skipped prediction {name}. The answer is {answer}."
     yours = [_option(prediction, letter, "(your choice)")] if letter not in ("", answer) else []
+    explained = {each: _explanation(mistake, notebook) for each, mistake in prediction.wrong.items()}
+    own = [explained.pop(letter)] if letter in explained else []
+    others = [f"{_option(prediction, each)}<br>{text}" for each, text in explained.items()]
     right = _option(prediction, answer, "(right answer)")
-    return _card(colour, f"{symbol} {comparison}", *yours, right, escape(prediction.why))
+    return _card(colour, f"{symbol} {comparison}", *yours, *own, right, escape(prediction.why), folded=others)
 
 
 def _comparison(letter: str, answer: str) -> str:
@@ -109,11 +125,25 @@ def _comparison(letter: str, answer: str) -> str:
     return f"You chose {letter}, but the answer is {answer}." if letter else ""
 
 
-def _option(prediction: Prediction, letter: str, mark: str) -> str:
+def _section(mistake: Misconception) -> str:
+    return f"lesson {mistake.lesson}, “{mistake.reread}”"
+
+
+def _explanation(mistake: Misconception, notebook: Path | None) -> str:
+    link = section_link(notebook, mistake.lesson, mistake.reread) if notebook else ""
+    return f"{escape(mistake.says)} Reread {linked(link, _section(mistake))}."
+
+
+def _option(prediction: Prediction, letter: str, mark: str = "") -> str:
     return f"<strong>{letter}</strong> {escape(prediction.options[letter])} {mark}".rstrip()
 
 
-def _card(colour: str, head: str, *paragraphs: str) -> str:
-    body = "".join(f'<p style="margin:0.4em 0 0">{each}</p>' for each in paragraphs)
+def _card(colour: str, head: str, *paragraphs: str, folded: Sequence[str] = ()) -> str:
+    """Return a card; `folded` are paragraphs that appear after a click."""
     style = f"border-left:4px solid {colour};margin:0.5em 0;padding:0 0 0.2em 1em"
-    return f'<div style="{style}"><p style="margin:0"><strong>{head}</strong></p>{body}</div>'
+    more = f"<details><summary>{_MORE}</summary>{_paragraphs(folded)}</details>" if folded else ""
+    return f'<div style="{style}"><p style="margin:0"><strong>{head}</strong></p>{_paragraphs(paragraphs)}{more}</div>'
+
+
+def _paragraphs(texts: Sequence[str]) -> str:
+    return "".join(f'<p style="margin:0.4em 0 0">{each}</p>' for each in texts)

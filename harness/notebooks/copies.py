@@ -1,7 +1,7 @@
-"""The learner's copies of lessons and exercises: their names, links and cells, and how they take a new version.
+"""The learner's copies of lessons, exercises and recaps: their names, links and cells, and how they take a new version.
 
-All copies are in one flat folder, in which a lesson is followed by its exercises. The pages and pictures to which
-lessons link are in a subfolder of it, which JupyterLab's file browser hides.
+All copies are in one flat folder, in which a lesson is followed by its exercises and its recap. The pages and pictures
+to which lessons link are in a subfolder of it, which JupyterLab's file browser hides.
 
 The metadata of a copy contains digests of the cells that were delivered. They show what the learner has changed, and
 whether the course has a newer version.
@@ -16,6 +16,7 @@ from fnmatch import fnmatchcase
 from hashlib import sha256
 from itertools import chain
 
+from harness.notebooks.files import PAGES as LESSON_PAGES
 from harness.notebooks.files import Cell, Notebook
 from harness.notebooks.normal_form import give_ids, normalise
 from harness.notebooks.stubs import BLANK, DIGEST, digest, grade_id, origin
@@ -36,9 +37,9 @@ _LANGUAGE = {
     "version": sys.version.split()[0],
 }
 
-_SOURCE = re.compile(r"(?:.*/)?(notebooks|exercises)/(\d\d)_(\w+\.ipynb)")
-_COPY = re.compile(r"(\d\d)(a_lesson|b_exercises)_(\w+\.ipynb)")
-_KINDS = {"notebooks": "a_lesson", "exercises": "b_exercises"}
+_KINDS = {"notebooks": "a_lesson_", "exercises": "b_exercises_", LESSON_PAGES: "c_"}
+_SOURCE = re.compile(rf"(?:.*/)?(notebooks|exercises|{LESSON_PAGES}(?=/\d\d_recap\.))/(\d\d)_(\w+\.ipynb)")
+_COPY = re.compile(r"(\d\d)(a_lesson_|b_exercises_|c_(?=recap\.))(\w+\.ipynb)")
 _FOLDERS = {kind: folder for folder, kind in _KINDS.items()}
 # Code, or an inline link or picture with its text and its target.
 _INLINE = re.compile(
@@ -53,11 +54,11 @@ def copy_name(path: str) -> str:
     """Return the name of the learner's copy of a notebook ("notebooks/01_first_task.ipynb").
 
     Returns:
-        "01a_lesson_first_task.ipynb" for a lesson, "01b_exercises_first_task.ipynb" for an exercise notebook, or "" for
-        any other file.
+        "01a_lesson_first_task.ipynb" for a lesson, "01b_exercises_first_task.ipynb" for an exercise notebook,
+        "03c_recap.ipynb" for a recap, or "" for any other file.
     """
     match = _SOURCE.fullmatch(path)
-    return f"{match[2]}{_KINDS[match[1]]}_{match[3]}" if match else ""
+    return f"{match[2]}{_KINDS[match[1]]}{match[3]}" if match else ""
 
 
 def source_path(name: str) -> str:

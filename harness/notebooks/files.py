@@ -15,7 +15,7 @@ Notebook = Any  # a Node, or nbformat's NotebookNode, which has the same interfa
 Cell = Any
 
 FOLDERS = ("notebooks", "solutions", "exercises")
-PAGES = "notebooks/pages"  # notebooks that aren't lessons: no slides, no exercises, and no copies for learners
+PAGES = "notebooks/pages"  # notebooks that aren't lessons: no slides and no exercises, and only recaps have copies
 BACKUPS = "backups"  # a folder beside the notebooks, so that JupyterLab's file browser shows it
 LARGEST = 50_000_000  # bytes; JupyterLab itself can hardly open larger notebooks
 _LONGEST = 200  # characters of a reason why a notebook isn't valid
@@ -302,6 +302,11 @@ def _write_all(file: IO[bytes], data: bytes, path: Path) -> None:
 def cell_label(cell: Cell, position: int) -> str:
     """Return a cell's name for messages, such as 'cell 3 (id "answer")'; `position` counts from 0."""
     return f'cell {position + 1} (id "{cell.get("id", "none")}")'
+
+
+def recap_name(lesson: str) -> str:
+    """Return the file name in PAGES of the recap that follows a lesson ("03")."""
+    return f"{lesson}_recap.ipynb"
 
 
 def find(root: Path, folder: str) -> list[Path]:

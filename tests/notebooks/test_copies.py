@@ -28,6 +28,11 @@ from tests.support.scratch import code, markdown, notebook, result
         ("notebooks/00_welcome.ipynb", "00a_lesson_welcome.ipynb"),
         ("exercises/01_first_task.ipynb", "01b_exercises_first_task.ipynb"),
         ("/srv/a course/notebooks/07_capstone.ipynb", "07a_lesson_capstone.ipynb"),
+        ("notebooks/pages/03_recap.ipynb", "03c_recap.ipynb"),
+        ("/srv/a course/notebooks/pages/07_recap.ipynb", "07c_recap.ipynb"),
+        ("notebooks/pages/OWN_APPLICATION.ipynb", ""),
+        ("notebooks/pages/03_other.ipynb", ""),
+        ("notebooks/03_recap/pages/03_recap.ipynb", ""),
         ("solutions/01_first_task.ipynb", ""),
         ("notebooks/zz.ipynb", ""),
         ("notebooks/GLOSSARY.md", ""),
@@ -40,7 +45,9 @@ def test_a_copy_is_named_after_its_lesson_and_kind(path, name):
 
 
 def test_the_name_of_another_file_is_not_the_name_of_a_copy():
-    assert [source_path(name) for name in ("zz.ipynb", "01_first_task.ipynb", "01c_lesson_a.ipynb")] == ["", "", ""]
+    assert [
+        source_path(name) for name in ("zz.ipynb", "01_first_task.ipynb", "01c_lesson_a.ipynb", "03c_mine.ipynb")
+    ] == [""] * 4
 
 
 def test_links_of_a_copy_lead_to_copies_and_pages():
@@ -53,6 +60,14 @@ def test_links_of_a_copy_lead_to_copies_and_pages():
         " ![c](course-pages/images/c.svg)\n"
         "[d](course-pages/GLOSSARY.md#task) [e](course-pages/FIDELITY.md)\n\n[f]: <02a_lesson_passing_data.ipynb>\n"
     )
+
+
+def test_links_of_a_recap_lead_to_copies_and_links_to_a_recap_lead_to_its_copy():
+    source = "[a](../02_passing_data.ipynb#Go) [b](../../exercises/03_routing.ipynb) [c](../GLOSSARY.md)"
+    assert relink(source, "notebooks/pages") == (
+        "[a](02a_lesson_passing_data.ipynb#Go) [b](03b_exercises_routing.ipynb) [c](course-pages/GLOSSARY.md)"
+    )
+    assert relink("[a](pages/03_recap.ipynb)", "notebooks") == "[a](03c_recap.ipynb)"
 
 
 def test_links_of_a_page_lead_up_to_the_copies():

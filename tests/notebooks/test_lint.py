@@ -314,6 +314,22 @@ def test_a_notebook_links_to_its_neighbours_below_its_title_and_at_its_end(cours
     assert f"the last paragraph of the notebook isn't {line!r}" in says(rule, course, top, code("1"), name=name)
 
 
+def test_a_recap_is_between_the_exercises_of_its_lesson_and_the_next_lesson(course):
+    lines = {
+        "solutions/01_first.ipynb": "Previous: [lesson 01](../notebooks/01_first.ipynb) · "
+        "Next: [recap 01](../notebooks/pages/01_recap.ipynb)",
+        "notebooks/pages/01_recap.ipynb": "Previous: [exercises 01](../../exercises/01_first.ipynb) · "
+        "Next: [lesson 02](../02_second.ipynb)",
+        "notebooks/02_second.ipynb": "Previous: [recap 01](pages/01_recap.ipynb)",
+    }
+    save(course, "notebooks/pages/01_recap.ipynb", text_cell("# A"))
+    for name, line in lines.items():
+        cells = text_cell(f"# A\n\n{line}"), text_cell(line)
+        assert found(lesson_rules.neighbours, course, *cells, name=name) == []
+    (course / "notebooks/pages/01_recap.ipynb").unlink()
+    assert found(lesson_rules.neighbours, course, *cells, name="notebooks/02_second.ipynb") != []
+
+
 def test_a_solution_has_a_lesson_and_a_draft_has_no_neighbours(course):
     (course / "notebooks" / "01_first.ipynb").unlink()
     assert (

@@ -37,15 +37,21 @@ class NotebookPage:
     def neighbours(self) -> str:
         """The line of links to the previous and the next notebook of the course, or "" if the notebook isn't in it.
 
-        Each lesson is followed by its exercises. The line is written for the page's own folder.
+        Each lesson is followed by its exercises, and then by its recap, if there is one. The line is written for the
+        page's own folder.
         """
         order = [
-            (f"{kind} {path.name[:2]}", f"{folder}/{path.name}")
+            (f"{kind} {path.name[:2]}", f"{folder}/{name}")
             for path in files.find(self.root, "notebooks")
-            for kind, folder, source in (("lesson", "notebooks", "notebooks"), ("exercises", "exercises", "solutions"))
-            if path.name[:2].isdecimal() and (self.root / source / path.name).exists()
+            if path.name[:2].isdecimal()
+            for kind, folder, source, name in (
+                ("lesson", "notebooks", "notebooks", path.name),
+                ("exercises", "exercises", "solutions", path.name),
+                ("recap", files.PAGES, files.PAGES, files.recap_name(path.name[:2])),
+            )
+            if (self.root / source / name).exists()
         ]
-        own = f"{self.path.parent.name.replace('solutions', 'exercises')}/{self.path.name}"
+        own = f"{self._folder.replace('solutions', 'exercises')}/{self.path.name}"
         place = next((place for place, (_, path) in enumerate(order) if path == own), None)
         if place is None:
             return ""
@@ -54,7 +60,11 @@ class NotebookPage:
         return " · ".join(f"{word}: [{text}]({target})" for word, text, target in links)
 
     def _link(self, path: str) -> str:
-        return posixpath.relpath(path, self.path.parent.name)
+        return posixpath.relpath(path, self._folder)
+
+    @property
+    def _folder(self) -> str:
+        return self.path.parent.relative_to(self.root).as_posix()
 
     def finding(self, cell: Cell | None, message: str) -> str:
         """Return a message with the file's name and, unless the cell is None, the cell's label in front of it."""
