@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from harness.course.catalogue import Exercise, lessons
+from harness.course.catalogue import Exercise, lessons, recaps
 from harness.errors import CourseError, NotebookError, quantity
 from harness.notebooks import files
 from harness.notebooks.files import Cell
@@ -113,12 +113,22 @@ def facts(root: Path) -> dict[str, LessonFacts]:
 
 def _facts(path: Path) -> LessonFacts:
     cells = files.read(path).cells
-    minutes = MINUTES.search(cells[0].source)
-    if minutes is None:
-        raise NotebookError(f"{path}: its first cell doesn't state how many minutes the lesson takes")
     solution = path.parents[1] / "solutions" / path.name
     lines = _lines(files.read(solution).cells) if solution.exists() else {}
-    return LessonFacts(path.name[:2], path.name, int(minutes[1]), _votes(cells), lines)
+    return LessonFacts(path.name[:2], path.name, _minutes(path, cells), _votes(cells), lines)
+
+
+def _minutes(path: Path, cells: list[Cell]) -> int:
+    found = MINUTES.search(cells[0].source)
+    if found is None:
+        raise NotebookError(f"{path}: its first cell doesn't state how many minutes the lesson takes")
+    return int(found[1])
+
+
+def recap_minutes(root: Path, number: str) -> int:
+    """Return the minutes that the recap after a lesson takes; raise NotebookError if it doesn't state them."""
+    path = root / files.PAGES / files.recap_name(number)
+    return _minutes(path, files.read(path).cells)
 
 
 def _votes(cells: list[Cell]) -> dict[str, Vote]:
@@ -238,10 +248,17 @@ def guide(root: Path, bank: Path) -> str:
     )
     environment.filters["plain"] = plain
     functions = {
-        function.__name__: function for function in (common_mistakes, exercise_minutes, quantity, steps, totals)
-    }
+        function.__name__: function
+        for function in (common_mistakes, exercise_minutes, quantity, files.recap_name, steps, totals)
+    } | {"recap_minutes": partial(recap_minutes, root)}
     return environment.get_template("instructor_notes.md.j2").render(
-        functions, bank=bank, entry=partial(entry, texts), facts=facts(root), guide=texts, lessons=lessons()
+        functions,
+        bank=bank,
+        entry=partial(entry, texts),
+        facts=facts(root),
+        guide=texts,
+        lessons=lessons(),
+        recaps=recaps(),
     )
 
 

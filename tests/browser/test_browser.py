@@ -79,7 +79,8 @@ MODIFIED = """async () => {
 def test_copies_are_listed_alone_link_to_each_other_and_open_unmodified(window, server):
     """The learner's folder: from a lesson along its links. In `make soak`, all copies are opened."""
     names = sorted(path.name for path in (server.root / "my-course").glob("*.ipynb"))
-    assert len(names) == len(files.find(ROOT, "notebooks")) + len(files.find(ROOT, "exercises"))
+    recaps = [path for path in files.find(ROOT, files.PAGES) if copy_name(path.as_posix())]
+    assert len(names) == len([*files.find(ROOT, "notebooks"), *files.find(ROOT, "exercises"), *recaps])
     lesson = window.open(f"my-course/{names[1]}")
     assert lesson.page.evaluate(MODIFIED) is False
     assert not any(cell["outputs"] for cell in lesson.code_cells())

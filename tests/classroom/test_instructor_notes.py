@@ -22,7 +22,7 @@ from harness.classroom.instructor_notes import (
     steps,
     totals,
 )
-from harness.course.catalogue import exercises, find_exercise, lessons
+from harness.course.catalogue import exercises, find_exercise, lessons, recaps
 from harness.errors import CourseError, NotebookError
 from harness.notebooks.lint import markdown
 from tests.support.answers import wrong_answers
@@ -112,6 +112,15 @@ def test_every_prediction_every_exercise_every_hint_and_every_diagnosis_is_in_th
             assert [part for part in [*exercise.hints, *said, exercise.then] if part not in section] == []
         written = read.partition(f"## {lesson.number} ")[2].partition("**Learners write**")[2].partition("\n")[0]
         assert [each for each in lesson.small if f"{each.number} *{each.title}*" not in written] == []
+
+
+def test_the_notes_describe_each_recap_below_its_lesson(text):
+    read = text.replace("\\", "")
+    for recap in recaps():
+        section = read.partition(f"\n## {recap.number} ")[2].partition("\n## ")[0].partition(f"### {recap.title}\n")[2]
+        assert re.search(rf"\(pages/{recap.number}_recap\.ipynb\): \d+ minutes", section)
+        for name, asked in recap.predictions.items():
+            assert f"- {name}: {asked.question} **{asked.answer}** {asked.options[asked.answer]}" in section
 
 
 def test_a_vote_says_where_the_lesson_asks_and_which_cell_decides(course):

@@ -27,6 +27,7 @@ from harness.classroom import jupyterlab as jupyterlab_module
 from harness.classroom.cli import main
 from harness.classroom.jupyterlab import CONFIG, COURSE_FILES, arguments, has_display
 from harness.course.delivery import deliver
+from harness.notebooks import files
 from harness.notebooks.copies import PAGES, copy_name
 from tests.hub.kernel import Kernel, leave
 from tests.support.desk import remember_nothing
@@ -289,9 +290,11 @@ def way_through(running: Running) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("way", [by_make, by_conda, by_hub, by_binder])
-def test_each_way_to_start_leads_through_all_copies_of_lessons_and_exercises(start, way):
-    originals = [path.as_posix() for folder in ("notebooks", "exercises") for path in (ROOT / folder).glob("*.ipynb")]
-    assert list(way_through(start(way))) == [f"my-course/{name}" for name in sorted(map(copy_name, originals))]
+def test_each_way_to_start_leads_through_all_copies(start, way):
+    folders = ("notebooks", "exercises", files.PAGES)
+    originals = [path.as_posix() for folder in folders for path in (ROOT / folder).glob("*.ipynb")]
+    copies = sorted(filter(None, map(copy_name, originals)))
+    assert list(way_through(start(way))) == [f"my-course/{name}" for name in copies]
 
 
 def test_the_first_page_of_a_hub_is_the_notebook_that_was_saved_last(start):

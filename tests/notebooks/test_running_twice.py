@@ -1,4 +1,4 @@
-"""A learner who runs a cell of a lesson again gets no exception that the lesson doesn't intend."""
+"""A learner who runs a cell of a lesson or a recap again gets no exception that the lesson doesn't intend."""
 
 from pathlib import Path
 
@@ -6,10 +6,14 @@ import pytest
 
 from harness.appengine.taskqueue import preload
 from harness.notebooks import files
+from harness.notebooks.copies import copy_name
 from tests.support.shells import ipython
 
 ROOT = Path(__file__).parents[2]
-LESSONS = files.find(ROOT, "notebooks")
+LESSONS = [
+    *files.find(ROOT, "notebooks"),
+    *(path for path in files.find(ROOT, files.PAGES) if copy_name(path.as_posix())),
+]
 # Cells that raise when they run again, with the reason why they may.
 INTENDED = {
     "names-first": "the name is still taken, which the lesson shows in the next code cell",
