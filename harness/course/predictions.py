@@ -17,7 +17,6 @@ from harness.course.verdict import wrap
 WIDGET = "application/vnd.jupyter.widget-view+json"  # the media type of a card with buttons
 NAME = "prediction"  # in an output's metadata: the prediction whose card the output is
 _RIGHT, _WRONG, _SKIPPED = "#2e8b57", "#d9534f", "#3b82c4"  # beside a symbol; each is visible in both themes
-_MORE = "What is wrong with the other options?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +140,8 @@ def _option(prediction: Prediction, letter: str, mark: str = "") -> str:
 def _card(colour: str, head: str, *paragraphs: str, folded: Sequence[str] = ()) -> str:
     """Return a card; `folded` are paragraphs that appear after a click."""
     style = f"border-left:4px solid {colour};margin:0.5em 0;padding:0 0 0.2em 1em"
-    more = f"<details><summary>{_MORE}</summary>{_paragraphs(folded)}</details>" if folded else ""
+    folds = '<details style="margin:0.4em 0 0"><summary>What is wrong with the other options?</summary>'
+    more = f"{folds}{_paragraphs(folded)}</details>" if folded else ""
     return f'<div style="{style}"><p style="margin:0"><strong>{head}</strong></p>{_paragraphs(paragraphs)}{more}</div>'
 
 

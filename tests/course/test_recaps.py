@@ -186,7 +186,7 @@ def test_the_card_explains_the_chosen_option_first_and_links_to_the_sections() -
     asked, opened = find_prediction("3.r3"), ROOT / PAGES / "03_recap.ipynb"
     predict("3.r3", "B")
     html = unescape(answer_html("3.r3", asked, opened))
-    open_part, _, folded = html.partition("<details><summary>What is wrong with the other options?</summary>")
+    open_part, _, folded = html.partition("What is wrong with the other options?</summary>")
     assert asked.wrong["B"].says in open_part
     assert asked.why in open_part
     for letter in "AC":
@@ -200,11 +200,11 @@ def test_the_card_explains_the_chosen_option_first_and_links_to_the_sections() -
 def test_a_learner_who_was_right_can_still_read_what_is_wrong_with_the_others() -> None:
     asked = find_prediction("3.r3")
     predict("3.r3", "D")
-    open_part, _, folded = answer_html("3.r3", asked).partition("<details>")
+    open_part, _, folded = answer_html("3.r3", asked).partition("<details ")
     assert "✓ You chose D, and that is right." in open_part
     assert [letter for letter in "ABCD" if f"<strong>{letter}</strong>" in folded] == ["A", "B", "C"]
     assert "Reread lesson 02, “" in folded
 
 
 def test_a_question_of_a_lesson_has_no_such_explanations() -> None:
-    assert "<details>" not in answer_html("1.a", find_prediction("1.a"))
+    assert "<details" not in answer_html("1.a", find_prediction("1.a"))
