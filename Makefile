@@ -42,7 +42,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv classroom nbgrader lab copies watch answers test quick pythons check build slides instructors exercise bench soak hub-test docs pins newest clean
+.PHONY: help .venv classroom nbgrader lab copies watch answers test quick pythons check build slides card instructors exercise bench soak hub-test docs pins newest clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z.-]*\):.*##  *\(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -187,6 +187,9 @@ API = harness '!harness\.' harness.errors harness.records harness.queue_console 
 docs: .venv/test.done  ## draw the pictures of harness/README.md, and write the API reference into build/docs
 	$(VENV) -m tests.support.rooms
 	$(VENV) -W error -m pdoc $(API) --docformat google --output-directory build/docs
+
+card: .venv  ## print the reference card, two pages, as build/card.pdf; needs Chromium
+	$(VENV) -m harness card
 
 instructors: .venv  ## write notebooks/INSTRUCTORS.md from the course
 	$(VENV) -m harness instructors --answers tests/answers

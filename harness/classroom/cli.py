@@ -11,7 +11,7 @@ from harness.errors import HarnessError
 from harness.state import command as how_to_call
 
 _LEARNERS = ("lab", "watch", "check", "progress", "hint", "solution", "reset", "copies", "answers")
-_COURSE = ("certificate", "doctor", "export", "build", "lint", "exercise", "slides", "instructors", "nbgrader")
+_COURSE = ("certificate", "doctor", "export", "build", "lint", "exercise", "slides", "card", "instructors", "nbgrader")
 # Each command with the module of harness.classroom that defines it, in the order of the help page: learners' first.
 COMMANDS = dict.fromkeys(_LEARNERS, "learner_commands") | dict.fromkeys(_COURSE, "course_commands")
 COMMANDS |= dict.fromkeys(("serve", "run", "cloud-tasks"), "server_commands")

@@ -98,6 +98,18 @@ def slides(lessons: tuple[Path, ...], reveal: Path, to: Path, answers: Path | No
 
 
 @click.command()
+@click.option("--to", default=Path("build", "card.pdf"), type=click.Path(path_type=Path), help="The PDF to write.")
+@click.option("--browser", help="The program of Chromium, Chrome or Edge; the default is the Chromium on PATH.")
+def card(to: Path, browser: str | None) -> int:
+    """Print the reference card as a PDF of two pages."""
+    from harness.notebooks.reference_card import make_card
+
+    make_card(Path.cwd(), to, browser)
+    click.echo(f"wrote {to}")
+    return 0
+
+
+@click.command()
 @click.option("--answers", required=True, type=click.Path(path_type=Path), help="The folder with the bank of answers.")
 @click.option("--check", is_flag=True, help="Change nothing; fail if anything would change.")
 def instructors(answers: Path, check: bool) -> int:

@@ -4,7 +4,6 @@ import locale
 import os
 import re
 import shlex
-import shutil
 import socket
 import subprocess
 import sys
@@ -32,6 +31,7 @@ from harness.errors import NotebookError, ProgressError, Web2pyNotFoundError
 from harness.notebooks import files
 from harness.notebooks.copies import MY_COURSE
 from harness.notebooks.files import read_saved
+from harness.notebooks.reference_card import find_chromium
 from harness.state import VARIABLE, pip_install, quoted, shown, state_folder
 
 ROOT = Path(__file__).resolve().parents[2]  # the repository, if the package is used from it
@@ -235,7 +235,6 @@ def work():
     return 'done'
 """
 _SECONDS = 60  # for a kernel to start and to answer
-_CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
 def google(course: Path) -> SetupFinding:
@@ -305,10 +304,11 @@ def kernel(course: Path) -> SetupFinding:
 
 
 def browser(course: Path) -> SetupFinding:
-    """Look for the browser that the browser tests drive."""
-    found = next(filter(None, map(shutil.which, _CHROMIUM)), None)
+    """Look for the browser that the browser tests and `make card` use."""
+    found = find_chromium()
     if found is None:
-        return note("Chromium is missing; only browser tests use it", "on Debian and Ubuntu: apt-get install chromium")
+        says = "Chromium is missing; only browser tests and `make card` use it"
+        return note(says, "on Debian and Ubuntu: apt-get install chromium")
     if installed("playwright") is None:
         return note("playwright is missing; only browser tests use it", pip_install("playwright"))
     return ok(found)

@@ -21,7 +21,8 @@ from harness.notebooks.files import Cell, Notebook
 from harness.notebooks.normal_form import give_ids, normalise
 from harness.notebooks.stubs import BLANK, DIGEST, digest, grade_id, origin
 
-PAGE_FILES = ("notebooks/GLOSSARY.md", "notebooks/images/*", "harness/FIDELITY.md")  # delivered beside the copies
+# The pages and pictures that are delivered beside the copies
+PAGE_FILES = ("notebooks/GLOSSARY.md", "notebooks/REFERENCE_CARD.md", "notebooks/images/*", "harness/FIDELITY.md")
 MY_COURSE = "my-course"  # the learner's folder
 PAGES = "course-pages"  # in MY_COURSE; harness/classroom/server_extension.py hides it
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Locator, Page, TimeoutError, sync_playwright
 
+from harness.notebooks.reference_card import find_chromium
 from harness.state import VARIABLE
 from tests.support.desk import Desk
 from tests.support.isolation import missing
@@ -22,7 +23,6 @@ ROOT = Path(__file__).parents[2]
 SECONDS = 240  # for anything that the browser waits for; ten times what a quiet machine needs
 TOKEN = "for-tests-on-this-machine-only"
 LIGHT, DARK = "JupyterLab Light", "JupyterLab Dark"
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -315,7 +315,7 @@ _COMMAND = """([command, arguments_, timeout]) => Promise.race([
 
 def require_chromium() -> str:
     """Return the path of Chromium; without one skip, or fail where CI promises that there is one."""
-    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    found = find_chromium()
     if found is None:
         missing("no Chromium: install it (on Debian: apt-get install chromium), or run .ci/run as root")
     return found

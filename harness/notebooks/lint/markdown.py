@@ -30,6 +30,11 @@ def _nodes(source: str, *kinds: str) -> list[SyntaxTreeNode]:
     return [node for node in _root(source).walk() if node.type in kinds]
 
 
+def to_html(source: str) -> str:
+    """Return a text as HTML."""
+    return str(_parser().render(source))
+
+
 def headings(source: str) -> list[tuple[int, str]]:
     """Return the level and the text of each heading in a cell."""
     return [(int(node.tag[1]), _text(node.children[0])) for node in _nodes(source, "heading")]
