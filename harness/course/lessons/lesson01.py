@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
-from harness.course.lessons.expectations import (
+from harness.course.checks.expectations import (
     NO_COOKIE,
     by_text,
     expect_short_wait,
@@ -15,7 +15,7 @@ from harness.course.lessons.expectations import (
     let_pass,
     names_tried,
 )
-from harness.course.lessons.values01 import MAIL, mistaken_values
+from harness.course.checks.values01 import MAIL, mistaken_values
 from harness.course.scenarios.scenarios01 import (
     LOCKED,
     MOVE_THE_MAIL,

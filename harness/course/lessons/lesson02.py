@@ -3,8 +3,8 @@
 import json
 from collections.abc import Sequence
 
-from harness.course.lessons.expectations import by_text, carried, content_type, is_plain
-from harness.course.lessons.stories02 import too_large
+from harness.course.checks.expectations import by_text, carried, content_type, is_plain
+from harness.course.checks.stories02 import too_large
 from harness.course.scenarios.delivery02 import (
     Delivered,
     Job,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
-from harness.course.lessons.expectations import is_plain, leaves_unset, letters
+from harness.course.checks.expectations import is_plain, leaves_unset, letters
 from harness.course.scenarios.deliveries03 import (
     Done,
     Save,

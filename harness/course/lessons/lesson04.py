@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from harness.course.lessons.expectations import by_text, leaves_unset, let_pass
-from harness.course.lessons.letters04 import run_letters, run_wakes
+from harness.course.checks.expectations import by_text, leaves_unset, let_pass
+from harness.course.checks.letters04 import run_letters, run_wakes
 from harness.course.scenarios.scenarios04 import ASKS, LETTERS, ORDERS, RATINGS, WAKES, Asks, NumberedRatings, Orders
 from harness.course.scenarios.work04 import (
     Leave,

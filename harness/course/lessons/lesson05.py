@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from harness.course.lessons.chains05 import chain, send_edition
-from harness.course.lessons.expectations import (
+from harness.course.checks.chains05 import chain, send_edition
+from harness.course.checks.expectations import (
     expect_no_work,
     expect_rows,
     instance,

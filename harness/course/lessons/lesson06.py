@@ -7,8 +7,8 @@ from hashlib import new
 from itertools import cycle
 from urllib.parse import unquote_plus
 
-from harness.course.lessons.expectations import by_text, instance, let_pass, letters
-from harness.course.lessons.guard06 import forged, task_only
+from harness.course.checks.expectations import by_text, instance, let_pass, letters
+from harness.course.checks.guard06 import forged, task_only
 from harness.course.scenarios.scenarios06 import FORGED, RENEWALS, TASK_ONLY, Card, Renewal
 from harness.course.trial import Rows, Trial
 from harness.errors import quantity

@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 
 from harness.appengine.taskqueue import Task
 from harness.appengine.turns import Schedule
-from harness.course.lessons.expectations import NO_COOKIE, instance, let_pass
-from harness.course.lessons.front07 import top_three
+from harness.course.checks.expectations import NO_COOKIE, instance, let_pass
+from harness.course.checks.front07 import top_three
 from harness.course.scenarios.chaos07 import (
     expect_no_counting,
     expect_no_totals,

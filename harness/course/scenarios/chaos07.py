@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from harness.course.lessons.expectations import expect_short_wait, own_instance
+from harness.course.checks.expectations import expect_short_wait, own_instance
 from harness.course.scenarios.scenarios07 import EARLIER
 from harness.course.trial import SLIPS, Rows, Trial
 from harness.errors import quantity

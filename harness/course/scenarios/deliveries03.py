@@ -8,7 +8,7 @@ from html import unescape
 from typing import Any
 from urllib.parse import unquote_plus
 
-from harness.course.lessons.expectations import instance, is_plain, leaves_unset, letters
+from harness.course.checks.expectations import instance, is_plain, leaves_unset, letters
 from harness.course.scenarios.scenarios03 import Pair, Saves
 from harness.course.trial import Rows, Trial
 from harness.records import Attempt, Outcome, TaskInfo

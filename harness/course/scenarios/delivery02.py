@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
 
-from harness.course.lessons.expectations import by_text, instance, is_plain, let_pass
+from harness.course.checks.expectations import by_text, instance, is_plain, let_pass
 from harness.course.scenarios.scenarios02 import Delivery, Stories
 from harness.course.trial import Rows, Trial
 from harness.records import Attempt, TaskInfo

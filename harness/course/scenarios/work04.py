@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from harness.course.catalogue import body, stub_cells
-from harness.course.lessons.expectations import letters, names_tried, own_instance
+from harness.course.checks.expectations import letters, names_tried, own_instance
 from harness.course.scenarios.scenarios04 import Work
 from harness.course.trial import SLIPS, Rows, Trial
 from harness.errors import quantity

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.course.catalogue import Pattern, Scenario
-from harness.course.lessons.expectations import by_text, work
+from harness.course.checks.expectations import by_text, work
 from harness.course.trial import Rows, Trial
 
 

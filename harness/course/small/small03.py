@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from harness.course.catalogue import Pattern, Scenario
-from harness.course.lessons.expectations import by_text
+from harness.course.checks.expectations import by_text
 from harness.course.trial import Rows, Trial
 
 # The controller archive, which the learner doesn't write.

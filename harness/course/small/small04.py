@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from harness.course.catalogue import Pattern, Scenario
-from harness.course.lessons.expectations import by_text
+from harness.course.checks.expectations import by_text
 from harness.course.scenarios.work04 import replace_body
 from harness.course.trial import SLIPS, Rows, Trial
 from harness.records import Attempt

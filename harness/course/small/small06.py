@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness.course.catalogue import Pattern, Scenario
-from harness.course.lessons.expectations import NO_COOKIE, by_text, values_of
+from harness.course.checks.expectations import NO_COOKIE, by_text, values_of
 from harness.course.trial import Rows, Trial
 from harness.records import Response
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from harness.course.lessons.expectations import expect_short_wait, instance, let_pass
+from harness.course.checks.expectations import expect_short_wait, instance, let_pass
 from harness.course.scenarios.chaos07 import (
     expect_stored,
     gave_up,

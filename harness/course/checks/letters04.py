@@ -1,6 +1,6 @@
 """The checks of 4.4 (a dead-letter table) and 4.5 (read the headers)."""
 
-from harness.course.lessons.expectations import leaves_unset
+from harness.course.checks.expectations import leaves_unset
 from harness.course.scenarios.scenarios04 import Letters, Wakes
 from harness.course.scenarios.work04 import (
     Leave,

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from urllib.parse import unquote_plus
 
-from harness.course.lessons.expectations import by_text, carried, is_plain, letters
+from harness.course.checks.expectations import by_text, carried, is_plain, letters
 from harness.course.scenarios.scenarios01 import Requests, Values
 from harness.course.trial import Rows, Trial
 from harness.records import TaskInfo

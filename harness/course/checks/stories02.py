@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from harness.course.lessons.expectations import carried, instance
+from harness.course.checks.expectations import carried, instance
 from harness.course.scenarios.delivery02 import expect_success, pass_a_second, was_shut_down
 from harness.course.scenarios.scenarios02 import Stories
 from harness.course.trial import Trial

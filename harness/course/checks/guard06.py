@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness.course.lessons.expectations import NO_COOKIE, by_text, instance, let_pass
+from harness.course.checks.expectations import NO_COOKIE, by_text, instance, let_pass
 from harness.course.scenarios.scenarios06 import Guarded, Sender
 from harness.course.trial import Rows, Trial
 from harness.errors import quantity

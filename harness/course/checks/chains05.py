@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from itertools import pairwise
 
-from harness.course.lessons.expectations import (
+from harness.course.checks.expectations import (
     expect_no_work,
     instance,
     let_pass,
