@@ -188,7 +188,7 @@ docs: .venv/test.done  ## draw the pictures of harness/README.md, and write the 
 	$(VENV) -m tests.support.rooms
 	$(VENV) -W error -m pdoc $(API) --docformat google --output-directory build/docs
 
-card: .venv  ## print the reference card, two pages, as build/card.pdf; needs Chromium
+card: .venv  ## print the reference card as build/card.pdf (two pages); needs Chromium
 	$(VENV) -m harness card
 
 instructors: .venv  ## write notebooks/INSTRUCTORS.md from the course

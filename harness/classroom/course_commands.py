@@ -99,7 +99,7 @@ def slides(lessons: tuple[Path, ...], reveal: Path, to: Path, answers: Path | No
 
 @click.command()
 @click.option("--to", default=Path("build", "card.pdf"), type=click.Path(path_type=Path), help="The PDF to write.")
-@click.option("--browser", help="The program of Chromium, Chrome or Edge; the default is the Chromium on PATH.")
+@click.option("--browser", help="The path of Chromium, Chrome or Edge; the default is the Chromium on PATH.")
 def card(to: Path, browser: str | None) -> int:
     """Print the reference card as a PDF of two pages."""
     from harness.notebooks.reference_card import make_card
@@ -185,13 +185,13 @@ def _name(value: str) -> str:
 
 
 @click.command()
-@click.option("--name", type=_name, metavar="NAME", help="Your name, as the certificate shows it.")
+@click.option("--name", type=_name, metavar="NAME", help="Your name, as it should appear on the certificate.")
 def certificate(name: str | None) -> None:
     """Make a certificate of what you have solved, as SVG and PDF.
 
     It lists the exercises that you solved without looking at the solution, those that you solved after looking, and
-    those that are open. Without --name, the command asks for your name. The files are written into my-course/ or else
-    into the current folder, and nothing is sent. If they exist, the previous files are kept in the folder backups/.
+    those that are open. Without --name, the command asks for your name. It writes the files into my-course/ or, if this
+    folder doesn't exist, into the current folder. Previous files are kept in the folder backups/. No data is sent.
     """
     from harness.course.certificates.certificate_files import save
 
@@ -202,9 +202,9 @@ def _ask_name() -> str:
     from harness.classroom.learner_commands import program
 
     try:
-        return str(click.prompt("Your name, as the certificate shows it", value_proc=_name))
+        return str(click.prompt("Your name, as it should appear on the certificate", value_proc=_name))
     except click.Abort:
-        click.echo(f"\nNothing was written. In a script: {program().line('certificate --name NAME')}")
+        click.echo(f"\nNothing was written. In a script, run: {program().line('certificate --name NAME')}")
         raise
 
 

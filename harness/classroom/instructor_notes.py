@@ -121,12 +121,12 @@ def _facts(path: Path) -> LessonFacts:
 def _minutes(path: Path, cells: list[Cell]) -> int:
     found = MINUTES.search(cells[0].source)
     if found is None:
-        raise NotebookError(f"{path}: its first cell doesn't state how many minutes the lesson takes")
+        raise NotebookError(f"{path}: its first cell doesn't state how many minutes it takes")
     return int(found[1])
 
 
 def recap_minutes(root: Path, number: str) -> int:
-    """Return the minutes that the recap after a lesson takes; raise NotebookError if it doesn't state them."""
+    """Return how many minutes the recap after a lesson takes; raise NotebookError if the recap doesn't state it."""
     path = root / files.PAGES / files.recap_name(number)
     return _minutes(path, files.read(path).cells)
 

@@ -295,7 +295,7 @@ def progress() -> None:
     solved = progress_file.solved()
     following = next_exercise(solved)
     console().print(progress_table(solved))
-    done = f"All exercises are solved. To make your certificate: {program().line('certificate')}"
+    done = f"All exercises are solved. To make your certificate, run: {program().line('certificate')}"
     click.echo(f"\nNext: {following.number} {following.title}" if following else f"\n{done}")
 
 

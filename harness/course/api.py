@@ -1,6 +1,7 @@
 """The functions that a learner calls: `check`, `hint`, `solution`, `progress`, `predict`, `certificate`.
 
-In an open notebook, they show cards or tables in HTML. Everywhere else they print text, and a failed check raises.
+In an open notebook, they show cards or tables in HTML. Everywhere else they print text, and a failed check raises an
+exception.
 """
 
 from collections import deque
@@ -163,7 +164,7 @@ def solution(number: str = "", give_up: bool = False) -> None:
 
     Args:
         number: the exercise ("1.1").
-        give_up: show it even if the exercise isn't solved. A certificate then lists the exercise separately.
+        give_up: show it even if the exercise isn't solved. A certificate lists such an exercise separately.
 
     Raises:
         CourseError: the exercise doesn't exist; or no notebook is open, the exercise isn't solved, and `give_up` is
@@ -184,7 +185,7 @@ def solution(number: str = "", give_up: bool = False) -> None:
 
 
 def solution_text(number: str, give_up: bool, *, counted: bool = True) -> str:
-    """Return the text that `solution` prints; see there.
+    """Return the text that `solution` prints, and record that it was shown if `counted` is true.
 
     Args:
         number: the exercise ("1.1").
@@ -227,7 +228,7 @@ def predict(name: str = "", choice: str | None = None, *, reveal: bool = False) 
     Args:
         name: the prediction ("1.a"), or the question of a recap ("3.r1").
         choice: the letter of an option, in either case. Without it, the question is shown.
-        reveal: show the right option and the reason for it. In a recap, also show what is wrong with the other ones.
+        reveal: show the right option and the reason for it. In a recap, also explain the wrong options.
 
     Raises:
         CourseError: the prediction doesn't exist, or it doesn't have that option.
@@ -252,13 +253,13 @@ def predict(name: str = "", choice: str | None = None, *, reveal: bool = False) 
 
 
 def certificate(name: str = "") -> None:
-    """Make a certificate of the exercises that the learner has solved, and show it and where its files are.
+    """Make a certificate of the exercises that the learner has solved, show it, and print where its files are.
 
-    The files are certificate.svg and certificate.pdf, in my-course/ or else in the current folder. Nothing is sent. If
+    The files are certificate.svg and certificate.pdf, in my-course/ or else in the current folder. No data is sent. If
     the files exist, the previous ones are kept in the folder backups/ beside them.
 
     Args:
-        name: the learner's name, as the certificate shows it.
+        name: the learner's name, as it should appear on the certificate.
 
     Raises:
         BadValueError: the name has no letters, is longer than 100 characters, or contains an unprintable character.
@@ -266,7 +267,7 @@ def certificate(name: str = "") -> None:
         NotebookError: an existing file can't be backed up. It is unchanged.
         ProgressError: the progress can't be read, or a file can't be written.
     """
-    from harness.course.certificates.certificate_files import save  # late, because `import harness` must be fast
+    from harness.course.certificates.certificate_files import save  # imported late: `import harness` must be fast
 
     saved = save(name, datetime.now())
     if notebook_path() is None:

@@ -79,9 +79,9 @@ def certificate_card(svg: str, alt: str, lines: Iterable[str]) -> str:
     """Return a certificate as HTML.
 
     Args:
-        svg: its page.
-        alt: the text of the page.
-        lines: what happened to its files.
+        svg: the page.
+        alt: the content of the page as text.
+        lines: the sentences that report what happened to the files.
     """
     data = b64encode(svg.encode()).decode()
     style = "max-width:100%;width:40em;border:1px solid #888888"
@@ -163,7 +163,7 @@ def _prose(text: str) -> str:
 
 
 def linked(link: str, text: str) -> str:
-    """Return a text as HTML, and as a link unless `link` is ""."""
+    """Return a text as a link in HTML, or without a link if `link` is ""."""
     return f'<a href="{escape(link)}">{escape(text)}</a>' if link else escape(text)
 
 

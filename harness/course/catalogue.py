@@ -146,7 +146,7 @@ class Prediction:
     options: dict[str, str]
     answer: str
     why: str
-    wrong: dict[str, Misconception] = field(default_factory=dict)  # in a recap, by letter; each names its lesson
+    wrong: dict[str, Misconception] = field(default_factory=dict)  # in a recap, by letter; each names a lesson
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +176,7 @@ def lessons() -> tuple[Lesson, ...]:
 
 @cache
 def recaps() -> tuple[Lesson, ...]:
-    """Return the recaps in order: the questions in each recapNN.toml, which follow lesson NN."""
+    """Return the recaps in order. Each recapNN.toml contains the questions that follow lesson NN."""
     found = [(path.stem[-2:], tomllib.loads(path.read_text("utf-8"))) for path in sorted(_LESSONS.glob("recap*.toml"))]
     return tuple(Lesson(number, texts["title"], predictions=_predictions(texts)) for number, texts in found)
 

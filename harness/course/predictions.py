@@ -92,7 +92,7 @@ def question_html(name: str, prediction: Prediction) -> str:
 
 
 def answer_text(name: str, prediction: Prediction) -> str:
-    """Return the answer as text, with the choice and the reason, and with what is wrong with the other options."""
+    """Return the answer as text, with the choice, the reason, and the explanations of the wrong options."""
     letter, answer = chosen(name, prediction), prediction.answer
     right = f"{_comparison(letter, answer)} {answer}: {prediction.options[answer]} {prediction.why}".lstrip()
     wrong = [f"Not {each}: {mistake.says} Reread {_section(mistake)}." for each, mistake in prediction.wrong.items()]
@@ -100,12 +100,12 @@ def answer_text(name: str, prediction: Prediction) -> str:
 
 
 def answer_html(name: str, prediction: Prediction, notebook: Path | None = None) -> str:
-    """Return the answer as a card, with the choice and the reason, and with what is wrong with the other options.
+    """Return the answer as a card, with the choice, the reason, and the explanations of the wrong options.
 
     Args:
         name: the prediction.
         prediction: its texts.
-        notebook: the open notebook, which will contain the links to sections.
+        notebook: the open notebook. Links to sections are relative to it; without it, there are no links.
     """
     letter, answer = chosen(name, prediction), prediction.answer
     symbol, colour = ("✓", _RIGHT) if letter == answer else ("✗", _WRONG) if letter else ("–", _SKIPPED)

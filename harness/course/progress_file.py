@@ -63,7 +63,7 @@ class Progress(StateFile[Entry]):
 
     @staticmethod
     def kept(entry: Entry) -> Entry | None:
-        """Return an entry without its counts, so that they aren't added twice, or None if nothing else is in it."""
+        """Return an entry without its counts, so that they aren't added twice, or None if it contains nothing else."""
         return replace(entry, checks=0, hints=0) if entry.solved or entry.shown else None
 
 

@@ -1,4 +1,4 @@
-"""The learner's copies of lessons, exercises and recaps: their names, links and cells, and how they take a new version.
+"""The learner's copies of lessons, exercises and recaps: their names, links and cells, and how they are updated.
 
 All copies are in one flat folder, in which a lesson is followed by its exercises and its recap. The pages and pictures
 to which lessons link are in a subfolder of it, which JupyterLab's file browser hides.

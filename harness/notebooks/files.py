@@ -15,7 +15,7 @@ Notebook = Any  # a Node, or nbformat's NotebookNode, which has the same interfa
 Cell = Any
 
 FOLDERS = ("notebooks", "solutions", "exercises")
-PAGES = "notebooks/pages"  # notebooks that aren't lessons: no slides and no exercises, and only recaps have copies
+PAGES = "notebooks/pages"  # notebooks without slides and exercises; learners get copies of the recaps only
 BACKUPS = "backups"  # a folder beside the notebooks, so that JupyterLab's file browser shows it
 LARGEST = 50_000_000  # bytes; JupyterLab itself can hardly open larger notebooks
 _LONGEST = 200  # characters of a reason why a notebook isn't valid

@@ -1,4 +1,4 @@
-"""The reference card, a page of notebooks/, as a PDF of two pages, which Chromium prints."""
+"""Print the reference card, a page of notebooks/, as a PDF of two pages. Chromium prints it."""
 
 import re
 import shutil
@@ -16,22 +16,22 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 _STYLE = Path(__file__).with_name("reference_card.css")
 _SECONDS = 120  # for Chromium to start and to print
 _CODE = re.compile(r"(?<=<code>).*?(?=</code>)")
-_BREAK = re.compile(r"(?<=\w)(?:\(|=(?=\w+\())(?=\w)")  # in the code of a table, a line may end after it
+_BREAK = re.compile(r"(?<=\w)(?:\(|=(?=\w+\())(?=\w)")  # in a table, a line may end after such a part of code
 _BOXES = {2: "article", 3: "section"}  # the element around a heading of this level and the text below it
 
 
 def find_chromium() -> str | None:
-    """Return the path of the Chromium that PATH leads to, or None."""
+    """Return the path of the Chromium that is found on PATH, or None."""
     return next(filter(None, map(shutil.which, CHROMIUM)), None)
 
 
 def make_card(root: Path, target: Path, browser: str | None = None) -> None:
-    """Write the reference card as a PDF. If that fails, an earlier PDF stays as it is.
+    """Write the reference card as a PDF. If this fails, an existing PDF isn't changed.
 
     Args:
         root: the folder that holds notebooks/.
         target: the PDF to write.
-        browser: the program of Chromium, or of a browser that is based on it; None means the one that PATH leads to.
+        browser: the path of Chromium, or of a browser that is based on it. None means the Chromium on PATH.
 
     Raises:
         NotebookError: the page is missing, Chromium is missing, or Chromium didn't print the page.
@@ -43,8 +43,8 @@ def make_card(root: Path, target: Path, browser: str | None = None) -> None:
     program = browser or find_chromium()
     if program is None:
         raise NotebookError(
-            "Chromium prints the card, but it isn't installed. Install it (on Debian: apt-get install chromium). "
-            f"If you have Chrome or Edge, name its program: {command('taskqueue-course')} card --browser PATH"
+            "The card is printed by Chromium, which isn't installed. Install it (on Debian: apt-get install chromium). "
+            f"If you have Chrome or Edge, pass its path: {command('taskqueue-course')} card --browser PATH"
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     # A Chromium that snap installed reads neither /tmp nor hidden folders.
@@ -73,7 +73,7 @@ def _boxed(source: str, level: int) -> str:
 
 
 def _print(program: str, page: Path) -> Path:
-    """Print a page as a PDF beside it, and return its path. The profile is new, because the user may use Chromium."""
+    """Print a page as a PDF beside it, and return its path. The profile is new, because Chromium may be running."""
     pdf = page.with_suffix(".pdf")
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--no-pdf-header-footer"]
     places = [f"--user-data-dir={page.with_name('profile')}", f"--print-to-pdf={pdf}", page.as_uri()]

@@ -1,4 +1,4 @@
-"""A certificate states what was solved and how, on one page of A4, and its files replace nothing without a backup."""
+"""A certificate states what was solved and how, on one page of A4. Existing files are backed up first."""
 
 import re
 import subprocess
@@ -33,7 +33,7 @@ OF_VERSION_2 = '{"version": 2, "exercises": {"1.3": {"solved": true, "date": nul
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder of a learner who begins."""
+    """The current folder of a new learner."""
     monkeypatch.setenv(VARIABLE, str(tmp_path / "state"))
     monkeypatch.setattr(progress_file, "_session", Progress())
     (tmp_path / "desk").mkdir()
@@ -132,7 +132,7 @@ def test_a_solution_that_is_refused_or_shown_in_the_solutions_is_not_counted(
 
 def test_without_a_solved_exercise_there_is_no_certificate(folder: Path) -> None:
     solution("1.1", give_up=True)
-    with pytest.raises(CourseError, match=r"none is solved yet\. The first exercise is 1\.1 Queue it\."):
+    with pytest.raises(CourseError, match=r"you haven't solved any yet\. The first exercise is 1\.1 Queue it\."):
         save("Ada", NOW)
     assert list(folder.iterdir()) == []
 
@@ -163,13 +163,13 @@ TOTAL = len(EVERY)
         ),
         (
             {"AIDED": 1},
-            "Certificate of progress so far",
+            "Certificate of progress",
             f"has so far solved 1 of the {TOTAL} exercises of the course: 1 after looking at the solution. "
             f"{TOTAL - 1} exercises are open.",
         ),
         (
             {"UNAIDED": TOTAL - 1},
-            "Certificate of progress so far",
+            "Certificate of progress",
             f"has so far solved {TOTAL - 1} of the {TOTAL} exercises of the course: {TOTAL - 1} without looking at the "
             "solution. 1 exercise is open.",
         ),
@@ -255,7 +255,7 @@ def test_the_svg_is_an_a4_image_with_a_title_and_a_description() -> None:
     assert (title.tag, title.attrib["id"], title.text) == (
         f"{SVG}title",
         "title",
-        f"Certificate of progress so far: {certificate.name}",
+        f"Certificate of progress: {certificate.name}",
     )
     assert (description.tag, description.attrib["id"], description.text) == (f"{SVG}desc", "desc", certificate.text)
     assert f"{COURSE}. {certificate.name} has so far solved 1 of" in certificate.text
@@ -367,9 +367,9 @@ def test_a_name_that_the_font_cannot_show_is_text_in_the_svg_and_has_no_pdf(fold
     assert [path.name for path in folder.iterdir()] == ["certificate.svg"]
     said = " ".join(saved.lines[1].split())
     assert said == (
-        f"There is no PDF of this certificate, because its font can't show the character {unprintable(name)} of the "
-        "name. certificate.svg shows the name in a font of the computer that opens it. To make a PDF, open "
-        "certificate.svg in a browser, look at the name, and print the page."
+        f"No PDF was written, because the font of the PDF can't show the character {unprintable(name)} of the name. "
+        "certificate.svg shows the name in a font of the computer that opens it. To make a PDF, open certificate.svg "
+        "in a browser, check that the name is shown correctly, and print the page."
     )
 
 
@@ -379,7 +379,7 @@ def test_an_earlier_pdf_stays_and_is_mentioned_if_there_is_no_new_one(folder: Pa
     save("Ada", NOW)
     before = (folder / "certificate.pdf").read_bytes()
     said = " ".join(save(CHINESE, NOW).lines[1].split())
-    assert said.endswith("The existing certificate.pdf is an earlier certificate.")
+    assert said.endswith("The existing certificate.pdf contains an earlier certificate.")
     assert (folder / "certificate.pdf").read_bytes() == before
 
 
@@ -397,14 +397,14 @@ def test_a_notebook_shows_the_page_and_a_terminal_the_statement(
     progress_file.mark_solved("1.1")
     certificate("Ada")
     out = capsys.readouterr().out
-    assert out.startswith("Certificate of progress so far: Ada has so far solved 1 of")
+    assert out.startswith("Certificate of progress: Ada has so far solved 1 of")
     assert out.endswith("\nwrote certificate.svg\nwrote certificate.pdf\n")
     shown: list[tuple[str, str]] = []
     monkeypatch.setattr(api, "notebook_path", lambda: folder / "a.ipynb")
     monkeypatch.setattr(api, "_display", lambda *each: shown.append(each))
     certificate("Ada <i>")
     [(html, text)] = shown
-    assert html.startswith('<img alt="Certificate of progress so far. ')
+    assert html.startswith('<img alt="Certificate of progress. ')
     assert "Ada &lt;i&gt; has so far" in html
     assert "wrote certificate.svg; the previous file is now backups/certificate.20" in html
     assert "Ada <i> has so far" in " ".join(text.split())

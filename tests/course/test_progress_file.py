@@ -72,7 +72,7 @@ def test_what_two_sessions_did_adds_up_and_the_first_date_counts():
     }
 
 
-def test_that_a_solution_was_shown_outlives_what_other_sessions_know():
+def test_a_shown_solution_stays_recorded_when_entries_are_added():
     shown, unknown, hidden = (Entry(shown=each) for each in (True, None, False))
     for other in (unknown, hidden):
         assert shown + other == other + shown == shown
@@ -88,7 +88,7 @@ def test_version_2_did_not_record_that_a_solution_was_shown(folder):
     assert not list(folder.glob("*broken*"))
 
 
-def test_that_a_solution_was_shown_outlives_the_file(folder):
+def test_a_shown_solution_is_recorded_again_after_the_file_was_deleted(folder):
     progress_file.mark_shown("1.1")
     (folder / "progress.json").unlink()
     progress_file.mark_solved("1.1")

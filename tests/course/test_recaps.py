@@ -1,4 +1,4 @@
-"""The recaps: each question has one right option, which the cells show, and an explanation of each wrong one."""
+"""The recaps: the cells of a question show that one option is right, and each wrong option has an explanation."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ SHOWS = {
 
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A learner who begins."""
+    """The state of a new learner."""
     monkeypatch.setenv(VARIABLE, str(tmp_path / "state"))
     monkeypatch.setattr(predictions, "_session", predictions.Choices())
 
@@ -197,7 +197,7 @@ def test_the_card_explains_the_chosen_option_first_and_links_to_the_sections() -
     assert all(target.startswith("../02_passing_data.ipynb#cell-id=") for target, _ in links)
 
 
-def test_a_learner_who_was_right_can_still_read_what_is_wrong_with_the_others() -> None:
+def test_a_learner_who_was_right_can_still_read_why_the_other_options_are_wrong() -> None:
     asked = find_prediction("3.r3")
     predict("3.r3", "D")
     open_part, _, folded = answer_html("3.r3", asked).partition("<details ")

@@ -1,4 +1,4 @@
-"""A learner who runs a cell of a lesson or a recap again gets no exception that the lesson doesn't intend."""
+"""If a learner runs a cell of a lesson or a recap again, only intended exceptions are raised."""
 
 from pathlib import Path
 

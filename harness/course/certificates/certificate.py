@@ -15,7 +15,7 @@ from harness.errors import BadValueError, CourseError, quantity, quoted
 COURSE = "Background tasks in web2py on App Engine"
 NO_PROOF = (
     "The course's program made this page on the learner's own computer, from the progress that is stored there. "
-    "Nothing was sent. Nobody has checked this page, so it isn't a proof."
+    "No data was sent. Nobody has checked this page, so it isn't a proof."
 )
 _LONGEST = 100  # characters of a name
 _JOINERS = "\u200c\u200d"  # they aren't printable, but names in some scripts contain them
@@ -51,7 +51,7 @@ class Certificate:
     @property
     def title(self) -> str:
         """Return the title, which shows whether the whole course is solved."""
-        return "Certificate of progress so far" if self.count(Standing.OPEN) else "Certificate of completion"
+        return "Certificate of progress" if self.count(Standing.OPEN) else "Certificate of completion"
 
     @property
     def statement(self) -> str:
@@ -116,7 +116,7 @@ def certify(name: str, day: date) -> Certificate:
     if set(standings.values()) == {Standing.OPEN}:
         first = every[0]
         raise CourseError(
-            "A certificate lists the exercises that you have solved, and none is solved yet. "
+            "A certificate lists the exercises that you have solved, and you haven't solved any yet. "
             f"The first exercise is {first.number} {first.title}."
         )
     return Certificate(name, day, metadata.version("harness"), taught, standings)
@@ -149,5 +149,5 @@ def read_name(name: object) -> str:
 
 
 def plain(title: str) -> str:
-    """Return a title without the marks of code."""
+    """Return a title without the backticks around code."""
     return title.replace("`", "")

@@ -18,7 +18,7 @@ _SVG, _PDF = "certificate.svg", "certificate.pdf"
 
 @dataclass(frozen=True, slots=True)
 class SavedCertificate:
-    """A certificate whose files are written.
+    """A certificate that was saved.
 
     Args:
         certificate: the certificate.
@@ -82,9 +82,9 @@ def _write(path: Path, content: bytes, now: datetime) -> str:
 
 
 def _without_pdf(folder: Path, missing: str) -> str:
-    earlier = f" The existing {_PDF} is an earlier certificate." if (folder / _PDF).exists() else ""
+    earlier = f" The existing {_PDF} contains an earlier certificate." if (folder / _PDF).exists() else ""
     return wrap(
-        f"There is no PDF of this certificate, because its font can't show the character {missing} of the name. "
-        f"{_SVG} shows the name in a font of the computer that opens it. To make a PDF, open {_SVG} in a browser, look "
-        f"at the name, and print the page.{earlier}"
+        f"No PDF was written, because the font of the PDF can't show the character {missing} of the name. "
+        f"{_SVG} shows the name in a font of the computer that opens it. To make a PDF, open {_SVG} in a browser, "
+        f"check that the name is shown correctly, and print the page.{earlier}"
     )

@@ -1,7 +1,7 @@
-"""A certificate as a page of A4, in SVG and in PDF, with the same bytes whenever it is drawn.
+"""A certificate as a page of A4, in SVG and in PDF. The same certificate always gives the same bytes.
 
-The page is drawn by matplotlib with its own font, DejaVu. If this font can't show a name, the SVG contains the name as
-text, which a browser shows in the fonts of the machine, and there is no PDF.
+matplotlib draws the page with DejaVu, a font that is part of matplotlib. If this font can't show a name, there is no
+PDF, and the SVG contains the name as text. A browser shows this text in a font of the machine.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from harness.show.text import width
 _WIDTH, _HEIGHT = 210, 297
 _LEFT, _MIDDLE, _RIGHT = 22, 108, 188  # the two columns of exercises, and the end of the text
 _NAME, _LIST, _LIST_END = 75, 123, 251
-_LARGEST, _ONE_LINE, _SMALLEST = 30, 18, 9  # of a name; below the second one, it may have two lines
-_ROW, _MARK = 5.8, 6.0  # the highest row, and the width of a mark
+_LARGEST, _ONE_LINE, _SMALLEST = 30, 18, 9  # of a name; below _ONE_LINE, it may have two lines
+_ROW, _MARK = 5.8, 6.0  # the largest height of a row, and the width of a mark
 _GAP = 0.7  # between two lessons, in rows
 _INCH = 25.4
 _POINT = _INCH / 72
@@ -39,11 +39,11 @@ _MARKS = {
     Standing.UNRECORDED: ("●", AMBER),
     Standing.OPEN: ("○", FAINT),
 }
-Measure = Callable[[str, float], float]  # of a text in a size
+Measure = Callable[[str, float], float]  # the width of a text in a size
 
 
 class _Page(Figure):
-    """A page on which texts are put."""
+    """An empty page with a frame."""
 
     def __init__(self) -> None:
         super().__init__(figsize=(_WIDTH / _INCH, _HEIGHT / _INCH), facecolor="white")
@@ -52,7 +52,7 @@ class _Page(Figure):
             self.add_artist(Rectangle(*box, fill=False, edgecolor=BLUE, linewidth=line, transform=self.transFigure))
 
     def put(self, text: str, x: float, y: float, size: float, **look: Any) -> None:
-        """Put a line of text at the left end, or at the middle if `ha="center"`, of its baseline."""
+        """Put a line of text so that (x, y) is the left end of its baseline, or the middle if `ha="center"`."""
         self.text(x / _WIDTH, 1 - y / _HEIGHT, text, size=size, va="baseline", **look)
 
     def put_lines(self, text: str, y: float, size: float, **look: Any) -> None:
@@ -62,10 +62,10 @@ class _Page(Figure):
 
 
 def unprintable(name: str) -> str:
-    """Return the first character of a name that DejaVu lacks, or that isn't written from left to right, or "".
+    """Return the first character of a name that the page can't show correctly, or "".
 
-    matplotlib puts one character beside the other. So it doesn't show scripts whose marks or letters change their form
-    or place.
+    DejaVu lacks some characters. matplotlib only puts characters side by side, from left to right. So it can't show
+    scripts that are written from right to left, or whose marks or letters change their form or position.
     """
     font = get_font(findfont("DejaVu Sans"))
     return next((each for each in name if not font.get_char_index(ord(each)) or _needs_layout(each)), "")
@@ -94,7 +94,7 @@ def to_svg(certificate: Certificate) -> str:
 
 
 def to_pdf(certificate: Certificate) -> bytes:
-    """Return the page as PDF, for a name of which no character is `unprintable`."""
+    """Return the page as PDF. For its name, `unprintable` must return ""."""
     file = BytesIO()
     title = f"{certificate.title}: {certificate.name}"
     with style(), matplotlib.rc_context({"pdf.fonttype": 42}):  # fonts whose text can be selected and searched
@@ -104,7 +104,7 @@ def to_pdf(certificate: Certificate) -> bytes:
 
 
 def draw(certificate: Certificate) -> Figure:
-    """Return the page, drawn in the `style` that is set."""
+    """Return the page. The caller must have set the `style`."""
     page, middle = _Page(), {"ha": "center"}
     page.put(certificate.title, _WIDTH / 2, 38, 25, family="DejaVu Serif", color=BLUE, **middle)
     page.put(COURSE, _WIDTH / 2, 50, 13, **middle)
@@ -142,12 +142,12 @@ def _draw_lesson(page: _Page, certificate: Certificate, lesson: Lesson, place: t
 
 
 def _fitted(text: str, x: float, y: float, size: float, room: float) -> tuple[str, float, float, float]:
-    """Return the arguments of `put` for a text that gets smaller if it is wider than the room."""
+    """Return the arguments of `put` for a text, in a smaller size if the text is wider than the room."""
     return text, x, y, size * min(1, room / _measure(text, size))
 
 
 def _columns(taught: tuple[Lesson, ...]) -> tuple[tuple[Lesson, ...], tuple[Lesson, ...]]:
-    """Return the lessons of the left and of the right column, of which the longer one is as short as possible."""
+    """Split the lessons into a left and a right column, so that the longer one is as short as possible."""
     splits = [(taught[:number], taught[number:]) for number in range(1, len(taught) + 1)]
     return min(splits, key=lambda columns: max(map(_rows, columns)))
 
@@ -175,7 +175,7 @@ def _name_as_text(name: str) -> str:
 
 
 def _name_lines(name: str, measure: Measure) -> list[tuple[str, float, float]]:
-    """Return the lines of a name, each with its baseline and its size, in the largest size that has room."""
+    """Return the lines of a name, each with its baseline and its size, in the largest size that fits."""
     for size in range(_LARGEST, _SMALLEST - 1, -1):
         lines = _break(name, size, measure)
         if len(lines) <= (1 if size >= _ONE_LINE else 2):
@@ -207,5 +207,5 @@ def _measure(text: str, size: float) -> float:
 
 
 def _estimate(text: str, size: float) -> float:
-    """Return about the width of a text in an unknown font."""
+    """Return the approximate width of a text in an unknown font."""
     return width(text) * 0.6 * size * _POINT

@@ -1,1 +1,1 @@
-"""What the checks of several exercises share, and the checks that are too long for the module of their lesson."""
+"""Code that several checks share, and checks that are too long for the module of their lesson."""
