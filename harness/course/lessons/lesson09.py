@@ -4,13 +4,14 @@ import json
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
+from urllib.parse import urlencode
 
 from harness.course.checks.expectations import expect_no_work, instance, let_pass, tasks_of_request
 from harness.course.checks.tokens09 import PLACE, SENDER, admits
 from harness.course.scenarios.scenarios09 import DRAWS, OFFERS, PRINTS, Draws, Offers
 from harness.course.trial import Rows, Trial
 from harness.errors import quantity
-from harness.records import Attempt, Response, TaskInfo
+from harness.records import Attempt, Request, Response, TaskInfo
 from harness.show.text import shorten
 
 _PARTNER = "https://partner.example.com"
@@ -20,12 +21,37 @@ _APART = 10.0  # seconds between two requests to the partner
 _UNNAMED = ("/", "/_ah/queue/default")  # the addresses of a task without a URL
 
 
+def _together(trial: Trial, path: str, order: str, **query: Any) -> list[Response]:
+    """Let two equal requests overlap, require that they create one task, and return their responses.
+
+    The responses of a request that found the database locked aren't among them.
+    """
+    known = {task.identity for task in trial.lab.tasks()}
+    request = Request("GET", f"/tutorial/{path}?{urlencode(query)}")
+    both = trial.lab.overlap(request, request, order=order)
+    trial.called = f"lab.overlap of two requests for GET {request.url}"
+    answers = [each for each in (both.first, both.second) if isinstance(each, Response)]
+    for ticket in (answer.ticket for answer in answers):
+        if ticket is not None and ticket.exception != "OperationalError":
+            trial.failed(ticket)
+    tasks = [task for task in trial.lab.tasks() if task.identity not in known]
+    happened = f"the two requests created {quantity(len(tasks), 'task')}"
+    trial.expect(len(tasks) == 1, "looks-first" if tasks else None, happened, "one task")
+    return [answer for answer in answers if answer.ticket is None]
+
+
 # 9.1
 
 
 def _draw(trial: Trial, row: Draws) -> None:
     asked: set[str] = set()
-    for press in row.presses:
+    for press, order in zip(row.presses, row.orders, strict=False):
+        answers = _together(trial, "ex9_1/draw", order, week=press.week)
+        found = sorted(answer.text for answer in answers)
+        is_right = len(found) < 2 or found == ["queued", "waiting"]
+        trial.expect(is_right, "other-response", f"the responses were {found}", "one 'queued' and one 'waiting'")
+        asked.add(press.week)
+    for press in row.presses if not row.orders else ():
         for _ in range(press.steps):
             with instance(trial, row.elsewhere):
                 _pick(trial, row)
@@ -150,7 +176,12 @@ def _offer(trial: Trial, row: Offers) -> None:
     trial.lab.cloud_tasks_client().create_queue(parent=PLACE, queue=queue)
     offered: dict[int, str] = {}
     usual: tuple[int, str] | None = None
-    for offer in row.offers:
+    for offer, order in zip(row.offers, row.orders, strict=False):
+        answers = _together(trial, "ex9_3/offer", order, article=offer.article, title=offer.title)
+        found = sorted({(answer.status, answer.text) for answer in answers})
+        trial.expect(len(found) < 2, "other-response", f"the responses were {found}", "two equal responses")
+        offered[offer.article] = offer.title
+    for offer in row.offers if not row.orders else ():
         if offer.sent:
             trial.run(may_fail=True)
         let_pass(trial, offer.pause)

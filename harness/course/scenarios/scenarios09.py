@@ -10,6 +10,7 @@ from harness.course.catalogue import Pattern, Scenario
 
 _DAY = 86_400.0  # seconds
 _CLOUD = {"cloud_tasks": True}
+_ORDERS = "1" + "2" * 40, "12"
 _EDGES = (f""" 'Möwe'{'"Ebbe" & <i>%40</i>' * 9} """, "", "None")
 # A model that lets the insert of a task's first attempt fail, as if the database was locked.
 _REFUSES_ONCE = """
@@ -45,6 +46,8 @@ class Draws(Scenario):
     Args:
         presses: the requests, in order.
         elsewhere: whether another instance serves each request and each task.
+        orders: if each request is sent twice at the same time, the orders in which the two take turns (see
+            `Lab.overlap`).
         again: the mistake if a later request for a week queues a task, and the prize isn't drawn yet.
         undrawn: the mistake if the response is "waiting", although the prize is drawn.
         early: the mistake if the response is "drawn", although the prize isn't drawn.
@@ -52,6 +55,7 @@ class Draws(Scenario):
 
     presses: tuple[Pressed, ...] = (Pressed(),)
     elsewhere: bool = False
+    orders: tuple[str, ...] = ()
     again: str = "every-time"
     undrawn: str = "other-state"
     early: str = "too-early"
@@ -104,6 +108,13 @@ DRAWS = (
         again="own-memory",
         undrawn="own-memory",
         early="own-memory",
+    ),
+    Draws(
+        what="two editors press the button at the same time, and two instances serve them",
+        patterns=frozenset({Pattern.INSTANCES, Pattern.TWO_USERS}),
+        lab=_CLOUD,
+        presses=(Pressed(), Pressed(week="2012-37")),
+        orders=_ORDERS,
     ),
     Draws(
         what="the database is locked during the first attempt, and an editor presses the button before the second one",
@@ -203,6 +214,7 @@ class Offers(Scenario):
     Args:
         offers: the requests, in order.
         elsewhere: whether another instance serves each request.
+        orders: the same as in `Draws`.
         failures: how often the partner's server fails for each article.
         again: the mistake if a later request for an article creates a task.
         content: the mistake if the partner gets another body.
@@ -211,6 +223,7 @@ class Offers(Scenario):
     lab: Mapping[str, Any] = field(default_factory=lambda: _CLOUD)
     offers: tuple[Offer, ...] = (Offer(),)
     elsewhere: bool = False
+    orders: tuple[str, ...] = ()
     failures: int = 0
     again: str = "every-time"
     content: str = "other-body"
@@ -255,5 +268,11 @@ OFFERS = (
         offers=(Offer(), Offer(), Offer(article=18)),
         elsewhere=True,
         again="own-memory",
+    ),
+    Offers(
+        what="an editor double-clicks, so two requests arrive at the same time, and two instances serve them",
+        patterns=frozenset({Pattern.INSTANCES, Pattern.TWO_USERS}),
+        offers=(Offer(), Offer(article=18)),
+        orders=_ORDERS,
     ),
 )

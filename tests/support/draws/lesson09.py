@@ -11,10 +11,12 @@ from harness.course.scenarios.scenarios09 import Draws, Offer, Offers, Pressed, 
 _TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=80)
 _WHAT = st.just("a drawn scenario")
 _WEEKS = ("2012-3", "2012-03", "2012-36", "2013-36", "2012-37")
+_MODES = st.sampled_from(({}, {"cloud_tasks": True}))
+_ORDERS = st.lists(st.text("12", min_size=1, max_size=30), min_size=2, max_size=2).map(tuple)
 _DRAWS = st.builds(
     Draws,
     what=_WHAT,
-    lab=st.sampled_from(({}, {"cloud_tasks": True})),
+    lab=_MODES,
     presses=st.lists(
         st.builds(
             Pressed,
@@ -26,6 +28,12 @@ _DRAWS = st.builds(
         max_size=5,
     ).map(tuple),
     elsewhere=st.booleans(),
+) | st.builds(
+    Draws,
+    what=_WHAT,
+    lab=_MODES,
+    presses=st.just((Pressed(), Pressed(week="2013-36"))),
+    orders=_ORDERS,
 )
 _PRINTS = st.builds(
     Prints,
@@ -67,4 +75,5 @@ def _offers(draw: st.DrawFn) -> Offers:
     )
 
 
-DRAWS: dict[str, st.SearchStrategy[Scenario]] = {"9.1": _DRAWS, "9.2": _PRINTS, "9.3": _offers()}
+_DOUBLE_CLICKS = st.builds(Offers, what=_WHAT, offers=st.just((Offer(), Offer(article=1))), orders=_ORDERS)
+DRAWS: dict[str, st.SearchStrategy[Scenario]] = {"9.1": _DRAWS, "9.2": _PRINTS, "9.3": _offers() | _DOUBLE_CLICKS}
