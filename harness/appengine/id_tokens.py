@@ -23,18 +23,19 @@ _PRIME_BITS, _EXPONENT = 1024, 65537
 _SMALL_PRIMES = [each for each in range(3, 2000) if all(each % other for other in range(2, int(each**0.5) + 1))]
 
 
-def id_token(email: str, audience: str, now: float) -> str:
+def id_token(email: str, audience: str, now: float, **other: Any) -> str:
     """Return the ID token of a service account, with the claims of Google's tokens.
 
     Args:
         email: the service account.
         audience: the server for which the token is meant.
         now: virtual seconds since 1970. The token is valid for an hour from then on.
+        **other: claims with other values, such as `email_verified=False`.
     """
     number = _account_number(email)
     claims = {"aud": audience, "azp": number, "email": email, "email_verified": True, "exp": int(now) + LIFETIME}
     claims |= {"iat": int(now), "iss": ISSUER, "sub": number}
-    token: bytes = google.auth.jwt.encode(_signer(), claims)
+    token: bytes = google.auth.jwt.encode(_signer(), claims | other)
     return token.decode()
 
 

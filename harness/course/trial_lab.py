@@ -5,6 +5,7 @@ check can leave values in modules of the process.
 """
 
 import builtins
+import enum
 import gc
 import sys
 from collections.abc import Callable, Iterator
@@ -84,13 +85,18 @@ def own_process() -> Iterator[None]:
 
 @contextmanager
 def own_hash() -> Iterator[None]:
-    """Give `hash()` of strings another seed in each scope, as Python does in each process."""
+    """Give `hash()` of strings another seed in each scope, as Python does in each process.
+
+    The hashes of an Enum's members stay the same, because libraries such as gRPC use them as keys of older dicts.
+    """
     hash_here = builtins.hash
     builtins.hash = partial(_hash_elsewhere, hash_here, next(_seeds))
+    vars(enum)["hash"] = hash_here
     try:
         yield
     finally:
         builtins.hash = hash_here
+        del vars(enum)["hash"]
 
 
 def _hash_elsewhere(hash_here: Callable[[object], int], seed: int, value: object) -> int:

@@ -188,7 +188,7 @@ def test_what_is_asked_for_may_be_an_exercise_a_lesson_or_all() -> None:
 
 @pytest.mark.parametrize(
     ("what", "said"),
-    [("9.9", "did you mean"), ("09", "lessons are 00, 01"), ("00", "begin in")],
+    [("9.9", "did you mean"), ("10", "lessons are 00, 01"), ("00", "begin in")],
 )
 def test_what_is_not_in_the_course_is_refused(what: str, said: str) -> None:
     with pytest.raises(CourseError, match=said):

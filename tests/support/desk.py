@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from harness.course import progress_file
-from harness.course.catalogue import Exercise, exercise_file, exercise_notebook, find_exercise, solution_cells
+from harness.course.catalogue import (
+    Exercise,
+    exercise_file,
+    exercise_notebook,
+    exercises,
+    find_exercise,
+    solution_cells,
+)
 from harness.course.progress_file import Entry
 from harness.course.trial import check_answer
 from harness.course.verdict import Verdict, not_attempted
@@ -30,7 +37,7 @@ class Desk:
         self.folder = folder
         self.exercises = folder / "exercises"
         self.exercises.mkdir()
-        for lesson in lessons or [f"{number:02}" for number in range(1, 8)]:
+        for lesson in lessons or sorted({exercise.lesson for exercise in exercises()}):
             self.reset(lesson)
 
     def path(self, lesson: str) -> Path:
