@@ -369,7 +369,7 @@ def test_the_names_of_cloud_tasks_are_those_of_googles_client(lab):
     queue = lab.cloud_tasks_client().get_queue(name="projects/tutorial/locations/us-central1/queues/mail")
     task = {*tasks_v2.Task.meta.fields, *tasks_v2.AppEngineHttpRequest.meta.fields}
     seen = set()
-    for row in card("The same in Cloud Tasks"):
+    for row in card("`taskqueue` and Cloud Tasks"):
         ours, theirs = map(code, row.values())
         for mine, name in zip(ours, theirs, strict=False):
             if mine in values:

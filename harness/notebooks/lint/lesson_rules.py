@@ -31,9 +31,9 @@ GLOSSARY = "GLOSSARY.md"  # in the folder of the lessons; each term is a heading
 # A term is linked at its first use. The other entries of the glossary have an everyday meaning too.
 NEW_TERMS = {
     *("action", "attempt", "backoff", "controller", "countdown", "datastore", "dead letter", "dispatcher", "environ"),
-    *("ETA", "fan-out", "idempotent", "instance", "lab", "outbox", "payload", "pull queue", "push queue", "queue"),
-    *("rollback", "signed URL", "task", "ticket", "tombstone", "transaction", "unique index", "virtual time", "worker"),
-    "WSGI",
+    *("ETA", "fan-out", "HTTP target", "ID token", "idempotent", "instance", "lab", "outbox", "payload", "pull queue"),
+    *("push queue", "queue", "rollback", "signed URL", "task", "ticket", "tombstone", "transaction", "unique index"),
+    *("virtual time", "worker", "WSGI"),
 }
 _BUILD = "run taskqueue-course build"
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
