@@ -15,7 +15,9 @@ import yaml
 from harness.errors import AppYamlError, did_you_mean, quoted
 
 APP_YAML = "app.yaml"
-_NO_EFFECT = frozenset({"version", "app_engine_apis", "app_engine_bundled_services", "threadsafe", "api_version"})
+_NO_EFFECT = frozenset({"version", "threadsafe", "api_version"})
+_APIS = ("app_engine_apis", "app_engine_bundled_services")
+_FALSE = ("", "[]", "false", "no", "off", "null", "~")
 _NO_EFFECT_IN_HANDLERS = frozenset({"script", "application_readable"})
 _HANDLER_FIELDS = (
     "url",
@@ -82,7 +84,8 @@ class UrlHandler:
 class AppYaml:
     """The settings of an app.yaml that `serve` uses.
 
-    `unsupported` lists the fields that have no effect here, with their lines.
+    `apis` tells whether App Engine would let the application call its own APIs, such as taskqueue. `unsupported` lists
+    the fields that have no effect here, with their lines.
     """
 
     entrypoint: str | None = None
@@ -90,6 +93,7 @@ class AppYaml:
     handlers: tuple[UrlHandler, ...] = ()
     runtime: str = ""
     service: str = "default"
+    apis: bool = True
     unsupported: tuple[str, ...] = ()
 
 
@@ -112,7 +116,7 @@ def parse_app_yaml(text: str) -> AppYaml:
     if root is None:
         raise AppYamlError("app.yaml is empty; it must contain fields such as `runtime: python312`")
     fields = _fields(root, "the file")
-    readers = {"entrypoint", "env_variables", "handlers", "runtime", "service", "module"}
+    readers = {"entrypoint", "env_variables", "handlers", "runtime", "service", "module", *_APIS}
     unsupported = [
         f"{name} (line {_line(key)})" for name, (key, _) in fields.items() if name not in readers | _NO_EFFECT
     ]
@@ -125,8 +129,14 @@ def parse_app_yaml(text: str) -> AppYaml:
         handlers=tuple(handlers),
         runtime=_optional(fields, "runtime") or "",
         service=_optional(fields, "service") or _optional(fields, "module") or "default",
+        apis=any(_is_on(fields[name][1]) for name in _APIS if name in fields),
         unsupported=tuple(unsupported),
     )
+
+
+def _is_on(node: yaml.Node) -> bool:
+    """Return whether a node is true, or a list that isn't empty."""
+    return str(node.value).lower() not in _FALSE
 
 
 def _mistake(node: yaml.Node, name: str, what: str) -> AppYamlError:

@@ -18,6 +18,10 @@ from harness.serve.reload import Effect, Reloader
 from harness.serve.supervisor import ADDRESS, ApplicationStatus, Say, Supervisor, free_port
 
 PROJECT = "tutorial"  # the same as in a lab and in Cloud Tasks' API
+_NO_APIS = (
+    "app.yaml doesn't contain `app_engine_apis: true`, so App Engine's APIs aren't available, and taskqueue raises "
+    "RPCFailedError"
+)
 _PORT = re.compile(r"\$(PORT\b|\{PORT\})")
 
 
@@ -86,12 +90,12 @@ class Service:
         stack.callback(self._front.stop)
         self._base = environment(own_port, surroundings.api_port, surroundings.token)
         self._supervisor = Supervisor([], {}, own_port, self.say, self._on_line, project.root, surroundings.on_running)
+        self.status = ApplicationStatus(name, self._supervisor, f"http://{self.host}/")
         self._set_command()
         stack.callback(self._supervisor.stop)
         self._supervisor.start()
-        self.status = ApplicationStatus(name, self._supervisor, f"http://{self.host}/")
         self._front.status = self.status
-        self.send = TaskSender(self._supervisor, self.host, self._front.own_headers, self._prefix)
+        self.send = TaskSender(self._supervisor, self.host, lambda: self._front.own_headers, self._prefix)
         stack.callback(self.send.close)
         unused = list(project.unsupported)
         if default is not None and project.queue_yaml not in (None, default.project.queue_yaml):
@@ -153,6 +157,8 @@ class Service:
         self._supervisor.command = command
         self._supervisor.environment = values | project.env
         self._front.set_handlers(project.handlers, project.root)
+        self._front.has_apis = project.is_web2py or project.kind == "command" or project.app_yaml.apis
+        self.trouble("app_engine_apis", "" if self._front.has_apis else _NO_APIS)
 
     def _on_line(self, line: str) -> None:
         number, text = split_line(line)

@@ -52,6 +52,21 @@ def test_the_fields_of_the_server_are_read(complete):
     assert complete.env == {"MODE": "test", "COUNT": "3"}
 
 
+@pytest.mark.parametrize(
+    ("line", "apis"),
+    [
+        ("app_engine_apis: true", True),
+        ("app_engine_apis: yes", True),
+        ("app_engine_bundled_services: [BUNDLED_SERVICE_TYPE_TASKQUEUES]", True),
+        ("app_engine_apis: false", False),
+        ("app_engine_bundled_services: []", False),
+        ("", False),
+    ],
+)
+def test_the_apis_of_app_engine_must_be_enabled(line, apis):
+    assert parse_app_yaml(f"runtime: python312\n{line}\n").apis is apis
+
+
 def test_fields_without_an_effect_are_listed_with_their_lines(complete):
     assert complete.unsupported == (
         "instance_class (line 6)",
