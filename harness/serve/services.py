@@ -127,6 +127,14 @@ class Service:
         """Begin to stop the process, and return immediately."""
         self._supervisor.begin_stop()
 
+    def wait_until_running(self, seconds: float) -> bool:
+        """Wait while the process starts, for at most `seconds`, and return whether it listens."""
+        return self._supervisor.wait_until_running(seconds)
+
+    def restart(self, why: str) -> None:
+        """End the process, and start it again; `why` is, for example, "app.yaml has changed"."""
+        self._supervisor.restart(why)
+
     def kill(self) -> None:
         """Kill the process now."""
         self._supervisor.kill()
@@ -175,11 +183,11 @@ class Service:
             elif effect is Effect.SETTINGS:
                 self.project = self._reloader.project = self.project.reread()
                 self._set_command()
-                self._supervisor.restart(f"{name} has changed")
+                self.restart(f"{name} has changed")
             else:
                 with suppress(ValueError):
                     path = path.relative_to(self.project.root.resolve())
-                self._supervisor.restart(f"{path} has changed")
+                self.restart(f"{path} has changed")
             self.trouble(name, "")
         except HarnessError as error:
             self.trouble(name, f"{error} (the previous {name} stays in use)")
