@@ -33,7 +33,7 @@ NEW_TERMS = {
     *("action", "attempt", "backoff", "controller", "countdown", "datastore", "dead letter", "dispatcher", "environ"),
     *("ETA", "fan-out", "idempotent", "instance", "lab", "outbox", "payload", "pull queue", "push queue", "queue"),
     *("rollback", "signed URL", "task", "ticket", "tombstone", "transaction", "unique index", "virtual time", "worker"),
-    "WSGI",
+    *("WSGI", "cron service", "deployment", "front end", "loading request"),
 }
 _BUILD = "run taskqueue-course build"
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
