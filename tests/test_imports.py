@@ -34,7 +34,7 @@ ROOMS = {
     "testing": "errors records appengine lab",
     "notebooks": "errors state lab appengine",
     "serve": "errors records state appengine show cloudtasks",
-    "course": "errors records state appengine lab show notebooks",
+    "course": "errors records state appengine lab show notebooks serve",
     "classroom": "errors records state appengine cloudtasks lab notebooks course serve",
     "__init__": "lab notebooks course",
     "__main__": "classroom",

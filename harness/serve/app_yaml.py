@@ -5,7 +5,7 @@ app_engine_bundled_services, and it accepts a `url` that isn't a regular express
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -78,6 +78,22 @@ class UrlHandler:
             return None
         inside = file.is_relative_to((root / self.folder).resolve() if self.is_folder else root.resolve())
         return file if exists and inside else None
+
+
+def find_handler(handlers: Iterable[UrlHandler], path: str, root: Path) -> tuple[UrlHandler | None, Path | None]:
+    """Return the handler that applies to a decoded path, which is the first one that matches, and the file it serves.
+
+    Args:
+        handlers: the handlers, in order.
+        path: the path.
+        root: the folder that contains the files of the handlers.
+    """
+    for handler in handlers:
+        if handler.url.fullmatch(path) is not None:
+            file = handler.find_file(path, root)
+            if file is not None or not handler.must_exist:
+                return handler, file
+    return None, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +244,8 @@ def _handler(node: yaml.Node, unsupported: list[str]) -> UrlHandler:
             unsupported.append(f"handlers: {written} (line {_line(key)})")
     if "url" not in fields:
         raise _mistake(node, "url", "missing; every handler needs one, such as `- url: /static`")
+    if not {"static_dir", "static_files", "script"} & fields.keys():
+        raise _mistake(fields["url"][0], "url", "its handler needs `script: auto`, or static_dir or static_files")
     if "static_dir" in fields and "static_files" in fields:
         raise _mistake(fields["static_files"][0], "static_files", "not allowed together with static_dir; delete one")
     url = _text(fields["url"][1], "url")

@@ -30,7 +30,7 @@ from tornado.web import Application, StaticFileHandler
 from harness.appengine.dispatcher import HttpSender
 from harness.errors import HarnessError
 from harness.records import Request, Response
-from harness.serve.app_yaml import UrlHandler
+from harness.serve.app_yaml import UrlHandler, find_handler
 from harness.serve.child import TICKET_HEADER, TOKEN_HEADER
 from harness.serve.exchange import CHUNKABLE, NO_LIMIT, PART, ErrorPage, Exchange
 from harness.serve.supervisor import ADDRESS, START_SECONDS, ApplicationStatus, Say, Supervisor
@@ -268,29 +268,19 @@ class _Route(HTTPMessageDelegate):
         """Return the delegate that responds to a request, and the path that it gets."""
         front, connection = self._front, self._connection
         path = _path(start_line.path) or ""
-        for handler in front.handlers:
-            if handler.url.fullmatch(path) is None:
-                continue
-            file = handler.find_file(path, front.root)
-            if handler.must_exist and file is None:
-                continue
-            if handler.admin:
-                code = 401 if handler.unauthorized else 403
-                return ErrorPage(connection, code, "Only for administrators", _ONLY_ADMINS), start_line.path
-            if handler.folder is None:
-                break
-            if file is None:
-                return ErrorPage(
-                    connection, 404, "Not found", "app.yaml names a file that doesn't exist."
-                ), start_line.path
-            if start_line.method not in ("GET", "HEAD"):
-                return ErrorPage(
-                    connection, 405, "Method not allowed", "A static file can only be read."
-                ), start_line.path
-            options = {"path": str(file.parent), "handler": handler}
-            application = Application([("/(.*)", _StaticFile, options)], log_function=lambda _: None)
-            return application.start_request(None, connection), f"/{quote(file.name)}"
-        return Exchange(front, connection), start_line.path
+        handler, file = find_handler(front.handlers, path, front.root)
+        if handler is not None and handler.admin:
+            code = 401 if handler.unauthorized else 403
+            return ErrorPage(connection, code, "Only for administrators", _ONLY_ADMINS), start_line.path
+        if handler is None or handler.folder is None:
+            return Exchange(front, connection), start_line.path
+        if file is None:
+            return ErrorPage(connection, 404, "Not found", "app.yaml names a file that doesn't exist."), start_line.path
+        if start_line.method not in ("GET", "HEAD"):
+            return ErrorPage(connection, 405, "Method not allowed", "A static file can only be read."), start_line.path
+        options = {"path": str(file.parent), "handler": handler}
+        application = Application([("/(.*)", _StaticFile, options)], log_function=lambda _: None)
+        return application.start_request(None, connection), f"/{quote(file.name)}"
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
         return None if self._target is None else self._target.data_received(chunk)

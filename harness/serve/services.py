@@ -111,6 +111,11 @@ class Service:
         """The host and the port for users, such as "127.0.0.1:8080"."""
         return self._front.host
 
+    @property
+    def port(self) -> int:
+        """The port on which the application must listen, which is the variable PORT."""
+        return self._supervisor.port
+
     def follow_files(self, stack: ExitStack) -> None:
         """Start to follow the project's files. Only the default service has a queue.yaml."""
         self._reloader = Reloader(

@@ -120,7 +120,11 @@ def test_handlers_find_their_files_and_no_others(complete, tmp_path):
         ("handlers:\n- url: /a(\n  script: auto", "line 2: url: '/a\\(' is not valid"),
         ("handlers:\n- url: /(a)\n  static_files: \\2", "line 3: static_files: '\\\\\\\\2' is not valid"),
         ("handlers:\n- url: /a\n  static_dir: a\n  static_files: b", "line 4: static_files: not allowed together"),
-        ("handlers:\n- url: /a\n  login: nobody", "line 3: login: 'nobody' is not allowed; write optional or"),
+        ("handlers:\n- url: /a\n  login: admin", "line 2: url: its handler needs `script: auto`, or static_dir"),
+        (
+            "handlers:\n- url: /a\n  script: auto\n  login: nobody",
+            "line 4: login: 'nobody' is not allowed; write optional or",
+        ),
         ("handlers:\n- url: /a\n  statics_dir: a", "line 3: statics_dir: unknown field; did you mean 'static_dir'?"),
     ],
 )

@@ -329,7 +329,8 @@ def test_handlers_of_app_yaml_serve_files_and_refuse_users(front, server, connec
         "handlers:\n- url: /static/special\n  script: auto\n"
         "- url: /static\n  static_dir: public\n  http_headers:\n    X-From: folder\n"
         "- url: /maybe/(.*)\n  static_files: public/\\1\n  upload: public/.*\n  require_matching_file: true\n"
-        "- url: /admin/.*\n  login: admin\n- url: /hidden\n  login: admin\n  auth_fail_action: unauthorized\n"
+        "- url: /admin/.*\n  login: admin\n  script: auto\n"
+        "- url: /hidden\n  login: admin\n  script: auto\n  auth_fail_action: unauthorized\n"
     ).handlers
     (tmp_path / "public").mkdir()
     file = tmp_path / "public" / "a b.css"
