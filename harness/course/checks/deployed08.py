@@ -41,10 +41,10 @@ def application(environ, start_response):
     status, text = "200 OK", {page!r}
     if path == "/order":
         try:
-            taskqueue.add(url="/work/send", params=dict(item=unquote_plus(query.partition("=")[2])))
+            taskqueue.add(url="/tasks/send", params=dict(item=unquote_plus(query.partition("=")[2])))
         except Exception as error:
             status, text = "500 Internal Server Error", "%s: %s" % (type(error).__name__, error)
-    elif path == "/work/send":
+    elif path == "/tasks/send":
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)).decode()
         with open({orders!r}, "a", encoding="utf-8") as file:
             print(parse_qs(body, keep_blank_values=True).get("item", ["?"])[0], file=file)
@@ -227,7 +227,7 @@ def _expect_order(trial: Trial, shop: _Shop, item: str, items: tuple[str, ...]) 
     trial.expect(has_ticket, "not-wrapped", happened, expected)
     trial.expect(status not in (401, 403), "all-admin", happened, expected)
     trial.expect(status == 200 and text == _PAGE, None, happened, expected)
-    trial.called = "the task queue: POST /work/send"
+    trial.called = "the task queue: POST /tasks/send"
     attempt = _next_attempt(shop)
     expected = "the worker runs, and the shop sends the order"
     if attempt is None:
@@ -254,7 +254,7 @@ def _expect_no_user(trial: Trial, shop: _Shop) -> None:
     """Require that users can't request the worker."""
     before = shop.sent()
     for method, body in (("GET", None), ("POST", "item=forged")):
-        trial.called = f"as a user: {method} /work/send, with headers that begin with X-AppEngine-"
-        status, _ = shop.request("/work/send", {**_FORGED, "Content-Type": "application/x-www-form-urlencoded"}, body)
+        trial.called = f"as a user: {method} /tasks/send, with headers that begin with X-AppEngine-"
+        status, _ = shop.request("/tasks/send", {**_FORGED, "Content-Type": "application/x-www-form-urlencoded"}, body)
         happened = f"the status was {status}, and the shop sent {shop.sent()[len(before) :] or 'nothing'}"
         trial.expect(shop.sent() == before, "wide-open", happened, "a status such as 403, and no order")
