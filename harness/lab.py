@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Party = TaskInfo | Request | str
 _labs: list[weakref.ref[Lab]] = []  # the newest is the last
-_WITHOUT_APP = ("routes.py", "queue.yaml")
+_WITHOUT_APP = ("routes.py", "queue.yaml", "app.yaml", "main.py")
 
 
 def current_lab() -> Lab:
@@ -158,9 +158,9 @@ class Lab(Visitor):
         """Write a file of an application. If the source has a mistake, the previous file is kept.
 
         Args:
-            path: for example "controllers/default.py", "views/default/index.html", "routes.py" or "queue.yaml".
+            path: such as "controllers/default.py", "routes.py" or "queue.yaml". "app.yaml" and "main.py" aren't run.
             source: the text of the file.
-            app: the application, by default the lab's first one. "routes.py" and "queue.yaml" don't belong to one.
+            app: the application, by default the lab's first one. The last four files don't belong to one.
 
         Raises:
             SourceError: the source doesn't compile, or isn't a string.

@@ -108,7 +108,7 @@ def test_what_is_written_is_read_back(lab):
         assert lab.read(path) == source
 
 
-@pytest.mark.parametrize("path", ["controllers/none.py", "queue.yaml", "routes.py"])
+@pytest.mark.parametrize("path", ["controllers/none.py", "queue.yaml", "routes.py", "app.yaml", "main.py"])
 def test_a_file_that_was_never_written_cannot_be_read(path, lab):
     with pytest.raises(NameRefusedError, match=path):
         lab.read(path)

@@ -27,6 +27,7 @@ from harness.appengine.time_limit import Interrupts
 from harness.appengine.turns import Arrival, Schedule
 from harness.appengine.user_client import UserClient
 from harness.appengine.web2py import AppFolder, Site
+from harness.appengine.web2py.app_files import check_text
 from harness.appengine.web2py.database import OpenDatabase
 from harness.errors import (
     BadRequestError,
@@ -41,6 +42,7 @@ from harness.records import Overlap, QueueSample, Request, Response, TaskInfo, f
 
 T = TypeVar("T")
 QUEUE_YAML = "queue.yaml"
+_DEPLOYED = ("app.yaml", "main.py")  # they have an effect only on App Engine
 _SHOWN = 10  # task names in a message
 
 
@@ -72,6 +74,7 @@ class AppEngine:
             apps, queue_yaml = folder.apps, folder.queue_yaml if queue_yaml is None else queue_yaml
         self._configs = parse_queue_yaml(queue_yaml) if queue_yaml is not None else ()
         self.queue_yaml = queue_yaml
+        self._deployed: dict[str, str] = {}
         self.clock = Clock(START if start is None else start)
         self.site = Site(_checked_apps(apps), folder)
         self.service = TaskQueueService(self.clock, self._configs)
@@ -88,6 +91,10 @@ class AppEngine:
     def write(self, path: str, source: str, app: str) -> None:
         """Write a file; see `Lab.write` for the errors. If the new text is invalid, the old text is kept."""
         with self._interrupts.held():
+            if path in _DEPLOYED:
+                check_text(source, path)
+                self._deployed[path] = source
+                return
             if path != QUEUE_YAML:
                 self.server.write(path, source, app)
                 return
@@ -97,6 +104,10 @@ class AppEngine:
 
     def read(self, path: str, app: str) -> str:
         """Return the text of a file; NameRefusedError if the file does not exist."""
+        if path in _DEPLOYED:
+            if path not in self._deployed:
+                raise NameRefusedError(f"the lab has no {path} yet; write one")
+            return self._deployed[path]
         if path != QUEUE_YAML:
             return self.site.read(path, app)
         if self.queue_yaml is None:

@@ -205,16 +205,16 @@ def _mistakes(entries: dict[str, Any]) -> dict[str, Misconception]:
     return {key: Misconception(**mistake) for key, mistake in entries.items()}
 
 
-def _exercises(path: Path, entries: dict[str, Any], shared: dict[str, Misconception]) -> tuple[Exercise, ...]:
-    """Return the exercises in the entries of a file; their checks are in the module beside it.
+def _borrowed(keys: dict[str, list[str]]) -> dict[str, Misconception]:
+    """Return mistakes of other lessons, whose sections explain them; `keys` contains their keys by lesson."""
+    texts = {each: tomllib.loads((_LESSONS / f"lesson{each}.toml").read_text("utf-8"))["mistakes"] for each in keys}
+    return _mistakes({key: {"lesson": each, **texts[each][key]} for each, names in keys.items() for key in names})
 
-    Args:
-        path: the file.
-        entries: its entries.
-        shared: mistakes that several exercises share. The file may define more of them.
-    """
+
+def _exercises(path: Path, entries: dict[str, Any], shared: dict[str, Misconception]) -> tuple[Exercise, ...]:
+    """Return the exercises in the entries of a file. Their checks are in the module beside it."""
     numbered = entries.get("exercises", {})
-    shared = shared | _mistakes(entries.get("mistakes", {}))
+    shared = shared | _mistakes(entries.get("mistakes", {})) | _borrowed(entries.get("borrowed", {}))
     runs = import_module(f"harness.course.{path.parent.name}.{path.stem}").RUNS if numbered else {}
     return tuple(_exercise(number, fields, shared, runs) for number, fields in numbered.items())
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, NoReturn, Self
 from urllib.parse import unquote_plus, urlencode
 
+from harness.appengine.dispatcher.task_request import TASK_ADDRESS
 from harness.appengine.web2py.tickets import without_snapshots
 from harness.course import verdict
 from harness.course.catalogue import Exercise, Scenario, body, stub_cells
@@ -15,7 +16,7 @@ from harness.course.trial_lab import TrialLab, own_process, young_garbage_only
 from harness.course.verdict import Verdict, error, wrong
 from harness.errors import HarnessError, RunawayError, did_you_mean, quantity
 from harness.lab import Lab
-from harness.records import Attempt, Response, TaskInfo, Ticket
+from harness.records import Attempt, Request, Response, TaskInfo, Ticket
 from harness.show.text import shorten
 
 SLIPS = ("NameError", "AttributeError", "TypeError", "ImportError", "ModuleNotFoundError")  # not raised on purpose
@@ -104,6 +105,18 @@ class Trial:
         """Send a user's POST request and return the response; see `get`."""
         self.called = f"as a user: POST /{path.lstrip('/')} with {shorten(repr(data), _DATA)}"
         return self._found(self._checked(self.lab.post(path, data=data, headers=headers)))
+
+    def cron(self, path: str) -> Response:
+        """Send the request of a job in cron.yaml, with the header that App Engine adds, and return the response.
+
+        Raises:
+            Decided: the learner's code raised an exception, or web2py found no action.
+        """
+        self.called = f"as a job in cron.yaml: GET /{path}"
+        engine, url = self.lab._engine, f"/{self.exercise.apps[0]}/{path}"
+        request = Request("GET", url, (("X-Appengine-Cron", "true"),), remote_addr=TASK_ADDRESS)
+        response = engine.work(lambda: engine.server.send(request, engine.clock.timestamp), lambda: None)
+        return self._found(self._checked(response))
 
     def run(self, *, may_fail: bool = False) -> list[Attempt]:
         """Run all waiting tasks and return the attempts.

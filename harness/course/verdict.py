@@ -152,7 +152,12 @@ def cell_name(file: str) -> str:
     """Return the first line of the cell that writes a file: `%%controller ex1_1`."""
     app, _, path = file.rpartition(":")
     folder, _, name = path.partition("/")
-    at_top = {"routes.py": "%%routes", "queue.yaml": "%%queue_yaml"}
+    at_top = {
+        "routes.py": "%%routes",
+        "queue.yaml": "%%queue_yaml",
+        "app.yaml": "%%app_yaml",
+        "main.py": "%%main_py",
+    }
     in_folder = f"%%{folder.removesuffix('s')} {name.removesuffix('.py')}"
     return f"`{at_top.get(path) or in_folder}{f' --app {app}' if app else ''}`"
 

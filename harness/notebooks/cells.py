@@ -10,6 +10,8 @@ _FILES = {
     "view": "views/{}",
     "routes": "routes.py",
     "queue_yaml": "queue.yaml",
+    "app_yaml": "app.yaml",
+    "main_py": "main.py",
 }
 _EXAMPLES = {"controller": "default", "model": "db", "view": "default/index.html"}  # the other magics take no name
 MAGICS = tuple(_FILES)

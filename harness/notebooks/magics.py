@@ -50,6 +50,20 @@ _HELP = {  # IPython shows it for `%%controller?`
     The file configures queues, rates and retries. Every queue keeps its tasks. A queue that is missing from the file
     is paused until the file contains it again.
     """,
+    "app_yaml": """Write the rest of the cell as app.yaml of the newest lab.
+
+        %%app_yaml
+
+    The file tells App Engine how to start an application. A lab keeps it without starting anything; the check of an
+    exercise starts it.
+    """,
+    "main_py": """Write the rest of the cell as main.py of the newest lab.
+
+        %%main_py
+
+    The entrypoint in app.yaml usually serves the object `app` of this file. A lab keeps the file without running it;
+    the check of an exercise runs it.
+    """,
 }
 _LOADED = "%load_ext harness"
 _SDK = "/google/appengine/"

@@ -5,7 +5,7 @@ app_engine_bundled_services, and it accepts a `url` that isn't a regular express
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +15,9 @@ import yaml
 from harness.errors import AppYamlError, did_you_mean, quoted
 
 APP_YAML = "app.yaml"
-_NO_EFFECT = frozenset({"version", "app_engine_apis", "app_engine_bundled_services", "threadsafe", "api_version"})
+_NO_EFFECT = frozenset({"version", "threadsafe", "api_version"})
+_APIS = ("app_engine_apis", "app_engine_bundled_services")
+_FALSE = ("", "[]", "false", "no", "off", "null", "~")
 _NO_EFFECT_IN_HANDLERS = frozenset({"script", "application_readable"})
 _HANDLER_FIELDS = (
     "url",
@@ -78,11 +80,28 @@ class UrlHandler:
         return file if exists and inside else None
 
 
+def find_handler(handlers: Iterable[UrlHandler], path: str, root: Path) -> tuple[UrlHandler | None, Path | None]:
+    """Return the handler that applies to a decoded path, which is the first one that matches, and the file it serves.
+
+    Args:
+        handlers: the handlers, in order.
+        path: the path.
+        root: the folder that contains the files of the handlers.
+    """
+    for handler in handlers:
+        if handler.url.fullmatch(path) is not None:
+            file = handler.find_file(path, root)
+            if file is not None or not handler.must_exist:
+                return handler, file
+    return None, None
+
+
 @dataclass(frozen=True, slots=True)
 class AppYaml:
     """The settings of an app.yaml that `serve` uses.
 
-    `unsupported` lists the fields that have no effect here, with their lines.
+    `apis` tells whether App Engine would let the application call its own APIs, such as taskqueue. `unsupported` lists
+    the fields that have no effect here, with their lines.
     """
 
     entrypoint: str | None = None
@@ -90,6 +109,7 @@ class AppYaml:
     handlers: tuple[UrlHandler, ...] = ()
     runtime: str = ""
     service: str = "default"
+    apis: bool = True
     unsupported: tuple[str, ...] = ()
 
 
@@ -112,7 +132,7 @@ def parse_app_yaml(text: str) -> AppYaml:
     if root is None:
         raise AppYamlError("app.yaml is empty; it must contain fields such as `runtime: python312`")
     fields = _fields(root, "the file")
-    readers = {"entrypoint", "env_variables", "handlers", "runtime", "service", "module"}
+    readers = {"entrypoint", "env_variables", "handlers", "runtime", "service", "module", *_APIS}
     unsupported = [
         f"{name} (line {_line(key)})" for name, (key, _) in fields.items() if name not in readers | _NO_EFFECT
     ]
@@ -125,8 +145,14 @@ def parse_app_yaml(text: str) -> AppYaml:
         handlers=tuple(handlers),
         runtime=_optional(fields, "runtime") or "",
         service=_optional(fields, "service") or _optional(fields, "module") or "default",
+        apis=any(_is_on(fields[name][1]) for name in _APIS if name in fields),
         unsupported=tuple(unsupported),
     )
+
+
+def _is_on(node: yaml.Node) -> bool:
+    """Return whether a node is true, or a list that isn't empty."""
+    return str(node.value).lower() not in _FALSE
 
 
 def _mistake(node: yaml.Node, name: str, what: str) -> AppYamlError:
@@ -218,6 +244,8 @@ def _handler(node: yaml.Node, unsupported: list[str]) -> UrlHandler:
             unsupported.append(f"handlers: {written} (line {_line(key)})")
     if "url" not in fields:
         raise _mistake(node, "url", "missing; every handler needs one, such as `- url: /static`")
+    if not {"static_dir", "static_files", "script"} & fields.keys():
+        raise _mistake(fields["url"][0], "url", "its handler needs `script: auto`, or static_dir or static_files")
     if "static_dir" in fields and "static_files" in fields:
         raise _mistake(fields["static_files"][0], "static_files", "not allowed together with static_dir; delete one")
     url = _text(fields["url"][1], "url")

@@ -23,8 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO
 
-from harness.serve.project import GUARD
-
+GUARD = "--guard"  # the first argument of a process that runs a command
 TOKEN = "HARNESS_TOKEN"  # the variable with the secret that proves that a request is from the task queue
 TOKEN_HEADER = "X-Harness-Token"
 ATTEMPT_HEADER = "X-Harness-Attempt"

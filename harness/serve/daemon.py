@@ -203,6 +203,16 @@ class Daemon:
         self._say(f"{path.name} has changed, and the queues use it")
 
     @property
+    def engine(self) -> Any:
+        """The queues, which are a QueueEngine."""
+        return self._engine
+
+    @property
+    def service(self) -> Service:
+        """The first service."""
+        return self._default
+
+    @property
     def introduction(self) -> str:
         """The lines for the user with the addresses of the services and of the console."""
         stay = "are lost" if self._options.fresh else "are kept"

@@ -35,9 +35,11 @@ class Passage(Protocol):
     """The attributes of the front that an exchange uses."""
 
     application_port: int
-    own_headers: tuple[tuple[str, str], ...]
     status: ApplicationStatus | None
     say: Say
+
+    @property
+    def own_headers(self) -> tuple[tuple[str, str], ...]: ...
 
 
 def _is_outsiders(name: str) -> bool:

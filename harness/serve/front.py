@@ -11,7 +11,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from tornado.web import Application, StaticFileHandler
 from harness.appengine.dispatcher import HttpSender
 from harness.errors import HarnessError
 from harness.records import Request, Response
-from harness.serve.app_yaml import UrlHandler
+from harness.serve.app_yaml import UrlHandler, find_handler
 from harness.serve.child import TICKET_HEADER, TOKEN_HEADER
 from harness.serve.exchange import CHUNKABLE, NO_LIMIT, PART, ErrorPage, Exchange
 from harness.serve.supervisor import ADDRESS, START_SECONDS, ApplicationStatus, Say, Supervisor
@@ -60,24 +60,27 @@ class TaskSender:
     Args:
         supervisor: has the state of the application's process, and its port.
         host: the host of the front, which the application sees as its own.
-        own_headers: the headers that are added to each request.
+        own_headers: returns the headers that are added to each request.
         name: the name of the service; "" for the default service.
 
     It can be passed to `Dispatcher` as `send`.
     """
 
-    def __init__(self, supervisor: Supervisor, host: str, own_headers: OwnHeaders, name: str = "") -> None:
+    def __init__(
+        self, supervisor: Supervisor, host: str, own_headers: Callable[[], OwnHeaders], name: str = ""
+    ) -> None:
         self._supervisor = supervisor
         self._send = HttpSender(f"http://{ADDRESS}:{supervisor.port}", host)
         self._name = f"the service {name}" if name else "the application"
-        self._own = (("X-Appengine-User-Ip", _TASK_ADDRESS), *own_headers)
+        self._own_headers = own_headers
 
     def __call__(self, request: Request, start: float, deadline: float) -> Response:
         """Send a request, and return the response. If a restart breaks the request off, send it once more."""
         if request.scheme:
             return self._send(request, start, deadline)
         present = {name.lower() for name, _ in request.headers}
-        own = tuple(pair for pair in self._own if pair[0].lower() not in present)
+        own = (("X-Appengine-User-Ip", _TASK_ADDRESS), *self._own_headers())
+        own = tuple(pair for pair in own if pair[0].lower() not in present)
         request = replace(request, headers=(*request.headers, *own))
         supervisor, end = self._supervisor, time.monotonic() + deadline
         for _ in range(2):
@@ -111,7 +114,8 @@ class Front:
     Raises:
         HarnessError: the port is in use, or this process may not use it.
 
-    `port` is the port. Until `status` is set, the application counts as starting.
+    `port` is the port. Until `status` is set, the application counts as starting. If `has_apis` is False, Google's
+    client raises an error when the application calls an API.
     """
 
     def __init__(
@@ -132,7 +136,8 @@ class Front:
         self.status: ApplicationStatus | None = None
         self.say = say
         self.default_host = default_host or self.host
-        self.own_headers = _appengine_headers(self.default_host, token)
+        self.has_apis = True
+        self._token = token
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, args=[listener], name="front", daemon=True)
@@ -143,6 +148,12 @@ class Front:
     def host(self) -> str:
         """The host and the port, such as "127.0.0.1:8080"."""
         return f"{ADDRESS}:{self.port}"
+
+    @property
+    def own_headers(self) -> OwnHeaders:
+        """The headers that each request gets: the secret, and what Google's client needs, if it may make calls."""
+        headers = (TOKEN_HEADER, self._token), ("X-Appengine-Default-Version-Hostname", self.default_host)
+        return (*headers, (TICKET_HEADER, "ticket")) if self.has_apis else headers
 
     def set_handlers(self, handlers: Iterable[UrlHandler], root: Path) -> None:
         """Use the handlers of an app.yaml. `root` is the folder that contains their files."""
@@ -196,11 +207,6 @@ def listen(port: int, option: str) -> socket.socket:
         raise HarnessError(f"port {port} can't be used: {reason}; choose another one with {option}") from None
     listener.setblocking(False)
     return listener
-
-
-def _appengine_headers(default_host: str, token: str) -> OwnHeaders:
-    """Return the headers that each request gets: the secret, and what Google's client needs."""
-    return (TOKEN_HEADER, token), (TICKET_HEADER, "ticket"), ("X-Appengine-Default-Version-Hostname", default_host)
 
 
 def _name(host: str) -> str:
@@ -262,29 +268,19 @@ class _Route(HTTPMessageDelegate):
         """Return the delegate that responds to a request, and the path that it gets."""
         front, connection = self._front, self._connection
         path = _path(start_line.path) or ""
-        for handler in front.handlers:
-            if handler.url.fullmatch(path) is None:
-                continue
-            file = handler.find_file(path, front.root)
-            if handler.must_exist and file is None:
-                continue
-            if handler.admin:
-                code = 401 if handler.unauthorized else 403
-                return ErrorPage(connection, code, "Only for administrators", _ONLY_ADMINS), start_line.path
-            if handler.folder is None:
-                break
-            if file is None:
-                return ErrorPage(
-                    connection, 404, "Not found", "app.yaml names a file that doesn't exist."
-                ), start_line.path
-            if start_line.method not in ("GET", "HEAD"):
-                return ErrorPage(
-                    connection, 405, "Method not allowed", "A static file can only be read."
-                ), start_line.path
-            options = {"path": str(file.parent), "handler": handler}
-            application = Application([("/(.*)", _StaticFile, options)], log_function=lambda _: None)
-            return application.start_request(None, connection), f"/{quote(file.name)}"
-        return Exchange(front, connection), start_line.path
+        handler, file = find_handler(front.handlers, path, front.root)
+        if handler is not None and handler.admin:
+            code = 401 if handler.unauthorized else 403
+            return ErrorPage(connection, code, "Only for administrators", _ONLY_ADMINS), start_line.path
+        if handler is None or handler.folder is None:
+            return Exchange(front, connection), start_line.path
+        if file is None:
+            return ErrorPage(connection, 404, "Not found", "app.yaml names a file that doesn't exist."), start_line.path
+        if start_line.method not in ("GET", "HEAD"):
+            return ErrorPage(connection, 405, "Method not allowed", "A static file can only be read."), start_line.path
+        options = {"path": str(file.parent), "handler": handler}
+        application = Application([("/(.*)", _StaticFile, options)], log_function=lambda _: None)
+        return application.start_request(None, connection), f"/{quote(file.name)}"
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
         return None if self._target is None else self._target.data_received(chunk)

@@ -13,6 +13,7 @@ from harness.appengine.web2py import find_applications
 from harness.appengine.web2py.boot import named_tree
 from harness.errors import AppFolderError, HarnessError, ProgressError
 from harness.serve.app_yaml import APP_YAML, AppYaml, UrlHandler, read_app_yaml
+from harness.serve.child import GUARD
 from harness.state import state_folder
 
 QUEUE_YAML = "queue.yaml"
@@ -21,7 +22,6 @@ _ROOT = "root"  # the name of the root for web2py, in the state folder
 _DEFAULT = "main:app"  # what App Engine runs if app.yaml has no entrypoint
 # The address in an entrypoint such as `gunicorn -b :$PORT main:app`. It means all addresses, but only one is safe here.
 _OPEN = re.compile(r"(?<![^\s='\"])(?:0\.0\.0\.0|\[::\])?:(\$PORT|\$\{PORT\})")
-GUARD = "--guard"  # the first argument of a child that runs a command
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +165,14 @@ def _checked_tree(tree: Path) -> Path:
 
 
 def _tree(folder: Path) -> Project | None:
-    """Return the project of a folder with applications/, or None."""
+    """Return the project of a folder with applications/, or None. A folder to deploy isn't a tree."""
     if not (folder / "applications").is_dir() or (folder / "controllers").is_dir():
         return None
     if not _applications(folder):
         raise AppFolderError(f"{folder / 'applications'} contains no application: no folder in it has controllers/*.py")
     has_gluon = (folder / "gluon" / "main.py").is_file()
+    if not has_gluon and (folder / APP_YAML).is_file() and read_app_yaml(folder / APP_YAML).entrypoint:
+        return None  # its entrypoint loads web2py
     project = Project(
         folder,
         "tree",

@@ -18,6 +18,10 @@ from harness.serve.reload import Effect, Reloader
 from harness.serve.supervisor import ADDRESS, ApplicationStatus, Say, Supervisor, free_port
 
 PROJECT = "tutorial"  # the same as in a lab and in Cloud Tasks' API
+_NO_APIS = (
+    "app.yaml doesn't contain `app_engine_apis: true`, so App Engine's APIs aren't available, and taskqueue raises "
+    "RPCFailedError"
+)
 _PORT = re.compile(r"\$(PORT\b|\{PORT\})")
 
 
@@ -86,12 +90,12 @@ class Service:
         stack.callback(self._front.stop)
         self._base = environment(own_port, surroundings.api_port, surroundings.token)
         self._supervisor = Supervisor([], {}, own_port, self.say, self._on_line, project.root, surroundings.on_running)
+        self.status = ApplicationStatus(name, self._supervisor, f"http://{self.host}/")
         self._set_command()
         stack.callback(self._supervisor.stop)
         self._supervisor.start()
-        self.status = ApplicationStatus(name, self._supervisor, f"http://{self.host}/")
         self._front.status = self.status
-        self.send = TaskSender(self._supervisor, self.host, self._front.own_headers, self._prefix)
+        self.send = TaskSender(self._supervisor, self.host, lambda: self._front.own_headers, self._prefix)
         stack.callback(self.send.close)
         unused = list(project.unsupported)
         if default is not None and project.queue_yaml not in (None, default.project.queue_yaml):
@@ -106,6 +110,11 @@ class Service:
     def host(self) -> str:
         """The host and the port for users, such as "127.0.0.1:8080"."""
         return self._front.host
+
+    @property
+    def port(self) -> int:
+        """The port on which the application must listen, which is the variable PORT."""
+        return self._supervisor.port
 
     def follow_files(self, stack: ExitStack) -> None:
         """Start to follow the project's files. Only the default service has a queue.yaml."""
@@ -122,6 +131,14 @@ class Service:
     def begin_stop(self) -> None:
         """Begin to stop the process, and return immediately."""
         self._supervisor.begin_stop()
+
+    def wait_until_running(self, seconds: float) -> bool:
+        """Wait while the process starts, for at most `seconds`, and return whether it listens."""
+        return self._supervisor.wait_until_running(seconds)
+
+    def restart(self, why: str) -> None:
+        """End the process, and start it again; `why` is, for example, "app.yaml has changed"."""
+        self._supervisor.restart(why)
 
     def kill(self) -> None:
         """Kill the process now."""
@@ -153,6 +170,8 @@ class Service:
         self._supervisor.command = command
         self._supervisor.environment = values | project.env
         self._front.set_handlers(project.handlers, project.root)
+        self._front.has_apis = project.is_web2py or project.kind == "command" or project.app_yaml.apis
+        self.trouble("app_engine_apis", "" if self._front.has_apis else _NO_APIS)
 
     def _on_line(self, line: str) -> None:
         number, text = split_line(line)
@@ -169,11 +188,11 @@ class Service:
             elif effect is Effect.SETTINGS:
                 self.project = self._reloader.project = self.project.reread()
                 self._set_command()
-                self._supervisor.restart(f"{name} has changed")
+                self.restart(f"{name} has changed")
             else:
                 with suppress(ValueError):
                     path = path.relative_to(self.project.root.resolve())
-                self._supervisor.restart(f"{path} has changed")
+                self.restart(f"{path} has changed")
             self.trouble(name, "")
         except HarnessError as error:
             self.trouble(name, f"{error} (the previous {name} stays in use)")

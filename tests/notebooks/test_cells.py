@@ -18,6 +18,8 @@ from harness.notebooks.cells import MAGICS, Target, cell_body, cell_target, magi
         ("view", "default/index.html", Target("views/default/index.html")),
         ("routes", "", Target("routes.py")),
         ("queue_yaml", " ", Target("queue.yaml")),
+        ("app_yaml", "", Target("app.yaml")),
+        ("main_py", "", Target("main.py")),
     ],
 )
 def test_a_magic_names_a_file(magic, line, target):
@@ -40,6 +42,8 @@ def test_a_magic_names_a_file(magic, line, target):
         ("routes", "default", "takes no arguments, not 'default'"),
         ("routes", "--app stats", "takes no arguments, not '--app stats'"),
         ("queue_yaml", "mail", "takes no arguments, not 'mail'"),
+        ("app_yaml", "worker", "takes no arguments, not 'worker'"),
+        ("main_py", "main", "takes no arguments, not 'main'"),
         ("queue_yaml", "--rate 5", "no option '--rate'; for example: %%queue_yaml"),
     ],
 )

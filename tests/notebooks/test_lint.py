@@ -550,7 +550,7 @@ def test_exercises_are_numbered_from_the_lessons_1_upwards(course):
         (("About 2 lines", "A bit of code"), "lacks its size"),
         (("It works when", "It runs if"), "lacks 'It works when'"),
         (("%%controller ex1_2\\n", "\\n"), "the cell to fill does not write a file"),
-        (("SOLUTION", "ANSWER"), "1.1 has 0 cells to fill; an exercise has one"),
+        (("SOLUTION", "ANSWER"), "1.1 has 0 cells to fill; an exercise has one for each of its files"),
         (('check(\\"1.1\\")', 'check(\\"1.1\\")\\nx = 1'), "a check cell must contain only the check"),
     ],
 )

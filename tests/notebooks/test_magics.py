@@ -68,6 +68,13 @@ def test_a_model_a_view_routes_and_queue_yaml_are_written(cell, lab):
     assert lab.read("queue.yaml") == "queue:\n- name: mail\n  rate: 2/s\n"
 
 
+def test_the_files_of_a_deployment_are_kept_and_do_not_run(cell, lab):
+    cell.run("%%app_yaml", "runtime: python312")
+    assert (cell.text, lab.read("app.yaml")) == ("app.yaml written.\n", "runtime: python312\n")
+    cell.run("%%main_py", "raise SystemExit")
+    assert (cell.text, lab.read("main.py")) == ("main.py written.\n", "\nraise SystemExit\n")
+
+
 def test_the_newest_lab_is_written_to(cell, lab):
     with Lab() as newest:
         cell.run("%%controller default", "def f(): return 'newest'")
@@ -94,6 +101,7 @@ def test_without_a_lab_a_magic_says_how_to_make_one(cell):
         (["%%model db", "x ="], SourceError),
         (["%%routes", "1 +"], SourceError),
         (["%%queue_yaml", "queue: 5"], QueueConfigError),
+        (["%%main_py", "app = "], SourceError),
     ],
 )
 def test_the_message_of_a_mistake_is_short_and_has_no_traceback(lines, error, cell, lab):
@@ -130,7 +138,9 @@ def test_comments_and_blank_lines_may_be_above_a_magic(cell, lab):
     assert lab.read("views/default/index.html") == "<b>page</b>\n"
 
 
-@pytest.mark.parametrize("magic", ["controller default", "model db", "routes", "view default/index.html", "queue_yaml"])
+@pytest.mark.parametrize(
+    "magic", ["controller default", "model db", "routes", "view default/index.html", "queue_yaml", "app_yaml"]
+)
 def test_the_error_for_code_above_a_magic_gives_the_remedy(magic, cell, lab):
     cell.run("# a note", "x = 1", f"%%{magic}", "y = 2")
     assert isinstance(cell.error, MagicError)

@@ -52,6 +52,21 @@ def test_the_fields_of_the_server_are_read(complete):
     assert complete.env == {"MODE": "test", "COUNT": "3"}
 
 
+@pytest.mark.parametrize(
+    ("line", "apis"),
+    [
+        ("app_engine_apis: true", True),
+        ("app_engine_apis: yes", True),
+        ("app_engine_bundled_services: [BUNDLED_SERVICE_TYPE_TASKQUEUES]", True),
+        ("app_engine_apis: false", False),
+        ("app_engine_bundled_services: []", False),
+        ("", False),
+    ],
+)
+def test_the_apis_of_app_engine_must_be_enabled(line, apis):
+    assert parse_app_yaml(f"runtime: python312\n{line}\n").apis is apis
+
+
 def test_fields_without_an_effect_are_listed_with_their_lines(complete):
     assert complete.unsupported == (
         "instance_class (line 6)",
@@ -105,7 +120,11 @@ def test_handlers_find_their_files_and_no_others(complete, tmp_path):
         ("handlers:\n- url: /a(\n  script: auto", "line 2: url: '/a\\(' is not valid"),
         ("handlers:\n- url: /(a)\n  static_files: \\2", "line 3: static_files: '\\\\\\\\2' is not valid"),
         ("handlers:\n- url: /a\n  static_dir: a\n  static_files: b", "line 4: static_files: not allowed together"),
-        ("handlers:\n- url: /a\n  login: nobody", "line 3: login: 'nobody' is not allowed; write optional or"),
+        ("handlers:\n- url: /a\n  login: admin", "line 2: url: its handler needs `script: auto`, or static_dir"),
+        (
+            "handlers:\n- url: /a\n  script: auto\n  login: nobody",
+            "line 4: login: 'nobody' is not allowed; write optional or",
+        ),
         ("handlers:\n- url: /a\n  statics_dir: a", "line 3: statics_dir: unknown field; did you mean 'static_dir'?"),
     ],
 )

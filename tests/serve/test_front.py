@@ -329,7 +329,8 @@ def test_handlers_of_app_yaml_serve_files_and_refuse_users(front, server, connec
         "handlers:\n- url: /static/special\n  script: auto\n"
         "- url: /static\n  static_dir: public\n  http_headers:\n    X-From: folder\n"
         "- url: /maybe/(.*)\n  static_files: public/\\1\n  upload: public/.*\n  require_matching_file: true\n"
-        "- url: /admin/.*\n  login: admin\n- url: /hidden\n  login: admin\n  auth_fail_action: unauthorized\n"
+        "- url: /admin/.*\n  login: admin\n  script: auto\n"
+        "- url: /hidden\n  login: admin\n  script: auto\n  auth_fail_action: unauthorized\n"
     ).handlers
     (tmp_path / "public").mkdir()
     file = tmp_path / "public" / "a b.css"
@@ -386,7 +387,7 @@ class FakeSupervisor:
 @pytest.mark.row("T71")
 def test_tasks_go_to_the_application_with_the_secret(server):
     request = Request("POST", "/?a=1", (("X-AppEngine-QueueName", "default"), ("x-appengine-user-ip", "0.1.0.2")), b"b")
-    with closing(TaskSender(FakeSupervisor(server.server_address[1]), "127.0.0.1:8080", OWN)) as send:
+    with closing(TaskSender(FakeSupervisor(server.server_address[1]), "127.0.0.1:8080", lambda: OWN)) as send:
         assert send(request, 0.0, 10.0).status == 303
     method, path, headers, body = server.requests.get(timeout=SECONDS)
     assert (method, path, body, headers["Host"]) == ("POST", "/?a=1", b"b", "127.0.0.1:8080")
@@ -397,7 +398,7 @@ def test_tasks_go_to_the_application_with_the_secret(server):
 
 def test_a_task_with_a_full_url_gets_no_secret(server):
     own = f"127.0.0.1:{server.server_address[1]}"
-    with closing(TaskSender(FakeSupervisor(free_port()), "127.0.0.1:8080", OWN)) as send:
+    with closing(TaskSender(FakeSupervisor(free_port()), "127.0.0.1:8080", lambda: OWN)) as send:
         assert send(Request("GET", "/", host=own, scheme="http"), 0.0, 10.0).status == 303
     headers = server.requests.get(timeout=SECONDS)[2]
     assert headers["Host"] == own and not re.search("(?i)harness|appengine", str(headers))
@@ -405,7 +406,7 @@ def test_a_task_with_a_full_url_gets_no_secret(server):
 
 @pytest.fixture
 def send(server):
-    with closing(TaskSender(FakeSupervisor(server.server_address[1]), "127.0.0.1:8080", OWN)) as send:
+    with closing(TaskSender(FakeSupervisor(server.server_address[1]), "127.0.0.1:8080", lambda: OWN)) as send:
         yield send
 
 

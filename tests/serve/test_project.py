@@ -83,6 +83,13 @@ def test_applications_without_gluon_run_with_the_installed_web2py(tree, tmp_path
     assert (tmp_path / "state" / "root" / "routes.py").resolve() == tree / "routes.py"
 
 
+def test_a_folder_to_deploy_runs_its_entrypoint_and_a_tree_with_gluon_does_not(tree):
+    (tree / "app.yaml").write_text("entrypoint: gunicorn -b :$PORT main:app\n")
+    assert find_project(tree).is_web2py
+    (tree / "gluon" / "main.py").unlink()
+    assert find_project(tree).entrypoint == ["/bin/sh", "-c", "gunicorn -b 127.0.0.1:$PORT main:app"]
+
+
 def test_compiled_applications_are_found(tree, tmp_path):
     (tree / "applications" / "wiki" / "compiled").mkdir()
     assert find_project(tree).compiled == (tree / "applications" / "wiki",)

@@ -89,7 +89,7 @@ def start(monkeypatch, tmp_path, surroundings):
         def start(name, default=None, *files):
             folder = tmp_path / name
             folder.mkdir(exist_ok=True)
-            (folder / "app.yaml").write_text("entrypoint: x\n")
+            (folder / "app.yaml").write_text("entrypoint: x\napp_engine_apis: true\n")
             for each in files:
                 (folder / each).write_text("")
             service = Service(name, find_project(folder), 0, tmp_path, surroundings, default, stack)

@@ -61,14 +61,14 @@ def mutants(exercise: Exercise) -> list[Mutant]:
     for name, cell in cells.items():
         if BEGIN in cell:
             magic, _, source = cell.partition("\n")
-            mutate = _text if name == "queue.yaml" else _python
+            mutate = _text if name.endswith(".yaml") else _python
             for change, text in mutate(source):
                 found.setdefault(change, Mutant(exercise.number, change, solution | {name: body(f"{magic}\n{text}")}))
     return list(found.values())
 
 
 def _text(source: str) -> Iterator[tuple[str, str]]:
-    """Yield the mutants of a queue.yaml: a line less, another number, another unit."""
+    """Yield the mutants of a YAML file: a line less, another number, another unit."""
     lines = source.splitlines(keepends=True)
     for number in sorted(_region(source)):
         line = lines[number]

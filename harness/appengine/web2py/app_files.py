@@ -296,6 +296,23 @@ def _check_in_folder(path: str, rest: str, folder: _Folder) -> None:
         )
 
 
+def check_text(source: str, name: str, *, needs_code: bool = False) -> bytes:
+    """Return the content of a text file. `name` is the name of the file in messages.
+
+    Raises:
+        SourceError: If the source is not a string, has an invalid character, or is Python and fails `check_python`.
+    """
+    if not isinstance(source, str):
+        raise SourceError(f"{name} is a text file. Pass its source as str, not as {type(source).__name__}.")
+    if name.endswith(".py"):
+        check_python(source, name, needs_code=needs_code)
+    try:
+        return source.encode("utf-8")
+    except UnicodeEncodeError as error:
+        character = error.object[error.start]
+        raise SourceError(f"{name} holds {character!r}, which is not a valid character. Delete it.") from None
+
+
 @lru_cache(maxsize=64)  # a check writes the same files into each of its labs
 def check_python(source: str, name: str, *, needs_code: bool = False) -> None:
     """Compile Python source without running it. `name` is the name of the file in messages.

@@ -71,15 +71,7 @@ class Site:
         """
         file = self._find(check_path(path), app)
         name = path if path == ROUTES else f"{app}/{path}"
-        if not isinstance(source, str):
-            raise SourceError(f"{name} is a text file. Pass its source as str, not as {type(source).__name__}.")
-        if path.endswith(".py"):
-            app_files.check_python(source, name, needs_code=path.startswith("controllers/"))
-        try:
-            data = source.encode("utf-8")
-        except UnicodeEncodeError as error:
-            character = error.object[error.start]
-            raise SourceError(f"{name} holds {character!r}, which is not a valid character. Delete it.") from None
+        data = app_files.check_text(source, name, needs_code=path.startswith("controllers/"))
         try:
             with app_files.explain_disk(self.root):
                 put_back = app_files.replace_file(self.root, file, data)

@@ -1,4 +1,4 @@
-"""The checks of 6.1 and 6.2: a worker's guard admits each task, and no user."""
+"""The checks of 6.1, 6.2 and 8.2: a worker's guard admits each task, and no user."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +18,7 @@ _QUEUE = {
     "X-AppEngine-TaskName": "task1",
     "X-AppEngine-TaskRetryCount": "0",
     "X-AppEngine-TaskExecutionCount": "0",
+    "X-AppEngine-Cron": "true",
 }
 _ALL = {**_AGENT, **_ADDRESS, **_CLOUD, **_QUEUE}
 _Forgery = tuple[Mapping[str, str], str, str]  # headers, who sends them, and the mistake if the worker does its work
@@ -44,14 +45,25 @@ def index():
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where an exercise's actions and rows are, and whether the text requires the status 403."""
+    """Where an exercise's actions and rows are, and what its text requires.
+
+    Args:
+        controller: the controller.
+        action: the action that adds the task.
+        worker: the worker.
+        table: the table in which the worker writes a row.
+        field: the name of the param, and of the field.
+        needs_403: whether users must get the status 403.
+        on_schedule: what the worker writes when cron.yaml requests it; "" if it doesn't.
+    """
 
     controller: str
     action: str
     worker: str
     table: str
     field: str
-    needs_403: bool
+    needs_403: bool = False
+    on_schedule: str = ""
 
 
 def task_only(trial: Trial, row: Guarded) -> None:
@@ -67,7 +79,12 @@ def task_only(trial: Trial, row: Guarded) -> None:
 
 def forged(trial: Trial, row: Guarded) -> None:
     """Check 6.2."""
-    _check(trial, row, _Place("ex6_2", "order", "gift", "free_month", "reader", needs_403=False))
+    _check(trial, row, _Place("ex6_2", "order", "gift", "free_month", "reader"))
+
+
+def on_app_engine(trial: Trial, row: Guarded) -> None:
+    """Check 8.2."""
+    _check(trial, row, _Place("ex8_2", "order", "build", "report", "day", on_schedule="today"))
 
 
 def _check(trial: Trial, row: Guarded, place: _Place) -> None:
@@ -89,6 +106,8 @@ def _check(trial: Trial, row: Guarded, place: _Place) -> None:
     expected: Rows = [(value,) for value in row.values]
     _expect_work(trial, row, place, expected)
     _expect_no_user(trial, row, place, tasks)
+    if place.on_schedule:
+        _expect_cron(trial, place)
 
 
 def _request(trial: Trial, row: Guarded, place: _Place, value: str, number: int) -> None:
@@ -153,6 +172,16 @@ def _expect_work(trial: Trial, row: Guarded, place: _Place, expected: Rows) -> N
     mistake = _why_refused_now(trial, row, place) if row.what and is_missing else mistake
     happened = f"{place.table} contains {shorten(str(found), 110) if found else 'no row'}"
     trial.expect(right, mistake, happened, shorten(str(expected), 110))
+
+
+def _expect_cron(trial: Trial, place: _Place) -> None:
+    """Require that a job in cron.yaml is admitted, and that its work is done once."""
+    before = trial.rows(place.table, place.field)
+    response = trial.cron(f"{place.controller}/{place.worker}")
+    new = trial.rows(place.table, place.field)[len(before) :]
+    happened = f"the job got {response.status}, and the worker wrote {new or 'nothing'}"
+    expected: Rows = [(place.on_schedule,)]
+    trial.expect(response.ok and new == expected, trial.if_known("no-cron"), happened, f"200, and {expected}")
 
 
 def _expect_senders_admitted(trial: Trial, senders: Sequence[Sender]) -> None:

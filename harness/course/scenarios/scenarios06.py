@@ -62,8 +62,8 @@ class Guarded(Scenario):
     senders: tuple[Sender, ...] = ()
 
 
-# The rows of both guards.
-_ANY_GUARD = (
+# The rows of all guards.
+ANY_GUARD = (
     Guarded(
         what="the instance is shut down in each of the first five attempts",
         patterns=frozenset({Pattern.DEATH, Pattern.SIZES}),
@@ -88,7 +88,7 @@ TASK_ONLY = (
         values=("Ferry late", "Nightfall", "Ferry late"),
         refused="shared",
     ),
-    *_ANY_GUARD,
+    *ANY_GUARD,
     Guarded(
         what="articles are empty or unusual, and another action adds tasks to three queues, with POST and with GET",
         patterns=frozenset({Pattern.STRINGS, Pattern.KEYS}),
@@ -111,7 +111,7 @@ FORGED = (
         values=("Ebbesen", "Kim", "Ebbesen", "Ebbe"),
         refused="shared",
     ),
-    *_ANY_GUARD,
+    *ANY_GUARD,
     Guarded(
         what="the reader's name is empty, has spaces or quotation marks, or is very long",
         patterns=frozenset({Pattern.STRINGS}),

@@ -46,14 +46,14 @@ def exercise_checks(page: NotebookPage) -> Found:
 
 
 def exercise_parts(page: NotebookPage) -> Found:
-    """An exercise has a numbered heading, a text with certain parts, one cell to fill, and a check."""
+    """An exercise has a numbered heading, a text with certain parts, a cell to fill for each file, and a check."""
     for number, check, above in _sections(page):
         yield from _text(number, check, above)
         if len(check.source.splitlines()) != 1:
             yield check, "a check cell must contain only the check"
         regions = [cell for cell in above if has_region(cell)]
-        if len(regions) != 1:
-            yield check, f"{number} has {len(regions)} cells to fill; an exercise has one"
+        if not regions or len({cell.source.partition("\n")[0] for cell in regions}) < len(regions):
+            yield check, f"{number} has {len(regions)} cells to fill; an exercise has one for each of its files"
         for cell in regions:
             if not cell_magic(cell.source):
                 yield cell, "the cell to fill does not write a file (%%controller, %%model …)"

@@ -21,7 +21,8 @@ _SENDERS = st.lists(
 ).map(tuple)
 
 
-def _guarded(senders: st.SearchStrategy[tuple[Sender, ...]]) -> st.SearchStrategy[Guarded]:
+def guarded(senders: st.SearchStrategy[tuple[Sender, ...]]) -> st.SearchStrategy[Guarded]:
+    """Return rows for a guard, with tasks of other actions."""
     return st.builds(
         Guarded,
         what=_WHAT,
@@ -64,7 +65,7 @@ def _renewals(draw: st.DrawFn) -> Renewal:
 
 
 DRAWS: dict[str, st.SearchStrategy[Scenario]] = {
-    "6.1": _guarded(_SENDERS),
-    "6.2": _guarded(st.just(())),
+    "6.1": guarded(_SENDERS),
+    "6.2": guarded(st.just(())),
     "6.3": _renewals(),
 }

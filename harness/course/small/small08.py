@@ -1,0 +1,85 @@
+"""The checks of lesson 08's small exercises. Their texts are in small08.toml."""
+
+from dataclasses import dataclass
+
+from harness.course.catalogue import Pattern, Scenario
+from harness.course.checks.expectations import NO_COOKIE, own_instance
+from harness.course.trial import Rows, Trial
+from harness.errors import quantity
+
+_DAY = 24 * 3600
+_OTHER = """
+def index():
+    for _ in range(2):
+        db.mytable.insert(old='order')
+    return 'ordered'
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Nights(Scenario):
+    """The requests of a cron job, one each night."""
+
+    nights: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Visits(Scenario):
+    """Visits of different users; `instances` contains the number of visits that each instance handles."""
+
+    instances: tuple[int, ...]
+
+
+def _fetch(trial: Trial, row: _Nights) -> None:
+    for night in range(row.nights):
+        done: Rows = [("fetched", "weather")] * night
+        trial.get("ex8_y/nightly", NO_COOKIE)
+        trial.expect_equal(trial.rows(), done, "foreground", "after the request of cron, the rows were")
+        tasks = trial.lab.tasks()
+        happened = f"the request in night {night + 1} added {quantity(len(tasks), 'task')}"
+        missing = "only-once" if night else "not-queued"
+        trial.expect(len(tasks) == 1, "several" if tasks else missing, happened, "one task")
+        trial.succeed(trial.step(), "no-work")
+        trial.expect_equal(trial.rows(), [*done, ("fetched", "weather")], "no-work", "the rows were")
+        trial.lab.advance(_DAY)
+
+
+def _count(trial: Trial, row: _Visits) -> None:
+    trial.lab.write("controllers/shop.py", _OTHER)
+    trial.lab.get("shop/index")
+    number = 0
+    for place, visits in enumerate(row.instances):
+        with own_instance(trial):
+            for _ in range(visits):
+                number += 1
+                text = trial.get("ex8_x/visit", NO_COOKIE).text
+                mistake = "forgotten" if place else "same-number" if number > 1 else None
+                if text == f"You are visitor {number + 2}.":
+                    mistake = "all-rows"
+                trial.expect_equal(text, f"You are visitor {number}.", mistake, "the response was")
+
+
+RUNS = {
+    "8.x": (
+        _count,
+        (
+            _Visits(instances=(3,)),
+            _Visits(
+                what="a new instance replaces the previous one, twice",
+                patterns=frozenset({Pattern.INSTANCES}),
+                instances=(2, 2, 1),
+            ),
+        ),
+    ),
+    "8.y": (
+        _fetch,
+        (
+            _Nights(),
+            _Nights(
+                what="the cron service requests the URL in three nights",
+                patterns=frozenset({Pattern.EQUAL_INPUT}),
+                nights=3,
+            ),
+        ),
+    ),
+}

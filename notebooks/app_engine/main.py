@@ -1,0 +1,52 @@
+"""The WSGI application that the entrypoint in app.yaml serves: web2py, wrapped for App Engine's APIs."""
+
+import os
+
+from google.appengine.api import wrap_wsgi_app
+
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+
+
+def set_database_url():
+    """Set DATABASE_URL to the value of the secret that app.yaml names.
+
+    For Cloud SQL, its value has this form, where the last part is the connection name of the instance:
+    postgres://USER:PASSWORD@/DATABASE?unix_socket=/cloudsql/PROJECT:REGION:INSTANCE/.s.PGSQL.5432
+    https://docs.cloud.google.com/sql/docs/postgres/connect-app-engine-standard
+    """
+    if "DATABASE_SECRET" in os.environ and "DATABASE_URL" not in os.environ:
+        from google.cloud.secretmanager import SecretManagerServiceClient
+
+        secret = SecretManagerServiceClient().access_secret_version(name=os.environ["DATABASE_SECRET"])
+        os.environ["DATABASE_URL"] = secret.payload.data.decode()
+
+
+def load_web2py():
+    """Load web2py with settings for a folder that is read-only, as all folders except /tmp are on App Engine.
+
+    https://docs.cloud.google.com/appengine/docs/standard/python3/runtime
+    """
+    from gluon.settings import global_settings
+
+    # This folder contains applications/, routes.py and the file VERSION, which web2py 2.26.1 reads.
+    global_settings.gluon_parent = global_settings.applications_parent = FOLDER
+    global_settings.web2py_runtime_gae = True  # creates no folders, and writes no files for translations
+    global_settings.web2py_runtime_handler = True  # loads neither web2py's own server nor its windows
+    global_settings.db_sessions = True  # no files for sessions; the model connects them to the database
+    from gluon.main import wsgibase
+
+    return wsgibase
+
+
+set_database_url()
+web2py = load_web2py()
+
+
+def application(environ, start_response):
+    # WSGI passes the bytes of the path as latin-1 characters, but web2py expects them to be decoded.
+    environ["PATH_INFO"] = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
+    return web2py(environ, start_response)
+
+
+# Inside this wrapper, taskqueue.add() works. With `use_deferred=True`, it also serves google.appengine.ext.deferred.
+app = wrap_wsgi_app(application)

@@ -1,0 +1,1 @@
+default_application = "tutorial"  # the application at the URL /
