@@ -208,6 +208,11 @@ def test_the_legend_explains_only_the_marks_on_the_page() -> None:
     assert Standing.UNAIDED in texts(made(**ALL))
 
 
+def test_the_exercises_of_the_course_can_be_read_on_paper() -> None:
+    sizes = {text.get_text(): text.get_size() for text in draw(made(**ALL)).texts}
+    assert {sizes[f"{each.number}  {each.title.replace('`', '')}"] for each in exercises()} == {9}
+
+
 def longer(certificate: Certificate) -> Certificate:
     """Return a certificate of a course that has twice as many lessons, all of them solved."""
     added: list[Lesson] = []

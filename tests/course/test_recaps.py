@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness import predict
-from harness.course import predictions
+from harness.course import prediction_card, predictions
 from harness.course.catalogue import Lesson, find_prediction, lesson_file, lessons, recaps
 from harness.course.open_notebook import section_link
 from harness.course.predictions import answer_html
@@ -195,6 +195,13 @@ def test_the_card_explains_the_chosen_option_first_and_links_to_the_sections() -
     links = re.findall(r'Reread <a href="([^"]+)">lesson 02, “([^”]+)”</a>\.', html)
     assert Counter(heading for _, heading in links) == Counter(mistake.reread for mistake in asked.wrong.values())
     assert all(target.startswith("../02_passing_data.ipynb#cell-id=") for target, _ in links)
+
+
+def test_a_recap_shows_the_answer_with_links_from_its_own_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[dict[str, str]] = []
+    monkeypatch.setattr(prediction_card, "display", lambda data, raw: shown.append(data))
+    prediction_card.show_answer("3.r3", ROOT / PAGES / "03_recap.ipynb")
+    assert shown[0]["text/html"].count('<a href="../02_passing_data.ipynb#') == 3
 
 
 def test_a_learner_who_was_right_can_still_read_why_the_other_options_are_wrong() -> None:

@@ -12,7 +12,6 @@ from html import escape
 from io import BytesIO, StringIO
 from typing import Any
 
-import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 from matplotlib.patches import Rectangle
@@ -97,7 +96,7 @@ def to_pdf(certificate: Certificate) -> bytes:
     """Return the page as PDF. For its name, `unprintable` must return ""."""
     file = BytesIO()
     title = f"{certificate.title}: {certificate.name}"
-    with style(), matplotlib.rc_context({"pdf.fonttype": 42}):  # fonts whose text can be selected and searched
+    with style():
         without = dict.fromkeys(("Creator", "Producer", "CreationDate"))
         draw(certificate).savefig(file, format="pdf", metadata={"Title": title, **without})
     return file.getvalue()

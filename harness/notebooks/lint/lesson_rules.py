@@ -30,10 +30,10 @@ LINES_OF_A_FILE = 20  # in a cell with a magic such as %%controller
 GLOSSARY = "GLOSSARY.md"  # in the folder of the lessons; each term is a heading of the second level
 # A term is linked at its first use. The other entries of the glossary have an everyday meaning too.
 NEW_TERMS = {
-    *("action", "attempt", "backoff", "controller", "countdown", "cron service", "datastore", "dead letter", "deployment"),
-    *("dispatcher", "environ", "ETA", "fan-out", "front end", "HTTP target", "ID token", "idempotent", "instance", "lab"),
-    *("loading request", "outbox", "payload", "pull queue", "push queue", "queue", "rollback", "signed URL", "task"),
-    *("ticket", "tombstone", "transaction", "unique index", "virtual time", "worker", "WSGI"),
+    *("action", "attempt", "backoff", "controller", "countdown", "cron service", "datastore", "dead letter"),
+    *("deployment", "dispatcher", "environ", "ETA", "fan-out", "front end", "HTTP target", "ID token", "idempotent"),
+    *("instance", "lab", "loading request", "outbox", "payload", "pull queue", "push queue", "queue", "rollback"),
+    *("signed URL", "task", "ticket", "tombstone", "transaction", "unique index", "virtual time", "worker", "WSGI"),
 }
 _BUILD = "run taskqueue-course build"
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
