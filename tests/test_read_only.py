@@ -54,7 +54,7 @@ def test_a_check_in_a_read_only_course_counts(home):
     done = run(home, *python(solve))
     assert done.returncode == 0, done.stderr
     assert "1.1 correct" in done.stdout
-    assert "1 of 30 exercises solved" in done.stdout
+    assert "1 of 35 exercises solved" in done.stdout
     assert Progress.parse((home / "state" / "progress.json").read_text(encoding="utf-8"))["1.1"].solved
 
 

@@ -230,7 +230,7 @@ def test_a_learner_goes_through_an_exercise_to_a_lesson_and_to_the_progress(wind
     assert colours >= 3
     exercise.write("ex2-1-check", "progress()")
     seen = exercise.run("ex2-1-check")
-    assert "1 of 30 exercises solved" in seen
+    assert "1 of 35 exercises solved" in seen
     assert "Next exercise: 1.1 " in seen
     assert card.evaluate(CARD)["fits"]
 

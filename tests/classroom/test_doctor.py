@@ -233,7 +233,7 @@ def test_a_folder_within_the_course_is_as_good_as_the_course_itself(monkeypatch,
 
 
 def test_progress_is_counted_and_its_place_told(course, folder):
-    assert said(doctor.progress(course)) == ("ok", f"0 of 30 exercises solved; saved in {folder}")
+    assert said(doctor.progress(course)) == ("ok", f"0 of 35 exercises solved; saved in {folder}")
     progress_file.mark_solved("1.1")
     assert doctor.progress(course).says.startswith("1 of 30")
 

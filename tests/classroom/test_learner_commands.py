@@ -226,7 +226,7 @@ def test_reset_of_an_unchanged_answer_says_so(desk: Desk, capsys: Said) -> None:
 
 def test_reset_of_all_asks_first(desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: Said) -> None:
     before = desk.path("01").read_text()
-    monkeypatch.setattr("click.confirm", lambda question: "all 30 exercises" not in question)
+    monkeypatch.setattr("click.confirm", lambda question: "all 35 exercises" not in question)
     assert main(["reset", "all"]) == 1
     assert capsys.readouterr().out == "Nothing was changed.\n"
     assert desk.path("01").read_text() == before
