@@ -16,7 +16,9 @@ LESSONS = [
 ]
 # Cells that raise when they run again, with the reason why they may.
 INTENDED = {
+    "name-client-code": "the name is still taken, which the lesson shows in the next code cell",
     "names-first": "the name is still taken, which the lesson shows in the next code cell",
+    "queues-create": "the queue exists, as the text below the cell explains",
     "race-overlap": "the task has run, so it can't be delivered; the message reports that it no longer waits",
 }
 
