@@ -74,6 +74,7 @@ def test_the_deployed_folder_runs_tasks_and_cron_refuses_users_and_writes_nothin
     assert contents(deployed) == before
 
 
+@pytest.mark.row("T75")
 def test_without_app_engine_apis_the_client_of_the_task_queue_raises(terminal, deployed):
     app_yaml = deployed / "app.yaml"
     app_yaml.write_text(app_yaml.read_text().replace("app_engine_apis: true\n", ""))
