@@ -34,9 +34,13 @@ _seeds = count()  # for `hash`
 
 
 class TrialLab(Lab):
-    """A lab of a check. Files that are written into it aren't a learner's answers."""
+    """A lab of a check. Files that are written into it aren't a learner's answers.
+
+    `may_start_programs` is False if a check must not start the learner's code in a process of its own.
+    """
 
     _is_learners = False
+    may_start_programs = True
 
     def _open(self, engine: Any, cloud_tasks: bool) -> None:
         super()._open(engine, cloud_tasks)

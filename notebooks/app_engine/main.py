@@ -8,13 +8,13 @@ FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 
 def set_database_url():
-    """Set DATABASE_URL to the value of the secret that app.yaml names.
+    """On App Engine, set DATABASE_URL to the value of the secret that app.yaml names.
 
     For Cloud SQL, its value has this form, where the last part is the connection name of the instance:
     postgres://USER:PASSWORD@/DATABASE?unix_socket=/cloudsql/PROJECT:REGION:INSTANCE/.s.PGSQL.5432
     https://docs.cloud.google.com/sql/docs/postgres/connect-app-engine-standard
     """
-    if "DATABASE_SECRET" in os.environ and "DATABASE_URL" not in os.environ:
+    if os.environ.get("GAE_ENV") == "standard" and "DATABASE_URL" not in os.environ:
         from google.cloud.secretmanager import SecretManagerServiceClient
 
         secret = SecretManagerServiceClient().access_secret_version(name=os.environ["DATABASE_SECRET"])

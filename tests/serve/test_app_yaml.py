@@ -52,6 +52,7 @@ def test_the_fields_of_the_server_are_read(complete):
     assert complete.env == {"MODE": "test", "COUNT": "3"}
 
 
+@pytest.mark.row("T75")
 @pytest.mark.parametrize(
     ("line", "apis"),
     [

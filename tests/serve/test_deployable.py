@@ -28,7 +28,8 @@ NOT_INSTALLED = {"psycopg2-binary", "google-cloud-secret-manager"}  # only a dep
 
 
 def contents(folder):
-    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """Return all files and folders in a folder; a folder has the content None."""
+    return {path.relative_to(folder): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
 @pytest.fixture
@@ -74,10 +75,14 @@ def test_the_deployed_folder_runs_tasks_and_cron_refuses_users_and_writes_nothin
     assert contents(deployed) == before
 
 
-def test_without_app_engine_apis_the_client_of_the_task_queue_raises(terminal, deployed):
-    app_yaml = deployed / "app.yaml"
+@pytest.mark.row("T75")
+def test_without_app_engine_apis_the_client_of_the_task_queue_raises(terminal, tmp_path):
+    """The folder is started without any preparation, so its database is a temporary file."""
+    folder = shutil.copytree(FOLDER, tmp_path / "deployed", ignore=shutil.ignore_patterns("__pycache__"))
+    app_yaml = folder / "app.yaml"
     app_yaml.write_text(app_yaml.read_text().replace("app_engine_apis: true\n", ""))
-    serve = terminal("serve", "--fresh", str(deployed))
+    serve = terminal("serve", "--fresh", str(folder), TMPDIR=str(tmp_path))
+    assert "mytable contains 0 rows" in serve.get("/")
     assert "Internal error" in serve.get("/tutorial/default/gen_task")
     serve.find("Attempted RPC call without active security ticket")
     assert "app.yaml doesn't contain `app_engine_apis: true`" in serve.find("app_engine_apis")

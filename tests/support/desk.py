@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from harness.course import progress_file
-from harness.course.catalogue import Exercise, exercise_file, exercise_notebook, find_exercise, solution_cells
+from harness.course.catalogue import (
+    Exercise,
+    exercise_file,
+    exercise_notebook,
+    exercises,
+    find_exercise,
+    solution_cells,
+)
 from harness.course.progress_file import Entry
 from harness.course.trial import check_answer
 from harness.course.verdict import Verdict, not_attempted
@@ -30,7 +37,7 @@ class Desk:
         self.folder = folder
         self.exercises = folder / "exercises"
         self.exercises.mkdir()
-        for lesson in lessons or [f"{number:02}" for number in range(1, 8)]:
+        for lesson in lessons or dict.fromkeys(each.lesson for each in exercises()):
             self.reset(lesson)
 
     def path(self, lesson: str) -> Path:
@@ -61,9 +68,10 @@ class Desk:
         self.write(number, fill(source, text))
 
     def solve(self, number: str) -> None:
-        source = next(source for source in solution_cells(find_exercise(number)).values() if BEGIN in source)
-        lines = [line for line in source.splitlines() if not line.strip().startswith((BEGIN, END, "### START"))]
-        self.write(number, "\n".join(lines))
+        for source in solution_cells(find_exercise(number)).values():
+            if BEGIN in source:
+                lines = [line for line in source.splitlines() if not line.strip().startswith((BEGIN, END, "### START"))]
+                self.write(number, "\n".join(lines))
 
     def spoil(self, number: str) -> None:
         """Give the first wrong answer of the bank that has a diagnosis."""
@@ -71,9 +79,12 @@ class Desk:
         self.answer(number, next(each.text for each in known if not each.text.lstrip().startswith("%%")))
 
     def write(self, number: str, source: str) -> None:
-        """Replace an answer cell, mark it as run, and save."""
-        notebook = self.read(find_exercise(number).lesson)
-        cell = self.cell(notebook, f"ex{number.replace('.', '-')}-answer")
+        """Replace the answer cell with the same magic, or else the first one, mark it as run, and save."""
+        notebook, name = self.read(find_exercise(number).lesson), f"ex{number.replace('.', '-')}"
+        magic = source.partition("\n")[0]
+        own = [cell for cell in notebook["cells"] if cell["id"].startswith(f"{name}-")]
+        same = [cell for cell in own if "".join(cell["source"]).partition("\n")[0] == magic]
+        cell = same[0] if magic and same else self.cell(notebook, f"{name}-answer")
         cell["source"], cell["execution_count"] = source, 1
         self.save(find_exercise(number).lesson, notebook)
 

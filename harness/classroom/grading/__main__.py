@@ -38,6 +38,7 @@ def work():
 class IsolatedLab(TrialLab):
     """A lab of a check in which each request runs in a child process."""
 
+    may_start_programs = False  # a program without the limits of `sandbox` could do anything on this machine
     _make_engine = staticmethod(IsolatedEngine)
 
     def _version(self, app: str) -> bytes:

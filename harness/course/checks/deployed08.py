@@ -15,6 +15,8 @@ from urllib.parse import quote, unquote, urlsplit
 from harness.appengine.web2py.app_files import temporary_folder
 from harness.course.scenarios.scenarios08 import Deployed
 from harness.course.trial import Trial
+from harness.course.trial_lab import TrialLab
+from harness.errors import GradingError
 from harness.records import Attempt, Request, Response
 from harness.show.text import shorten
 
@@ -95,7 +97,14 @@ class _Shop:
 
 
 def deployment(trial: Trial, row: Deployed) -> None:
-    """Check 8.1."""
+    """Check 8.1.
+
+    Raises:
+        GradingError: the lab is that of a graded answer, which may not start programs.
+    """
+    if isinstance(trial.lab, TrialLab) and not trial.lab.may_start_programs:
+        trial.called = "The check starts the program that app.yaml names"
+        raise GradingError("this isn't allowed when answers are graded automatically; grade this exercise by hand")
     with temporary_folder("deployment") as folder, ExitStack() as stack:
         trial.called = "Starting the entrypoint of app.yaml"
         shop = _start(trial, folder, stack)

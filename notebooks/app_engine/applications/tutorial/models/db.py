@@ -1,12 +1,12 @@
 import os
 import tempfile
 
-if "DATABASE_URL" in os.environ:  # production; see main.py
+if "DATABASE_URL" in os.environ:  # as on App Engine; see main.py
     # migrate.py has created the tables. An instance must not do it, because several instances start at the same time,
     # and because pyDAL would write the definitions of the tables into a folder that is read-only.
     db = DAL(os.environ["DATABASE_URL"], pool_size=4, migrate_enabled="MIGRATE" in os.environ)
 else:  # a first look on your own machine
-    db = DAL("sqlite://storage.sqlite", folder=tempfile.gettempdir())
+    db = DAL("sqlite://app_engine_example.sqlite", folder=tempfile.gettempdir())
 
 # Users' sessions are rows of this database, because the instances have no other storage in common.
 session.connect(request, response, db=db)
