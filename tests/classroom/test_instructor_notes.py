@@ -183,7 +183,7 @@ def test_a_plan_that_is_too_long_is_refused(course):
 @pytest.mark.parametrize(
     ("step", "says"),
     [
-        ({"lesson": "08"}, "names the lesson '08'; the lessons are 00, 01"),
+        ({"lesson": "10"}, "names the lesson '10'; the lessons are 00, 01"),
         ({"exercises": ["1.9"]}, "names the exercise '1.9', which lesson 01 doesn't have"),
     ],
 )

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,6 +27,7 @@ from harness.show.tables import Column
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "notebooks" / "app_engine"
 _CRON = (("X-Appengine-Cron", "true"), ("User-Agent", "AppEngine-Google; (+http://code.google.com/appengine)"))
+_STORAGE = "storage.sqlite"
 _SECONDS = 30.0  # that a start, a response, or the tasks may take
 
 
@@ -103,8 +105,9 @@ class RunningExample:
 def serve_example(files: Mapping[str, str] | None = None) -> Iterator[RunningExample]:
     """Run a copy of EXAMPLE as App Engine would, and end its processes at the end of the `with` block.
 
-    The entrypoint of app.yaml starts the server. If gunicorn isn't installed, waitress serves main.py instead. A SQLite
-    database stands in for Cloud SQL, and migrate.py makes its tables. The database and the tasks are lost in the end.
+    The entrypoint of app.yaml starts the server, with one worker process. If gunicorn isn't installed, waitress serves
+    main.py instead. A SQLite database with the tables of migrate.py stands in for Cloud SQL. The database and the tasks
+    are lost in the end.
 
     Args:
         files: the texts of files that replace those of the folder or are added to it, by their paths ("main.py").
@@ -127,27 +130,37 @@ def serve_example(files: Mapping[str, str] | None = None) -> Iterator[RunningExa
         for path, text in (files or {}).items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text, "utf-8")
-        env = {"DATABASE_URL": f"sqlite://{temporary}/storage.sqlite", "HOME": temporary, "TMPDIR": temporary}
-        _migrate(folder, env)
-        with Daemon(_project(folder, env), Options(port=0, console_port=0, fresh=True), write) as daemon:
+        Path(temporary, _STORAGE).write_bytes(_database())
+        project = _project(folder, _environment(temporary))
+        with Daemon(project, Options(port=0, console_port=0, fresh=True), write) as daemon:
             site = RunningExample(daemon, lines, printed)
             site.wait_until_it_runs()
             yield site
 
 
-def _migrate(folder: Path, env: dict[str, str]) -> None:
-    command = [sys.executable, "migrate.py"]
-    made = subprocess.run(command, cwd=folder, env=os.environ | env, capture_output=True, text=True)
-    if made.returncode:
-        raise HarnessError(f"migrate.py failed:\n{made.stderr}")
+@cache
+def _database() -> bytes:
+    """Return a SQLite database in which migrate.py has made the tables of EXAMPLE."""
+    with TemporaryDirectory(prefix="harness-site-") as temporary:
+        folder = shutil.copytree(EXAMPLE, Path(temporary) / EXAMPLE.name)
+        command, env = [sys.executable, "migrate.py"], os.environ | _environment(temporary)
+        made = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+        if made.returncode:
+            raise HarnessError(f"migrate.py failed:\n{made.stderr}")
+        return Path(temporary, _STORAGE).read_bytes()
+
+
+def _environment(temporary: str) -> dict[str, str]:
+    return {"DATABASE_URL": f"sqlite://{temporary}/{_STORAGE}", "HOME": temporary, "TMPDIR": temporary}
 
 
 def _project(folder: Path, env: dict[str, str]) -> Project:
+    app_yaml = folder / "app.yaml"
+    text = re.sub(r"--workers \d+", "--workers 1", app_yaml.read_text("utf-8"))
     if shutil.which("gunicorn", path=program_path()) is None:
-        app_yaml = folder / "app.yaml"
         waitress = f"entrypoint: {shlex.quote(sys.executable)} -m waitress --listen=127.0.0.1:$PORT main:app"
-        text = app_yaml.read_text("utf-8")
-        app_yaml.write_text(re.sub(r"(?m)^entrypoint: gunicorn .*$", lambda _: waitress, text), "utf-8")
+        text = re.sub(r"(?m)^entrypoint: gunicorn .*$", lambda _: waitress, text)
+    app_yaml.write_text(text, "utf-8")
     project = find_project(folder)
     return replace(project, app_yaml=replace(project.app_yaml, env=project.env | env))
 
