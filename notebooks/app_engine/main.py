@@ -30,7 +30,8 @@ def load_web2py():
 
     # This folder contains applications/, routes.py and the file VERSION, which web2py 2.26.1 reads.
     global_settings.gluon_parent = global_settings.applications_parent = FOLDER
-    global_settings.web2py_runtime_gae = True  # creates no folders, and writes no files for translations
+    # web2py then creates no folders and writes no files, and its `cache` is App Engine's memcache.
+    global_settings.web2py_runtime_gae = True
     global_settings.web2py_runtime_handler = True  # loads neither web2py's own server nor its windows
     global_settings.db_sessions = True  # no files for sessions; the model connects them to the database
     from gluon.main import wsgibase
