@@ -17,7 +17,7 @@ from harness.course import progress_file
 from harness.course.progress_file import Progress
 from harness.errors import NotebookError
 from harness.state import VARIABLE, quoted
-from tests.support.desk import Desk
+from tests.support.desk import EXERCISES, Desk
 from tests.support.labs import shell
 from tests.support.pythons import RANGE
 from tests.support.scratch import markdown, save
@@ -233,9 +233,9 @@ def test_a_folder_within_the_course_is_as_good_as_the_course_itself(monkeypatch,
 
 
 def test_progress_is_counted_and_its_place_told(course, folder):
-    assert said(doctor.progress(course)) == ("ok", f"0 of 35 exercises solved; saved in {folder}")
+    assert said(doctor.progress(course)) == ("ok", f"0 of {EXERCISES} exercises solved; saved in {folder}")
     progress_file.mark_solved("1.1")
-    assert doctor.progress(course).says.startswith("1 of 30")
+    assert doctor.progress(course).says.startswith(f"1 of {EXERCISES} ")
 
 
 def test_a_broken_progress_file_is_a_note_and_stays_where_it_is(course, folder):

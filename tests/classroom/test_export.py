@@ -12,6 +12,7 @@ from harness.course import progress_file
 from harness.course.catalogue import exercises, small_exercises
 from harness.course.progress_file import Progress
 from harness.state import VARIABLE
+from tests.support.desk import EXERCISES
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +69,7 @@ def test_an_export_names_neither_user_nor_machine_nor_folder(capsys, learner):
 def test_an_export_goes_to_a_file_and_over_an_earlier_one(capsys, learner):
     for solved in (1, 2):
         assert main(["export", "--output", str(learner / "a.json")]) == 0
-        assert capsys.readouterr().out.startswith(f"{solved} of 35 exercises solved; written to ")
+        assert capsys.readouterr().out.startswith(f"{solved} of {EXERCISES} exercises solved; written to ")
         assert json.loads((learner / "a.json").read_text(encoding="utf-8"))["solved"] == solved
         progress_file.mark_solved("1.2")
 

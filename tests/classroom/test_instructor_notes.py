@@ -205,5 +205,5 @@ def test_a_lesson_without_minutes_is_named(copied):
 
 
 def test_a_prediction_that_the_notes_forget_is_named():
-    with pytest.raises(CourseError, match=r"has no entry '9\.a' in \[room_says\]"):
-        entry(WORDS, "room_says", "9.a")
+    with pytest.raises(CourseError, match=r"has no entry '10\.a' in \[room_says\]"):
+        entry(WORDS, "room_says", "10.a")

@@ -30,7 +30,7 @@ from harness.course.delivery import deliver
 from harness.notebooks import files
 from harness.notebooks.copies import PAGES, copy_name
 from tests.hub.kernel import Kernel, leave
-from tests.support.desk import remember_nothing
+from tests.support.desk import EXERCISES, remember_nothing
 from tests.support.scratch import markdown, save
 from tests.support.server_probe import ask, jupyterlab
 
@@ -78,7 +78,7 @@ def test_lab_opens_where_the_learner_left_off_and_prints_what_comes_next(course,
     remember_nothing(monkeypatch).add("1.1")
     first, lines = served(course, monkeypatch)
     assert first == Path("my-course/00a_lesson_welcome.ipynb")
-    assert lines[0].startswith("1 of 30 solved, next: 1.2 ")
+    assert lines[0].startswith(f"1 of {EXERCISES} solved, next: 1.2 ")
     assert lines[1] == "To stop: press Ctrl-C, then y"
     save(course / "my-course" / "02a_lesson_two.ipynb", markdown("# Mine"))
     assert served(course, monkeypatch)[0] == Path("my-course/02a_lesson_two.ipynb")

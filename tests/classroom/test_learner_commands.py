@@ -20,11 +20,10 @@ from harness.course.verdict import COMMAND, wrap
 from harness.errors import HarnessError
 from harness.notebooks import files
 from harness.state import VARIABLE, command
-from tests.support.desk import Desk, SameProcess, remember_nothing
+from tests.support.desk import EXERCISES, Desk, SameProcess, remember_nothing
 from tests.support.labs import shell
 
 Said = pytest.CaptureFixture[str]
-EXERCISES = len(list(exercises()))
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ from harness.course.check_process import CheckProcess
 from harness.course.verdict import Verdict
 from harness.course.workspace import Answer
 from harness.errors import HarnessError
-from tests.support.desk import Desk, SameProcess, remember_nothing
+from tests.support.desk import EXERCISES, Desk, SameProcess, remember_nothing
 
 FIRST = frozenset({"01_first_task.ipynb"})
 
@@ -114,12 +114,12 @@ def test_of_several_changes_all_are_checked_and_the_current_stays(desk: Desk, se
 
 
 def test_what_is_correct_is_remembered_and_moves_the_bar(desk: Desk, session: WatchSession, solved: set[str]) -> None:
-    assert "0 of 30 solved" in seen(session)
+    assert f"0 of {EXERCISES} solved" in seen(session)
     desk.solve("1.1")
     session.handle(Saved(FIRST))
     check(session)
     assert solved == {"1.1"}
-    assert "1 of 30 solved" in seen(session)
+    assert f"1 of {EXERCISES} solved" in seen(session)
     assert "Press n to continue with 1.2 Write the worker" in seen(session)
 
 
@@ -356,7 +356,7 @@ def test_in_a_terminal_a_save_a_hint_and_q_and_the_terminal_is_as_it_was(desk: D
         desk.answer("1.1", "sum(range(10 ** 15))")
         shell.expect_exact("Checking 1.1")
         shell.send("q")
-        shell.expect_exact("0 of 30 solved. To go on: ")
+        shell.expect_exact(f"0 of {EXERCISES} solved. To go on: ")
         shell.sendline("stty -a > after; echo fin''ished")
         shell.expect_exact("finished")
     finally:
@@ -406,7 +406,7 @@ def test_in_a_pipe_the_verdicts_come_line_by_line_until_ctrl_c(desk: Desk) -> No
     assert "\x1b" not in "".join(said)
     assert watch.returncode == 0
     told, _, again = rest.splitlines()[-1].partition(" To go on: ")
-    assert told == "1 of 30 solved."
+    assert told == f"1 of {EXERCISES} solved."
     with subprocess.Popen(
         ["/bin/sh", "-c", f"exec {again}"], env=environment, stdout=subprocess.PIPE, text=True
     ) as watch:

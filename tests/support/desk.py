@@ -24,6 +24,8 @@ from harness.notebooks.files import dump
 from harness.notebooks.stubs import BEGIN, END
 from tests.support.answers import fill, wrong_answers
 
+EXERCISES = len(list(exercises()))  # of the whole course
+
 
 class Desk:
     """A folder with exercises/, for the given lessons or for all of them.
