@@ -216,7 +216,7 @@ def test_the_pages_values_for_kubernetes_leave_room_for_several_kernels():
 def test_a_learner_gets_copies_at_home_before_the_server_starts(tmp_path):
     """The command of both hubs; a failure of the copies doesn't stop the server."""
     script = yaml.safe_load(block("yaml"))["singleuser"]["cmd"][2].replace("jupyterhub-singleuser", "echo in $PWD with")
-    for path, names in [(sysconfig.get_path("scripts"), 17), (None, 0)]:
+    for path, names in [(sysconfig.get_path("scripts"), 22), (None, 0)]:
         home = tmp_path / str(names)
         home.mkdir()
         ran = subprocess.run(

@@ -75,6 +75,58 @@ SHOWS = {
         "D": "the page: 500\nrows: 1 tasks: 1$",
     },
     "7.r10": {"A": "^3 attempts: 1 done, 2 failed and retried\n(.*\n)* 1 +3$", "B": " 1 +1$", "C": " 1 +0$"},
+    "9.r1": {"A": "rows: 0$", "B": "^ordered\nordered\nordered\nrows: 1$", "C": "rows: 3$"},
+    "9.r2": {
+        "A": "user: 403\ntask: 200$",
+        "B": "user: 200\ntask: 200$",
+        "C": "user: 403\ntask: 403$",
+        "D": "user: 200\ntask: 403$",
+    },
+    "9.r3": {
+        "A": "Ann: 500\n(.*\n)*Ben: 200\norders: 1 letters: 1$",
+        "B": "orders: 2 letters: 1$",
+        "C": "orders: 2 letters: 2$",
+    },
+    "9.r4": {
+        "A": "night 2: 200\njob of night 3: 200\n(.*\n)*mytable: 3 rows$",
+        "B": "night 2: 200\njob of night 3: 200\n(.*\n)*mytable: 1 row$",
+        "C": "night 1: 200\njob of night 2: 500\njob of night 3: 500\n(.*\n)*mytable: 1 row$",
+        "D": "night 2: 500\njob of night 3: 500\n(.*\n)*mytable: 3 rows$",
+    },
+    "9.r5": {
+        "A": "^2 attempts: 2 done$",
+        "B": "no attempt was made\nwaiting: 0$",
+        "C": "no attempt was made\n(.*\n)*waiting: 1$",
+        "D": "^Not run: queue 'digest' is paused(.*\n)*1 attempt: 1 done\n(.*\n)*.* digest .* done\nwaiting: 0$",
+    },
+    "9.r6": {
+        "A": "done\nmail refuses the name\narchive refuses the name$",
+        "B": "done\nmail accepts the name\narchive refuses the name$",
+        "C": "done\nmail refuses the name\narchive accepts the name$",
+        "D": "done\nmail accepts the name\narchive accepts the name$",
+    },
+    "9.r7": {
+        "A": "^100 attempts, the last one with the status 503\nwaiting: 0$",
+        "B": "^151 attempts",
+        "C": "^16 attempts",
+    },
+    "9.r8": {
+        "A": "task: 200\nstranger: 403$",
+        "B": "task: 200\nstranger: 200$",
+        "C": "task: 403\nstranger: 403$",
+    },
+    "9.r9": {
+        "A": "request 1: 200\nrequest 2: 401\nrequest 3: 401$",
+        "B": "request 1: 200\nrequest 2: 200\nrequest 3: 401$",
+        "C": "request 1: 200\nrequest 2: 401\nrequest 3: 200$",
+        "D": "request 1: 200\nrequest 2: 200\nrequest 3: 200$",
+    },
+    "9.r10": {
+        "A": "scheduler: 0\ntasks of taskqueue: 1$",
+        "B": "scheduler: 1\ntasks of taskqueue: 0$",
+        "C": "scheduler: 1\ntasks of taskqueue: 1$",
+        "D": "scheduler: 0\ntasks of taskqueue: 0$",
+    },
 }
 
 
@@ -164,11 +216,13 @@ def test_each_section_to_reread_is_in_a_lesson_before_the_recap_and_has_a_link(r
 
 
 @pytest.mark.parametrize("recap", recaps(), ids=lambda recap: recap.number)
-def test_each_question_begins_with_a_lab_of_its_own(recap: Lesson) -> None:
+def test_each_question_begins_with_a_lab_of_its_own_or_with_the_files_of_a_server(recap: Lesson) -> None:
     sources = [cell.source for cell in cells(recap)]
     headings = [place for place, source in enumerate(sources) if re.match(r"## \d", source)]
     assert [sources[place].partition(".")[0] for place in headings] == [f"## {number}" for number in range(1, 11)]
-    assert all(sources[place + 1].startswith("lab = Lab(") for place in headings)
+    for place in [place for place in headings if not sources[place + 1].startswith("lab = Lab(")]:
+        assert sources[place + 1].startswith("FILES = {")
+        assert sources[place + 4].startswith("with serve_example(FILES) as site:\n")
     assert markdown.headings(sources[0]) == [(1, recap.title)]
 
 
