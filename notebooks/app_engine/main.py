@@ -7,18 +7,19 @@ from google.appengine.api import wrap_wsgi_app
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 
-def set_database_url():
-    """On App Engine, set DATABASE_URL to the value of the secret that app.yaml names.
+def find_database():
+    """Return the address of the database: DATABASE_URL, or else, on App Engine, the secret that app.yaml names.
 
-    For Cloud SQL, its value has this form, where the last part is the connection name of the instance:
+    For Cloud SQL, it has this form, where the last part is the connection name of the instance:
     postgres://USER:PASSWORD@/DATABASE?unix_socket=/cloudsql/PROJECT:REGION:INSTANCE/.s.PGSQL.5432
     https://docs.cloud.google.com/sql/docs/postgres/connect-app-engine-standard
     """
-    if os.environ.get("GAE_ENV") == "standard" and "DATABASE_URL" not in os.environ:
-        from google.cloud.secretmanager import SecretManagerServiceClient
+    if "DATABASE_URL" in os.environ or os.environ.get("GAE_ENV") != "standard":
+        return os.environ.get("DATABASE_URL")
+    from google.cloud.secretmanager import SecretManagerServiceClient
 
-        secret = SecretManagerServiceClient().access_secret_version(name=os.environ["DATABASE_SECRET"])
-        os.environ["DATABASE_URL"] = secret.payload.data.decode()
+    secret = SecretManagerServiceClient().access_secret_version(name=os.environ["DATABASE_SECRET"])
+    return secret.payload.data.decode()
 
 
 def load_web2py():
@@ -34,12 +35,12 @@ def load_web2py():
     global_settings.web2py_runtime_gae = True
     global_settings.web2py_runtime_handler = True  # loads neither web2py's own server nor its windows
     global_settings.db_sessions = True  # no files for sessions; the model connects them to the database
+    global_settings.database_url = find_database()  # for the model; it contains a password, so it is no variable
     from gluon.main import wsgibase
 
     return wsgibase
 
 
-set_database_url()
 web2py = load_web2py()
 
 

@@ -1,10 +1,12 @@
 import os
 import tempfile
 
-if "DATABASE_URL" in os.environ:  # as on App Engine; see main.py
-    # migrate.py has created the tables. An instance must not do it, because several instances start at the same time,
+from gluon.settings import global_settings
+
+if global_settings.database_url:  # as on App Engine; see main.py
+    # migrate.py has created the tables. An instance must not do it, because several instances can start at the same time,
     # and because pyDAL would write the definitions of the tables into a folder that is read-only.
-    db = DAL(os.environ["DATABASE_URL"], pool_size=4, migrate_enabled="MIGRATE" in os.environ)
+    db = DAL(global_settings.database_url, pool_size=4, migrate_enabled="MIGRATE" in os.environ)
 else:  # a first look on your own machine
     db = DAL("sqlite://app_engine_example.sqlite", folder=tempfile.gettempdir())
 
