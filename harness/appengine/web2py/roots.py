@@ -134,7 +134,7 @@ class ActiveRoot:
         if _current is self:
             _drop_singletons()
             _pop_modules(self._folder)
-        importlib.invalidate_caches()
+        _invalidate_caches()
 
     def forget_ram(self) -> None:
         """Drop what all applications keep in memory: `cache.ram`, modules, languages and configurations."""
@@ -272,6 +272,18 @@ def _drop(cached: dict[str, Any], folder: str) -> None:
     """Drop the entries of a cache whose names contain a folder; web2py writes "lang:" in front of some."""
     for name in [name for name in cached if folder in name]:
         del cached[name]
+
+
+def _invalidate_caches() -> None:
+    """Let Python look for the files of modules again.
+
+    Python copies sys.path_importer_cache for this, and the garbage collector can run in the middle of it. If it ends
+    another root, which drops entries of this dict, Python raises RuntimeError.
+    """
+    for _ in range(9):
+        with suppress(RuntimeError):
+            return importlib.invalidate_caches()
+    importlib.invalidate_caches()
 
 
 def _drop_singletons() -> None:

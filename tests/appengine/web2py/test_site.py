@@ -141,3 +141,24 @@ def test_all_applications_of_a_name_list_can_be_given_as_any_iterable() -> None:
     site = Site(name for name in ("a1", "b_2"))
     assert site.apps == ("a1", "b_2")
     site.close()
+
+
+def test_a_site_ends_even_if_another_one_ends_while_python_reads_its_caches(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Finder:
+        """Fails once, as Python's own finder does if the garbage collector ends another site."""
+
+        failed = False
+
+        def find_spec(self, *place: object) -> None:
+            """Find no module."""
+
+        def invalidate_caches(self) -> None:
+            if not self.failed:
+                self.failed = True
+                raise RuntimeError("dictionary changed size during iteration")
+
+    site, finder = Site(), Finder()
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, finder])
+    site.close()
+    assert finder.failed
+    assert not site.root.exists()
