@@ -8,9 +8,6 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import urlencode
 
-from google.appengine.api.taskqueue.taskqueue_service_bytes_pb2 import TaskQueueServiceError
-from google.appengine.runtime.apiproxy_errors import ApplicationError
-
 from harness.course.checks.expectations import expect_no_work, instance, let_pass, tasks_of_request
 from harness.course.checks.tokens09 import PLACE, SENDER, admits
 from harness.course.scenarios.scenarios09 import DRAWS, OFFERS, PRINTS, Draws, Offers
@@ -48,6 +45,8 @@ def _together(trial: Trial, path: str, order: str, **query: Any) -> list[Respons
 @contextmanager
 def _refused_calls(trial: Trial) -> Iterator[None]:
     """Let each call of the task queue's service fail, as if App Engine didn't reach it."""
+    from google.appengine.api.taskqueue.taskqueue_service_bytes_pb2 import TaskQueueServiceError
+    from google.appengine.runtime.apiproxy_errors import ApplicationError
 
     def refuse(call: str, request: Any) -> None:
         raise ApplicationError(TaskQueueServiceError.TRANSIENT_ERROR)

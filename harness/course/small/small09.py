@@ -8,6 +8,7 @@ from typing import Any
 from harness.course.catalogue import Pattern, Scenario
 from harness.course.checks.expectations import NO_COOKIE, own_instance
 from harness.course.trial import Trial
+from harness.show.text import shorten
 
 _PLACE = "projects/tutorial/locations/us-central1"
 _CLOUD = {"cloud_tasks": True}
@@ -88,7 +89,8 @@ def _print(trial: Trial, row: _Texts) -> None:
     trial.expect(requests == wanted, mistake, happened, f"POST {_PRINTER}/pages for each order")
     for text, (_, kind, body) in zip(row.texts, got, strict=True):
         mistake = "base64" if body != text.encode() and body == _as_base64(text) else "other-body"
-        trial.expect_equal(body, text.encode(), mistake, "the body was")
+        happened, expected = (shorten(repr(each), 110) for each in (body, text.encode()))
+        trial.expect(body == text.encode(), mistake, f"the body was {happened}", expected)
         right = "".join(kind.lower().split()) == _TYPE
         trial.expect(right, "content-type", f"the Content-Type was {kind!r}", "text/plain; charset=utf-8")
 
