@@ -12,6 +12,7 @@ _DAY = 86_400.0  # seconds
 _CLOUD = {"cloud_tasks": True}
 _ORDERS = "1" + "2" * 40, "12"
 _EDGES = (f""" 'Möwe'{'"Ebbe" & <i>%40</i>' * 9} """, "", "None")
+_LINES = "“Möwe”\r\nEbbe\t\U0001f41f"
 # A model that lets the insert of a task's first attempt fail, as if the database was locked.
 _REFUSES_ONCE = """
 def _refuse(*_):
@@ -278,13 +279,18 @@ OFFERS = (
     Offers(
         what="an editor changes the title of an article and offers it again, before and after it is sent",
         patterns=frozenset({Pattern.KEYS}),
-        offers=(Offer(), Offer(title="Ferry on time"), Offer(title="Ferry on time", sent=True)),
+        offers=(Offer(title="Nightfall"), Offer(title="Nightmare"), Offer(title="Nightmare", sent=True)),
         again="by-title",
     ),
     Offers(
         what="titles are empty, very long, or have quotation marks and other special characters",
         patterns=frozenset({Pattern.STRINGS}),
-        offers=(Offer(title=_EDGES[0]), Offer(article=2, title=_EDGES[1]), Offer(article=3, title=_EDGES[2])),
+        offers=(
+            Offer(title=_EDGES[0]),
+            Offer(article=2, title=_EDGES[1]),
+            Offer(article=3, title=_EDGES[2]),
+            Offer(article=4, title=_LINES),
+        ),
         content="unescaped",
     ),
     Offers(
