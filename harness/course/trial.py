@@ -107,14 +107,20 @@ class Trial:
         return self._found(self._checked(self.lab.post(path, data=data, headers=headers)))
 
     def cron(self, path: str) -> Response:
-        """Send the request of a job in cron.yaml, with the header that App Engine adds, and return the response.
+        """Send the request of a job in cron.yaml, with the header that App Engine adds; see `front_end_get`."""
+        return self.front_end_get(path, {"X-Appengine-Cron": "true"}, "as a job in cron.yaml", TASK_ADDRESS)
+
+    def front_end_get(
+        self, path: str, headers: Mapping[str, str], sender: str = "as a user", address: str = "203.0.113.7"
+    ) -> Response:
+        """Send a GET request with headers that App Engine's front end adds, and return the response.
 
         Raises:
             Decided: the learner's code raised an exception, or web2py found no action.
         """
-        self.called = f"as a job in cron.yaml: GET /{path}"
+        self.called = f"{sender}: GET /{path}"
         engine, url = self.lab._engine, f"/{self.exercise.apps[0]}/{path}"
-        request = Request("GET", url, (("X-Appengine-Cron", "true"),), remote_addr=TASK_ADDRESS)
+        request = Request("GET", url, tuple(headers.items()), remote_addr=address)
         response = engine.work(lambda: engine.server.send(request, engine.clock.timestamp), lambda: None)
         return self._found(self._checked(response))
 

@@ -248,6 +248,9 @@ def _handler(node: yaml.Node, unsupported: list[str]) -> UrlHandler:
         raise _mistake(fields["url"][0], "url", "its handler needs `script: auto`, or static_dir or static_files")
     if "static_dir" in fields and "static_files" in fields:
         raise _mistake(fields["static_files"][0], "static_files", "not allowed together with static_dir; delete one")
+    if "static_files" in fields and "upload" not in fields:
+        expected = "its handler also needs `upload`, such as `upload: static/.*`"
+        raise _mistake(fields["static_files"][0], "static_files", expected)
     url = _text(fields["url"][1], "url")
     is_folder = "static_dir" in fields
     folder = _optional(fields, "static_dir") or _optional(fields, "static_files")

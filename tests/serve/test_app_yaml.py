@@ -93,7 +93,7 @@ def test_handlers_find_their_files_and_no_others(complete, tmp_path):
     assert files.find_file("/x.png", tmp_path) == tmp_path / "images/x.png"
     for path in ("/static/../secret.txt", "/static/link", "/static/a", "/static/none", "/static/\0", "/other"):
         assert folder.find_file(path, tmp_path) is None, path
-    open_url = parse_app_yaml("handlers:\n- url: /files/(.*)\n  static_files: public/\\1\n").handlers[0]
+    open_url = parse_app_yaml("handlers:\n- url: /files/(.*)\n  static_files: public/\\1\n  upload: .*\n").handlers[0]
     assert open_url.find_file("/files/a/b.css", tmp_path) == tmp_path / "public/a/b.css"
     assert open_url.find_file("/files/../secret.txt", tmp_path) is None
     other = parse_app_yaml("handlers:\n- url: /(.*)\n  static_files: \\1\n  upload: public/.*\\.css\n").handlers[0]
@@ -119,7 +119,8 @@ def test_handlers_find_their_files_and_no_others(complete, tmp_path):
         ("handlers: 3", "line 1: handlers: expected a list"),
         ("handlers:\n- script: auto", "line 2: url: missing"),
         ("handlers:\n- url: /a(\n  script: auto", "line 2: url: '/a\\(' is not valid"),
-        ("handlers:\n- url: /(a)\n  static_files: \\2", "line 3: static_files: '\\\\\\\\2' is not valid"),
+        ("handlers:\n- url: /(a)\n  static_files: \\1", "line 3: static_files: its handler also needs `upload`"),
+        ("handlers:\n- url: /(a)\n  static_files: \\2\n  upload: .*", "line 3: static_files: '\\\\\\\\2' is not valid"),
         ("handlers:\n- url: /a\n  static_dir: a\n  static_files: b", "line 4: static_files: not allowed together"),
         ("handlers:\n- url: /a\n  login: admin", "line 2: url: its handler needs `script: auto`, or static_dir"),
         (

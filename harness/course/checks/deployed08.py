@@ -31,7 +31,19 @@ _NO_OBJECT = re.compile(
 _IN_USE = re.compile(r"(?i)(connection|address) (already )?in use")
 _STYLE = "body { color: navy }\n"
 _PAGE = "Tea and coffee"
-_FORGED = {"X-AppEngine-QueueName": "default", "X-AppEngine-TaskName": "task1", "X-AppEngine-TaskRetryCount": "0"}
+_FORGED = {
+    "X-AppEngine-QueueName": "default",
+    "X-AppEngine-TaskName": "task1",
+    "X-AppEngine-TaskRetryCount": "0",
+    "X-AppEngine-Cron": "true",
+    "X-CloudTasks-QueueName": "default",
+    "User-Agent": "AppEngine-Google; (+http://code.google.com/appengine)",
+}
+# Learners may have neither gunicorn nor an activated environment.
+_PROGRAMS = {
+    "gunicorn": 'exec {python} -P {stand_in} "$@"',
+    "python": 'if [ "$1" = -m ] && [ "$2" = gunicorn ]; then shift 2; exec gunicorn "$@"; fi\nexec {python} "$@"',
+}
 _SHOP = """
 from urllib.parse import parse_qs, unquote_plus
 
@@ -158,7 +170,7 @@ def _start(trial: Trial, folder: Path, stack: ExitStack) -> _Shop:
 
 
 def _write_files(trial: Trial, folder: Path, orders: Path) -> Path:
-    """Write the learner's files, the shop and the stand-in for gunicorn, and return the folder that is deployed."""
+    """Write the learner's files, the shop and the programs, and return the folder that is deployed."""
     root, programs = folder / "shop", folder / "bin"
     (root / "static").mkdir(parents=True)
     programs.mkdir()
@@ -166,9 +178,11 @@ def _write_files(trial: Trial, folder: Path, orders: Path) -> Path:
         (root / name).write_text(trial.files[name], "utf-8")
     (root / "shop.py").write_text(_SHOP.format(page=_PAGE, orders=str(orders)), "utf-8")
     (root / "static" / "style.css").write_text(_STYLE)
-    gunicorn = programs / "gunicorn"
-    gunicorn.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -P {shlex.quote(str(_STAND_IN))} "$@"\n')
-    gunicorn.chmod(0o755)
+    for name, script in _PROGRAMS.items():
+        text = script.format(python=shlex.quote(sys.executable), stand_in=shlex.quote(str(_STAND_IN)))
+        for program in (programs / name, programs / f"{name}3"):
+            program.write_text(f"#!/bin/sh\n{text}\n")
+            program.chmod(0o755)
     return root
 
 
@@ -262,8 +276,9 @@ def _next_attempt(shop: _Shop) -> Attempt | None:
 def _expect_no_user(trial: Trial, shop: _Shop) -> None:
     """Require that users can't request the worker."""
     before = shop.sent()
-    for method, body in (("GET", None), ("POST", "item=forged")):
-        trial.called = f"as a user: {method} /tasks/send, with headers that begin with X-AppEngine-"
-        status, _ = shop.request("/tasks/send", {**_FORGED, "Content-Type": "application/x-www-form-urlencoded"}, body)
+    for method, query, body in (("GET", "?item=forged", None), ("POST", "", "item=forged")):
+        trial.called = f"as a user: {method} /tasks/send{query}, with the headers of a task"
+        headers = {**_FORGED, "Content-Type": "application/x-www-form-urlencoded"}
+        status, _ = shop.request(f"/tasks/send{query}", headers, body)
         happened = f"the status was {status}, and the shop sent {shop.sent()[len(before) :] or 'nothing'}"
         trial.expect(shop.sent() == before, "wide-open", happened, "a status such as 403, and no order")

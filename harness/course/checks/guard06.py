@@ -28,6 +28,7 @@ _FORGERIES: tuple[_Forgery, ...] = (
     (_AGENT, f"a user who sends the header User-Agent: {_AGENT['User-Agent']}", "user-agent"),
     (_ADDRESS, "a user who sends the header X-Forwarded-For: 0.1.0.2", "address"),
 )
+_OF_USERS = ("X-Appengine-Country", "X-Appengine-City", "X-Appengine-User-IP", "X-Appengine-Request-Log-Id")
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _NAMESPACE = "x-appengine-current-namespace"  # the client of the task queue adds it
 _QUEUES = "queue:\n- name: default\n  rate: 50/s\n- name: letters\n  rate: 50/s\n- name: default-2\n  rate: 50/s\n"
@@ -209,6 +210,12 @@ def _expect_no_user(trial: Trial, row: Guarded, place: _Place, tasks: list[TaskI
                 response = _send(trial, place, method, headers)
                 mistake = "still-open" if not headers and _names_header(trial) else mistake
                 _expect_refused(trial, place, response, f"a {method} request of {sender}", mistake, before)
+    if not row.what and place.on_schedule:
+        response = trial.get(f"{place.controller}/{place.worker}", NO_COOKIE)
+        _expect_refused(trial, place, response, "a user's GET request without params", "wide-open", before)
+        response = trial.front_end_get(f"{place.controller}/{place.worker}", dict.fromkeys(_OF_USERS, "x"))
+        sender = f"a user's request, to which App Engine adds headers such as {_OF_USERS[0]},"
+        _expect_refused(trial, place, response, sender, trial.if_known("any-header"), before)
     for task in tasks if row.attacked else ():
         response = _replay(trial, task, _ALL)
         _expect_refused(trial, place, response, "a copy of the task with all headers", "together", before)
@@ -254,7 +261,9 @@ def _replay(trial: Trial, task: TaskInfo, headers: Mapping[str, str]) -> Respons
     return trial.post(task.url, task.body, {**NO_COOKIE, **(types or _FORM), **headers})
 
 
-def _expect_refused(trial: Trial, place: _Place, response: Response, sender: str, mistake: str, before: Rows) -> None:
+def _expect_refused(
+    trial: Trial, place: _Place, response: Response, sender: str, mistake: str | None, before: Rows
+) -> None:
     """Require that a user's request was refused, and that no row is new."""
     worked = _has_written(response) and trial.rows(place.table, place.field) != before
     happened = f"{sender} got {response.status}, and the worker wrote {'a row' if worked else 'nothing'}"

@@ -3,6 +3,7 @@
 It runs as a program, and serves the application with waitress. It prints the messages of gunicorn that name a mistake.
 """
 
+import os
 import sys
 from argparse import ArgumentParser
 from importlib import import_module
@@ -27,7 +28,7 @@ def main(arguments: list[str]) -> int:
         return 4
     from waitress import create_server
 
-    [address] = (options.bind or ["127.0.0.1:8000"])[-1:]
+    [address] = (options.bind or [f":{os.environ['PORT']}"])[-1:]  # gunicorn's default too, if PORT is set
     server = create_server(application, listen=address if address[0] != ":" else f"0.0.0.0{address}")
     print(f"Listening at: http://{address}", flush=True)
     server.run()

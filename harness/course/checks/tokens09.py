@@ -61,6 +61,8 @@ def admits(trial: Trial, row: Prints) -> None:
         _expect_no_similar(trial, before)
     for value in _BROKEN if row.broken else ():
         _expect_refused(trial, {"Authorization": value}, f"a request with Authorization: {value}", None, before)
+    if row.alone:
+        _expect_token_alone(trial)
 
 
 def _body(issue: str) -> bytes:
@@ -72,6 +74,16 @@ def _token(trial: Trial, account: str = SENDER, audience: str = AUDIENCE, age: f
     from harness.appengine.id_tokens import id_token  # slow, because it imports cryptography
 
     return id_token(account, audience, trial.lab.now.timestamp() - age, **claims)
+
+
+def _token_without(trial: Trial, claim: str) -> str:
+    """Return a token that lacks a claim, and that Google has signed."""
+    from google.auth import jwt  # slow, like the next module, because it imports cryptography
+
+    from harness.appengine.id_tokens import sign
+
+    claims = jwt.decode(_token(trial), verify=False)
+    return sign({name: value for name, value in claims.items() if name != claim})
 
 
 def _add_task(trial: Trial, task: Mapping[str, Any]) -> None:
@@ -139,6 +151,24 @@ def _expect_no_stranger(trial: Trial, before: Rows) -> None:
     _expect_refused(trial, _CLOUD, sender, "cloud-tasks", before)
 
 
+def _expect_token_alone(trial: Trial) -> None:
+    """Require that a token admits a request without the headers of Cloud Tasks, once, and until it expires."""
+    token = _token(trial)
+    for scheme, mistake in (("Bearer", "only-cloud"), ("bearer", "scheme-case")):
+        before = _printed(trial)
+        response = trial.post(_PATH, {"issue": "Friday"}, {"Authorization": f"{scheme} {token}"})
+        happened = f"a request with Authorization: {scheme}, a valid token and no X-CloudTasks- header"
+        happened += f" got {response.status}, and the worker printed {len(_printed(trial)) - len(before)} issues"
+        trial.expect(_printed(trial) == [*before, ("Friday",)], mistake, happened, "200, and one issue")
+    before = _printed(trial)
+    sender = "a request without a token, which has the cookies of an admitted one,"
+    _expect_refused(trial, {}, sender, "wide-open", before, keeps_cookies=True)
+    let_pass(trial, 3720)
+    _expect_refused(
+        trial, {"Authorization": f"Bearer {token}"}, "a second request with a token that has expired", "expired", before
+    )
+
+
 def _expect_no_forgery(trial: Trial, before: Rows) -> None:
     """Require that a token is refused if Google didn't sign it, or if it isn't for this worker."""
     head, payload, signature = _token(trial).split(".")
@@ -151,7 +181,11 @@ def _expect_no_forgery(trial: Trial, before: Rows) -> None:
         (_token(trial, audience="https://www.example.com"), "a token for another server", "any-audience"),
         (_token(trial, _STRANGER), f"a token of {_STRANGER}", "any-account"),
         (_token(trial, email_verified=False), "a token with email_verified: false", "unverified-email"),
+        (_token(trial, email_verified=None), "a token with email_verified: null", "unverified-email"),
         (_token(trial, age=86_400), "a token of the previous day", "expired"),
+        (_token(trial, age=3720), "a token that expired two minutes ago", "expired"),
+        (_token_without(trial, "email_verified"), "a token without the claim email_verified", "unverified-email"),
+        (_token_without(trial, "email"), "a token without the claim email", "any-account"),
         (f"{head}.{payload}.{signature[:-8]}", "a token whose signature was cut", "unverified"),
     )
     for token, what, mistake in forgeries:
@@ -165,7 +199,7 @@ def _encode(data: bytes) -> str:
 
 def _expect_no_similar(trial: Trial, before: Rows) -> None:
     """Require that tokens for similar accounts and audiences are refused."""
-    accounts = (f"x{SENDER}", f"{SENDER}.example.com", SENDER.replace("tutorial", "tutorial-2"))
+    accounts = (f"x{SENDER}", SENDER[1:], f"{SENDER}.example.com", SENDER.replace("tutorial", "tutorial-2"))
     audiences = (f"{AUDIENCE}.example.net", f"{AUDIENCE}/", AUDIENCE.replace("https", "http"), "print.example.com")
     for account in accounts:
         headers = {"Authorization": f"Bearer {_token(trial, account)}"}
@@ -176,10 +210,16 @@ def _expect_no_similar(trial: Trial, before: Rows) -> None:
 
 
 def _expect_refused(
-    trial: Trial, headers: Mapping[str, str], sender: str, mistake: str | None, before: Rows, method: str = "POST"
+    trial: Trial,
+    headers: Mapping[str, str],
+    sender: str,
+    mistake: str | None,
+    before: Rows,
+    method: str = "POST",
+    keeps_cookies: bool = False,
 ) -> None:
     """Require that a request was refused, and that no row is new."""
-    headers = {**NO_COOKIE, **headers}
+    headers = headers if keeps_cookies else {**NO_COOKIE, **headers}
     response: Response
     if method == "GET":
         response = trial.get(_PATH, headers, issue="forged")

@@ -1,6 +1,8 @@
 """The checks of lesson 09, Beyond taskqueue. Their texts are in lesson09.toml, and their rows in scenarios09.py."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -40,10 +42,38 @@ def _together(trial: Trial, path: str, order: str, **query: Any) -> list[Respons
     return [answer for answer in answers if answer.ticket is None]
 
 
+@contextmanager
+def _refused_calls(trial: Trial) -> Iterator[None]:
+    """Let each call of the task queue's service fail, as if App Engine didn't reach it."""
+    from google.appengine.api.taskqueue.taskqueue_service_bytes_pb2 import TaskQueueServiceError
+    from google.appengine.runtime.apiproxy_errors import ApplicationError
+
+    def refuse(call: str, request: Any) -> None:
+        raise ApplicationError(TaskQueueServiceError.TRANSIENT_ERROR)
+
+    listeners = trial.lab._engine.service.listeners
+    listeners.append(refuse)
+    try:
+        yield
+    finally:
+        listeners.remove(refuse)
+
+
+def _expect_no_promise(trial: Trial, path: str, **query: Any) -> None:
+    """Require that a request reports an error if its task can't be added."""
+    trial.called = f"as a user: GET /{path}?{urlencode(query)}"
+    answer = trial.lab.get(path, **query)
+    happened = f"no task could be added, and the response was {_said(answer)}"
+    trial.expect(answer.status >= 400, "swallowed", happened, "an error, so that the editor can try again")
+
+
 # 9.1
 
 
 def _draw(trial: Trial, row: Draws) -> None:
+    if row.fails:
+        with _refused_calls(trial):
+            _expect_no_promise(trial, "ex9_1/draw", week=row.presses[0].week)
     asked: set[str] = set()
     for press, order in zip(row.presses, row.orders, strict=False):
         answers = _together(trial, "ex9_1/draw", order, week=press.week)
@@ -173,6 +203,8 @@ def _offer(trial: Trial, row: Offers) -> None:
     server = _Server(row.failures)
     trial.lab.mount(_PARTNER, server)
     queue = {"name": f"{PLACE}/queues/partner", "rate_limits": _LIMITS}
+    if row.missing:
+        _expect_no_promise(trial, "ex9_3/offer", article=row.offers[0].article, title=row.offers[0].title)
     trial.lab.cloud_tasks_client().create_queue(parent=PLACE, queue=queue)
     offered: dict[int, str] = {}
     usual: tuple[int, str] | None = None

@@ -12,6 +12,7 @@ _DAY = 86_400.0  # seconds
 _CLOUD = {"cloud_tasks": True}
 _ORDERS = "1" + "2" * 40, "12"
 _EDGES = (f""" 'Möwe'{'"Ebbe" & <i>%40</i>' * 9} """, "", "None")
+_LINES = "“Möwe”\r\nEbbe\t\U0001f41f"
 # A model that lets the insert of a task's first attempt fail, as if the database was locked.
 _REFUSES_ONCE = """
 def _refuse(*_):
@@ -48,6 +49,7 @@ class Draws(Scenario):
         elsewhere: whether another instance serves each request and each task.
         orders: if each request is sent twice at the same time, the orders in which the two take turns (see
             `Lab.overlap`).
+        fails: whether the task queue refuses the first call of an earlier request.
         again: the mistake if a later request for a week queues a task, and the prize isn't drawn yet.
         undrawn: the mistake if the response is "waiting", although the prize is drawn.
         early: the mistake if the response is "drawn", although the prize isn't drawn.
@@ -56,6 +58,7 @@ class Draws(Scenario):
     presses: tuple[Pressed, ...] = (Pressed(),)
     elsewhere: bool = False
     orders: tuple[str, ...] = ()
+    fails: bool = False
     again: str = "every-time"
     undrawn: str = "other-state"
     early: str = "too-early"
@@ -85,8 +88,9 @@ DRAWS = (
             Pressed(week="2013-36", steps=1),
             Pressed(week="2012-3"),
             Pressed(week="2012-03"),
+            Pressed(week="2012-27"),
             Pressed(week="2012-3"),
-            Pressed(),
+            Pressed(steps=1),
         ),
         again="forgotten",
         undrawn="forgotten",
@@ -122,6 +126,11 @@ DRAWS = (
         models={"locked": _REFUSES_ONCE},
         presses=(Pressed(), Pressed(steps=1), Pressed(steps=1)),
     ),
+    Draws(
+        what="the task queue can't be reached during an editor's request, and then the editor presses the button again",
+        patterns=frozenset({Pattern.UNCHANGED}),
+        fails=True,
+    ),
 )
 
 
@@ -137,6 +146,7 @@ class Prints(Scenario):
         forged: whether the requests with forged and foreign tokens are sent.
         similar: whether the requests with tokens for similar accounts and audiences are sent.
         broken: whether requests are sent whose header doesn't contain a token.
+        alone: whether requests are sent that have a token, but no other header of Cloud Tasks.
     """
 
     issues: tuple[str, ...] = ("Friday",)
@@ -146,6 +156,7 @@ class Prints(Scenario):
     forged: bool = False
     similar: bool = False
     broken: bool = False
+    alone: bool = False
 
 
 PRINTS = (
@@ -185,6 +196,11 @@ PRINTS = (
         shutdowns=(1, 2, 3, 0),
         refused="one-attempt",
     ),
+    Prints(
+        what="requests with a valid token don't come from Cloud Tasks, and one of them is repeated an hour later",
+        patterns=frozenset({Pattern.CLOCK}),
+        alone=True,
+    ),
 )
 
 
@@ -216,6 +232,7 @@ class Offers(Scenario):
         elsewhere: whether another instance serves each request.
         orders: the same as in `Draws`.
         failures: how often the partner's server fails for each article.
+        missing: whether the queue doesn't exist during an earlier request.
         again: the mistake if a later request for an article creates a task.
         content: the mistake if the partner gets another body.
     """
@@ -225,6 +242,7 @@ class Offers(Scenario):
     elsewhere: bool = False
     orders: tuple[str, ...] = ()
     failures: int = 0
+    missing: bool = False
     again: str = "every-time"
     content: str = "other-body"
 
@@ -237,12 +255,14 @@ OFFERS = (
         offers=(Offer(other=False), Offer(other=False), Offer(), Offer(sent=True)),
     ),
     Offers(
-        what="five articles with similar numbers wait at the same time, and three of them have the same title",
+        what="seven articles with similar numbers wait at the same time, and five of them have the same title",
         patterns=frozenset({Pattern.KEYS, Pattern.SIZES, Pattern.TWO_USERS}),
         offers=(
             Offer(article=1),
             Offer(article=11),
             Offer(article=111),
+            Offer(article=1114),
+            Offer(article=2111),
             Offer(article=17, title="Nightfall"),
             Offer(article=71, title="Regatta"),
             Offer(article=1),
@@ -257,9 +277,20 @@ OFFERS = (
         again="too-short",
     ),
     Offers(
+        what="an editor changes the title of an article and offers it again, before and after it is sent",
+        patterns=frozenset({Pattern.KEYS}),
+        offers=(Offer(title="Nightfall"), Offer(title="Nightmare"), Offer(title="Nightmare", sent=True)),
+        again="by-title",
+    ),
+    Offers(
         what="titles are empty, very long, or have quotation marks and other special characters",
         patterns=frozenset({Pattern.STRINGS}),
-        offers=(Offer(title=_EDGES[0]), Offer(article=2, title=_EDGES[1]), Offer(article=3, title=_EDGES[2])),
+        offers=(
+            Offer(title=_EDGES[0]),
+            Offer(article=2, title=_EDGES[1]),
+            Offer(article=3, title=_EDGES[2]),
+            Offer(article=4, title=_LINES),
+        ),
         content="unescaped",
     ),
     Offers(
@@ -274,5 +305,10 @@ OFFERS = (
         patterns=frozenset({Pattern.INSTANCES, Pattern.TWO_USERS}),
         offers=(Offer(), Offer(article=18)),
         orders=_ORDERS,
+    ),
+    Offers(
+        what="the queue is created only after an editor's first request, and then the editor offers the article again",
+        patterns=frozenset({Pattern.UNCHANGED}),
+        missing=True,
     ),
 )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from harness.course.catalogue import Pattern, Scenario
-from harness.course.checks.expectations import NO_COOKIE, own_instance
+from harness.course.checks.expectations import NO_COOKIE, let_pass, own_instance
 from harness.course.trial import Rows, Trial
 from harness.errors import quantity
 
@@ -11,7 +11,8 @@ _DAY = 24 * 3600
 _OTHER = """
 def index():
     for _ in range(2):
-        db.mytable.insert(old='order')
+        db.mytable.insert(old='order of a visitor', new='7')
+    db.mytable.insert(new='order')
     return 'ordered'
 """
 
@@ -25,7 +26,10 @@ class _Nights(Scenario):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Visits(Scenario):
-    """Visits of different users; `instances` contains the number of visits that each instance handles."""
+    """Visits of different users; `instances` contains the number of visits that each instance handles.
+
+    The last two visits of each instance are those of one user, and a day passes between them.
+    """
 
     instances: tuple[int, ...]
 
@@ -46,24 +50,35 @@ def _fetch(trial: Trial, row: _Nights) -> None:
 
 def _count(trial: Trial, row: _Visits) -> None:
     trial.lab.write("controllers/shop.py", _OTHER)
-    trial.lab.get("shop/index")
     number = 0
+    orders: Rows = []
     for place, visits in enumerate(row.instances):
         with own_instance(trial):
-            for _ in range(visits):
+            for visit in range(visits):
                 number += 1
-                text = trial.get("ex8_x/visit", NO_COOKIE).text
-                mistake = "forgotten" if place else "same-number" if number > 1 else None
-                if text == f"You are visitor {number + 2}.":
+                before = trial.rows()
+                trial.lab.get("shop/index")
+                orders += trial.rows()[len(before) :]
+                if visit == visits - 1:
+                    let_pass(trial, _DAY)
+                text = trial.get("ex8_x/visit", None if visit >= visits - 2 else NO_COOKIE).text
+                mistake = "forgotten" if place and not visit else "same-number" if number > 1 else None
+                if text in [
+                    f"You are visitor {number + count}."
+                    for count in (len(orders), len([old for old, _ in orders if old]))
+                ]:
                     mistake = "all-rows"
                 trial.expect_equal(text, f"You are visitor {number}.", mistake, "the response was")
+                left = [row for row in trial.rows() if row in orders]
+                happened = f"{len(left)} of the {len(orders)} rows of other actions are as before"
+                trial.expect(left == orders, "other-rows", happened, "a visit that changes no row of another action")
 
 
 RUNS = {
     "8.x": (
         _count,
         (
-            _Visits(instances=(3,)),
+            _Visits(instances=(12,)),
             _Visits(
                 what="a new instance replaces the previous one, twice",
                 patterns=frozenset({Pattern.INSTANCES}),
@@ -76,9 +91,9 @@ RUNS = {
         (
             _Nights(),
             _Nights(
-                what="the cron service requests the URL in three nights",
+                what="the cron service requests the URL in eight nights",
                 patterns=frozenset({Pattern.EQUAL_INPUT}),
-                nights=3,
+                nights=8,
             ),
         ),
     ),

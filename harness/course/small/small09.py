@@ -6,19 +6,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.course.catalogue import Pattern, Scenario
+from harness.course.checks.expectations import NO_COOKIE, own_instance
 from harness.course.trial import Trial
+from harness.show.text import shorten
 
 _PLACE = "projects/tutorial/locations/us-central1"
 _CLOUD = {"cloud_tasks": True}
 _PRINTER = "https://print.example.com"
+_UNUSUAL = " Fähre spa\u0308t:\r\n“wieder” & <i>%40</i>\n" + "Ebbe, " * 99
 _TYPE = "text/plain;charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Deployments(Scenario):
-    """Deployments, each of which requests `prepare` once. A task waits in the queue since the first of them."""
+    """Deployments, each of which requests `prepare` once. A task waits in the queue since the first of them.
+
+    `others` are queues that exist before.
+    """
 
     count: int = 1
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,17 +37,26 @@ class _Texts(Scenario):
 
 def _prepare(trial: Trial, row: _Deployments) -> None:
     client = trial.lab.cloud_tasks_client()
+    for name in row.others:
+        client.create_queue(parent=_PLACE, queue={"name": f"{_PLACE}/queues/{name}"})
+    right = {"default", "letters", *row.others}
     for number in range(row.count):
-        trial.get("ex9_x/prepare")
-        found = {queue.name.rpartition("/")[2]: queue.rate_limits for queue in client.list_queues(parent=_PLACE)}
-        trial.expect("letters" in found, "not-created", f"the queues are {', '.join(found)}", "a queue letters")
-        limits = found["letters"]
+        with own_instance(trial):
+            response = trial.get("ex9_x/prepare", NO_COOKIE)
+        happened = f"the request of deployment {number + 1} got {response.status}"
+        trial.expect(response.ok, "again", happened, "a status of 200 to 299")
+        found = {queue.name.rpartition("/")[2]: queue for queue in client.list_queues(parent=_PLACE)}
+        mistake = "other-queue" if "letters" in found else "not-created"
+        happened, expected = f"the queues are {', '.join(found)}", f"the queues {', '.join(sorted(right))}"
+        trial.expect(set(found) == right, mistake, happened, expected)
+        limits, state = found["letters"].rate_limits, found["letters"].state.name
         rate, together = limits.max_dispatches_per_second, limits.max_concurrent_dispatches
         trial.expect(rate == 3, "rate", f"the queue letters starts {rate:g} tasks per second", "3 tasks per second")
         trial.expect(together == 2, "concurrency", f"{together} tasks of the queue may run at the same time", "2 tasks")
         if not number:
             task = {"app_engine_http_request": {"relative_uri": "/letter"}}
             client.create_task(parent=f"{_PLACE}/queues/letters", task=task)
+        trial.expect(state == "RUNNING", "paused", f"the state of the queue letters is {state}", "RUNNING")
         waiting = len(trial.lab.tasks("letters"))
         trial.expect(waiting == 1, "lost", f"{waiting} tasks wait in the queue letters", "the task that was waiting")
 
@@ -49,8 +65,14 @@ def _print(trial: Trial, row: _Texts) -> None:
     got = list[tuple[str, str, bytes]]()
 
     def printer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        got.append((f"{method} {path}", environ.get("CONTENT_TYPE", ""), environ["wsgi.input"].read()))
+        method, scheme, path = environ["REQUEST_METHOD"], environ["wsgi.url_scheme"], environ["PATH_INFO"]
+        got.append(
+            (
+                f"{method} {scheme}://print.example.com{path}",
+                environ.get("CONTENT_TYPE", ""),
+                environ["wsgi.input"].read(),
+            )
+        )
         start_response("200 OK", [])
         return []
 
@@ -61,12 +83,14 @@ def _print(trial: Trial, row: _Texts) -> None:
         trial.step()
     requests = [request for request, _, _ in got]
     happened = f"the requests to the printer were {', '.join(requests) or 'none'}"
-    sent = bool(requests) and all(request.endswith(" /pages") for request in requests)
-    mistake = "method" if sent and len(requests) == len(row.texts) else "not-sent"
-    trial.expect(requests == ["POST /pages"] * len(row.texts), mistake, happened, "POST /pages for each order")
+    sent = bool(requests) and all(request.endswith(f" {_PRINTER}/pages") for request in requests)
+    mistake = "not-sent" if not sent else "method" if len(requests) == len(row.texts) else "not-each"
+    wanted = [f"POST {_PRINTER}/pages"] * len(row.texts)
+    trial.expect(requests == wanted, mistake, happened, f"POST {_PRINTER}/pages for each order")
     for text, (_, kind, body) in zip(row.texts, got, strict=True):
         mistake = "base64" if body != text.encode() and body == _as_base64(text) else "other-body"
-        trial.expect_equal(body, text.encode(), mistake, "the body was")
+        happened, expected = (shorten(repr(each), 110) for each in (body, text.encode()))
+        trial.expect(body == text.encode(), mistake, f"the body was {happened}", expected)
         right = "".join(kind.lower().split()) == _TYPE
         trial.expect(right, "content-type", f"the Content-Type was {kind!r}", "text/plain; charset=utf-8")
 
@@ -89,6 +113,7 @@ RUNS = {
                 patterns=frozenset({Pattern.EQUAL_INPUT}),
                 lab=_CLOUD,
                 count=2,
+                others=("mail", "archive"),
             ),
         ),
     ),
@@ -97,10 +122,10 @@ RUNS = {
         (
             _Texts(texts=("Ferry late",), lab=_CLOUD),
             _Texts(
-                what="two pages are ordered, and their texts contain other letters and quotes",
+                what="three pages are ordered, two of them with the same long text of unusual characters",
                 patterns=frozenset({Pattern.STRINGS, Pattern.TWO_USERS}),
                 lab=_CLOUD,
-                texts=("Fähre spät: “wieder”", "page"),
+                texts=(_UNUSUAL, "page", _UNUSUAL),
             ),
         ),
     ),
