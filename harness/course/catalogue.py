@@ -10,7 +10,7 @@ from functools import cache
 from importlib import import_module
 from itertools import groupby
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from harness.errors import CourseError, quoted
 from harness.notebooks.cells import Target, cell_body, cell_target
@@ -52,6 +52,7 @@ class Scenario:
             the diagnosis comes from this row.
     """
 
+    starts_programs: ClassVar[bool] = False  # whether the check starts the learner's code in a process of its own
     what: str = ""
     patterns: frozenset[Pattern] = frozenset()
     lab: Mapping[str, Any] = field(default_factory=dict)

@@ -371,6 +371,8 @@ def _refusal(
 ) -> Verdict | None:
     """Return the verdict of the first scenario in which an answer is wrong, or of one of its parts."""
     for scenario in scenarios:
+        if scenario.starts_programs and not make_lab.may_start_programs:
+            return verdict.by_hand(exercise)
         with make_lab(apps=exercise.apps, **scenario.lab) as lab, own_process(), without_snapshots():
             trial = Trial(exercise, lab, files, scenario)
             try:

@@ -89,18 +89,19 @@ def own_process() -> Iterator[None]:
 
 @contextmanager
 def own_hash() -> Iterator[None]:
-    """Give `hash()` of strings another seed in each scope, as Python does in each process.
+    """Give `hash()` of strings another seed in each scope, as Python does in each process. Scopes can be nested.
 
     The hashes of an Enum's members stay the same, because libraries such as gRPC use them as keys of older dicts.
     """
-    hash_here = builtins.hash
+    hash_here, is_outermost = builtins.hash, "hash" not in vars(enum)
     builtins.hash = partial(_hash_elsewhere, hash_here, next(_seeds))
-    vars(enum)["hash"] = hash_here
+    vars(enum).setdefault("hash", hash_here)
     try:
         yield
     finally:
         builtins.hash = hash_here
-        del vars(enum)["hash"]
+        if is_outermost:
+            del vars(enum)["hash"]
 
 
 def _hash_elsewhere(hash_here: Callable[[object], int], seed: int, value: object) -> int:

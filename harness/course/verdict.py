@@ -66,7 +66,11 @@ def wrap(text: str, label: str = "", indent: int = 0) -> str:
 
 
 class CheckOutcome(StrEnum):
-    """The outcomes of a check. The last two mean that nothing was judged; they occur only in an open notebook."""
+    """The outcomes of a check.
+
+    The last three mean that nothing was judged. EDITED and SOLVED_EARLIER occur only in an open notebook, and BY_HAND
+    only when answers are graded.
+    """
 
     NOT_ATTEMPTED = "not attempted"
     ERROR = "error in your code"
@@ -74,6 +78,7 @@ class CheckOutcome(StrEnum):
     CORRECT = "correct"
     EDITED = "edited after it last ran"
     SOLVED_EARLIER = "solved earlier, not run in this kernel"
+    BY_HAND = "not graded automatically"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +141,12 @@ def solved_earlier(exercise: Exercise) -> Verdict:
     """Return the verdict on an exercise that was solved earlier and whose cells didn't run in this kernel."""
     summary = f"To check it again, run the cell {cell_name(exercise.files[0])} first."
     return _not_judged(exercise, CheckOutcome.SOLVED_EARLIER, summary)
+
+
+def by_hand(exercise: Exercise) -> Verdict:
+    """Return the verdict on an answer that isn't graded, because the check would start a program of the learner."""
+    summary = "Its check starts a program of the answer, which isn't allowed here. Grade this exercise by hand."
+    return _not_judged(exercise, CheckOutcome.BY_HAND, summary)
 
 
 def _not_judged(exercise: Exercise, outcome: CheckOutcome, summary: str) -> Verdict:

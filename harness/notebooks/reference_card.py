@@ -1,8 +1,11 @@
 """Print the reference card, a page of notebooks/, as a PDF of two pages. Chromium prints it."""
 
+import os
 import re
 import shutil
+import signal
 import subprocess
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,7 +37,8 @@ def make_card(root: Path, target: Path, browser: str | None = None) -> None:
         browser: the path of Chromium, or of a browser that is based on it. None means the Chromium on PATH.
 
     Raises:
-        NotebookError: the page is missing, Chromium is missing, or Chromium didn't print the page.
+        NotebookError: the page is missing, Chromium is missing, Chromium didn't print the page, or the PDF can't be
+            written.
     """
     try:
         source = (root / PAGE).read_text(encoding="utf-8")
@@ -46,12 +50,15 @@ def make_card(root: Path, target: Path, browser: str | None = None) -> None:
             "The card is printed by Chromium, which isn't installed. Install it (on Debian: apt-get install chromium). "
             f"If you have Chrome or Edge, pass its path: {command('taskqueue-course')} card --browser PATH"
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # A Chromium that snap installed reads neither /tmp nor hidden folders.
-    with TemporaryDirectory(prefix="card-", dir=target.parent.absolute(), ignore_cleanup_errors=True) as folder:
-        page = Path(folder, "card.html")
-        page.write_text(card_html(source), encoding="utf-8")
-        _print(program, page).replace(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # A Chromium that snap installed reads neither /tmp nor hidden folders.
+        with TemporaryDirectory(prefix="card-", dir=target.parent.absolute(), ignore_cleanup_errors=True) as folder:
+            page = Path(folder, "card.html")
+            page.write_text(card_html(source), encoding="utf-8")
+            _print(program, page).replace(target)
+    except OSError as error:
+        raise NotebookError(f"{target} can't be written: {error.strerror or error}") from None
 
 
 def card_html(source: str) -> str:
@@ -77,11 +84,35 @@ def _print(program: str, page: Path) -> Path:
     pdf = page.with_suffix(".pdf")
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--no-pdf-header-footer"]
     places = [f"--user-data-dir={page.with_name('profile')}", f"--print-to-pdf={pdf}", page.as_uri()]
+    errors = page.with_name(
+        "errors.txt"
+    )  # not a pipe, because a process that Chromium leaves behind could hold it open
     try:
-        done = subprocess.run([program, *options, *places], capture_output=True, timeout=_SECONDS)
+        status = _run([program, *options, *places], errors)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NotebookError(f"{program} didn't print the card: {error}") from None
-    if not pdf.exists():
-        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise NotebookError(f"{program} didn't print the card: {last or f'exit status {done.returncode}'}")
+    if status != 0 or not pdf.is_file() or not pdf.read_bytes().startswith(b"%PDF"):
+        last = errors.read_text(errors="replace").strip().rpartition("\n")[2]
+        raise NotebookError(f"{program} didn't print the card: {last or f'exit status {status}'}")
     return pdf
+
+
+def _run(command: list[str], errors: Path) -> int:
+    """Run a command, end all processes that it has started, and return its exit status.
+
+    Args:
+        command: the command.
+        errors: the file for its standard error.
+    """
+    with errors.open("wb") as file:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=file, start_new_session=True
+        )
+    try:
+        return process.wait(_SECONDS)
+    finally:
+        if os.name == "posix":
+            with suppress(ProcessLookupError, PermissionError):  # macOS raises the second one if only zombies are left
+                os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
+        process.wait()

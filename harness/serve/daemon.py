@@ -6,14 +6,14 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.appengine.taskqueue import parse_queue_yaml
+from harness.appengine.web2py.app_files import temporary_folder
 from harness.errors import HarnessError
 from harness.records import Attempt
 from harness.serve.attempt_log import AttemptLines
@@ -22,6 +22,9 @@ from harness.serve.project import Project, project_state
 from harness.serve.services import PROJECT, Service, Services, Surroundings
 from harness.serve.supervisor import ADDRESS
 from harness.state import shown
+
+if TYPE_CHECKING:
+    from harness.serve.engine import QueueEngine
 
 STATE_FILE = "queues.sqlite"
 _LOCATION = "us-central1"
@@ -33,7 +36,10 @@ _TICKET = "ticket "  # the beginning of the header web2py_error, before the name
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of `serve` and `run`; see their help. `services` contains further services by name."""
+    """The options of `serve` and `run`; see their help.
+
+    `services` contains further services by name, and `environ` the variables of the application's processes.
+    """
 
     port: int = 8080
     console_port: int = 8000
@@ -44,6 +50,7 @@ class Options:
     cloud_tasks: int | None = None
     services: tuple[tuple[str, Project], ...] = ()
     allowed_hosts: tuple[str, ...] = ()
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
 
 class Daemon:
@@ -98,6 +105,7 @@ class Daemon:
             on_running=self._on_running,
             on_queues=self._use_queues,
             allowed_hosts=options.allowed_hosts,
+            environ=options.environ,
         )
         self._folder = self._state_folder(stack, self._project)
         name = self._project.app_yaml.service
@@ -156,7 +164,7 @@ class Daemon:
         except HarnessError:
             if self._options.state is None and not self._options.fresh:
                 raise
-            return Path(stack.enter_context(TemporaryDirectory(prefix="harness-serve-")))
+            return stack.enter_context(temporary_folder("serve"))
 
     def _state(self) -> Path | None:
         """Return the file of the queues' state, or None for memory."""
@@ -203,9 +211,10 @@ class Daemon:
         self._say(f"{path.name} has changed, and the queues use it")
 
     @property
-    def engine(self) -> Any:
-        """The queues, which are a QueueEngine."""
-        return self._engine
+    def engine(self) -> "QueueEngine":
+        """The queues."""
+        engine: QueueEngine = self._engine
+        return engine
 
     @property
     def service(self) -> Service:

@@ -4,6 +4,7 @@ import re
 import subprocess
 from dataclasses import replace
 from datetime import date, datetime
+from importlib import metadata
 from itertools import combinations
 from pathlib import Path
 from xml.etree import ElementTree
@@ -415,3 +416,14 @@ def test_a_notebook_shows_the_page_and_a_terminal_the_statement(
     assert "Ada <i> has so far" in " ".join(text.split())
     with pytest.raises(BadValueError, match="at least one letter"):
         certificate()
+
+
+def test_without_package_metadata_the_version_is_unknown(monkeypatch):
+    monkeypatch.setattr(progress_file, "saved_entries", lambda: {EVERY[0]: progress_file.Entry(solved=True)})
+    assert certify("Ada", DAY).version == metadata.version("harness")
+
+    def version(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    assert certify("Ada", DAY).version == "unknown"

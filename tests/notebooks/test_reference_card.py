@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from bs4 import BeautifulSoup
 
@@ -21,7 +23,7 @@ from harness.appengine.taskqueue import RetryParameters, parse_queue_yaml, prelo
 from harness.appengine.taskqueue.queue_yaml import PUSH_FIELDS, RETRY_FIELDS
 from harness.classroom.cli import main
 from harness.errors import QueueConfigError
-from harness.notebooks import files
+from harness.notebooks import files, reference_card
 from harness.notebooks.lint import markdown
 from harness.notebooks.reference_card import PAGE, make_card
 from harness.records import Outcome, TaskInfo, Ticket
@@ -449,12 +451,45 @@ def test_a_browser_that_prints_nothing_leaves_the_earlier_card(tmp_path, monkeyp
     program = tmp_path / "browser"
     program.write_text("#!/bin/sh\necho 'no display' >&2\nexit 3\n")
     program.chmod(0o755)
-    for browser, says in [(program, "no display"), (tmp_path / "nobody", "No such file"), (tmp_path, "denied")]:
+    prints = 'for each; do case $each in --print-to-pdf=*) echo "%s" > "${each#*=}";; esac; done\n'
+    for name, text, status in [("crashes", "%PDF-1.4", 3), ("writes", "an error page", 0)]:
+        (tmp_path / name).write_text(f"#!/bin/sh\n{prints % text}exit {status}\n")
+        (tmp_path / name).chmod(0o755)
+    for browser, says in [
+        (program, "no display"),
+        (tmp_path / "nobody", "No such file"),
+        (tmp_path, "denied"),
+        (tmp_path / "crashes", "exit status 3"),
+        (tmp_path / "writes", "exit status 0"),
+    ]:
         assert main(["card", "--to", str(tmp_path / "card.pdf"), "--browser", str(browser)]) == 1
         said = capsys.readouterr().err
         assert said.startswith(f"{browser} didn't print the card: ") and says in said
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["browser", "card.pdf"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["browser", "card.pdf", "crashes", "writes"]
     assert (tmp_path / "card.pdf").read_text() == "earlier"
+
+
+def test_the_processes_that_a_browser_leaves_behind_are_ended_and_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(reference_card, "_SECONDS", 10)
+    program, left = tmp_path / "browser", tmp_path / "left"
+    prints = 'case $each in --print-to-pdf=*) echo %PDF-1.4 > "${each#*=}";; esac'
+    program.write_text(f"#!/bin/sh\nsleep 600 &\necho $! > {left}\nfor each; do {prints}; done\n")
+    program.chmod(0o755)
+    make_card(ROOT, tmp_path / "card.pdf", str(program))
+    sleeper = int(left.read_text())
+    with suppress(psutil.NoSuchProcess):
+        psutil.wait_procs([psutil.Process(sleeper)], timeout=10)
+    assert not psutil.pid_exists(sleeper) or psutil.Process(sleeper).status() == psutil.STATUS_ZOMBIE
+    assert (tmp_path / "card.pdf").read_text() == "%PDF-1.4\n"
+
+
+def test_a_card_that_cannot_be_written_is_an_error_that_names_the_path(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "file").touch()
+    target = tmp_path / "file" / "card.pdf"
+    assert main(["card", "--to", str(target), "--browser", "/bin/true"]) == 1
+    assert capsys.readouterr().err.startswith(f"{target} can't be written: ")
 
 
 def test_outside_of_the_course_the_command_names_the_missing_page(tmp_path, monkeypatch, capsys):

@@ -119,7 +119,15 @@ def certify(name: str, day: date) -> Certificate:
             "A certificate lists the exercises that you have solved, and you haven't solved any yet. "
             f"The first exercise is {first.number} {first.title}."
         )
-    return Certificate(name, day, metadata.version("harness"), taught, standings)
+    return Certificate(name, day, _version(), taught, standings)
+
+
+def _version() -> str:
+    """Return the version of the course, or "unknown" if the course runs without being installed as a package."""
+    try:
+        return metadata.version("harness")
+    except metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def _standing(entry: Entry) -> Standing:

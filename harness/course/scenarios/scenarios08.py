@@ -4,6 +4,7 @@ The checks are in deployed08.py (8.1) and guard06.py (8.2).
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from harness.course.catalogue import Pattern, Scenario
 from harness.course.scenarios.scenarios06 import ANY_GUARD, Guarded
@@ -17,6 +18,7 @@ class Deployed(Scenario):
         items: what the user orders, one request each.
     """
 
+    starts_programs: ClassVar[bool] = True
     items: tuple[str, ...] = ("Tea",)
 
 

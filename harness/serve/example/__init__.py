@@ -11,13 +11,12 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from harness.errors import HarnessError, quantity
+from harness.appengine.web2py.app_files import explain_disk, temporary_folder
+from harness.errors import CourseError, HarnessError, quantity
 from harness.records import Request, Response
 from harness.serve.daemon import Daemon, Options
 from harness.serve.project import Project, find_project
@@ -29,6 +28,9 @@ EXAMPLE = Path(__file__).resolve().parents[3] / "notebooks" / "app_engine"
 _CRON = (("X-Appengine-Cron", "true"), ("User-Agent", "AppEngine-Google; (+http://code.google.com/appengine)"))
 _STORAGE = "storage.sqlite"
 _SECONDS = 30.0  # that a start, a response, or the tasks may take
+# Variables of the user that would let pyDAL write definitions of tables, hide main.py from Python, turn warnings of the
+# libraries into errors, or change gunicorn's options.
+_LEFT_OUT = ("MIGRATE", "PYTHONSAFEPATH", "PYTHONWARNINGS", "GUNICORN_CMD_ARGS")
 
 
 class RunningExample:
@@ -39,7 +41,8 @@ class RunningExample:
         self._engine = daemon.engine
         self._log = log
         self._printed = printed
-        self._seen = 0  # attempts
+        self._seen = 0  # the number of the last attempt that `run` has returned
+        self._first = 0  # the first line in `log` of the present instance
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Response:
         """Send a GET request as a user, and return the response. A redirect isn't followed.
@@ -54,12 +57,22 @@ class RunningExample:
             return Response(response.status, response.reason, tuple(response.getheaders()), response.read())
 
     def cron(self, path: str) -> Response:
-        """Send the request of App Engine's cron service for a job with this URL, and return the response."""
+        """Send the request of App Engine's cron service for a job, and return the response.
+
+        Args:
+            path: the job's `url` in cron.yaml, such as "/tutorial/default/nightly".
+
+        Returns:
+            The response, with the status 0 if none arrives within 30 seconds.
+        """
         request = Request("GET", path, _CRON, host=self._service.host)
         return self._service.send(request, time.time(), _SECONDS)
 
     def run(self) -> Table[dict[str, Any]]:
         """Wait until all tasks have ended, and return the attempts since the last call.
+
+        Returns:
+            The attempts in the order in which they ended, as dicts, without those that the log no longer keeps.
 
         Raises:
             HarnessError: tasks are left after 30 seconds.
@@ -69,12 +82,13 @@ class RunningExample:
             if time.monotonic() > until:
                 raise HarnessError(f"{quantity(len(tasks), 'task')} didn't end within {_SECONDS:g} seconds")
             counter = self._engine.wait_for_change(counter, 1.0)
-        ended = self._engine.snapshot()["attempts"]
-        new, self._seen = ended[self._seen :], len(ended)
+        new = [attempt for attempt in self._engine.log.ended() if attempt["number"] > self._seen]
+        self._seen = max([self._seen, *(attempt["number"] for attempt in new)])
         return _attempts(new)
 
     def new_instance(self) -> None:
         """End the application's processes, start new ones, and wait for them, as App Engine replaces an instance."""
+        self._first = len(self._log)
         self._service.restart("a new instance replaces the previous one")
         self.wait_until_it_runs()
 
@@ -90,12 +104,16 @@ class RunningExample:
     def find_line(self, text: str) -> str:
         """Wait until the application or its server has printed a line that contains a text, and return the line.
 
+        Args:
+            text: the text. Lines from before the last `new_instance` don't count.
+
         Raises:
             HarnessError: there is no such line after 30 seconds.
         """
         with self._printed:
-            self._printed.wait_for(lambda: any(text in line for line in self._log), _SECONDS)
-            found = next((line for line in self._log if text in line), None)
+            found = self._printed.wait_for(
+                lambda: next((line for line in self._log[self._first :] if text in line), None), _SECONDS
+            )
         if found is None:
             raise HarnessError(f"no line contains {text!r}")
         return found
@@ -115,6 +133,8 @@ def serve_example(files: Mapping[str, str] | None = None) -> Iterator[RunningExa
     Raises:
         AppYamlError: app.yaml has a mistake.
         QueueConfigError: queue.yaml has a mistake.
+        CourseError: the folder of lesson 08 isn't installed.
+        DiskError: the disk is full.
         HarnessError: the tables can't be made, or the application doesn't start.
     """
     lines: list[str] = []
@@ -125,14 +145,17 @@ def serve_example(files: Mapping[str, str] | None = None) -> Iterator[RunningExa
             lines.append(line)
             printed.notify_all()
 
-    with TemporaryDirectory(prefix="harness-site-") as temporary:
-        folder = Path(shutil.copytree(EXAMPLE, Path(temporary) / EXAMPLE.name))
-        for path, text in (files or {}).items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_text(text, "utf-8")
-        Path(temporary, _STORAGE).write_bytes(_database())
-        project = _project(folder, _environment(temporary))
-        with Daemon(project, Options(port=0, console_port=0, fresh=True), write) as daemon:
+    with temporary_folder("site") as temporary:
+        database = _database()
+        folder = _copy(temporary)
+        with explain_disk():
+            for path, text in (files or {}).items():
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / path).write_text(text, "utf-8")
+            (temporary / _STORAGE).write_bytes(database)
+            project = _project(folder)
+        options = Options(port=0, console_port=0, fresh=True, environ=_environment(temporary))
+        with Daemon(project, options, write) as daemon:
             site = RunningExample(daemon, lines, printed)
             site.wait_until_it_runs()
             yield site
@@ -141,28 +164,42 @@ def serve_example(files: Mapping[str, str] | None = None) -> Iterator[RunningExa
 @cache
 def _database() -> bytes:
     """Return a SQLite database in which migrate.py has made the tables of EXAMPLE."""
-    with TemporaryDirectory(prefix="harness-site-") as temporary:
-        folder = shutil.copytree(EXAMPLE, Path(temporary) / EXAMPLE.name)
-        command, env = [sys.executable, "migrate.py"], os.environ | _environment(temporary)
-        made = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+    with temporary_folder("site") as temporary:
+        folder = _copy(temporary)
+        command, env = [sys.executable, "migrate.py"], _environment(temporary)
+        try:
+            made = subprocess.run(
+                command, cwd=folder, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SECONDS
+            )
+        except subprocess.TimeoutExpired:
+            raise HarnessError(f"migrate.py didn't end within {_SECONDS:g} seconds") from None
         if made.returncode:
             raise HarnessError(f"migrate.py failed:\n{made.stderr}")
-        return Path(temporary, _STORAGE).read_bytes()
+        return (temporary / _STORAGE).read_bytes()
 
 
-def _environment(temporary: str) -> dict[str, str]:
-    return {"DATABASE_URL": f"sqlite://{temporary}/{_STORAGE}", "HOME": temporary, "TMPDIR": temporary}
+def _copy(temporary: Path) -> Path:
+    if not EXAMPLE.is_dir():
+        raise CourseError("the files of lesson 08's application are not installed; they are in notebooks/app_engine/")
+    with explain_disk(always=True):
+        return Path(shutil.copytree(EXAMPLE, temporary / EXAMPLE.name))
 
 
-def _project(folder: Path, env: dict[str, str]) -> Project:
+def _environment(temporary: Path) -> dict[str, str]:
+    """Return the environment of a copy of EXAMPLE, without the user's variables that would change what it does."""
+    values = {name: value for name, value in os.environ.items() if name not in _LEFT_OUT}
+    place = str(temporary)
+    return values | {"DATABASE_URL": f"sqlite://{place}/{_STORAGE}", "HOME": place, "TMPDIR": place}
+
+
+def _project(folder: Path) -> Project:
     app_yaml = folder / "app.yaml"
     text = re.sub(r"--workers \d+", "--workers 1", app_yaml.read_text("utf-8"))
     if shutil.which("gunicorn", path=program_path()) is None:
         waitress = f"entrypoint: {shlex.quote(sys.executable)} -m waitress --listen=127.0.0.1:$PORT main:app"
         text = re.sub(r"(?m)^entrypoint: gunicorn .*$", lambda _: waitress, text)
     app_yaml.write_text(text, "utf-8")
-    project = find_project(folder)
-    return replace(project, app_yaml=replace(project.app_yaml, env=project.env | env))
+    return find_project(folder)
 
 
 def _attempts(ended: list[dict[str, Any]]) -> Table[dict[str, Any]]:

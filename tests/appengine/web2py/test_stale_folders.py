@@ -43,6 +43,21 @@ with CheckProcess() as process:
     print(process.folder, flush=True)
     sys.stdin.read()
 """
+SERVING = """
+import sys
+from contextlib import ExitStack
+from types import SimpleNamespace
+from harness.errors import HarnessError
+from harness.serve import daemon, example
+def refuse(root):
+    raise HarnessError("no folder of the user can be written")
+daemon.project_state = refuse
+daemon.Daemon._start = lambda self, stack: self._state_folder(stack, self._project)
+project = SimpleNamespace(root=None, kind="folder")
+example._copy = lambda folder: (print(folder, flush=True), sys.stdin.read())
+with daemon.Daemon(project, daemon.Options(fresh=True), print), example.serve_example():
+    pass
+"""
 
 
 @contextmanager
@@ -81,7 +96,11 @@ def test_the_folder_of_a_killed_process_goes_with_the_next_lab(temporary, number
 
 
 @pytest.mark.skipif(roots.fcntl is None, reason="there is no flock here, so nothing is removed")
-@pytest.mark.parametrize("program", [BOOTING, RUNNING_A_NOTEBOOK, CHECKING], ids=["boot", "kernel", "check_process"])
+@pytest.mark.parametrize(
+    "program",
+    [BOOTING, RUNNING_A_NOTEBOOK, CHECKING, SERVING],
+    ids=["boot", "kernel", "check_process", "serve"],
+)
 def test_a_folder_of_any_purpose_goes_after_its_process_was_killed_and_not_before(temporary, program):
     with another_process(temporary, program) as (process, folder):
         roots.sweep(temporary)
