@@ -143,7 +143,7 @@ class UserClient:
     def _url(self, parts: SplitResult, query: Mapping[str, Any]) -> str:
         route = parts.path if parts.path.startswith("/") else f"/{self._app}/{parts.path}"
         in_path = quote(parts.query, safe=_IN_QUERY)
-        text = "&".join(part for part in (in_path, urlencode(dict(query), doseq=True)) if part)
+        text = "&".join(part for part in (in_path, _encode_form(query)) if part)
         return quote(route, safe=_IN_PATH) + (f"?{text}" if text else "")
 
     def _split(self, path: str) -> SplitResult:
@@ -187,11 +187,21 @@ def _expires(cookie: Morsel[str], now: float) -> float:
     return expires.timestamp()
 
 
+def _encode_form(values: Mapping[str, Any]) -> str:
+    """Return values as in a query string; a list repeats its key."""
+    try:
+        return urlencode(dict(values), doseq=True)
+    except UnicodeEncodeError:
+        raise
+    except Exception as error:  # `__str__` of a value can raise anything
+        raise BadRequestError(f"a value can't be sent, because it has no text ({type(error).__name__})") from error
+
+
 def _encode_body(data: Mapping[str, Any] | str | bytes | None) -> tuple[bytes, str]:
     if data is None:
         return b"", ""
     if isinstance(data, Mapping):
-        return urlencode(dict(data), doseq=True).encode(), _FORM
+        return _encode_form(data).encode(), _FORM
     if isinstance(data, str):
         return data.encode(), "text/plain; charset=utf-8"
     if isinstance(data, bytes):

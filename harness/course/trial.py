@@ -356,8 +356,7 @@ def check_answer(
         make_lab: the class of the labs in which the answer runs.
         scenarios: by default, those of the exercise.
     """
-    missing = [name for name in exercise.files if name not in files]
-    if missing:
+    if missing := [name for name in exercise.files if name not in files]:
         return verdict.not_attempted(exercise, f"Run the cell {verdict.cell_name(missing[0])} first.")
     if is_stub(exercise, files, stub_cells(exercise) if stubs is None else stubs):
         return verdict.not_attempted(exercise)

@@ -93,6 +93,18 @@ def test_half_a_character_cannot_be_sent(browser, data):
         browser.request("POST", "default/save", data=data)
 
 
+class NoText:
+    def __str__(self):
+        raise ValueError
+
+
+@pytest.mark.parametrize("value", [NoText(), [NoText()]])
+def test_a_value_whose_text_cannot_be_computed_is_refused(browser, value):
+    for sent in ({"query": {"a": value}}, {"data": {"a": value}}):
+        with pytest.raises(BadRequestError, match=r"it has no text \(ValueError\)"):
+            browser.request("POST", "default/save", **sent)
+
+
 def test_a_query_value_with_half_a_character_cannot_be_sent(browser):
     with pytest.raises(BadRequestError, match="surrogate"):
         browser.request("GET", "default/index", {"a": "\udfff"})
