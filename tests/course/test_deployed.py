@@ -1,4 +1,4 @@
-"""The check of 8.1 starts programs: all of them end with the check, and a graded answer starts none. 8.2 can be graded."""
+"""The check of 8.1 starts programs: they end with the check, and a graded answer starts none. 8.2 can be graded."""
 
 import psutil
 import pytest
