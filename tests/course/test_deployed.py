@@ -1,10 +1,10 @@
-"""The check of 8.1 starts programs: all of them end with the check, and a graded answer starts none."""
+"""The check of 8.1 starts programs: they end with the check, and a graded answer starts none. 8.2 can be graded."""
 
 import psutil
 import pytest
 
-from harness.classroom.grading.__main__ import IsolatedLab
-from harness.course.catalogue import body, find_exercise, solution_cells
+from harness.classroom.grading.__main__ import IsolatedLab, _verdict
+from harness.course.catalogue import body, find_exercise, solution_cells, stub_cells
 from harness.course.check_process import CheckProcess
 from harness.course.checks import deployed08
 from harness.course.trial import check_answer
@@ -62,3 +62,9 @@ def test_a_graded_answer_starts_no_program(monkeypatch):
     assert verdict.text.splitlines()[0].startswith("8.1 not graded automatically. Its check starts a program")
     assert "Grade this exercise by hand" in verdict.text
     assert "hint" not in verdict.text
+
+
+def test_a_graded_answer_is_seen_to_write_a_row_for_a_job_of_cron():
+    files = {name: body(cell) for name, cell in solution_cells(find_exercise("8.2")).items()}
+    outcome, text, _ = _verdict("8.2", files, stub_cells(find_exercise("8.2")))
+    assert outcome == "correct", text

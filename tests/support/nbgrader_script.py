@@ -1,7 +1,8 @@
-"""Run nbgrader's commands on assignment 01 in one process, and print their results as JSON.
+"""Run nbgrader's commands on one assignment in one process, and print their results as JSON.
 
-The results are the exit status of each command, and the points by student and check. An argument is a command with its
-options ("autograde --force"). Run it in a course folder with .venv/classroom's Python.
+The results are the exit status of each command, the points by student and check, and the checks that must be graded by
+hand. The first argument is the assignment. Each further argument is a command with its options ("autograde --force").
+Run it in a course folder with .venv/classroom's Python.
 """
 
 import json
@@ -10,12 +11,13 @@ import sys
 from nbgrader.api import Gradebook
 from nbgrader.apps import AutogradeApp, GenerateAssignmentApp, GenerateFeedbackApp
 
+ASSIGNMENT = sys.argv[1]
 COMMANDS = {"generate_assignment": GenerateAssignmentApp, "autograde": AutogradeApp, "feedback": GenerateFeedbackApp}
 
 
 def run(name: str, *options: str) -> int:
     app = COMMANDS[name].instance()
-    app.initialize(["01", *options])
+    app.initialize([ASSIGNMENT, *options])
     try:
         app.start()
     except SystemExit as end:
@@ -31,9 +33,15 @@ def points() -> dict[str, dict[str, list[float]]]:
             submission.student.id: {
                 each.name: [each.auto_score, each.max_score] for book in submission.notebooks for each in book.grades
             }
-            for submission in gradebook.assignment_submissions("01")
+            for submission in gradebook.assignment_submissions(ASSIGNMENT)
         }
 
 
-statuses = [run(*command.split()) for command in sys.argv[1:]]
-print(json.dumps({"statuses": statuses, "points": points()}))
+def by_hand() -> list[str]:
+    with Gradebook("sqlite:///gradebook.db") as gradebook:
+        books = [book for each in gradebook.assignment_submissions(ASSIGNMENT) for book in each.notebooks]
+        return [each.name for book in books for each in book.grades if each.needs_manual_grade]
+
+
+statuses = [run(*command.split()) for command in sys.argv[2:]]
+print(json.dumps({"statuses": statuses, "points": points(), "by_hand": by_hand()}))

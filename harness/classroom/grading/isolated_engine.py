@@ -98,6 +98,9 @@ class IsolatedServer:
         engine: the engine that it belongs to.
         limits: the limits of each child.
         budget: the time for all children together.
+
+    Attributes:
+        sent: the number of children that have handled requests.
     """
 
     def __init__(self, server: Server, engine: AppEngine, limits: Limits, budget: Budget) -> None:
@@ -105,6 +108,7 @@ class IsolatedServer:
         self._engine = engine
         self._limits = limits
         self._budget = budget
+        self.sent = 0
         self._routes: list[tuple[str, str]] = []  # source and application; each child loads it again
 
     def mount(self, prefix: str, app: WSGIApp) -> None:
@@ -113,6 +117,7 @@ class IsolatedServer:
 
     def send(self, request: Request, start: float, deadline: float = DEADLINE) -> Response:
         """See `Server.send`; raise GradingError if the child returns no response."""
+        self.sent += 1
         response = self._apart(lambda: self._server.send(request, start, deadline))
         if (
             not isinstance(response, Response)
@@ -124,6 +129,7 @@ class IsolatedServer:
 
     def send_together(self, arrivals: Sequence[Arrival], start: float, schedule: Schedule) -> list[Response]:
         """See `Server.send_together`. One child runs all requests, which take turns there."""
+        self.sent += 1
         responses = self._apart(lambda: self._server.send_together(arrivals, start, schedule))
         if not isinstance(responses, list) or not all(isinstance(each, Response) for each in responses):
             raise GradingError("the process that ran your code returned something that isn't a list of responses")

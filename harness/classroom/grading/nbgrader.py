@@ -7,15 +7,17 @@ from typing import Any
 from nbformat import from_dict, v4
 from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde, GenerateAssignment
-from nbgrader.preprocessors import ClearSolutions, DeduplicateIds, Execute, NbGraderPreprocessor
+from nbgrader.preprocessors import ClearSolutions, DeduplicateIds, Execute, NbGraderPreprocessor, SaveAutoGrades
 from traitlets import Bool
 
 from harness.classroom.grading.submission import Grade, grade
+from harness.course.verdict import CheckOutcome
 from harness.notebooks.files import Cell, Notebook
 from harness.notebooks.stubs import to_exercise
 
 _CHECK = re.compile(r"""^check\(["'](\d+\.\w+)["']\)$""", re.MULTILINE)
 _UNKNOWN = "This cell doesn't check an exercise of the course. Only answers run here, so grade the cell by hand."
+_BY_HAND = "GradeByHand"  # the name of the error that a check shows if it isn't graded automatically
 Resources = Any
 _Steps = list[type[Any]]
 
@@ -27,7 +29,8 @@ def configure(config: Any) -> None:
     sanitize: _Steps = Autograde.sanitize_preprocessors.default()
     config.Autograde.sanitize_preprocessors = [RestoreCells if each == DeduplicateIds else each for each in sanitize]
     autograde: _Steps = Autograde.autograde_preprocessors.default()
-    config.Autograde.autograde_preprocessors = [CheckAnswers if each == Execute else each for each in autograde]
+    ours: dict[Any, Any] = {Execute: CheckAnswers, SaveAutoGrades: SaveGrades}
+    config.Autograde.autograde_preprocessors = [ours.get(each, each) for each in autograde]
 
 
 class MakeExercise(NbGraderPreprocessor):  # type: ignore[misc]  # nbgrader has no types
@@ -78,8 +81,20 @@ class CheckAnswers(NbGraderPreprocessor):  # type: ignore[misc]
         wanted = sorted({number for number in numbers if number})
         grades = {each.exercise: each for each in grade(nb, wanted, self.allow_incomplete, self.log.warning)}
         for cell, number in zip(checks, numbers, strict=True):
-            cell.outputs = [_output(grades[number]) if number else _error(_UNKNOWN)]
+            cell.outputs = [_output(grades[number]) if number else _error(_UNKNOWN, _BY_HAND)]
         return nb, resources
+
+
+class SaveGrades(SaveAutoGrades):  # type: ignore[misc]
+    """Replace SaveAutoGrades, so that formgrader lists the checks that must be graded by hand."""
+
+    def _add_score(self, cell: Cell, resources: Resources) -> None:
+        super()._add_score(cell, resources)
+        if any(output.get("ename") == _BY_HAND for output in cell.get("outputs", ())):
+            place = self.notebook_id, self.assignment_id, self.student_id
+            saved = self.gradebook.find_grade(cell.metadata["nbgrader"]["grade_id"], *place)
+            saved.auto_score, saved.needs_manual_grade = None, True
+            self.gradebook.db.commit()
 
 
 def _notes(cell: Any, assigned: Any) -> dict[str, Any]:
@@ -104,9 +119,11 @@ def _cell(lost: Any, notes: dict[str, Any]) -> Cell:
 
 
 def _output(verdict: Grade) -> Any:
-    return v4.new_output("stream", text=f"{verdict.text}\n") if verdict.is_correct else _error(verdict.text)
+    if verdict.is_correct:
+        return v4.new_output("stream", text=f"{verdict.text}\n")
+    return _error(verdict.text, _BY_HAND if verdict.outcome is CheckOutcome.BY_HAND else "CheckError")
 
 
-def _error(text: str) -> Any:
+def _error(text: str, name: str) -> Any:
     """Return an output for which nbgrader gives no points."""
-    return v4.new_output("error", ename="CheckError", evalue=text.partition("\n")[0], traceback=text.splitlines())
+    return v4.new_output("error", ename=name, evalue=text.partition("\n")[0], traceback=text.splitlines())

@@ -1,4 +1,4 @@
-"""A complete run of the nbgrader of .venv/classroom on assignment 01."""
+"""A complete run of the nbgrader of .venv/classroom on assignment 01, and what differs in 08."""
 
 import json
 import os
@@ -37,20 +37,21 @@ for number in ("1.1", "1.2", "1.3", "1.4"):
 """
 
 
-def run(folder: Path, path: Path, *commands: str) -> tuple[dict[str, object], str]:
+def run(folder: Path, path: Path, *commands: str, assignment: str = "01") -> tuple[dict[str, object], str]:
     """Run commands of nbgrader in a course folder; return their results and their log.
 
     Args:
         folder: the course folder.
         path: a folder for PYTHONPATH.
         commands: see `nbgrader_script`.
+        assignment: see `nbgrader_script`.
     """
     python = classroom("python")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "COV_"))}
     environment |= {"HOME": str(folder), "PATH": f"{python.parent}:{os.environ['PATH']}"}
     environment["PYTHONPATH"] = python_path(path)
     done = subprocess.run(
-        [python, ROOT / "tests" / "support" / "nbgrader_script.py", *commands],
+        [python, ROOT / "tests" / "support" / "nbgrader_script.py", assignment, *commands],
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -142,7 +143,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def graded(folder: Path) -> dict[str, object]:
     results, log = run(folder, shutil.copytree(SPY, folder / "spy"), "generate_assignment", "autograde", "feedback")
-    assert results["statuses"] == [0, 0, 0], log
+    assert (results["statuses"], results["by_hand"]) == ([0, 0, 0], []), log
     return results
 
 
@@ -231,3 +232,19 @@ def test_on_a_kernel_that_isolates_no_native_code_the_command_grades_only_with_i
     assert "WARNING] this machine" not in before
     assert f"WARNING] {danger} The answers are graded because {option} allows it." in after
     assert results["points"]["right"]["ex1_1_check"] == [1.0, 1.0]
+
+
+def test_the_gradebook_lists_the_exercise_that_must_be_graded_by_hand(tmp_path):
+    lay_out(ROOT, tmp_path, say=lambda line: None)
+    name = "08_on_app_engine.ipynb"
+    shutil.copytree(tmp_path / "source" / "08", tmp_path / "submitted" / "right" / "08")
+    results, log = run(tmp_path, tmp_path, "generate_assignment", "autograde", assignment="08")
+    assert results["statuses"] == [0, 0], log
+    assert results["by_hand"] == ["ex8_1_check"]
+    assert results["points"]["right"] == {"ex8_1_check": [None, 1.0], "ex8_2_check": [1.0, 1.0]}
+    (check,) = [
+        cell
+        for cell in files.read(tmp_path / "autograded" / "right" / "08" / name).cells
+        if cell.metadata.get("nbgrader", {}).get("grade_id") == "ex8_1_check"
+    ]
+    assert check.outputs[0].evalue.startswith("8.1 not graded automatically. ")
