@@ -3,9 +3,9 @@
 import os
 import re
 import sysconfig
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.appengine.taskqueue.client import HOST
@@ -38,6 +38,7 @@ class Surroundings:
         on_running: called each time a process has begun to listen.
         on_queues: called when queue.yaml has changed, with its path.
         allowed_hosts: further names that users' requests may have in the header Host.
+        inherited: the variables of this process that an application's process gets.
     """
 
     api_port: int
@@ -48,6 +49,7 @@ class Surroundings:
     on_running: Callable[[], None]
     on_queues: Callable[[Path], None]
     allowed_hosts: tuple[str, ...] = ()
+    inherited: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
 
 class Service:
@@ -88,7 +90,7 @@ class Service:
         default_host = "" if default is None else default.host
         self._front = Front(port, own_port, surroundings.token, self.say, default_host, surroundings.allowed_hosts)
         stack.callback(self._front.stop)
-        self._base = environment(own_port, surroundings.api_port, surroundings.token)
+        self._base = environment(own_port, surroundings.api_port, surroundings.token, surroundings.inherited)
         self._supervisor = Supervisor([], {}, own_port, self.say, self._on_line, project.root, surroundings.on_running)
         self.status = ApplicationStatus(name, self._supervisor, f"http://{self.host}/")
         self._set_command()
@@ -257,8 +259,8 @@ def program_path() -> str:
     return os.pathsep.join(filter(None, (os.environ.get("PATH"), sysconfig.get_path("scripts"))))
 
 
-def environment(port: int, api_port: int, token: str) -> dict[str, str]:
-    """Return the environment of the application: the variables of this process, and those that App Engine sets.
+def environment(port: int, api_port: int, token: str, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the environment of the application: the inherited variables, and those that App Engine sets.
 
     GAE_ENV and SERVER_SOFTWARE have the values of Google's dev_appserver, because applications compare them to find out
     that they aren't in production.
@@ -267,8 +269,9 @@ def environment(port: int, api_port: int, token: str) -> dict[str, str]:
         port: the port on which the application must listen.
         api_port: the port on which Google's client finds the APIs.
         token: the secret of the task queue's requests.
+        inherited: the variables of this process that the application gets.
     """
-    values = {name: value for name, value in os.environ.items() if name != "APPENGINE_USE_CLOUDTASK_PUSH_QUEUE"}
+    values = {name: value for name, value in inherited.items() if name != "APPENGINE_USE_CLOUDTASK_PUSH_QUEUE"}
     return values | {
         "PATH": program_path(),
         "PORT": str(port),
