@@ -92,10 +92,10 @@ def test_a_slow_start_is_not_called_a_wrong_port(monkeypatch):
 
 
 def test_a_printed_port_counts_if_the_process_ends_or_the_port_accepts_connections(monkeypatch):
+    monkeypatch.setattr(deployed08, "_START_SECONDS", 600.0)
     line = "print('Serving on http://127.0.0.1:9', flush=True)\n"
     assert check_entrypoint("gunicorn main:app", f"{line}raise SystemExit\n").mistake == "wrong-port"
     monkeypatch.setattr(deployed08, "_OTHER_SECONDS", 0.0)  # so that an accepted connection decides immediately
-    monkeypatch.setattr(deployed08, "_START_SECONDS", 600.0)
     assert check_entrypoint("waitress-serve --listen=127.0.0.1:8975 main:app").mistake == "wrong-port"
     slow = line + "import time\ntime.sleep(0.3)\n" + FILES["main.py"]
     assert check_entrypoint("gunicorn main:app", slow).outcome is CheckOutcome.CORRECT

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from harness.appengine.web2py.app_files import temporary_folder
+from harness.course.checks.expectations import FORM
 from harness.course.scenarios.scenarios08 import Deployed
 from harness.course.trial import Trial
 from harness.course.trial_lab import TrialLab
@@ -296,6 +297,6 @@ def _expect_no_user(trial: Trial, shop: _Shop) -> None:
     before = shop.sent()
     for method, body in (("GET", None), ("POST", "item=forged")):
         trial.called = f"as a user: {method} /tasks/send, with headers that begin with X-AppEngine-"
-        status, _ = shop.request("/tasks/send", {**_FORGED, "Content-Type": "application/x-www-form-urlencoded"}, body)
+        status, _ = shop.request("/tasks/send", {**_FORGED, **FORM}, body)
         happened = f"the status was {status}, and the shop sent {shop.sent()[len(before) :] or 'nothing'}"
         trial.expect(shop.sent() == before, "wide-open", happened, "a status such as 403, and no order")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness.course.checks.expectations import NO_COOKIE, by_text, instance, let_pass
+from harness.course.checks.expectations import FORM, NO_COOKIE, by_text, instance, let_pass
 from harness.course.scenarios.scenarios06 import Guarded, Sender
 from harness.course.trial import Rows, Trial
 from harness.errors import quantity
@@ -28,7 +28,6 @@ _FORGERIES: tuple[_Forgery, ...] = (
     (_AGENT, f"a user who sends the header User-Agent: {_AGENT['User-Agent']}", "user-agent"),
     (_ADDRESS, "a user who sends the header X-Forwarded-For: 0.1.0.2", "address"),
 )
-_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _NAMESPACE = "x-appengine-current-namespace"  # the client of the task queue adds it
 _QUEUES = "queue:\n- name: default\n  rate: 50/s\n- name: letters\n  rate: 50/s\n- name: default-2\n  rate: 50/s\n"
 _SENDER = """
@@ -251,7 +250,7 @@ def _replay(trial: Trial, task: TaskInfo, headers: Mapping[str, str]) -> Respons
     if task.method == "GET":
         return trial.get(task.url, {**NO_COOKIE, **headers})
     types = {name: value for name, value in task.headers if name.lower() == "content-type"}
-    return trial.post(task.url, task.body, {**NO_COOKIE, **(types or _FORM), **headers})
+    return trial.post(task.url, task.body, {**NO_COOKIE, **(types or FORM), **headers})
 
 
 def _expect_refused(trial: Trial, place: _Place, response: Response, sender: str, mistake: str, before: Rows) -> None:
