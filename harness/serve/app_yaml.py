@@ -16,8 +16,11 @@ from harness.errors import AppYamlError, did_you_mean, quoted
 
 APP_YAML = "app.yaml"
 _NO_EFFECT = frozenset({"version", "threadsafe", "api_version"})
-_APIS = ("app_engine_apis", "app_engine_bundled_services")
-_FALSE = ("", "[]", "false", "no", "off", "null", "~")
+_APIS = "app_engine_apis"
+_SERVICES = "app_engine_bundled_services"
+# What YAML and Google's appinfo (SDK 3.1.0) read as true and as false, in lower case.
+_TRUE = ("true", "yes", "on", "y", "1")
+_FALSE = ("false", "no", "off", "n", "0")
 _NO_EFFECT_IN_HANDLERS = frozenset({"script", "application_readable"})
 _HANDLER_FIELDS = (
     "url",
@@ -132,27 +135,33 @@ def parse_app_yaml(text: str) -> AppYaml:
     if root is None:
         raise AppYamlError("app.yaml is empty; it must contain fields such as `runtime: python312`")
     fields = _fields(root, "the file")
-    readers = {"entrypoint", "env_variables", "handlers", "runtime", "service", "module", *_APIS}
+    readers = {"entrypoint", "env_variables", "handlers", "runtime", "service", "module", _APIS, _SERVICES}
     unsupported = [
         f"{name} (line {_line(key)})" for name, (key, _) in fields.items() if name not in readers | _NO_EFFECT
     ]
     for name, (key, _) in fields.items():
         _check_spelling(key, name, readers)
-    handlers = [_handler(node, unsupported) for node in _items(fields, "handlers")]
+    handlers = [_handler(node, unsupported) for node in _items(fields, "handlers", "with one `- url: …` per handler")]
     return AppYaml(
         entrypoint=_optional(fields, "entrypoint"),
         env=dict(_environment(fields)),
         handlers=tuple(handlers),
         runtime=_optional(fields, "runtime") or "",
         service=_optional(fields, "service") or _optional(fields, "module") or "default",
-        apis=any(_is_on(fields[name][1]) for name in _APIS if name in fields),
+        apis=any([_is_on(fields), _items(fields, _SERVICES, "with one name of a service per line")]),
         unsupported=tuple(unsupported),
     )
 
 
-def _is_on(node: yaml.Node) -> bool:
-    """Return whether a node is true, or a list that isn't empty."""
-    return str(node.value).lower() not in _FALSE
+def _is_on(fields: Fields) -> bool:
+    """Return whether `app_engine_apis` is true. A field without a value is false."""
+    if _APIS not in fields or _is_null(fields[_APIS][1]):
+        return False
+    node = fields[_APIS][1]
+    value = _text(node, _APIS)
+    if value.lower() not in (*_TRUE, *_FALSE):
+        raise _mistake(node, _APIS, f"{quoted(value)} is not allowed; write true or false")
+    return value.lower() in _TRUE
 
 
 def _mistake(node: yaml.Node, name: str, what: str) -> AppYamlError:
@@ -201,12 +210,12 @@ def _similar(name: str, known: set[str]) -> bool:
     return bool(get_close_matches(name, known, n=1, cutoff=_MISSPELLED))
 
 
-def _items(fields: Fields, name: str) -> list[yaml.Node]:
+def _items(fields: Fields, name: str, form: str) -> list[yaml.Node]:
     if name not in fields or _is_null(fields[name][1]):
         return []
     node = fields[name][1]
     if not isinstance(node, yaml.SequenceNode):
-        raise _mistake(node, name, "expected a list, with one `- url: …` per handler")
+        raise _mistake(node, name, f"expected a list, {form}")
     items: list[yaml.Node] = node.value
     return items
 
@@ -268,7 +277,7 @@ def _handler(node: yaml.Node, unsupported: list[str]) -> UrlHandler:
         unauthorized=_choice(fields, "auth_fail_action", ("redirect", "unauthorized")) == "unauthorized",
         mime_type=_optional(fields, "mime_type") or "",
         headers=_headers(fields),
-        must_exist=(_optional(fields, "require_matching_file") or "").lower() in ("true", "yes", "on"),
+        must_exist=(_optional(fields, "require_matching_file") or "").lower() in _TRUE,
     )
 
 

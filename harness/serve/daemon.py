@@ -135,6 +135,7 @@ class Daemon:
             self._say(notice)
         endpoint = RpcEndpoint(engine, calls)
         stack.callback(endpoint.stop)
+        endpoint.start()
         console = Console(engine, [each.status for each in self._services], options.console_port)
         stack.callback(console.stop)
         self._console = f"{console.url}/"

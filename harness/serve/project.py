@@ -21,7 +21,7 @@ _UNUSED_FILES = ("cron.yaml", "dispatch.yaml", "dos.yaml", "index.yaml")
 _ROOT = "root"  # the name of the root for web2py, in the state folder
 _DEFAULT = "main:app"  # what App Engine runs if app.yaml has no entrypoint
 # The address in an entrypoint such as `gunicorn -b :$PORT main:app`. It means all addresses, but only one is safe here.
-_OPEN = re.compile(r"(?<![^\s='\"])(?:0\.0\.0\.0|\[::\])?:(\$PORT|\$\{PORT\})")
+_OPEN = re.compile(r"(?:(?<![^\s='\"])|(?<=\s-b))(?:0\.0\.0\.0|\[::\])?:(\$PORT|\$\{PORT\})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,12 +38,19 @@ class RpcEndpoint:
         self._server = _Server(listener.getsockname(), handler, bind_and_activate=False)
         self._server.socket.close()
         self._server.socket = listener
-        threading.Thread(target=self._server.serve_forever, name="rpc", args=[0.05], daemon=True).start()
+        self._thread = threading.Thread(target=self._server.serve_forever, name="rpc", args=[0.05], daemon=True)
+
+    def start(self) -> None:
+        """Start to respond, and return immediately."""
+        self._thread.start()
 
     def stop(self) -> None:
         """Stop listening. A call that is running ends normally."""
-        self._server.shutdown()
-        self._server.server_close()
+        try:
+            if self._thread.ident is not None:  # otherwise, `shutdown` would wait forever
+                self._server.shutdown()
+        finally:
+            self._server.server_close()
 
 
 class _Server(ThreadingHTTPServer):

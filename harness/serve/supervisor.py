@@ -47,8 +47,9 @@ class Supervisor:
         on_running: called each time the process has begun to listen.
 
     `command` and `environment` may be replaced; `restart` uses them. `state` is "starting", "running", "failed" or
-    "stopped", and `reason` explains it. `restarts` counts the calls of `restart`. The process is the leader of its own
-    group, so Ctrl-C in a terminal doesn't reach it.
+    "stopped", and `reason` explains it. `restarts` counts the calls of `restart`. `crashes` counts how many times in a
+    row the process has ended by itself. The process is the leader of its own group, so Ctrl-C in a terminal doesn't
+    reach it.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Supervisor:
         self._why = ""  # why the process must be started again; "" if it need not be
         self._stopping = False
         self._patience = _PATIENCE
-        self._crashes = 0
+        self.crashes = 0
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     def start(self) -> None:
@@ -159,7 +160,7 @@ class Supervisor:
             why, self._why = self._why, ""
         self._set("starting", why or "it is starting")
         if why:
-            self._crashes = 0
+            self.crashes = 0
             self._say(f"{why}, so the application starts again")
 
     def _is_wanted(self) -> bool:
@@ -261,14 +262,14 @@ class Supervisor:
 
     def _crashed(self, status: int, lived: float) -> None:
         """Report how the process ended, and wait until the next start."""
-        self._crashes = self._crashes + 1 if lived < STABLE_SECONDS else 1
+        self.crashes = self.crashes + 1 if lived < STABLE_SECONDS else 1
         how = f"it ended by itself after {lived:.1f} s, with {_describe(status)}"
         if status in _NOT_STARTED:
             self._fail(how)
-        elif self._crashes >= CRASHES:
-            self._fail(f"{how}, for the {self._crashes}th time in a row")
+        elif self.crashes >= CRASHES:
+            self._fail(f"{how}, for the {self.crashes}th time in a row")
         else:
-            delay = _BACKOFF * 2 ** (self._crashes - 1)
+            delay = _BACKOFF * 2 ** (self.crashes - 1)
             self._set("starting", how)
             self._say(f"the application crashed: {how}; it starts again in {delay:g} s")
             with self._changed:
@@ -307,6 +308,11 @@ class ApplicationStatus:
     def is_running(self) -> bool:
         """Whether the application listens on its port."""
         return self._supervisor.state == "running"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process couldn't be started or has ended by itself. It may have started again since then."""
+        return self._supervisor.state == "failed" or self._supervisor.crashes > 0
 
     @property
     def reason(self) -> str:

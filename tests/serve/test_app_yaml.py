@@ -1,5 +1,6 @@
 """app.yaml: the fields that `serve` uses, those that it lists, and the messages about mistakes."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -58,14 +59,36 @@ def test_the_fields_of_the_server_are_read(complete):
     [
         ("app_engine_apis: true", True),
         ("app_engine_apis: yes", True),
+        ("app_engine_apis: Y", True),
+        ("app_engine_apis: 1", True),
         ("app_engine_bundled_services: [BUNDLED_SERVICE_TYPE_TASKQUEUES]", True),
         ("app_engine_apis: false", False),
+        ("app_engine_apis: No", False),
+        ("app_engine_apis: 0", False),
+        ("app_engine_apis:", False),
         ("app_engine_bundled_services: []", False),
+        ("app_engine_bundled_services:", False),
         ("", False),
     ],
 )
 def test_the_apis_of_app_engine_must_be_enabled(line, apis):
     assert parse_app_yaml(f"runtime: python312\n{line}\n").apis is apis
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("app_engine_apis: ture", "line 2: app_engine_apis: 'ture' is not allowed; write true or false"),
+        ("app_engine_apis: [true]", "line 2: app_engine_apis: expected one value"),
+        (
+            "app_engine_apis: true\napp_engine_bundled_services: BUNDLED_SERVICE_TYPE_TASKQUEUES",
+            "line 3: app_engine_bundled_services: expected a list, with one name of a service per line",
+        ),
+    ],
+)
+def test_a_misspelled_value_enables_no_apis(lines, message):
+    with pytest.raises(AppYamlError, match=re.escape(message)):
+        parse_app_yaml(f"runtime: python312\n{lines}\n")
 
 
 def test_fields_without_an_effect_are_listed_with_their_lines(complete):

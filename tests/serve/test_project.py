@@ -132,6 +132,8 @@ def test_an_entrypoint_runs_in_a_shell(tmp_path):
     [
         ("gunicorn --bind=0.0.0.0:${PORT} main:app", "gunicorn --bind=127.0.0.1:${PORT} main:app"),
         ("gunicorn -b '[::]:$PORT' main:app", "gunicorn -b '127.0.0.1:$PORT' main:app"),
+        ("gunicorn -b:$PORT main:app", "gunicorn -b127.0.0.1:$PORT main:app"),
+        ("gunicorn --bind=:$PORT main:app", "gunicorn --bind=127.0.0.1:$PORT main:app"),
         ("gunicorn -b localhost:$PORT main:app", "gunicorn -b localhost:$PORT main:app"),
         ("uvicorn main:app --port $PORT", "uvicorn main:app --port $PORT"),
     ],

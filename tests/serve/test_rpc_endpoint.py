@@ -5,11 +5,13 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import nullcontext
 from http.client import HTTPConnection
 
 import pytest
 
 from harness.appengine.dispatcher import real_time
+from harness.serve import rpc_endpoint
 from harness.serve.rpc_endpoint import RpcEndpoint
 from tests.support.live_queues import SECONDS, live_queues
 
@@ -82,6 +84,7 @@ def endpoint(live):
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     endpoint = RpcEndpoint(live.engine, listener)
+    endpoint.start()
     yield port
     endpoint.stop()
 
@@ -183,5 +186,23 @@ def test_a_call_that_arrives_before_the_queues_exist_waits(live):
     ):
         early.sendall(b"POST / HTTP/1.1\r\nConnection: close\r\n\r\n")
         endpoint = RpcEndpoint(live.engine, listener)
+        endpoint.start()
         assert early.makefile("rb").readline() == b"HTTP/1.1 403 Forbidden\r\n"
         endpoint.stop()
+
+
+def test_stop_closes_the_listener_although_it_is_interrupted_or_nothing_has_started(live, monkeypatch):
+    def interrupt(server):
+        shutdown(server)
+        raise KeyboardInterrupt
+
+    shutdown = rpc_endpoint._Server.shutdown
+    monkeypatch.setattr(rpc_endpoint._Server, "shutdown", interrupt)
+    for has_started in (False, True):
+        listener = socket.create_server(("127.0.0.1", 0))
+        endpoint = RpcEndpoint(live.engine, listener)
+        if has_started:
+            endpoint.start()
+        with pytest.raises(KeyboardInterrupt) if has_started else nullcontext():
+            endpoint.stop()
+        assert listener.fileno() == -1

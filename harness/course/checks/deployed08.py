@@ -1,29 +1,45 @@
 """The check of 8.1: it starts the entrypoint of the learner's app.yaml, as `serve` does, and uses the application."""
 
+import math
+import os
 import re
 import shlex
 import socket
 import sys
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from harness.appengine.web2py.app_files import temporary_folder
+from harness.course.checks.expectations import FORM
 from harness.course.scenarios.scenarios08 import Deployed
 from harness.course.trial import Trial
-from harness.course.trial_lab import TrialLab
-from harness.errors import GradingError
 from harness.records import Attempt, Request, Response
 from harness.show.text import shorten
 
-_PATIENCE = 10.0  # seconds that the server has to listen, and a task has to run
+if TYPE_CHECKING:
+    from harness.serve.supervisor import ApplicationStatus
+
+_START_SECONDS = 30.0  # that the server has to listen, as in `serve`
+_PATIENCE = 10.0  # seconds that a task has to run
+_OTHER_SECONDS = 1.5  # after which a server that listens on another port counts as one that doesn't use $PORT
+_STEP = 0.1  # seconds between two attempts to connect to another port
 _SILENCE = 0.2  # seconds; the last lines of a process may arrive after its end
 _TOKEN = "deployment"  # no process needs to be kept from guessing it
 _STAND_IN = Path(__file__).with_name("stand_in08.py")
+# The command `gunicorn` or `python -m gunicorn` in an entrypoint, but no path of a program.
+_GUNICORN = re.compile(r"""(?<![^\s;&|('"])(?:[^\s'"]*python[\d.]*(?:\s+-\w+)*?\s+-m\s+)?gunicorn(?![^\s;&|)])""")
+_PYTHON = re.compile(r"""(?<![^\s;&|('"])python3?(?![^\s;&|)])""")  # the course's environment may not be activated
+# The variables of this process that the application gets. Others may contain secrets, which it could print.
+_INHERITED = re.compile(
+    "PATH|HOME|LANG|LANGUAGE|LC_.*|TZ|TMPDIR|TMP|TEMP|VIRTUAL_ENV|CONDA_PREFIX|PYTHONPATH|PYTHONHOME|"
+    "LD_LIBRARY_PATH|DYLD_LIBRARY_PATH|SYSTEMROOT|COMSPEC|PATHEXT"
+)
 _LISTENS = re.compile(r"(?:Listening at:?|Serving on) https?://\S*:(\d+)")
 _NO_OBJECT = re.compile(
     r"Failed to (find|parse)|No module named|Bad (module|object)|has no attribute|cannot import name"
@@ -38,11 +54,6 @@ _FORGED = {
     "X-AppEngine-Cron": "true",
     "X-CloudTasks-QueueName": "default",
     "User-Agent": "AppEngine-Google; (+http://code.google.com/appengine)",
-}
-# Learners may have neither gunicorn nor an activated environment.
-_PROGRAMS = {
-    "gunicorn": 'exec {python} -P {stand_in} "$@"',
-    "python": 'if [ "$1" = -m ] && [ "$2" = gunicorn ]; then shift 2; exec gunicorn "$@"; fi\nexec {python} "$@"',
 }
 _SHOP = """
 from urllib.parse import parse_qs, unquote_plus
@@ -77,6 +88,7 @@ class _Shop:
         host: the host of the front end.
         port: the port on which the application must listen.
         apis: whether app.yaml enables App Engine's APIs. Each request then carries a ticket for Google's client.
+        status: whether the process runs or has ended.
         orders: the file with the orders that the worker has sent.
         events: what happens: "running", "said" and a message, "line" and a printed line, or an attempt.
         lines: the lines that the process has printed.
@@ -85,6 +97,7 @@ class _Shop:
     host: str
     port: int
     apis: bool
+    status: "ApplicationStatus"
     orders: Path
     events: "SimpleQueue[tuple[str, str] | Attempt]"
     lines: list[str]
@@ -109,14 +122,7 @@ class _Shop:
 
 
 def deployment(trial: Trial, row: Deployed) -> None:
-    """Check 8.1.
-
-    Raises:
-        GradingError: the lab is that of a graded answer, which may not start programs.
-    """
-    if isinstance(trial.lab, TrialLab) and not trial.lab.may_start_programs:
-        trial.called = "The check starts the program that app.yaml names"
-        raise GradingError("this isn't allowed when answers are graded automatically; grade this exercise by hand")
+    """Check 8.1."""
     with temporary_folder("deployment") as folder, ExitStack() as stack:
         trial.called = "Starting the entrypoint of app.yaml"
         shop = _start(trial, folder, stack)
@@ -133,13 +139,16 @@ def _start(trial: Trial, folder: Path, stack: ExitStack) -> _Shop:
     from harness.serve.engine import QueueEngine
     from harness.serve.project import find_project
     from harness.serve.rpc_endpoint import RpcEndpoint
-    from harness.serve.services import Service, Services, Surroundings, program_path
+    from harness.serve.services import Service, Services, Surroundings
 
     orders = folder / "orders.txt"
     root = _write_files(trial, folder, orders)
     project = find_project(root)
-    path = f"{folder / 'bin'}:{program_path()}"
-    project = replace(project, app_yaml=replace(project.app_yaml, env={**project.env, "PATH": path}))
+    stand_in = shlex.quote(str(_STAND_IN))
+    python = shlex.quote(sys.executable)
+    command = [_GUNICORN.sub(lambda _: f"{python} -P {stand_in}", word, count=1) for word in project.entrypoint or []]
+    command = [_PYTHON.sub(lambda _: python, word, count=1) for word in command]
+    project = replace(project, entrypoint=command)
     events: SimpleQueue[tuple[str, str] | Attempt] = SimpleQueue()
     calls = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
     around = Surroundings(
@@ -150,6 +159,7 @@ def _start(trial: Trial, folder: Path, stack: ExitStack) -> _Shop:
         on_line=lambda text, number: events.put(("line", text)),
         on_running=lambda: events.put(("running", "")),
         on_queues=lambda path: None,
+        environ={name: value for name, value in os.environ.items() if _INHERITED.fullmatch(name)},
     )
     service = Service("default", project, 0, folder, around, None, stack)
     services = Services([service])
@@ -165,49 +175,59 @@ def _start(trial: Trial, folder: Path, stack: ExitStack) -> _Shop:
     endpoint = RpcEndpoint(engine, calls)
     stack.callback(endpoint.stop)
     stack.callback(engine.stop)
+    endpoint.start()
     engine.start()
-    return _Shop(service.host, service.port, project.app_yaml.apis, orders, events, [])
+    return _Shop(service.host, service.port, project.app_yaml.apis, service.status, orders, events, [])
 
 
 def _write_files(trial: Trial, folder: Path, orders: Path) -> Path:
-    """Write the learner's files, the shop and the programs, and return the folder that is deployed."""
-    root, programs = folder / "shop", folder / "bin"
+    """Write the learner's files and the shop, and return the folder that is deployed."""
+    root = folder / "shop"
     (root / "static").mkdir(parents=True)
-    programs.mkdir()
     for name in trial.exercise.files:
         (root / name).write_text(trial.files[name], "utf-8")
     (root / "shop.py").write_text(_SHOP.format(page=_PAGE, orders=str(orders)), "utf-8")
     (root / "static" / "style.css").write_text(_STYLE)
-    for name, script in _PROGRAMS.items():
-        text = script.format(python=shlex.quote(sys.executable), stand_in=shlex.quote(str(_STAND_IN)))
-        for program in (programs / name, programs / f"{name}3"):
-            program.write_text(f"#!/bin/sh\n{text}\n")
-            program.chmod(0o755)
     return root
 
 
 def _expect_start(trial: Trial, shop: _Shop) -> None:
-    """Require that the process listens on $PORT."""
-    end = time.monotonic() + _PATIENCE
+    """Require that the process listens on $PORT.
+
+    The process may print the port of another server, so a printed port alone decides nothing.
+    """
+    end, decides = time.monotonic() + _START_SECONDS, math.inf  # when it is too late, and when another port decides
+    other = 0  # the last other port that the process printed
     expected = "a server that listens on the port in $PORT and serves the object that the entrypoint names"
-    while True:
-        kind, text = _next_event(shop, end)
-        other = _LISTENS.search(text) if kind == "line" else None
+    while not shop.status.has_ended and time.monotonic() < min(end, decides):
+        kind, text = _next_event(shop, min(end, time.monotonic() + _STEP))
         if kind == "running":
             return
-        if kind == "" or (other is not None and int(other[1]) != shop.port):
-            where = f"listened on port {other[1]}" if other else "listened on no port"
-            trial.wrong("wrong-port", f"the process {where}, and $PORT was {shop.port}", expected)
-        if kind == "said" and ("crashed" in text or "doesn't run" in text):
-            break
+        found = _LISTENS.search(text) if kind == "line" else None
+        if found is not None and int(found[1]) != shop.port:
+            other = int(found[1])
+        decides = min(decides, time.monotonic() + _OTHER_SECONDS) if other and _listens(other) else math.inf
+    is_alive = not shop.status.has_ended
     while _next_event(shop, time.monotonic() + _SILENCE)[0]:
         pass
     printed = "\n".join(shop.lines)
+    on_other = f"the process listened on port {other}, and $PORT was {shop.port}"
+    trial.expect(not (is_alive and other), "wrong-port", on_other, expected)
+    slow = f"the process ran, but didn't listen on port {shop.port}, which was $PORT, within {_START_SECONDS:g} s"
+    trial.expect(not is_alive, None, slow, expected)
     happened = f"the process ended before it listened. It printed: {shop.last_line()}"
     in_use = _IN_USE.search(printed) is not None
     trial.expect(not in_use, "wrong-port", happened, expected)
     trial.expect(_NO_OBJECT.search(printed) is None, "wrong-object", happened, expected)
+    trial.expect(not other, "wrong-port", on_other, expected)
     trial.wrong("no-start", happened, expected)
+
+
+def _listens(port: int) -> bool:
+    """Return whether a server on this machine accepts connections to a port."""
+    with suppress(OSError, OverflowError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
 
 
 def _next_event(shop: _Shop, end: float) -> tuple[str, str]:
@@ -278,7 +298,6 @@ def _expect_no_user(trial: Trial, shop: _Shop) -> None:
     before = shop.sent()
     for method, query, body in (("GET", "?item=forged", None), ("POST", "", "item=forged")):
         trial.called = f"as a user: {method} /tasks/send{query}, with the headers of a task"
-        headers = {**_FORGED, "Content-Type": "application/x-www-form-urlencoded"}
-        status, _ = shop.request(f"/tasks/send{query}", headers, body)
+        status, _ = shop.request(f"/tasks/send{query}", {**_FORGED, **FORM}, body)
         happened = f"the status was {status}, and the shop sent {shop.sent()[len(before) :] or 'nothing'}"
         trial.expect(shop.sent() == before, "wide-open", happened, "a status such as 403, and no order")

@@ -15,6 +15,7 @@ from harness.records import Attempt, Response, TaskInfo, find_header
 
 EDITS = (("Ferry late", "Ferry on time"), ("Nightfall", "Nächtlicher Nebel & Wind"))
 NO_COOKIE = {"Cookie": ""}  # a program, or a browser on its first visit
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _PARSED = ("none", "application/x-www-form-urlencoded", "application/json")  # web2py puts these into request.vars
 _SHARED = ("databases", "errors", "sessions")  # on App Engine, the database contains them
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness.course.checks.expectations import NO_COOKIE, by_text, instance, let_pass
+from harness.course.checks.expectations import FORM, NO_COOKIE, by_text, instance, let_pass
 from harness.course.scenarios.scenarios06 import Guarded, Sender
 from harness.course.trial import Rows, Trial
 from harness.errors import quantity
@@ -29,7 +29,6 @@ _FORGERIES: tuple[_Forgery, ...] = (
     (_ADDRESS, "a user who sends the header X-Forwarded-For: 0.1.0.2", "address"),
 )
 _OF_USERS = ("X-Appengine-Country", "X-Appengine-City", "X-Appengine-User-IP", "X-Appengine-Request-Log-Id")
-_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _NAMESPACE = "x-appengine-current-namespace"  # the client of the task queue adds it
 _QUEUES = "queue:\n- name: default\n  rate: 50/s\n- name: letters\n  rate: 50/s\n- name: default-2\n  rate: 50/s\n"
 _SENDER = """
@@ -258,7 +257,7 @@ def _replay(trial: Trial, task: TaskInfo, headers: Mapping[str, str]) -> Respons
     if task.method == "GET":
         return trial.get(task.url, {**NO_COOKIE, **headers})
     types = {name: value for name, value in task.headers if name.lower() == "content-type"}
-    return trial.post(task.url, task.body, {**NO_COOKIE, **(types or _FORM), **headers})
+    return trial.post(task.url, task.body, {**NO_COOKIE, **(types or FORM), **headers})
 
 
 def _expect_refused(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from harness.course.checks.expectations import NO_COOKIE, by_text, let_pass
+from harness.course.checks.expectations import FORM, NO_COOKIE, by_text, let_pass
 from harness.course.scenarios.scenarios09 import Prints
 from harness.course.trial import Rows, Trial
 from harness.records import Attempt, Response
@@ -24,7 +24,6 @@ _CLOUD = {
     "X-CloudTasks-TaskRetryCount": "0",
     "X-CloudTasks-TaskExecutionCount": "0",
 }
-_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _BROKEN = (
     "",
     "Bearer",
@@ -41,7 +40,7 @@ def admits(trial: Trial, row: Prints) -> None:
     """Check 9.2."""
     account = {"service_account_email": SENDER, "audience": AUDIENCE}
     for issue in row.issues:
-        target = {"url": _HOST + _PATH, "headers": _FORM, "body": _body(issue), "oidc_token": account}
+        target = {"url": _HOST + _PATH, "headers": FORM, "body": _body(issue), "oidc_token": account}
         _add_task(trial, {"http_request": target})
     response = trial.get("ex9_2/price")
     trial.expect(response.ok, "at-definition", f"a reader's request for price got {response.status}", "the price")
@@ -116,7 +115,7 @@ def _why_refused(trial: Trial, attempt: Attempt) -> str:
     if _does_work(trial, {}):
         return "inverted"
     done = _printed(trial)
-    target = {"relative_uri": f"/tutorial/{_PATH}", "headers": _FORM, "body": _body("Friday")}
+    target = {"relative_uri": f"/tutorial/{_PATH}", "headers": FORM, "body": _body("Friday")}
     _add_task(trial, {"app_engine_http_request": target})
     for _ in trial.lab.tasks():
         trial.lab.step()
