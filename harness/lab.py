@@ -160,7 +160,7 @@ class Lab(Visitor):
         Args:
             path: such as "controllers/default.py", "routes.py" or "queue.yaml". "app.yaml" and "main.py" aren't run.
             source: the text of the file.
-            app: the application, by default the lab's first one. The last four files don't belong to one.
+            app: the application, by default the lab's first one. The last four files don't have one.
 
         Raises:
             SourceError: the source doesn't compile, or isn't a string.

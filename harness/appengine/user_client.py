@@ -194,7 +194,7 @@ def _encode_form(values: Mapping[str, Any]) -> str:
     except UnicodeEncodeError:
         raise
     except Exception as error:  # `__str__` of a value can raise anything
-        raise BadRequestError(f"a value can't be sent, because it has no text ({type(error).__name__})") from error
+        raise BadRequestError(f"a value can't be sent, because str() fails for it ({type(error).__name__})") from error
 
 
 def _encode_body(data: Mapping[str, Any] | str | bytes | None) -> tuple[bytes, str]:

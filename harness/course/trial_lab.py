@@ -91,7 +91,7 @@ def own_process() -> Iterator[None]:
 def own_hash() -> Iterator[None]:
     """Give `hash()` of strings another seed in each scope, as Python does in each process. Scopes can be nested.
 
-    The hashes of an Enum's members stay the same, because libraries such as gRPC use them as keys of older dicts.
+    The hashes of an Enum's members stay the same, because libraries such as gRPC use them in dicts that exist before.
     """
     hash_here, is_outermost = builtins.hash, "hash" not in vars(enum)
     builtins.hash = partial(_hash_elsewhere, hash_here, next(_seeds))

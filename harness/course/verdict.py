@@ -145,7 +145,7 @@ def solved_earlier(exercise: Exercise) -> Verdict:
 
 def by_hand(exercise: Exercise) -> Verdict:
     """Return the verdict on an answer that isn't graded, because the check would start a program of the learner."""
-    summary = "Its check starts a program of the answer, which isn't allowed here. Grade this exercise by hand."
+    summary = "The check would start a program of the learner, so it wasn't run. Grade this exercise by hand."
     return _not_judged(exercise, CheckOutcome.BY_HAND, summary)
 
 

@@ -54,15 +54,15 @@ _HELP = {  # IPython shows it for `%%controller?`
 
         %%app_yaml
 
-    The file tells App Engine how to start an application. A lab keeps it without starting anything; the check of an
-    exercise starts it.
+    The file tells App Engine how to start an application. A lab only stores the file. The check of an
+    exercise starts the application.
     """,
     "main_py": """Write the rest of the cell as main.py of the newest lab.
 
         %%main_py
 
-    The entrypoint in app.yaml usually serves the object `app` of this file. A lab keeps the file without running it;
-    the check of an exercise runs it.
+    The entrypoint in app.yaml usually serves the object `app` of this file. A lab only stores the file. The
+    check of an exercise runs it.
     """,
 }
 _LOADED = "%load_ext harness"

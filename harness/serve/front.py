@@ -151,7 +151,7 @@ class Front:
 
     @property
     def own_headers(self) -> OwnHeaders:
-        """The headers that each request gets: the secret, and what Google's client needs, if it may make calls."""
+        """The headers that are added to each request: the secret, the host, and a ticket if APIs may be called."""
         headers = (TOKEN_HEADER, self._token), ("X-Appengine-Default-Version-Hostname", self.default_host)
         return (*headers, (TICKET_HEADER, "ticket")) if self.has_apis else headers
 

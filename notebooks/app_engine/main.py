@@ -33,9 +33,9 @@ def load_web2py():
     global_settings.gluon_parent = global_settings.applications_parent = FOLDER
     # web2py then creates no folders and writes no files, and its `cache` is App Engine's memcache.
     global_settings.web2py_runtime_gae = True
-    global_settings.web2py_runtime_handler = True  # loads neither web2py's own server nor its windows
+    global_settings.web2py_runtime_handler = True  # loads neither web2py's own server nor its graphical interface
     global_settings.db_sessions = True  # no files for sessions; the model connects them to the database
-    global_settings.database_url = find_database()  # for the model; it contains a password, so it is no variable
+    global_settings.database_url = find_database()  # for the model; not in os.environ, because it contains a password
     from gluon.main import wsgibase
 
     return wsgibase

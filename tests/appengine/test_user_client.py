@@ -99,9 +99,9 @@ class NoText:
 
 
 @pytest.mark.parametrize("value", [NoText(), [NoText()]])
-def test_a_value_whose_text_cannot_be_computed_is_refused(browser, value):
+def test_a_value_that_cannot_be_converted_to_a_string_is_refused(browser, value):
     for sent in ({"query": {"a": value}}, {"data": {"a": value}}):
-        with pytest.raises(BadRequestError, match=r"it has no text \(ValueError\)"):
+        with pytest.raises(BadRequestError, match=r"str\(\) fails for it \(ValueError\)"):
             browser.request("POST", "default/save", **sent)
 
 

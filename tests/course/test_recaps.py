@@ -171,7 +171,7 @@ def test_a_recap_follows_a_lesson_and_asks_ten_questions_each_before_its_answer(
 
 
 @pytest.mark.parametrize("recap", recaps(), ids=lambda recap: recap.number)
-def test_no_letter_is_a_good_guess(recap: Lesson) -> None:
+def test_the_right_options_are_spread_over_all_letters(recap: Lesson) -> None:
     right = Counter(asked.answer for asked in recap.predictions.values())
     assert set(right) == set("ABCD")
     assert max(right.values()) <= 4

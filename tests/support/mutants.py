@@ -68,7 +68,7 @@ def mutants(exercise: Exercise) -> list[Mutant]:
 
 
 def _text(source: str) -> Iterator[tuple[str, str]]:
-    """Yield the mutants of a YAML file: a line less, another number, another unit."""
+    """Yield the mutants of a YAML file: one line removed, another number, another unit."""
     lines = source.splitlines(keepends=True)
     for number in sorted(_region(source)):
         line = lines[number]

@@ -277,8 +277,8 @@ def _drop(cached: dict[str, Any], folder: str) -> None:
 def _invalidate_caches() -> None:
     """Let Python look for the files of modules again.
 
-    Python copies sys.path_importer_cache for this, and the garbage collector can run in the middle of it. If it ends
-    another root, which drops entries of this dict, Python raises RuntimeError.
+    Python copies sys.path_importer_cache for this. The garbage collector can run during the copy and end another root,
+    which removes entries of this dict. Python then raises RuntimeError.
     """
     for _ in range(9):
         with suppress(RuntimeError):

@@ -54,7 +54,7 @@ class _Place:
         table: the table in which the worker writes a row.
         field: the name of the param, and of the field.
         needs_403: whether users must get the status 403.
-        on_schedule: what the worker writes when cron.yaml requests it; "" if it doesn't.
+        on_schedule: what the worker writes when a job in cron.yaml requests it, or "" if no job does.
     """
 
     controller: str

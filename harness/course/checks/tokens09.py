@@ -105,7 +105,7 @@ def _expect_admitted(trial: Trial, row: Prints) -> None:
 
 
 def _why_refused(trial: Trial, attempt: Attempt) -> str:
-    """Return the mistake by which the first task wasn't admitted: try what the worker admits instead."""
+    """Return the mistake because of which the first task wasn't admitted. Try which requests are admitted."""
     if _does_work(trial, {"Authorization": _token(trial)}):
         return "with-scheme"
     if _does_work(trial, {"Authorization": f"Bearer {_token(trial, audience=_HOST + _PATH)}"}):
@@ -151,7 +151,7 @@ def _expect_no_stranger(trial: Trial, before: Rows) -> None:
 
 
 def _expect_token_alone(trial: Trial) -> None:
-    """Require that a token admits a request without the headers of Cloud Tasks, once, and until it expires."""
+    """Require that a request with a token but no header of Cloud Tasks is admitted until the token expires."""
     token = _token(trial)
     for scheme, mistake in (("Bearer", "only-cloud"), ("bearer", "scheme-case")):
         before = _printed(trial)

@@ -44,7 +44,7 @@ def _together(trial: Trial, path: str, order: str, **query: Any) -> list[Respons
 
 @contextmanager
 def _refused_calls(trial: Trial) -> Iterator[None]:
-    """Let each call of the task queue's service fail, as if App Engine didn't reach it."""
+    """Let each call of the task queue's service fail, as if App Engine couldn't reach the service."""
     from google.appengine.api.taskqueue.taskqueue_service_bytes_pb2 import TaskQueueServiceError
     from google.appengine.runtime.apiproxy_errors import ApplicationError
 
@@ -171,7 +171,7 @@ class _Delivery:
 
 @dataclass(slots=True, eq=False)
 class _Server:
-    """The partner's server, a WSGI application. It fails so often for each task."""
+    """The partner's server, a WSGI application. It fails `failures` times for each task."""
 
     failures: int
     deliveries: list[_Delivery] = field(default_factory=list)
@@ -188,7 +188,7 @@ class _Server:
 
 
 def _claims(token: str) -> dict[str, Any]:
-    """Return the claims of an ID token, or none if it isn't valid."""
+    """Return the claims of an ID token, or {} if it isn't valid."""
     from google.auth import jwt  # slow, like the next module, because it imports cryptography
 
     from harness.appengine.id_tokens import certificates

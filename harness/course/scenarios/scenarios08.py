@@ -28,7 +28,7 @@ DEPLOYMENT = (Deployed(),)
 SCHEDULED = (
     Guarded(values=("Monday",)),
     Guarded(
-        what="three reports are ordered before the first task runs, one of them twice, and one day contains another",
+        what="three reports are ordered before a task runs, one of them twice, and one day's text contains another's",
         patterns=frozenset({Pattern.TWO_USERS, Pattern.EQUAL_INPUT, Pattern.KEYS}),
         values=("Sunday 14", "Friday", "Sunday 14", "Sunday 1"),
         refused="shared",

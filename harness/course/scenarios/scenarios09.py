@@ -13,7 +13,7 @@ _CLOUD = {"cloud_tasks": True}
 _ORDERS = "1" + "2" * 40, "12"
 _EDGES = (f""" 'Möwe'{'"Ebbe" & <i>%40</i>' * 9} """, "", "None")
 _LINES = "“Möwe”\r\nEbbe\t\U0001f41f"
-# A model that lets the insert of a task's first attempt fail, as if the database was locked.
+# A model that makes the insert of a task's first attempt fail, as if the database were locked.
 _REFUSES_ONCE = """
 def _refuse(*_):
     if int(request.env.http_x_appengine_taskretrycount or 9) < 1:
@@ -31,7 +31,7 @@ class Pressed:
         week: the week.
         steps: the number of attempts that run before the request.
         pause: the seconds before the request.
-        other: whether the request comes from another editor than the previous one.
+        other: whether a different editor sends the request than the previous one.
     """
 
     week: str = "2012-36"
@@ -49,7 +49,7 @@ class Draws(Scenario):
         elsewhere: whether another instance serves each request and each task.
         orders: if each request is sent twice at the same time, the orders in which the two take turns (see
             `Lab.overlap`).
-        fails: whether the task queue refuses the first call of an earlier request.
+        fails: whether an extra request comes first, during which the task queue refuses each call.
         again: the mistake if a later request for a week queues a task, and the prize isn't drawn yet.
         undrawn: the mistake if the response is "waiting", although the prize is drawn.
         early: the mistake if the response is "drawn", although the prize isn't drawn.
@@ -143,7 +143,7 @@ class Prints(Scenario):
         refused: the mistake if one of these tasks isn't admitted, or None if the row doesn't show the reason.
         wait: the virtual seconds before the first task runs.
         shutdowns: for each of the first attempts, the turns after which its instance is shut down.
-        forged: whether the requests with forged and foreign tokens are sent.
+        forged: whether requests are sent with forged tokens and with tokens that aren't for this worker.
         similar: whether the requests with tokens for similar accounts and audiences are sent.
         broken: whether requests are sent whose header doesn't contain a token.
         alone: whether requests are sent that have a token, but no other header of Cloud Tasks.
@@ -178,7 +178,7 @@ PRINTS = (
         refused="once",
     ),
     Prints(
-        what="the header Authorization is empty, broken or of another kind, and issues have unusual names",
+        what="the header Authorization is empty or broken, or has another scheme, and issues have unusual names",
         patterns=frozenset({Pattern.STRINGS}),
         issues=_EDGES,
         refused="value",
@@ -191,7 +191,7 @@ PRINTS = (
         refused="too-old",
     ),
     Prints(
-        what="the instance is shut down in each of the first attempts",
+        what="the instance is shut down during each of the first attempts",
         patterns=frozenset({Pattern.DEATH}),
         shutdowns=(1, 2, 3, 0),
         refused="one-attempt",
@@ -212,7 +212,7 @@ class Offer:
         article: the number of the article.
         title: its title.
         pause: the seconds before the request.
-        other: whether the request comes from another editor than the previous one.
+        other: whether a different editor sends the request than the previous one.
         sent: whether the waiting tasks run before the request.
     """
 
@@ -232,7 +232,7 @@ class Offers(Scenario):
         elsewhere: whether another instance serves each request.
         orders: the same as in `Draws`.
         failures: how often the partner's server fails for each article.
-        missing: whether the queue doesn't exist during an earlier request.
+        missing: whether an extra request is sent first, before the queue exists.
         again: the mistake if a later request for an article creates a task.
         content: the mistake if the partner gets another body.
     """
@@ -250,7 +250,7 @@ class Offers(Scenario):
 OFFERS = (
     Offers(),
     Offers(
-        what="an editor offers the same article twice, and another editor before and after it is sent",
+        what="an editor offers the same article twice, and another editor offers it before and after it is sent",
         patterns=frozenset({Pattern.EQUAL_INPUT, Pattern.UNCHANGED}),
         offers=(Offer(other=False), Offer(other=False), Offer(), Offer(sent=True)),
     ),

@@ -40,7 +40,7 @@ def _fetch(trial: Trial, row: _Nights) -> None:
         trial.get("ex8_y/nightly", NO_COOKIE)
         trial.expect_equal(trial.rows(), done, "foreground", "after the request of cron, the rows were")
         tasks = trial.lab.tasks()
-        happened = f"the request in night {night + 1} added {quantity(len(tasks), 'task')}"
+        happened = f"the request on night {night + 1} added {quantity(len(tasks), 'task')}"
         missing = "only-once" if night else "not-queued"
         trial.expect(len(tasks) == 1, "several" if tasks else missing, happened, "one task")
         trial.succeed(trial.step(), "no-work")
@@ -91,7 +91,7 @@ RUNS = {
         (
             _Nights(),
             _Nights(
-                what="the cron service requests the URL in eight nights",
+                what="the cron service requests the URL on eight nights",
                 patterns=frozenset({Pattern.EQUAL_INPUT}),
                 nights=8,
             ),

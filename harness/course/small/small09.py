@@ -19,9 +19,9 @@ _TYPE = "text/plain;charset=utf-8"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Deployments(Scenario):
-    """Deployments, each of which requests `prepare` once. A task waits in the queue since the first of them.
+    """Deployments, each of which requests `prepare` once. After the first one, a task waits in the queue.
 
-    `others` are queues that exist before.
+    `others` are queues that exist before the first deployment.
     """
 
     count: int = 1

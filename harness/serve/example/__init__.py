@@ -1,4 +1,4 @@
-"""Runs the folder that lesson 08 deploys as `taskqueue-course serve` does: a real server, with tasks in real time."""
+"""Run the folder that lesson 08 deploys, as `taskqueue-course serve` does: with a real server and in real time."""
 
 import http.client
 import os
@@ -27,7 +27,7 @@ from harness.show.tables import Column
 EXAMPLE = Path(__file__).resolve().parents[3] / "notebooks" / "app_engine"
 _CRON = (("X-Appengine-Cron", "true"), ("User-Agent", "AppEngine-Google; (+http://code.google.com/appengine)"))
 _STORAGE = "storage.sqlite"
-_SECONDS = 30.0  # that a start, a response, or the tasks may take
+_SECONDS = 30.0  # the most that a start, a response, or all tasks may take
 # Variables of the user that would let pyDAL write definitions of tables, hide main.py from Python, turn warnings of the
 # libraries into errors, or change gunicorn's options.
 _LEFT_OUT = ("MIGRATE", "PYTHONSAFEPATH", "PYTHONWARNINGS", "GUNICORN_CMD_ARGS")
@@ -42,7 +42,7 @@ class RunningExample:
         self._log = log
         self._printed = printed
         self._seen = 0  # the number of the last attempt that `run` has returned
-        self._first = 0  # the first line in `log` of the present instance
+        self._first = 0  # the position in `log` of the current instance's first line
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Response:
         """Send a GET request as a user, and return the response. A redirect isn't followed.
@@ -108,7 +108,7 @@ class RunningExample:
             text: the text. Lines from before the last `new_instance` don't count.
 
         Raises:
-            HarnessError: there is no such line after 30 seconds.
+            HarnessError: no such line is printed within 30 seconds.
         """
         with self._printed:
             found = self._printed.wait_for(
@@ -125,7 +125,7 @@ def serve_example(files: Mapping[str, str] | None = None) -> Iterator[RunningExa
 
     The entrypoint of app.yaml starts the server, with one worker process. If gunicorn isn't installed, waitress serves
     main.py instead. A SQLite database with the tables of migrate.py stands in for Cloud SQL. The database and the tasks
-    are lost in the end.
+    are deleted at the end.
 
     Args:
         files: the texts of files that replace those of the folder or are added to it, by their paths ("main.py").

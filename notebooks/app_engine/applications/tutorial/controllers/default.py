@@ -16,6 +16,6 @@ def task_do():
 
 
 def nightly():
-    """The URL in cron.yaml. The work is a task, because the queue tries it again if it fails."""
+    """A job in cron.yaml requests this action. A task does the work, because the queue tries a failed task again."""
     require_app_engine()
     taskqueue.add(url=URL("task_do"), params=dict(old="yesterday", new="today"))
