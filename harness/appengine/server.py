@@ -163,9 +163,13 @@ class Server:
         """Return the mounted application for a request, or None for web2py."""
         path = request.url.partition("?")[0] + "/"
         host = request.host.lower()
-        hosts = (host,) if request.scheme and _OWN_HOST.fullmatch(host) is None else ("", host)
+        hosts = (host,) if self.is_elsewhere(request) else ("", host)
         found = [key for key in self._mounts if key[0] in hosts and path.startswith(key[1] + "/")]
         return self._mounts[max(found, key=lambda key: (key[0] != "", len(key[1])))] if found else None
+
+    def is_elsewhere(self, request: Request) -> bool:
+        """Return whether a request has the full URL of another server, so no code of web2py handles it."""
+        return bool(request.scheme) and _OWN_HOST.fullmatch(request.host.lower()) is None
 
     def is_learners(self, app: WSGIApp | None) -> Callable[[str], bool]:
         """Return a function that recognises learner code by its file, for web2py or for a mounted application."""
@@ -173,7 +177,7 @@ class Server:
 
     def _call(self, app: WSGIApp | None, request: Request) -> Response:
         if app is None:
-            return _outside(request) or self._site.call(request)
+            return _no_server(request) if self.is_elsewhere(request) else self._site.call(request)
         with self._site.inside() if app in self._in_root else nullcontext():
             return _call_mounted(app, request)
 
@@ -256,15 +260,15 @@ class _Visit(Runner):
         )
 
     def _call(self) -> Response:
-        if self.app is None:
-            return _outside(self._request) or self._site.answer(self._request, self._instance)
-        return _call_mounted(self.app, self._request)
+        if self.app is not None:
+            return _call_mounted(self.app, self._request)
+        if self._server.is_elsewhere(self._request):
+            return _no_server(self._request)
+        return self._site.answer(self._request, self._instance)
 
 
-def _outside(request: Request) -> Response | None:
-    """Return the response to a full URL of a server that isn't mounted, or None for a URL of web2py's."""
-    if not request.scheme or _OWN_HOST.fullmatch(request.host.lower()) is not None:
-        return None
+def _no_server(request: Request) -> Response:
+    """Return the response to a full URL of another server that isn't mounted."""
     url = f"{request.scheme}://{request.host}"
     hint = (
         f"{url} is not a host of the lab, and a lab doesn't send requests to other servers. To handle them with a WSGI "

@@ -34,12 +34,16 @@ _ENVIRONMENT = {
 
 
 class CloudTasksMode:
-    """Lets Google's `taskqueue` client reach the queues of a service through Cloud Tasks' API; see `Mode`."""
+    """Lets Google's `taskqueue` client reach the queues of a service through Cloud Tasks' API; see `Mode`.
+
+    `servicer` receives the calls of the clients that a handler makes.
+    """
 
     def __init__(self, service: TaskQueueService) -> None:
         preload_cloud_tasks()
         self._clients = _Clients(LocalChannel(CloudTasks(service, adding="taskqueue.add")))
-        self._channel = LocalChannel(CloudTasks(service))
+        self.servicer = CloudTasks(service)
+        self._channel = LocalChannel(self.servicer)
         self._environment: dict[str, str | None] = {}
         self._others: tuple[Any, Any, Any] = (None, None, None)
 

@@ -1,14 +1,16 @@
 """An App Engine whose web server handles each request in a new child process.
 
 The queue, the clock and the check stay in the parent. The child works on copies, and returns the response and its calls
-to the task queue, which the parent repeats. Parent and child share the files, which include the database. Data that an
-application keeps in memory (`cache.ram`) is lost with the child, as on App Engine when an instance ends.
+to the task queue or to Cloud Tasks, which the parent repeats. Parent and child share the files, which include the
+database. Data that an application keeps in memory (`cache.ram`) is lost with the child, as on App Engine when an
+instance ends. A request to another server stays in the parent, because only a check mounts such servers.
 """
 
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +103,7 @@ class IsolatedServer:
 
     Attributes:
         sent: the number of children that have handled requests.
+        cloud_tasks: repeats the calls to Cloud Tasks (a `CloudTasks`), or None if requests can't make such calls.
     """
 
     def __init__(self, server: Server, engine: AppEngine, limits: Limits, budget: Budget) -> None:
@@ -109,6 +112,7 @@ class IsolatedServer:
         self._limits = limits
         self._budget = budget
         self.sent = 0
+        self.cloud_tasks: Any = None
         self._routes: list[tuple[str, str]] = []  # source and application; each child loads it again
 
     def mount(self, prefix: str, app: WSGIApp) -> None:
@@ -117,6 +121,8 @@ class IsolatedServer:
 
     def send(self, request: Request, start: float, deadline: float = DEADLINE) -> Response:
         """See `Server.send`; raise GradingError if the child returns no response."""
+        if self._server.is_elsewhere(request):
+            return self._server.send(request, start, deadline)
         self.sent += 1
         response = self._apart(lambda: self._server.send(request, start, deadline))
         if (
@@ -133,10 +139,20 @@ class IsolatedServer:
         responses = self._apart(lambda: self._server.send_together(arrivals, start, schedule))
         if not isinstance(responses, list) or not all(isinstance(each, Response) for each in responses):
             raise GradingError("the process that ran your code returned something that isn't a list of responses")
-        requests = [arrived[0] for arrival in arrivals if (arrived := arrival()) is not None]
-        if len(requests) != len(responses):
+        moments = [_moment(each, start) for each in responses]
+        with self._engine.clock.travel(max(moments, default=start)):  # one request may arrive after the other has begun
+            arrived = [each for arrival in arrivals if (each := arrival()) is not None]
+        if len(arrived) != len(responses):
             raise GradingError("the process that ran your code returned too few or too many responses")
-        return [replace(each, request=request) for each, request in zip(responses, requests, strict=True)]
+        longest = sum(deadline for _, deadline in arrived)
+        for each, moment in zip(responses, moments, strict=True):
+            known = each.status == 0 or 100 <= each.status <= 999
+            if not known or not 0 <= each.elapsed <= longest or moment > start + longest:
+                raise GradingError("the process that ran your code returned something that isn't a response")
+        return [
+            replace(each, request=request, started=to_datetime(moment))
+            for each, moment, (request, _) in zip(responses, moments, arrived, strict=True)
+        ]
 
     def rows(self, table: str, app: str) -> list[dict[str, Any]]:
         """See `Server.rows`."""
@@ -183,27 +199,51 @@ class IsolatedServer:
         return dump((kind, message, value, calls))
 
     def _recorded_calls(self) -> list[tuple[str, bytes, float]]:
-        """Return a list that receives each call to the queue: its name, its message and its time."""
+        """Return a list that receives each call: its name (or the method of Cloud Tasks), its message and its time."""
         clock, calls = self._engine.clock, list[tuple[str, bytes, float]]()
+        methods = {} if self.cloud_tasks is None else self.cloud_tasks.methods
+        names = {kind: method for method, (kind, _) in methods.items()}
 
         def record(name: str, request: Any) -> None:
-            calls.append((name, request.SerializeToString(), clock.timestamp))
+            calls.append((names.get(type(request), name), request.SerializeToString(), clock.timestamp))
 
         self._engine.service.listeners.append(record)
         return calls
 
     def _make_call(self, name: str, message: bytes, moment: float) -> None:
         """Repeat a call that the child made; the queue refuses it here if it refused it there."""
-        from google.appengine.api.taskqueue import taskqueue_service_bytes_pb2 as messages
         from google.appengine.runtime.apiproxy_errors import Error
+
+        is_cloud_tasks = self.cloud_tasks is not None and name in self.cloud_tasks.methods
+        make = self._cloud_tasks_call(name, message) if is_cloud_tasks else self._queue_call(name, message)
+        with suppress(Error), self._engine.clock.travel(moment):
+            make()
+
+    def _queue_call(self, name: str, message: bytes) -> Callable[[], None]:
+        from google.appengine.api.taskqueue import taskqueue_service_bytes_pb2 as messages
 
         kinds: list[Any] = [getattr(messages, f"TaskQueue{name}{end}", None) for end in ("Request", "Response")]
         if not all(kinds):
             raise ValueError(name)
         request, response = (kind() for kind in kinds)
         request.ParseFromString(message)
-        with suppress(Error), self._engine.clock.travel(moment):
-            self._engine.service.MakeSyncCall("taskqueue", name, request, response)
+        return lambda: self._engine.service.MakeSyncCall("taskqueue", name, request, response)
+
+    def _cloud_tasks_call(self, method: str, message: bytes) -> Callable[[], None]:
+        from harness.cloudtasks.names import CallError
+
+        request = self.cloud_tasks.methods[method][0].FromString(message)
+
+        def make() -> None:
+            with suppress(CallError):
+                self.cloud_tasks.respond(method, request)
+
+        return make
+
+
+def _moment(response: Response, start: float) -> float:
+    """Return when the handler of a response began, in seconds since 1970, and at the earliest at the start."""
+    return start if response.started is None else max(start, response.started.replace(tzinfo=UTC).timestamp())
 
 
 class IsolatedEngine(AppEngine):
@@ -215,4 +255,10 @@ class IsolatedEngine(AppEngine):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.budget.folders.append(self.site.root)
-        self.server = IsolatedServer(self.server, self, self.limits, self.budget)  # type: ignore[assignment]
+        self._isolated = IsolatedServer(self.server, self, self.limits, self.budget)
+        self.server = self._isolated  # type: ignore[assignment]
+
+    def use(self, mode: Any) -> None:
+        """See `AppEngine.use`. The mode is `CloudTasksMode`, the only one."""
+        super().use(mode)
+        self._isolated.cloud_tasks = mode.servicer

@@ -48,7 +48,8 @@ _REFUSED = (
     *("socket.", "ftplib.", "smtplib.", "urllib.", "http.client."),
     *("ctypes.", "gc.", "os.kill", "signal.pthread_kill", "os.symlink", "os.link", "resource.setrlimit"),
 )
-_ALLOWED = ("socket.gethostname",)
+# Sending by HTTP needs a socket, which no answer can make. `harness.appengine.google_certificates` needs none.
+_ALLOWED = ("socket.gethostname", "http.client.send")
 # Events that change files; the first argument is a path.
 _CHANGES = (
     *("os.remove", "os.rmdir", "os.mkdir", "os.chmod", "os.chown", "os.truncate", "os.utime", "os.rename"),

@@ -6,6 +6,7 @@ import os
 import pickle
 from collections.abc import Callable
 from dataclasses import fields
+from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 
@@ -13,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.appengine.clock import START
+from harness.appengine.clock import START, Clock
+from harness.appengine.taskqueue import TaskQueueService
 from harness.appengine.taskqueue.client import preload
 from harness.appengine.wsgi import to_environ
 from harness.classroom.grading import isolated_engine, submission
@@ -21,12 +23,14 @@ from harness.classroom.grading.__main__ import IsolatedLab, _verdict
 from harness.classroom.grading.grading_child import ChildLost, run_apart
 from harness.classroom.grading.isolated_engine import Budget, IsolatedEngine
 from harness.classroom.grading.reply import dump, load
+from harness.cloudtasks import CloudTasks
 from harness.course.catalogue import exercises, find_exercise, stub_cells
 from harness.course.verdict import CheckOutcome
 from harness.errors import GradingError, HarnessError
 from harness.records import Frame, Request, Response, Route, Ticket
 from tests.support.fuzz import LONGEST, ODD, ODD_TREES, examples, promptly
 
+PLACE = "projects/tutorial/locations/us-central1"
 RECORDS = (Request, Response, Route, Ticket, Frame)
 ACTIONS: dict[str, Callable[[IsolatedLab], object]] = {
     "get": lambda lab: lab.get("default/f"),
@@ -245,10 +249,23 @@ def calls(draw) -> tuple[Any, Any, Any]:
     return name, draw(st.just(forged) | st.binary(max_size=20)), draw(st.just(START.timestamp()) | st.floats())
 
 
+@st.composite
+def cloud_calls(draw) -> tuple[Any, Any, Any]:
+    """A call to Cloud Tasks: its method, a message with odd fields or other bytes, and its time."""
+    methods = CloudTasks(TaskQueueService(Clock())).methods
+    name = draw(st.just("/google.cloud.tasks.v2.CloudTasks/CreateTask") | st.sampled_from(sorted(methods)))
+    message = methods[name][0]()
+    _fill(draw, message, depth=4)
+    forged = message.SerializePartialToString()
+    return name, draw(st.just(forged) | st.binary(max_size=20)), draw(st.just(START.timestamp()) | st.floats())
+
+
 def _fill(draw: Any, message: Any, depth: int) -> None:
     """Set the required fields of a message, and some others, to odd values."""
     for field in message.DESCRIPTOR.fields:
         if not field.is_required and draw(st.booleans()):
+            continue
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
             continue
         if field.cpp_type == field.CPPTYPE_MESSAGE:
             if depth:
@@ -269,7 +286,9 @@ def _values(field: Any) -> st.SearchStrategy[Any]:
     if field.cpp_type in (field.CPPTYPE_UINT32, field.CPPTYPE_UINT64):
         return st.integers(0, 2**32 - 1)
     if field.type == field.TYPE_STRING:
-        return st.text(max_size=9)
+        return st.sampled_from([PLACE, f"{PLACE}/queues/default", f"{PLACE}/queues/default/tasks/a"]) | st.text(
+            max_size=9
+        )
     texts = st.sampled_from([b"default", b"later", b"a", b"/x", b""]) | st.binary(max_size=9)
     floats = st.floats(width=32)
     others = {field.CPPTYPE_DOUBLE: floats, field.CPPTYPE_FLOAT: floats, field.CPPTYPE_BOOL: st.booleans()}
@@ -285,6 +304,44 @@ def test_any_calls_to_the_queue_are_made_or_refused_and_the_tasks_run(made, resp
         assert_usable(lab)
         answered(dump(("", "", response, [])), lambda lab: lab.advance(3600, 20), lab)
         assert_usable(lab)
+
+
+@examples(20)
+@given(st.lists(cloud_calls() | calls(), max_size=4), RESPONSES)
+def test_any_calls_to_cloud_tasks_are_made_or_refused_and_the_tasks_run(made, response):
+    with IsolatedLab(cloud_tasks=True) as lab:
+        got = answered(dump(("", "", response, made)), ACTIONS["get"], lab)
+        assert isinstance(got, Response | GradingError)
+        assert_usable(lab)
+        answered(dump(("", "", response, [])), lambda lab: lab.advance(3600, 20), lab)
+        assert_usable(lab)
+
+
+def test_a_call_to_cloud_tasks_is_refused_in_a_lab_without_cloud_tasks():
+    call = ("/google.cloud.tasks.v2.CloudTasks/PauseQueue", b"", START.timestamp())
+    with IsolatedLab() as lab:
+        assert isinstance(answered(dump(("", "", Response(200), [call])), ACTIONS["get"], lab), GradingError)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        [],
+        [Response(200)] * 3,
+        [Response(200), Response(99)],
+        [Response(200), Response(200, elapsed=1300.0)],
+        [Response(200), Response(200, elapsed=float("nan"))],
+        [Response(200), Response(200, started=START + timedelta(days=1))],
+    ],
+)
+def test_responses_to_requests_that_take_turns_are_in_the_limits_of_these_requests(forged):
+    with IsolatedLab() as lab:
+        got = answered(dump(("", "", forged, [])), lambda lab: lab.overlap("default/f", "default/g"), lab)
+        assert isinstance(got, GradingError)
+        assert lab.now == START
+        early = [Response(200, started=START - timedelta(days=1)), Response(200, elapsed=600.0)]
+        answered(dump(("", "", early, [])), lambda lab: lab.overlap("default/f", "default/g"), lab)
+        assert [each.started for each in lab.responses] == [START, START]
 
 
 @examples(30)

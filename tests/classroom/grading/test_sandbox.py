@@ -4,6 +4,7 @@ Each attack is an answer to exercise 1.1 that would be correct, or end soon, if 
 """
 
 import builtins
+import http.client
 import json
 import os
 import select
@@ -557,6 +558,13 @@ def by_a_link_of_the_readable_folder(folder: Path) -> None:
     (folder.parent / "readable" / "link" / ".." / "secret").read_text("utf-8")
 
 
+def by_a_socket_for_http(folder: Path) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", 9)
+    connection.sock = socket.socket()
+    connection.sock.connect(("127.0.0.1", 9))
+    connection.request("GET", "/")
+
+
 ESCAPES = {
     "a refusal's frames, to read": read_after_a_refusal,
     "a refusal's frames, to remove": remove_after_a_refusal,
@@ -569,6 +577,7 @@ ESCAPES = {
     "the number of a folder": by_a_folders_number,
     "the number of a folder, to make one": lambda folder: os.mkdir("new", dir_fd=0),
     "a link": by_a_link_of_the_readable_folder,
+    "a socket for HTTP": by_a_socket_for_http,
 }
 
 
