@@ -157,7 +157,7 @@ class Exchange(HTTPMessageDelegate):
             self._application.close()
 
     def _fail(self) -> None:
-        """Explain in a page why there is no response. If the response has begun, close the connection."""
+        """Send a page that explains why there is no response. After a part of the response, close the connection."""
         if self._reply.has_begun:
             self._connection.stream.close()  # type: ignore[attr-defined]
             return

@@ -150,7 +150,7 @@ def project_state(root: Path) -> Path:
         folder = state_folder()
     except ProgressError:
         raise HarnessError(
-            "the state of the queues needs a home folder, and there is none; pass --state FILE or --fresh"
+            "you have no home folder, in which the state of the queues could be saved; pass --state FILE or --fresh"
         ) from None
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", root.name)[:40] or "root"
     digest = hashlib.sha256(str(root).encode("utf-8", "surrogateescape")).hexdigest()[:10]

@@ -246,7 +246,7 @@ class Dispatcher:
         return group[-1]
 
     def _arrive(self, task: Task | None) -> tuple[Request, float] | None:
-        """Return the request and the deadline of a task that arrives now. Return None if there is no task."""
+        """Return the request and the deadline of a task that arrives now; without a task, return None."""
         return None if task is None else (self._request(task, self._clock.timestamp), task.deadline)
 
     def _request(self, task: Task, start: float) -> Request:
