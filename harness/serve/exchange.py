@@ -18,6 +18,7 @@ SLOW_SECONDS = 30.0  # after which the terminal reports a request that has no re
 NO_LIMIT = 2**40  # bytes; a body isn't kept, but passed on in parts
 PART = 2**16  # bytes
 _DEADLINE = 600.0  # seconds; App Engine's limit for requests
+_ENDED = (StreamClosedError, asyncio.CancelledError)  # tornado (6.6) would print the second one when the front stops
 _OUTSIDERS = ("x-appengine-", "x-harness-")
 CHUNKABLE = ("POST", "PUT", "PATCH")  # the methods whose bodies tornado (6.6) can send in chunks
 _HOP = frozenset(
@@ -101,7 +102,8 @@ class Exchange(HTTPMessageDelegate):
             parameters = HTTP1ConnectionParameters(no_keep_alive=True, max_body_size=NO_LIMIT, chunk_size=PART)
             application = HTTP1Connection(stream, True, parameters)
             await application.write_headers(start_line, self._headers(headers))
-        except StreamClosedError:
+        except _ENDED:
+            stream.close()
             return
         self._application = application
         self._task = asyncio.ensure_future(self._receive(application))
@@ -122,7 +124,7 @@ class Exchange(HTTPMessageDelegate):
 
     async def data_received(self, chunk: bytes) -> None:
         if self._application is not None:
-            with suppress(StreamClosedError):  # the response may have arrived already
+            with suppress(*_ENDED):  # the response may have arrived already
                 await self._application.write(chunk)
 
     def finish(self) -> None:
@@ -199,11 +201,11 @@ class _Reply(HTTPMessageDelegate):
         for name, value in headers.get_all():
             if name.lower() not in _HOP:
                 passed.add(name, value)
-        with suppress(StreamClosedError):
+        with suppress(*_ENDED):
             await self._connection.write_headers(start_line, passed)
 
     async def data_received(self, chunk: bytes) -> None:
-        with suppress(StreamClosedError):
+        with suppress(*_ENDED):
             await self._connection.write(chunk)
 
     def finish(self) -> None:

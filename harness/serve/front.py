@@ -14,9 +14,11 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, unquote, urlsplit
+from weakref import WeakSet
 
+from tornado.http1connection import HTTP1ServerConnection
 from tornado.httpserver import HTTPServer
 from tornado.httputil import (
     HTTPConnection,
@@ -25,6 +27,7 @@ from tornado.httputil import (
     HTTPServerConnectionDelegate,
     RequestStartLine,
 )
+from tornado.iostream import IOStream
 from tornado.web import Application, StaticFileHandler
 
 from harness.appengine.dispatcher import HttpSender
@@ -138,6 +141,7 @@ class Front:
         self.default_host = default_host or self.host
         self.has_apis = True
         self._token = token
+        self._connections = _Connections(self)
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, args=[listener], name="front", daemon=True)
@@ -175,6 +179,8 @@ class Front:
         self._ready.set()
         self._loop.run_forever()
         self._server.stop()
+        for stream in list(self._connections.streams):  # tornado's `close_all_connections` would wait for requests
+            stream.close()
         tasks = asyncio.all_tasks(self._loop)
         for task in tasks:
             task.cancel()
@@ -182,7 +188,7 @@ class Front:
         self._loop.close()
 
     async def _listen(self, listener: socket.socket) -> None:
-        self._server = HTTPServer(_Connections(self), max_body_size=NO_LIMIT, chunk_size=PART)
+        self._server = HTTPServer(self._connections, max_body_size=NO_LIMIT, chunk_size=PART)
         self._server.add_socket(listener)
 
 
@@ -232,8 +238,10 @@ def _path(target: str) -> str | None:
 class _Connections(HTTPServerConnectionDelegate):
     def __init__(self, front: Front) -> None:
         self._front = front
+        self.streams: WeakSet[IOStream] = WeakSet()
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
+        self.streams.add(cast(HTTP1ServerConnection, server_conn).stream)
         return _Route(self._front, request_conn)
 
 

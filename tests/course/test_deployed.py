@@ -63,7 +63,9 @@ def command(process: psutil.Process) -> list[str]:
 def test_a_graded_answer_starts_no_program(monkeypatch):
     monkeypatch.setattr(deployed08, "_start", None)
     verdict = check_answer(EXERCISE, FILES, make_lab=IsolatedLab)
-    assert verdict.text.splitlines()[0].startswith("8.1 not graded automatically. The check would start a program of the learner")
+    assert verdict.text.splitlines()[0].startswith(
+        "8.1 not graded automatically. The check would start a program of the learner"
+    )
     assert "Grade this exercise by hand" in verdict.text
     assert "hint" not in verdict.text
 

@@ -1,10 +1,11 @@
 """The front, which passes users' requests to the application, and the sender of tasks."""
 
+import gc
 import http.client
 import re
 import socket
 import threading
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Queue as Box
 
@@ -149,6 +150,31 @@ def ask(connection, method, path, body=None, **headers):
     connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
     response = connection.getresponse()
     return response, response.read()
+
+
+def test_stop_closes_all_connections_and_says_nothing(caplog):
+    with socket.create_server(("127.0.0.1", 0)) as silent, ExitStack() as stack:
+        front = Front(0, silent.getsockname()[1], TOKEN, print)
+        front.status = Status()
+        connections = [socket.create_connection(("127.0.0.1", front.port), SECONDS) for _ in range(4)]
+        new, idle, waiting, sending = map(stack.enter_context, connections)
+        idle.sendall(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        assert idle.recv(4096).startswith(b"HTTP/1.1 403")
+        waiting.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        stack.enter_context(silent.accept()[0])
+        sending.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % (10 * LARGE))
+        stack.enter_context(silent.accept()[0])  # it never reads
+        sending.settimeout(1)
+        with pytest.raises(TimeoutError):
+            sending.sendall(bytes(10 * LARGE))
+        front.stop()
+        for connection in (new, idle, waiting, sending):
+            connection.settimeout(SECONDS)
+            with suppress(ConnectionResetError):
+                assert connection.recv(1) == b""
+        del front
+        gc.collect()  # shows a socket that isn't closed
+    assert caplog.messages == []
 
 
 @pytest.mark.row("T71")
