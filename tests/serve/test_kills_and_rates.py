@@ -4,6 +4,8 @@ import os
 import shutil
 import signal
 import sqlite3
+import threading
+import time
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -72,6 +74,32 @@ def test_kills_of_the_daemon_and_of_the_application_lose_no_task(terminal, tmp_p
     assert starts.total() - TASKS <= 2 * KILLS * WORKERS
 
 
+class Delays:
+    """Measures in a thread, while its scope is open, how late this process is woken, for example on a busy machine.
+
+    `longest` is in seconds of the clock.
+    """
+
+    def __init__(self):
+        self.longest = 0.0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._measure)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error):
+        self._ended.set()
+        self._thread.join()
+
+    def _measure(self):
+        while not self._ended.is_set():
+            began = time.monotonic()
+            time.sleep(0.005)
+            self.longest = max(self.longest, (time.monotonic() - began - 0.005) * SPEED)
+
+
 @pytest.fixture
 def live():
     with live_queues(RATES, clock=RealClock(SPEED)) as live:
@@ -81,12 +109,13 @@ def live():
 def test_a_rate_of_1_per_second_starts_a_task_each_second(live):
     clock, arrivals, tasks = live.engine.service.clock, Box(), 20
     live.handlers["/x"] = lambda request: arrivals.put(clock.timestamp) or 200
-    with live.engine.changing():
-        for _ in range(tasks):
-            live.add(queue="each-second")
-    starts = [arrivals.get(timeout=SECONDS) for _ in range(tasks)]
+    with Delays() as delays:
+        with live.engine.changing():
+            for _ in range(tasks):
+                live.add(queue="each-second")
+        starts = [arrivals.get(timeout=SECONDS) for _ in range(tasks)]
     late = [start - starts[0] - number for number, start in enumerate(starts)]
-    assert all(-LATE < each < LATE for each in late), late
+    assert max(map(abs, late)) < LATE + delays.longest, late
     assert (starts[-1] - starts[0]) / (tasks - 1) == pytest.approx(1.0, abs=0.1)
     if SOAK:
         assert [after - before for before, after in zip(starts, starts[1:], strict=False)] == [
@@ -98,8 +127,10 @@ def test_retries_start_after_1_2_and_4_seconds(live):
     clock, arrivals = live.engine.service.clock, []
     live.handlers["/x"] = lambda request: arrivals.append(clock.timestamp) or (500 if len(arrivals) < 4 else 200)
     live.add(queue="again")
-    attempts = [live.next_attempt() for _ in range(4)]
+    with Delays() as delays:
+        attempts = [live.next_attempt() for _ in range(4)]
+    latest = LATE + delays.longest
     for backoff, attempt, arrival, following in zip((1, 2, 4), attempts, arrivals, arrivals[1:], strict=False):
         planned = attempt.next_eta.timestamp()
-        assert backoff < planned - arrival < backoff + LATE
-        assert planned <= following < planned + LATE
+        assert backoff < planned - arrival < backoff + latest
+        assert planned <= following < planned + latest
