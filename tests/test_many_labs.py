@@ -9,6 +9,7 @@ import statistics
 import sys
 import tempfile
 import threading
+from collections import Counter
 from pathlib import Path
 
 import psutil
@@ -24,6 +25,7 @@ IS_SOAK = bool(os.environ.get("HARNESS_SOAK"))
 WARM_UP = 30 if IS_SOAK else 2  # until then, the memory of the process grows
 LABS = 1_000 if IS_SOAK else 3
 BLOCKS = 100  # of memory, which a closed lab may leave; it leaves about 25, and now and then one leaves 300
+PARTS = ("AppEngine", "Site", "OpenDatabase", "DAL")  # the classes of a lab
 MEGABYTES = 5  # for 1,000 labs; if each lab left its languages in memory, they would need 10 MB
 
 
@@ -54,7 +56,7 @@ def figures() -> dict[str, object]:
         "folders": len(list(folder.glob("harness-*"))),
         "modules": len(sys.modules),
         "cached files": [name for cached in caches for name in cached if str(folder) in name],
-        "labs": sum(type(each).__name__ in ("AppEngine", "Site", "OpenDatabase", "DAL") for each in gc.get_objects()),
+        "labs": Counter(name for each in gc.get_objects() if (name := type(each).__name__) in PARTS),
     }
 
 
